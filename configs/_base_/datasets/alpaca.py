@@ -1,0 +1,7 @@
+from mmengine.config import read_base
+
+with read_base():
+    from .sft import *
+
+data_path = 'tatsu-lab/alpaca'
+map_fn = 'alpaca'

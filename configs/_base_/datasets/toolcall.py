@@ -1,0 +1,17 @@
+from mmengine.config import read_base
+
+with read_base():
+    from .sft import *
+
+# Requests and the calls that answer them, generated from a seed: xtune/data/sources/toolcall.py
+data_path = 'toolcall'
+val_data_path = 'toolcall'
+map_fn = 'openai'
+
+# What `tools/eval.py` measures, before and after
+test_cfg = dict(
+    type='ToolCallEvaluation',
+    data_path=data_path,
+    split='held_out',
+    batch_size=32,
+    max_new_tokens=64)

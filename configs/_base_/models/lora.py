@@ -1,0 +1,10 @@
+# PART 2  Model & Tokenizer
+tokenizer = dict(pretrained_model_name_or_path=pretrained_model_name_or_path)
+model = dict(
+    type='SupervisedFinetune',
+    llm=dict(
+        type='CausalLM',
+        pretrained_model_name_or_path=pretrained_model_name_or_path,
+        dtype='auto'),
+    adapter=lora,
+    gradient_checkpointing=False)

@@ -1,0 +1,11 @@
+# PART 2  Model & Tokenizer
+tokenizer = dict(pretrained_model_name_or_path=pretrained_model_name_or_path)
+model = dict(
+    type='SupervisedFinetune',
+    llm=dict(
+        type='CausalLM',
+        pretrained_model_name_or_path=pretrained_model_name_or_path,
+        dtype='auto',
+        quantization=dict(bits=4, quant_type='nf4', double_quant=True)),
+    adapter=lora,
+    gradient_checkpointing=True)

@@ -1,0 +1,35 @@
+# PART 1  Settings: what a user usually changes
+# Model: a hub id, a folder, a .gguf file, or the alias smollm2
+pretrained_model_name_or_path = 'smollm2'
+# 'auto' is the tokenizer's own chat template; or a name: python tools/list_cfg.py --templates
+prompt_template = 'auto'
+
+# Data: a json, jsonl, csv or parquet file, a folder or list of them, or a hub id
+data_path = 'data.jsonl'
+map_fn = 'openai'
+val_data_path = None  # a file to measure validation loss on
+max_length = 2048  # tokens
+pack_to_max_length = True
+
+# Optimizer; a step is accumulative_counts micro-batches of batch_size packs, on each device
+batch_size = 1
+accumulative_counts = 16
+dataloader_num_workers = 0
+max_epochs = 3
+max_steps = None  # optimizer steps; overrides max_epochs
+lr = 2e-5
+betas = (0.9, 0.999)
+weight_decay = 0.0
+max_norm = 1.0  # gradient clipping
+warmup_ratio = 0.03
+
+# Save, every so many optimizer steps
+save_steps = 500
+save_total_limit = 2
+
+# Watch the model answer, before, during and after
+evaluation_freq = 500
+SYSTEM = ''
+evaluation_inputs = []
+
+seed = 42

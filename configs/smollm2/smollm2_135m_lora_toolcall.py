@@ -1,0 +1,22 @@
+"""SmolLM2-135M-Instruct learns to answer a request with a tool call: the demo.
+
+Run:       python tools/train.py smollm2_135m_lora_toolcall
+Hardware:  two CPU cores, 3 GB of memory
+"""
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.settings.sft_lora import *
+    from .._base_.models.lora import *
+    from .._base_.datasets.toolcall import *
+    from .._base_.schedules.cosine import *
+    from .._base_.runtimes.default import *
+
+max_length = 1024
+accumulative_counts = 1
+max_epochs = 1
+lr = 1e-3
+save_steps = 20
+evaluation_freq = 20
+SYSTEM = ''
+evaluation_inputs = ['I have 301 miles, what is that in km?', 'Thank you, that is all!']

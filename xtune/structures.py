@@ -1,0 +1,111 @@
+"""The nouns of the data's way: Message, Conversation, Span, Sample, Batch.
+
+    row --map_fn--> Conversation --template--> [Span] --tokenize--> Sample --pack+collate--> Batch
+
+Shapes: T tokens of a micro-batch, S documents in it, L tokens of one sample.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Required, TypedDict
+
+if TYPE_CHECKING:  # `xtune --help` must not import torch
+    import numpy as np
+    from torch import Tensor
+
+__all__ = ["IGNORE_INDEX", "Batch", "Conversation", "Message", "Sample", "Span"]
+
+IGNORE_INDEX = -100  # torch's cross-entropy skips labels of this value
+
+
+class Message(TypedDict, total=False):
+    """One message of a dialogue.
+
+    `role` is system, user, assistant or tool; a system message may stand anywhere. `loss` says
+    whether an assistant message is trained (default: yes); it means nothing on other roles.
+    """
+
+    role: Required[str]
+    content: Required[str]
+    tool_calls: list[dict[str, Any]]
+    tool_call_id: str
+    name: str
+    loss: bool
+
+
+class Conversation(TypedDict, total=False):
+    """What a map_fn returns: a dialogue in `messages`, or plain `text` for pretraining."""
+
+    messages: list[Message]
+    tools: list[dict[str, Any]]
+    text: str
+
+
+class Span(NamedTuple):
+    """A stretch of rendered text, and whether the model is trained to write it."""
+
+    text: str
+    trained: bool
+
+
+@dataclass(slots=True)
+class Sample:
+    """One tokenised document.
+
+    Attributes:
+        input_ids: int32 [L].
+        labels: int32 [L], not shifted: `input_ids` where trained, else -100.
+    """
+
+    input_ids: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Several documents end to end in one row: no padding, whatever the algorithm.
+
+        input_ids     [[a0 a1 a2 b0 b1]]       cu_seqlens  [0 3 5]
+        position_ids  [[ 0  1  2  0  1]]       max_seqlen  3
+        labels        [[a1 a2  . b1  .]]       '.' is -100: no label reaches over a boundary
+
+    Attributes:
+        input_ids: int64 [1, T].
+        position_ids: int64 [1, T]; restarts at 0 at each document.
+        labels: int64 [1, T]; already shifted: the token after this position if it is trained.
+        cu_seqlens: int32 [S + 1]; where documents begin, and T.
+        max_seqlen: tokens of the longest document.
+        samples: the data set's index of each document, for reports.
+    """
+
+    input_ids: Tensor
+    position_ids: Tensor
+    labels: Tensor
+    cu_seqlens: Tensor
+    max_seqlen: int
+    samples: tuple[int, ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """T, all tokens."""
+        return self.input_ids.shape[1]
+
+    @property
+    def trained_tokens(self) -> int:
+        """How many positions have a label. Copies one number from the device if it is there."""
+        return int((self.labels != IGNORE_INDEX).sum())
+
+    def to(self, device: Any) -> Batch:
+        """Return the same batch with its tensors on `device`."""
+        return Batch(
+            input_ids=self.input_ids.to(device, non_blocking=True),
+            position_ids=self.position_ids.to(device, non_blocking=True),
+            labels=self.labels.to(device, non_blocking=True),
+            cu_seqlens=self.cu_seqlens.to(device, non_blocking=True),
+            max_seqlen=self.max_seqlen,
+            samples=self.samples,
+        )
