@@ -1,0 +1,1 @@
+"""Talking to a model: prompts, answers token by token, a session with its history, the terminal."""

@@ -1,0 +1,222 @@
+"""Answers from any causal language model: many at once, or one as it is being written.
+
+These functions take a model and a tokenizer, so that a training run can ask the very model it is
+training. The prompt is the tokenizer's own chat template, which is the one trained with.
+
+Shapes: B rows of a batch, T tokens of the longest prompt.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jinja2 import TemplateError as JinjaError
+from transformers import GenerationConfig, StoppingCriteriaList
+
+from xtune.chat.answer import Answer
+from xtune.chat.settings import GenerationSettings
+from xtune.chat.stopping import WatchAnswers, stop_ids_and_words
+from xtune.errors import TemplateError, UsageError
+from xtune.models.attention import generation_mode
+from xtune.structures import Message
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["answer_batch", "context_length", "prompt_ids", "stream_answer"]
+
+
+def answer_batch(
+    llm: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    dialogues: Sequence[Sequence[Message]],
+    *,
+    stop_words: Sequence[str] = (),
+    batch_size: int = 32,
+    on_progress: Callable[[int], None] | None = None,
+    **settings: Any,
+) -> list[str]:
+    """Answer many dialogues, in left-padded batches of similar length.
+
+    The model comes back as it was: training mode, attention and cache settings, random state.
+
+    Args:
+        llm: a causal language model, with a PEFT adapter or without.
+        tokenizer: has a chat template.
+        dialogues: messages of each, ending with what is to be answered.
+        stop_words: strings that end an answer, besides the model's own end tokens.
+        batch_size: rows at once.
+        on_progress: called after each batch with the number of answers there are.
+        **settings: fields of GenerationSettings; greedy unless `temperature` is above 0.
+
+    Returns:
+        One answer for each dialogue, in their order, without its end token.
+
+    Raises:
+        TemplateError: the tokenizer has no chat template, or it refuses a dialogue.
+        UsageError: a prompt fills the model's context.
+    """
+    chosen = GenerationSettings(**settings)
+    prompts = [prompt_ids(tokenizer, messages) for messages in dialogues]
+    for prompt in prompts:
+        _require_room(llm, prompt)
+    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]), reverse=True)
+    texts = [""] * len(prompts)
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        answers = _generate(llm, tokenizer, [prompts[row] for row in rows], chosen, stop_words)
+        for row, answer in zip(rows, answers, strict=True):
+            texts[row] = answer.text
+        if on_progress is not None:
+            on_progress(start + len(rows))
+    return texts
+
+
+def stream_answer(
+    llm: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    on_text: Callable[[str], None],
+    *,
+    stop_words: Sequence[str] = (),
+    settings: GenerationSettings,
+) -> Answer:
+    """Answer one dialogue, giving the text to `on_text` piece by piece as it is written.
+
+    Everything runs in the caller's thread, so that Ctrl-C reaches the generation itself, within
+    a layer: a KeyboardInterrupt ends the answer, and what there is of it is returned.
+
+    Args:
+        llm: a causal language model, with a PEFT adapter or without.
+        tokenizer: has a chat template.
+        messages: the dialogue, ending with what is to be answered.
+        on_text: called with text that is whole: no half characters, no special tokens.
+        stop_words: strings that end an answer, besides the model's own end tokens.
+        settings: how to sample.
+
+    Returns:
+        The Answer; its pieces, joined, are its text.
+
+    Raises:
+        TemplateError: the tokenizer has no chat template, or it refuses the dialogue.
+        UsageError: the prompt fills the model's context.
+    """
+    prompt = prompt_ids(tokenizer, messages)
+    _require_room(llm, prompt)
+    return _generate(llm, tokenizer, [prompt], settings, stop_words, on_text)[0]
+
+
+def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """Render a dialogue up to where the assistant begins to write, as token ids.
+
+    Raises:
+        TemplateError: there is no chat template, or it refuses the dialogue.
+    """
+    if not tokenizer.chat_template:
+        raise TemplateError(
+            f"the tokenizer of {tokenizer.name_or_path!r} has no chat template: give the name of "
+            "one that the model knows (chat: --prompt-template; config: prompt_template)"
+        )
+    try:
+        text = tokenizer.apply_chat_template(
+            [dict(message) for message in messages], add_generation_prompt=True, tokenize=False
+        )
+    except JinjaError as error:
+        roles = " ".join(message["role"] for message in messages)
+        raise TemplateError(
+            f"the chat template refuses this dialogue (roles: {roles}): {error}"
+        ) from error
+    return tokenizer.encode(str(text), add_special_tokens=False)  # the template writes its own
+
+
+def context_length(llm: Any) -> int | None:
+    """How many tokens the model can take in all; None where its config does not say."""
+    return getattr(llm.config.get_text_config(), "max_position_embeddings", None)
+
+
+def _require_room(llm: Any, prompt: list[int]) -> None:
+    context = context_length(llm)
+    if context is not None and len(prompt) >= context:
+        raise UsageError(
+            f"the prompt has {len(prompt)} tokens and the model's context is {context}: "
+            "shorten it, or use a model with a longer context"
+        )
+
+
+def _generate(
+    llm: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[int]],
+    settings: GenerationSettings,
+    stop_words: Sequence[str],
+    on_text: Callable[[str], None] | None = None,
+) -> list[Answer]:
+    stop_ids, words = stop_ids_and_words(llm, tokenizer, stop_words)
+    answers = [Answer(tokenizer, stop_ids=stop_ids, stop_words=words) for _ in prompts]
+    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else stop_ids[0]
+    device = llm.get_input_embeddings().weight.device
+    input_ids, attention_mask = _left_padded(prompts, pad_id, device)
+    context = context_length(llm)
+    room = settings.max_new_tokens if context is None else context - input_ids.shape[1]
+    config = GenerationConfig(
+        max_new_tokens=min(settings.max_new_tokens, room),
+        eos_token_id=stop_ids,
+        pad_token_id=pad_id,
+        repetition_penalty=settings.repetition_penalty,
+        do_sample=settings.temperature > 0,
+        **_sampling(settings),
+    )
+    try:
+        with generation_mode(llm), _own_random_state(settings, device):
+            llm.generate(
+                input_ids=input_ids,
+                attention_mask=attention_mask,
+                generation_config=config,
+                stopping_criteria=StoppingCriteriaList([WatchAnswers(answers, on_text)]),
+            )
+    except KeyboardInterrupt:
+        if on_text is None:
+            raise
+        answers[0].ended_by = "interrupt"
+    for answer in answers:
+        rest = answer.finish()
+        if rest and on_text is not None:
+            on_text(rest)
+    return answers
+
+
+def _sampling(settings: GenerationSettings) -> dict[str, Any]:
+    if settings.temperature == 0:
+        # Neutral values, so that no defaults of the checkpoint's own are taken for ours.
+        return {"temperature": 1.0, "top_p": 1.0, "top_k": 50}
+    return {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "top_k": settings.top_k,
+    }
+
+
+def _left_padded(
+    prompts: Sequence[list[int]], pad_id: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Return input ids and attention mask, int64 [B, T]; every prompt ends in the last column."""
+    longest = max(map(len, prompts))
+    ids = [[pad_id] * (longest - len(prompt)) + prompt for prompt in prompts]
+    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+@contextlib.contextmanager
+def _own_random_state(settings: GenerationSettings, device: torch.device) -> Iterator[None]:
+    """Sample from the settings' seed and leave the global random state, a run's own, alone."""
+    if settings.temperature == 0:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(secrets.randbits(62) if settings.seed is None else settings.seed)
+        yield
