@@ -1,0 +1,69 @@
+"""What a config's `data_path` stands for."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from xtune.data.sources.base import Source
+from xtune.data.sources.files import FilesSource, find_files, is_data_file
+from xtune.data.sources.hub import HubSource
+from xtune.errors import DataError, did_you_mean
+from xtune.registry import SOURCES, names, resolve
+
+__all__ = ["open_source"]
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_NEED_ARGUMENTS = ("files", "hub")  # as a bare name they would say nothing
+
+
+def open_source(data_path: str | Sequence[str] | Mapping[str, Any], *, split: str) -> Source:
+    """Turn a config's `data_path` into a source of rows.
+
+    Args:
+        data_path: a dict with a `type` names a source and its arguments; a string is, in this
+            order, the name of a source ('toolcall'), files that exist (a file, a folder, a
+            glob), or a hub id ('owner/name'); a list is files.
+        split: passed to sources that have splits, unless the dict names one; files have none.
+
+    Raises:
+        DataError: nothing is there under that name; says what was looked for.
+        RegistryError: the dict's `type` is no source.
+    """
+    if isinstance(data_path, Mapping):
+        return _build(data_path, split)
+    if not isinstance(data_path, str):
+        return FilesSource(data_path)
+    if data_path in names(SOURCES) and data_path not in _NEED_ARGUMENTS:
+        return _build({"type": data_path}, split)
+    if find_files(data_path):
+        return FilesSource(data_path)
+    if _HUB_ID.fullmatch(data_path) and not is_data_file(data_path):
+        return HubSource(data_path, split=split)
+    raise DataError(_nothing_there(data_path))
+
+
+def _build(cfg: Mapping[str, Any], split: str) -> Source:
+    arguments = dict(cfg)
+    source = resolve(SOURCES, arguments.pop("type", None))
+    if "split" in inspect.signature(source).parameters:
+        arguments.setdefault("split", split)
+    return source(**arguments)
+
+
+def _nothing_there(data_path: str) -> str:
+    path = Path(data_path).expanduser()
+    if path.is_dir():
+        return (
+            f"data_path {data_path!r} is a folder without a json, jsonl, csv, tsv or parquet file"
+        )
+    siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
+    own_names = [name for name in names(SOURCES) if name not in _NEED_ARGUMENTS]
+    return (
+        f"data_path {data_path!r} names nothing{did_you_mean(path.name, [*siblings, *own_names])} "
+        f"Looked for: a source of that name ({', '.join(own_names)}); a file, folder or glob "
+        f"at {path.absolute()}; a hub id 'owner/name'"
+    )
