@@ -42,7 +42,7 @@ class FilesSource:
                 raise DataError(f"{file}: cannot be read: {error.strerror}") from error
 
     def fingerprint(self) -> str:
-        """Return a hash over every file's type and bytes, in order; paths and times do not count."""
+        """Return a hash over every file's type and bytes, in order, whatever they are called."""
         whole = hashlib.sha256()
         for file in self.files:
             with file.open("rb") as stream:

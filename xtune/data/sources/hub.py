@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -34,11 +35,11 @@ class HubSource:
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each row with its place: 'owner/name[train] row 12'."""
-        number = 0
+        number = itertools.count(1)
         for columns in self._dataset.iter(batch_size=_ROWS_AT_ONCE):
             for cells in zip(*columns.values(), strict=True):
-                number += 1
-                yield f"{self.path}[{self.split}] row {number}", dict(zip(columns, cells))
+                row = dict(zip(columns, cells, strict=True))
+                yield f"{self.path}[{self.split}] row {next(number)}", row
 
     def fingerprint(self) -> str:
         """Return the fingerprint that `datasets` keeps of the data, its version and the split."""

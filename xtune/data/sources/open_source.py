@@ -63,7 +63,8 @@ def _nothing_there(data_path: str) -> str:
     siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
     own_names = [name for name in names(SOURCES) if name not in _NEED_ARGUMENTS]
     return (
-        f"data_path {data_path!r} names nothing{did_you_mean(path.name, [*siblings, *own_names])} "
+        f"data_path {data_path!r} names nothing"
+        f"{did_you_mean(path.name, [*siblings, *own_names]) or '.'} "
         f"Looked for: a source of that name ({', '.join(own_names)}); a file, folder or glob "
         f"at {path.absolute()}; a hub id 'owner/name'"
     )

@@ -40,7 +40,8 @@ def read_json(path: Path) -> Iterator[Row]:
         return
     for number, line in _lines(path):
         if not line.isspace():
-            yield _located(path, number), _parse_object(line, path, number)
+            where = _located(path, number)
+            yield where, _checked_object(_parse(line, path, first_line=number), where)
 
 
 def read_csv(path: Path) -> Iterator[Row]:
@@ -134,10 +135,6 @@ def _read_array(path: Path) -> Iterator[Row]:
     for number, row in enumerate(rows, start=1):
         where = f"{path} row {number}"
         yield where, _checked_object(row, where)
-
-
-def _parse_object(line: str, path: Path, number: int) -> dict[str, Any]:
-    return _checked_object(_parse(line, path, first_line=number), _located(path, number))
 
 
 def _parse(text: str, path: Path, *, first_line: int) -> Any:

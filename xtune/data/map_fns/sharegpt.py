@@ -1,0 +1,81 @@
+"""ShareGPT's format: conversations of {from, value}, with tools as LLaMA-Factory writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from xtune.data.map_fns.base import UnusableRow, describe, field, is_blank
+from xtune.data.map_fns.dialogue import dialogue
+from xtune.errors import DataError, did_you_mean
+from xtune.registry import MAP_FNS
+from xtune.structures import Conversation
+
+__all__ = ["sharegpt_map_fn"]
+
+_ROLES = {
+    "system": "system",
+    "human": "user",
+    "user": "user",
+    "gpt": "assistant",
+    "assistant": "assistant",
+    "function_call": "assistant",
+    "tool": "tool",
+    "observation": "tool",
+}
+
+
+@MAP_FNS.register_module("sharegpt")
+def sharegpt_map_fn(row: dict[str, Any]) -> Conversation:
+    """Read `conversations` (from, value, loss), and optional `system` and `tools`.
+
+    `from` is system, human (or user), gpt (or assistant), function_call (`value` is one call as
+    JSON, or a list of them), tool or observation.
+
+    >>> sharegpt_map_fn({'system': 'Be brief.', 'conversations': [
+    ...     {'from': 'human', 'value': 'Time in Rome?'},
+    ...     {'from': 'function_call', 'value': '{"name": "clock", "arguments": {"city": "Rome"}}'},
+    ...     {'from': 'observation', 'value': '12:00'},
+    ...     {'from': 'gpt', 'value': 'Noon.'}]})['messages'][2]['tool_calls']
+    [{'type': 'function', 'function': {'name': 'clock', 'arguments': {'city': 'Rome'}}}]
+
+    Raises:
+        UnusableRow: an empty request or answer, or nothing to train on.
+        DataError: `conversations` is missing, or an element is not of this form.
+    """
+    said = field(row, "conversations")
+    if not isinstance(said, list):
+        raise DataError(f"field 'conversations' must be a list, not {describe(said)}")
+    messages = [_message(one, f"conversation element {n}") for n, one in enumerate(said, start=1)]
+    if messages and row.get("system") is not None:
+        messages.insert(0, {"role": "system", "content": row["system"]})
+    return dialogue(messages, row.get("tools"))
+
+
+def _message(said: object, place: str) -> dict[str, Any]:
+    if not isinstance(said, Mapping):
+        raise DataError(f"{place} must be an object with from and value, not {describe(said)}")
+    speaker = field(said, "from", of=place)
+    value = field(said, "value", of=place)
+    if not isinstance(speaker, str) or speaker not in _ROLES:
+        near = did_you_mean(speaker, _ROLES) if isinstance(speaker, str) else ""
+        raise DataError(f"{place} is from {speaker!r}{near or ';'} allowed: {', '.join(_ROLES)}")
+    message: dict[str, Any] = {"role": _ROLES[speaker], "loss": said.get("loss")}
+    if speaker == "function_call":
+        message["tool_calls"] = _calls(value, place)
+    else:
+        message["content"] = value
+    return message
+
+
+def _calls(value: object, place: str) -> list[Any]:
+    if not isinstance(value, str) or is_blank(value):
+        raise UnusableRow("empty function call")
+    try:
+        calls = json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"the function_call in {place} is not JSON: {describe(value)} ({error})"
+        ) from error
+    return calls if isinstance(calls, list) else [calls]
