@@ -80,8 +80,9 @@ class Answer:
         return self._release(self._advance(whole))
 
     def finish(self) -> str:
-        """No more tokens will come: return what was held back."""
-        rest = self._advance(self._decode(self._window)) if self._read < len(self._ids) else ""
+        """No more tokens will come: return what was held back, save half a character."""
+        waiting = self._read < len(self._ids)
+        rest = self._advance(self._decode(self._window)).rstrip("\ufffd") if waiting else ""
         shown = self._release(rest) + self._held
         self.text += self._held
         self._held = ""

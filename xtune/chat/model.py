@@ -1,0 +1,153 @@
+"""A model to talk to: weights, tokenizer, chat template and stop words, loaded together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xtune.chat.answer import Answer
+from xtune.chat.generate import answer_batch, context_length, prompt_ids, stream_answer
+from xtune.chat.locate import find_adapter, find_model
+from xtune.chat.settings import GenerationSettings
+from xtune.data.templates import build_template
+from xtune.errors import AdapterError, UsageError
+from xtune.models import load_model, load_tokenizer
+from xtune.models.adapters import load_adapter
+from xtune.registry import TEMPLATES, names
+from xtune.structures import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["ChatModel"]
+
+_QUANTIZATION = {
+    4: {"bits": 4, "quant_type": "nf4", "double_quant": True},
+    8: {"bits": 8},
+}
+
+
+@dataclass(slots=True)
+class ChatModel:
+    """A model, and what one must know to talk to it.
+
+    Attributes:
+        llm: the causal language model, in eval mode, with its adapter if there is one.
+        tokenizer: has a chat template.
+        stop_words: strings that end an answer, besides the model's own end tokens.
+        system: the system prompt that the adapter was trained with; '' if none.
+        name: for people: the model, and the adapter's folder.
+    """
+
+    llm: Any
+    tokenizer: PreTrainedTokenizerBase
+    stop_words: tuple[str, ...] = ()
+    system: str = ""
+    name: str = ""
+
+    @classmethod
+    def load(
+        cls,
+        name_or_path: str,
+        *,
+        adapter: str | Path | None = None,
+        bits: int | None = None,
+        dtype: str = "auto",
+        prompt_template: str | None = None,
+    ) -> ChatModel:
+        """Load a model with the template it was trained with.
+
+        Args:
+            name_or_path: a hub id, a folder, a `.gguf` file, the alias `smollm2`, or the work_dir
+                of a run that trained whole models.
+            adapter: an adapter's folder, or the work_dir or checkpoint that holds it. The
+                tokenizer, and with it the template, is then the adapter's.
+            bits: 4 (NF4) or 8 quantizes the weights while they are loaded.
+            dtype: 'auto', 'fp32', 'bf16' or 'fp16'.
+            prompt_template: a registered template, instead of the tokenizer's own.
+
+        Raises:
+            ModelError: there is no such model, or it cannot be loaded.
+            AdapterError: the adapter belongs to another base model.
+            UsageError: there is no such adapter; or no chat template, and none was named.
+        """
+        model_name = find_model(name_or_path)
+        adapter_folder = None if adapter is None else find_adapter(adapter)
+        trained = Path(model_name).expanduser() if adapter_folder is None else adapter_folder
+        notes = _training_notes(trained)
+        has_tokenizer = adapter_folder is not None and _has_tokenizer(adapter_folder)
+        tokenizer = load_tokenizer(str(adapter_folder) if has_tokenizer else model_name)
+        stop_words = tuple(notes.get("stop_words") or ())
+        if prompt_template is not None:
+            template = build_template(prompt_template, tokenizer)
+            tokenizer.chat_template = template.jinja
+            stop_words = tuple(template.stop_words)
+        if not tokenizer.chat_template:
+            raise UsageError(
+                f"{name_or_path!r} has no chat template of its own; name the one it was trained "
+                f"with: --prompt-template {'|'.join(names(TEMPLATES))}"
+            )
+        llm = load_model(
+            model_name, dtype=dtype, quantization=None if bits is None else _QUANTIZATION[bits]
+        )
+        if adapter_folder is not None:
+            llm = load_adapter(llm, adapter_folder)
+        llm.eval()
+        return cls(
+            llm=llm,
+            tokenizer=tokenizer,
+            stop_words=stop_words,
+            system=notes.get("system") or "",
+            name=name_or_path if adapter_folder is None else f"{name_or_path} + {adapter_folder}",
+        )
+
+    @property
+    def context(self) -> int | None:
+        """How many tokens the model can take in all; None where its config does not say."""
+        return context_length(self.llm)
+
+    def count_tokens(self, messages: Sequence[Message]) -> int:
+        """How many tokens the prompt for the next answer has."""
+        return len(prompt_ids(self.tokenizer, messages))
+
+    def stream(
+        self,
+        messages: Sequence[Message],
+        on_text: Callable[[str], None],
+        *,
+        settings: GenerationSettings,
+    ) -> Answer:
+        """Answer, giving the text out as it is written; see `generate.stream_answer`."""
+        return stream_answer(
+            self.llm,
+            self.tokenizer,
+            messages,
+            on_text,
+            stop_words=self.stop_words,
+            settings=settings,
+        )
+
+    def answer_batch(self, dialogues: Sequence[Sequence[Message]], **settings: Any) -> list[str]:
+        """Answer many dialogues at once; see `generate.answer_batch`."""
+        return answer_batch(
+            self.llm, self.tokenizer, dialogues, stop_words=self.stop_words, **settings
+        )
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return (folder / "tokenizer_config.json").is_file()
+
+
+def _training_notes(folder: Path) -> dict[str, Any]:
+    """What `xtune train` noted beside the weights; empty for a model that others wrote."""
+    file = folder / "xtune.json"
+    if not file.is_file():
+        return {}
+    try:
+        notes = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"{file} cannot be read: {error}; copy the folder once more") from error
+    return notes if isinstance(notes, dict) else {}

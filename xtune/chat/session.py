@@ -1,0 +1,159 @@
+"""A dialogue with its history: what is kept, what goes when it no longer fits, what is saved."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xtune.errors import DataError, UsageError
+from xtune.structures import Message
+
+if TYPE_CHECKING:
+    from xtune.chat.answer import Answer
+    from xtune.chat.model import ChatModel
+    from xtune.chat.settings import GenerationSettings
+
+__all__ = ["ChatSession", "drop_oldest_turns"]
+
+_ROLES = ("system", "user", "assistant", "tool")
+
+
+class ChatSession:
+    """A dialogue that goes on.
+
+    Args:
+        model: who answers.
+        settings: how.
+        system: the system prompt; '' for none.
+        notice: told, in a sentence, what happens to the history.
+
+    Attributes:
+        system: the system prompt; setting it keeps the dialogue.
+        history: user and assistant messages, oldest first.
+    """
+
+    def __init__(
+        self,
+        model: ChatModel,
+        *,
+        settings: GenerationSettings,
+        system: str = "",
+        notice: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self.system = system
+        self.history: list[Message] = []
+        self._model = model
+        self._settings = settings
+        self._notice = notice
+
+    @property
+    def messages(self) -> list[Message]:
+        """The dialogue, the system prompt first."""
+        first: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
+        return first + self.history
+
+    def ask(self, text: str, on_text: Callable[[str], None]) -> Answer:
+        """Put a message to the model.
+
+        An answer that was interrupted stays in the history as far as it came, unless it is empty:
+        then the question goes too, as it does when this raises.
+
+        Raises:
+            UsageError: the message alone fills the context.
+            TemplateError: the chat template refuses the dialogue.
+        """
+        before = list(self.history)
+        self.history.append({"role": "user", "content": text})
+        try:
+            self._make_room()
+            answer = self._model.stream(self.messages, on_text, settings=self._settings)
+        except BaseException:
+            self.history = before
+            raise
+        if answer.ended_by == "interrupt" and not answer.text:
+            self.history = before
+        else:
+            self.history.append({"role": "assistant", "content": answer.text})
+        return answer
+
+    def reset(self) -> None:
+        """Forget the dialogue; the system prompt stays."""
+        self.history = []
+
+    def save(self, path: str | Path) -> None:
+        """Write the dialogue as one row of training data: `{"messages": [...]}`.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        text = json.dumps({"messages": self.messages}, ensure_ascii=False, indent=2)
+        Path(path).expanduser().write_text(text + "\n", encoding="utf-8")
+
+    def load(self, path: str | Path) -> None:
+        """Go on with a saved dialogue, system prompt included.
+
+        Raises:
+            OSError: it cannot be read.
+            DataError: it is no saved dialogue.
+        """
+        try:
+            messages = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))["messages"]
+            plain = [Message(role=each["role"], content=each["content"]) for each in messages]
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f'{path} is no dialogue, {{"messages": [{{"role": ..., "content": ...}}]}}: '
+                f"{type(error).__name__} {error}"
+            ) from error
+        for message in plain:
+            if message["role"] not in _ROLES or not isinstance(message["content"], str):
+                raise DataError(f"{path}: not a message of {', '.join(_ROLES)}: {message}")
+        has_system = bool(plain) and plain[0]["role"] == "system"
+        self.system = plain[0]["content"] if has_system else ""
+        self.history = plain[1:] if has_system else plain
+
+    def _make_room(self) -> None:
+        context = self._model.context
+        if context is None:
+            return
+        # A quarter of the context at most is kept free: a long `max_new_tokens` must not push
+        # out a history that is short.
+        room = min(self._settings.max_new_tokens, context // 4)
+        kept, dropped = drop_oldest_turns(
+            self.messages, lambda messages: self._model.count_tokens(messages) + room <= context
+        )
+        tokens = self._model.count_tokens(kept)
+        if tokens >= context:
+            raise UsageError(
+                f"this message makes a prompt of {tokens} tokens and the model's context is "
+                f"{context}: shorten it"
+            )
+        if dropped:
+            turns = "turn" if dropped == 1 else f"{dropped} turns"
+            self._notice(f"the context of {context} tokens is full: forgot the oldest {turns}")
+            self.history = kept[1:] if self.system else kept
+
+
+def drop_oldest_turns(
+    messages: Sequence[Message], fits: Callable[[Sequence[Message]], bool]
+) -> tuple[list[Message], int]:
+    """Drop whole turns from the front until the rest fits; the last turn always stays.
+
+    A turn is a user message and all that follows it up to the next. What stands before the first
+    user message, the system prompt, stays.
+
+    Args:
+        messages: the dialogue, ending with the message to be answered.
+        fits: whether a dialogue leaves room for the answer.
+
+    Returns:
+        The messages kept, and how many turns went.
+    """
+    starts = [at for at, message in enumerate(messages) if message["role"] == "user"]
+    head = list(messages[: starts[0]])
+    for dropped, start in enumerate(starts):
+        kept = head + list(messages[start:])
+        if start == starts[-1] or fits(kept):
+            return kept, dropped
+    raise AssertionError("the last turn has been returned")
