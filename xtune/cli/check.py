@@ -1,0 +1,44 @@
+"""Check a config without loading any weights, and print every problem at once.
+
+Exit code 0 when there is none, 2 when there are any. With --json the problems are a list of
+objects with file, line, key, value, message and hint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("config", help="name or path of a config")
+    parser.add_argument(
+        "--cfg-options", nargs="+", default=[], metavar="K=V", help="e.g. lr=1e-5 lora.r=8"
+    )
+    parser.add_argument("--json", action="store_true", help="print the problems as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the problems; 0 when there are none, else 2."""
+    from xtune.config import check, render
+    from xtune.errors import ConfigError
+
+    try:
+        sheet = render(args.config, args.cfg_options)
+    except ConfigError as error:  # a file or an option that cannot even be read
+        if not args.json:
+            raise
+        print(json.dumps([{"message": line} for line in str(error).splitlines()], indent=2))
+        return error.exit_code
+    problems = check(sheet)
+    if args.json:
+        print(json.dumps([problem.to_dict() for problem in problems], indent=2))
+    elif problems:
+        for problem in problems:
+            print(problem)
+    else:
+        print(f"{sheet.name}: no problems")
+    return 2 if problems else 0

@@ -1,0 +1,138 @@
+"""Find the expression that sets a dotted key: `optimizer.lr`, `custom_hooks.0.interval`.
+
+A key is followed through `dict(...)`, `{...}`, lists and tuples, and through plain names: in
+
+    lora = dict(r=16)
+    model = dict(adapter=lora)
+
+the key `model.adapter.r` leads to the 16.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+__all__ = ["Binding", "Found", "child", "dict_entries", "find", "is_set", "last_entry", "top_level"]
+
+
+class Binding(NamedTuple):
+    """A statement at the top level that sets a key: `lr = ...` or `optimizer['lr'] = ...`."""
+
+    key: tuple[str, ...]
+    value: ast.expr
+    statement: ast.stmt
+
+
+class Found(NamedTuple):
+    """How far a key could be followed.
+
+    Attributes:
+        node: the deepest expression reached.
+        rest: the parts of the key that lie beyond it; empty when it was reached.
+        keys: the key, and its other names at the statements where plain names led to.
+    """
+
+    node: ast.expr
+    rest: tuple[str, ...]
+    keys: tuple[str, ...]
+
+
+def top_level(tree: ast.Module) -> list[Binding]:
+    """Return what the sheet sets by plain assignments at its top level, in order."""
+    bindings = []
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            targets, value = node.targets, node.value
+        elif isinstance(node, ast.AnnAssign) and node.value is not None:
+            targets, value = [node.target], node.value
+        else:
+            continue
+        for target in targets:
+            key = _key_of(target)
+            if key:
+                bindings.append(Binding(key, value, node))
+    return bindings
+
+
+def is_set(tree: ast.Module, name: str) -> ast.Name | None:
+    """Return where `name` is set in any way at all, inside an `if` or a loop too, or None."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
+            return node
+    return None
+
+
+def find(bindings: Sequence[Binding], key: str, *, through_last: bool) -> Found | None:
+    """Follow a dotted key to the expression that sets it.
+
+    Args:
+        bindings: what `top_level` returned.
+        key: the dotted key.
+        through_last: when the key's own expression is a plain name, go on to where that is set.
+
+    Returns:
+        None when nothing at the top level sets the key's first name.
+    """
+    keys, parts = [key], tuple(key.split("."))
+    before = len(bindings)
+    while True:
+        # the last statement that sets the key or something it lies in; the nearest one of them
+        reached = [
+            (len(binding.key), at)
+            for at, binding in enumerate(bindings[:before])
+            if parts[: len(binding.key)] == binding.key
+        ]
+        if not reached:
+            return None
+        depth, at = max(reached)
+        node, rest = bindings[at].value, parts[depth:]
+        while rest and (inner := child(node, rest[0])) is not None:
+            node, rest = inner, rest[1:]
+        is_name = isinstance(node, ast.Name) and (rest or through_last)
+        if not is_name or not any(binding.key == (node.id,) for binding in bindings[:at]):  # type: ignore[attr-defined]
+            return Found(node, rest, tuple(keys))
+        assert isinstance(node, ast.Name)
+        parts, before = (node.id, *rest), at
+        keys.append(".".join(parts))
+
+
+def child(node: ast.expr, part: str) -> ast.expr | None:
+    """Return the expression under `part` of a literal dict, list or tuple, or None."""
+    if isinstance(node, ast.List | ast.Tuple):
+        starred = any(isinstance(item, ast.Starred) for item in node.elts)
+        if part.isdigit() and int(part) < len(node.elts) and not starred:
+            return node.elts[int(part)]
+        return None
+    return dict(dict_entries(node)).get(part)
+
+
+def dict_entries(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """Yield the keys and expressions of `dict(a=1)` or `{'a': 1}`; nothing for any other."""
+    if isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant):
+                yield str(key.value), value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        for keyword in node.keywords:
+            if keyword.arg:
+                yield keyword.arg, keyword.value
+
+
+def last_entry(node: ast.expr) -> ast.keyword | ast.expr | None:
+    """Return where the last entry of a literal dict begins, or None for an empty or other one."""
+    if isinstance(node, ast.Dict):
+        return next((key for key in reversed(node.keys) if key is not None), None)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+        return node.keywords[-1] if node.keywords else None
+    return None
+
+
+def _key_of(target: ast.expr) -> tuple[str, ...]:
+    if isinstance(target, ast.Name):
+        return (target.id,)
+    if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+        outer = _key_of(target.value)
+        return (*outer, str(target.slice.value)) if outer else ()
+    return ()

@@ -1,0 +1,46 @@
+"""Render a config: find it, put its parts together, write the options in, run it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import ConfigDict
+
+from xtune.config.find import find_config
+from xtune.config.inclusion import flatten
+from xtune.config.options import apply_options
+from xtune.config.sheet import Setting, Sheet, evaluate
+from xtune.config.source import parse
+from xtune.config.statements import Statement
+
+__all__ = ["render"]
+
+
+def render(name_or_path: str | Path, options: Sequence[str] = ()) -> Sheet:
+    """Turn a config's name or path into the one flat sheet that runs.
+
+    Rendering a rendered sheet gives the same text.
+
+    Args:
+        name_or_path: a shipped config's name, or any config file.
+        options: `key=value` each, as after `--cfg-options`.
+
+    Raises:
+        UsageError: there is no such config; near names are listed.
+        ConfigError: a file is broken, an option is wrong, or the sheet fails; with file and line.
+    """
+    path = find_config(name_or_path)
+    lines, history = flatten(path)
+    lines, by_option, dotted = apply_options(lines, path, options)
+    replaced = {name: [_setting(old) for old in olds] for name, olds in history.items()}
+    for name, settings in by_option.items():
+        replaced[name] = [*replaced.get(name, []), *settings]
+    return Sheet(path, lines, ConfigDict(evaluate(lines, path)), replaced, dotted)
+
+
+def _setting(old: Statement) -> Setting:
+    (assignment,) = parse(old.code).body
+    assert isinstance(assignment, ast.Assign)
+    return Setting(old.origin, ast.unparse(assignment.value))

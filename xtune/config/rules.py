@@ -1,0 +1,164 @@
+"""What must hold between and beyond the types of a sheet's values."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from xtune import registry
+
+__all__ = ["Breach", "breaches"]
+
+Values = Mapping[str, Any]
+
+
+class Breach(NamedTuple):
+    """A rule that a value breaks: its dotted key, what is wrong, what to do."""
+
+    key: str
+    message: str
+    hint: str = ""
+
+
+def breaches(values: Values) -> Iterator[Breach]:
+    """Yield every rule that the sheet's values break."""
+    for rule in (_ranges, _length_of_run, _quantization, _data_files, _model_files):
+        yield from rule(values)
+
+
+def _at_least(least: float) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: value >= least), f"must be at least {least:g}"
+
+
+def _above(floor: float) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: value > floor), f"must be above {floor:g}"
+
+
+def _from_to_below(least: float, limit: float) -> tuple[Callable[[Any], bool], str]:
+    return (lambda value: least <= value < limit), f"must be at least {least:g} and below {limit:g}"
+
+
+# None passes everywhere: whether it may be None is the signature's to say.
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "train_dataset.max_length": _at_least(1),
+    "val_dataset.max_length": _at_least(1),
+    "train_dataloader.batch_size": _at_least(1),
+    "train_dataloader.num_workers": _at_least(0),
+    "train_cfg.accumulative_counts": _at_least(1),
+    "train_cfg.max_epochs": _above(0),
+    "train_cfg.max_steps": _at_least(1),
+    "train_cfg.val_interval": _at_least(1),
+    "optimizer.lr": _above(0),
+    "optimizer.weight_decay": _at_least(0),
+    "optimizer.betas.0": _from_to_below(0, 1),
+    "optimizer.betas.1": _from_to_below(0, 1),
+    "param_scheduler.warmup_ratio": _from_to_below(0, 1),
+    "clip_grad.max_norm": _above(0),
+    "model.adapter.r": _at_least(1),
+    "model.adapter.lora_alpha": _above(0),
+    "model.adapter.lora_dropout": _from_to_below(0, 1),
+    "default_hooks.checkpoint.interval": _at_least(1),
+    "default_hooks.checkpoint.max_keep": _at_least(1),
+    "test_cfg.batch_size": _at_least(1),
+    "test_cfg.max_new_tokens": _at_least(1),
+    "randomness.seed": _at_least(0),
+}
+
+
+def _ranges(values: Values) -> Iterator[Breach]:
+    for key, (holds, message) in _RANGES.items():
+        value = _get(values, key)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if is_number and not holds(value):
+            yield Breach(key, message)
+
+
+def _length_of_run(values: Values) -> Iterator[Breach]:
+    loop = values.get("train_cfg")
+    if isinstance(loop, Mapping) and {"max_epochs", "max_steps"} & loop.keys():
+        if loop.get("max_epochs") is None and loop.get("max_steps") is None:
+            yield Breach("train_cfg", "max_epochs and max_steps are both None", "give one of them")
+
+
+def _quantization(values: Values) -> Iterator[Breach]:
+    quantization = _get(values, "model.llm.quantization")
+    if quantization is None:
+        return
+    if _get(values, "model.adapter") is None:
+        yield Breach(
+            "model.llm.quantization",
+            "quantized weights cannot be trained",
+            "train an adapter on them (model.adapter), or leave quantization out",
+        )
+    bits = _get(values, "model.llm.quantization.bits")
+    if bits not in (None, 4, 8):
+        yield Breach("model.llm.quantization.bits", "must be 4 or 8")
+
+
+_DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|txt)(\.\w+)?$", re.IGNORECASE)
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+
+
+def _data_files(values: Values) -> Iterator[Breach]:
+    for section in ("train_dataset", "val_dataset", "test_cfg"):
+        key = f"{section}.data_path"
+        data_path = _get(values, key)
+        if isinstance(data_path, Mapping):
+            if data_path.get("type") != "files":
+                continue
+            key, data_path = f"{key}.path", data_path.get("path")
+        elif isinstance(data_path, str) and data_path in _generated_sources():
+            continue
+        elif isinstance(data_path, str) and _looks_like_hub_id(data_path):
+            continue
+        paths = data_path if isinstance(data_path, list | tuple) else [data_path]
+        for path in paths:
+            if isinstance(path, str) and not _is_there(path):
+                yield Breach(
+                    key,
+                    f"no file, folder or pattern {path!r} in {Path.cwd()}",
+                    "give a data file, a folder, a hub id 'owner/name', or one of: "
+                    + ", ".join(_generated_sources()),
+                )
+
+
+def _generated_sources() -> list[str]:
+    return [name for name in registry.names(registry.SOURCES) if name not in ("files", "hub")]
+
+
+def _looks_like_hub_id(text: str) -> bool:
+    return bool(_HUB_ID.fullmatch(text)) and not _DATA_SUFFIX.search(text) and text[0] != "."
+
+
+def _is_there(path: str) -> bool:
+    return Path(path).expanduser().exists() or bool(glob.glob(str(Path(path).expanduser())))
+
+
+def _model_files(values: Values) -> Iterator[Breach]:
+    for key in ("model.llm", "tokenizer"):
+        key += ".pretrained_model_name_or_path"
+        name = _get(values, key)
+        if not isinstance(name, str):
+            continue
+        is_path = name.startswith(("/", "./", "../", "~")) or name.endswith(".gguf")
+        if is_path and not Path(name).expanduser().exists():
+            yield Breach(key, f"no file or folder {name!r} in {Path.cwd()}")
+        elif not is_path and name.count("/") > 1 and not Path(name).exists():
+            yield Breach(
+                key, f"{name!r} is neither a folder nor a hub id", "a hub id is 'owner/name'"
+            )
+
+
+def _get(values: Any, key: str) -> Any:
+    """The value at a dotted key, or None."""
+    for part in key.split("."):
+        if isinstance(values, Mapping):
+            values = values.get(part)
+        elif isinstance(values, list | tuple) and part.isdigit() and int(part) < len(values):
+            values = values[int(part)]
+        else:
+            return None
+    return values

@@ -1,0 +1,152 @@
+"""A rendered config: the flat sheet's text, its values, and where each was set."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import linecache
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from mmengine.config import ConfigDict
+
+from xtune.config.literals import Binding, find, is_set, top_level
+from xtune.config.source import Line, Origin, parse, shown_path, text_of
+from xtune.errors import ConfigError, did_you_mean
+
+__all__ = ["Setting", "Sheet", "evaluate", "flat_items"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A value that was set and then replaced: by a leaf, or by an option."""
+
+    origin: Origin
+    source: str
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What runs, what `copy-cfg` writes and what `work_dir/config.py` records.
+
+    Attributes:
+        path: the config file it was rendered from.
+        lines: the text, and where each line was written.
+        values: what the text sets, by name: knobs and sections alike.
+        replaced: for each name, the settings that no longer hold, oldest first.
+        options: dotted keys set on the command line inside a line of a file.
+    """
+
+    path: Path
+    lines: Sequence[Line]
+    values: ConfigDict
+    replaced: Mapping[str, Sequence[Setting]] = field(default_factory=dict)
+    options: Mapping[str, Origin] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The file's stem, which also names the work_dir."""
+        return self.path.stem
+
+    @cached_property
+    def text(self) -> str:
+        """The flat sheet, ending with a newline."""
+        return text_of(self.lines)
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The parsed text."""
+        return parse(self.lines)
+
+    @cached_property
+    def bindings(self) -> list[Binding]:
+        """What the sheet sets at its top level."""
+        return top_level(self.tree)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of the text, in hexadecimal."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def origin(self, key: str) -> Origin:
+        """Return the file and line that set a dotted key, through names it is derived from.
+
+        `optimizer.lr` of `optimizer = dict(lr=lr)` was set where `lr` was. A key that does not
+        exist was set, if anywhere, where the dict that it would lie in was.
+        """
+        return self.chain(key)[-1]
+
+    def chain(self, key: str) -> list[Origin]:
+        """Return where the key stands in the sheet and, name by name, where it comes from."""
+        found = find(self.bindings, key, through_last=True)
+        if found is None:
+            name = is_set(self.tree, key.split(".")[0])
+            return [self.lines[name.lineno - 1].origin if name else Origin(shown_path(self.path), 1)]
+        origins: list[Origin] = []
+        for name in found.keys:
+            if (option := self._option(name)) is not None:
+                return [*origins, option]
+            here = find(self.bindings, name, through_last=False)
+            assert here is not None
+            origins.append(self.lines[here.node.lineno - 1].origin)
+        return list(dict.fromkeys(origins))
+
+    def _option(self, key: str) -> Origin | None:
+        """The option that set this key or a dict it lies in."""
+        parts = key.split(".")
+        prefixes = (".".join(parts[:end]) for end in range(len(parts), 1, -1))
+        return next((self.options[prefix] for prefix in prefixes if prefix in self.options), None)
+
+
+def evaluate(lines: Sequence[Line], path: Path) -> dict[str, Any]:
+    """Run a sheet and return what it sets: no modules, functions, classes or private names.
+
+    Raises:
+        ConfigError: the sheet fails; names the file and line where the failing line was written.
+    """
+    text = text_of(lines)
+    # A name of its own, so that tracebacks and inspect.getsource (the token cache is keyed by a
+    # map_fn's source) read the rendered text and not a file that other options have left behind.
+    run_as = f"<config {path.stem} {hashlib.sha256(text.encode()).hexdigest()[:8]}>"
+    linecache.cache[run_as] = (len(text), None, text.splitlines(keepends=True), run_as)
+    namespace: dict[str, Any] = {"__name__": "__xtune_config__", "__file__": str(path)}
+    parse(lines)
+    try:
+        exec(compile(text, run_as, "exec"), namespace)
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        number = next((frame.lineno for frame in reversed(frames) if frame.filename == run_as), 1)
+        line = lines[(number or 1) - 1]
+        near = ""
+        if isinstance(error, NameError) and error.name:
+            near = did_you_mean(error.name, [k for k in namespace if not k.startswith("__")])
+        what = f"{type(error).__name__}: {error}{near}"
+        raise ConfigError(f"{line.origin}: {line.text.strip()}: {what}") from error
+    return {
+        name: value
+        for name, value in namespace.items()
+        if not name.startswith("_") and not isinstance(value, ModuleType | FunctionType | type)
+    }
+
+
+def flat_items(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every dotted key and its value, into dicts and into lists of dicts.
+
+    >>> list(flat_items({'a': {'b': 1}, 'hooks': [{'type': 'X'}], 'betas': (0.9, 0.99)}))
+    [('a.b', 1), ('hooks.0.type', 'X'), ('betas', (0.9, 0.99))]
+    """
+    inner: Iterator[tuple[Any, Any]] | None = None
+    if isinstance(value, Mapping) and value:
+        inner = iter(value.items())
+    elif isinstance(value, list | tuple) and any(isinstance(item, Mapping) for item in value):
+        inner = iter(enumerate(value))
+    if inner is None:
+        yield key, value
+        return
+    for part, item in inner:
+        yield from flat_items(item, f"{key}.{part}" if key else str(part))

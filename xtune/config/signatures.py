@@ -1,0 +1,126 @@
+"""What a class or function can be called with, read from its signature."""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+
+from xtune.errors import did_you_mean
+
+__all__ = ["Form", "Misfit", "misfit_of_type"]
+
+_ATOMS = {int: "an integer", float: "a number", str: "a string", bool: "True or False"}
+
+
+class Misfit(NamedTuple):
+    """An argument that does not fit: its name, what is wrong, what would be right."""
+
+    argument: str
+    message: str
+    hint: str = ""
+
+
+class Form:
+    """The arguments that a config may give to `target`.
+
+    Args:
+        target: a class or a function.
+        supplied: arguments that the builder passes itself.
+    """
+
+    def __init__(self, target: Callable[..., Any], supplied: Collection[str] = ()) -> None:
+        self.target = target
+        self.supplied = frozenset(supplied)
+
+    @cached_property
+    def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        try:
+            return inspect.signature(self.target).parameters
+        except (TypeError, ValueError):  # some built-ins have none: anything goes
+            return {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
+
+    @cached_property
+    def open(self) -> bool:
+        """Whether it takes arguments of any name."""
+        return any(p.kind is p.VAR_KEYWORD for p in self._parameters.values())
+
+    @cached_property
+    def arguments(self) -> list[str]:
+        """The names a config may set, in the order of the signature."""
+        by_name = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return [
+            name
+            for name, parameter in self._parameters.items()
+            if parameter.kind in by_name and name not in self.supplied
+        ]
+
+    @cached_property
+    def _hints(self) -> dict[str, Any]:
+        function = self.target.__init__ if inspect.isclass(self.target) else self.target  # type: ignore[misc]
+        try:
+            return get_type_hints(function)
+        except (NameError, TypeError, AttributeError):  # names imported for type checkers only
+            return {}
+
+    def misfits(self, given: Mapping[str, Any]) -> Iterable[Misfit]:
+        """Yield what is wrong with the arguments `given` (without `type`)."""
+        name = getattr(self.target, "__name__", str(self.target))
+        for key, value in given.items():
+            if key in self.arguments:
+                wrong = misfit_of_type(self._hints.get(key, Any), value)
+                if wrong:
+                    yield Misfit(key, f"must be {wrong}")
+            elif key in self.supplied:
+                yield Misfit(key, f"{name} gets {key!r} from xtune: leave it out")
+            elif not self.open:
+                near = did_you_mean(key, self.arguments)
+                hint = near.removeprefix("; ") or f"it takes: {', '.join(self.arguments)}"
+                yield Misfit(key, f"{name} takes no {key!r}", hint)
+        for key in self.arguments:
+            if self._parameters[key].default is inspect.Parameter.empty and key not in given:
+                yield Misfit(key, f"{name} needs {key!r}, which is not given")
+
+
+def misfit_of_type(hint: Any, value: Any) -> str | None:
+    """Say what a value should be when it obviously is not what the annotation says.
+
+    Only simple annotations are judged: int, float, str, bool, None, Literal, lists, tuples, dicts
+    and unions of these. A value of an annotation that says more passes.
+
+    >>> misfit_of_type(int, '8')
+    'an integer'
+    >>> misfit_of_type(float | None, None), misfit_of_type(float, 1)
+    (None, None)
+    """
+    wants: list[str] = []
+    for member in _members(hint):
+        fits, wanted = _judge(member, value)
+        if fits:
+            return None
+        wants.append(wanted)
+    return " or ".join(dict.fromkeys(wants))
+
+
+def _members(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _judge(hint: Any, value: Any) -> tuple[bool, str]:
+    """Whether the value may be of this type, and how the type is called."""
+    if hint is None or hint is type(None):
+        return value is None, "None"
+    if get_origin(hint) is Literal:
+        return value in get_args(hint), " or ".join(map(repr, get_args(hint)))
+    if hint in _ATOMS:
+        accepted = (int, float) if hint is float else hint
+        is_mistaken_bool = isinstance(value, bool) and hint in (int, float)
+        return isinstance(value, accepted) and not is_mistaken_bool, _ATOMS[hint]
+    kind = get_origin(hint) or hint
+    if kind in (list, tuple):
+        return isinstance(value, list | tuple), "a list"
+    if kind is dict:
+        return isinstance(value, Mapping), "a dict"
+    return True, ""

@@ -1,0 +1,167 @@
+"""The places of a sheet: what stands in each, and what may be said there.
+
+A slot is a dict with a `type` that is looked up in one registry. The dicts without a `type` have
+their arguments written down here as functions, so that both kinds are checked alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from mmengine.registry import Registry
+
+from xtune import registry
+from xtune.config.signatures import Form
+from xtune.errors import RegistryError
+
+__all__ = ["REQUIRED_KEYS", "SHEET_KEYS", "Named", "Slot", "form_of", "named", "plain", "slots"]
+
+
+class Slot(NamedTuple):
+    """A dict with a `type`, at a dotted key.
+
+    Attributes:
+        key: where it stands.
+        registry: where its type is looked up.
+        cfg: what stands there; anything at all before it is checked.
+        supplied: arguments that the builder passes in addition.
+        apart: keys that are built on their own and do not go to this type.
+    """
+
+    key: str
+    registry: Registry
+    cfg: Any
+    supplied: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
+
+
+class Named(NamedTuple):
+    """A value that is itself a registered name: a map_fn or a template."""
+
+    key: str
+    registry: Registry
+    value: Any
+
+
+def train_dataloader(*, batch_size: int, num_workers: int = 0, shuffle: bool = True) -> None:
+    """Micro-batches of `batch_size` packs on each device."""
+
+
+def clip_grad(*, max_norm: float) -> None:
+    """Gradients are scaled down to this norm."""
+
+
+def paramwise_cfg(*, custom_keys: dict[str, dict[str, float]]) -> None:
+    """Per part of a parameter's name: `lr_mult`, `decay_mult`."""
+
+
+def randomness(*, seed: int) -> None:
+    """The one seed of data order, adapter weights and dropout."""
+
+
+# Sections of a sheet whose dict has no `type`
+_PLAIN: dict[str, Callable[..., None] | str] = {
+    "tokenizer": "xtune.models.load_tokenizer",
+    "train_dataloader": train_dataloader,
+    "clip_grad": clip_grad,
+    "paramwise_cfg": paramwise_cfg,
+    "randomness": randomness,
+}
+
+REQUIRED_KEYS = (
+    "tokenizer",
+    "model",
+    "train_dataset",
+    "train_dataloader",
+    "optimizer",
+    "param_scheduler",
+    "train_cfg",
+    "strategy",
+    "randomness",
+)
+_OPTIONAL_KEYS = (
+    "val_dataset",
+    "test_cfg",
+    "clip_grad",
+    "paramwise_cfg",
+    "default_hooks",
+    "custom_hooks",
+    "work_dir",
+)
+SHEET_KEYS = REQUIRED_KEYS + _OPTIONAL_KEYS
+
+
+def slots(values: Mapping[str, Any]) -> Iterator[Slot]:
+    """Yield every slot of a sheet that holds something."""
+    model = values.get("model")
+    if model is not None:
+        yield Slot("model", registry.MODELS, model, apart=("adapter",))
+    for key, inner in model.items() if isinstance(model, Mapping) else ():
+        if key == "adapter" and inner is not None:
+            yield Slot("model.adapter", registry.ADAPTERS, inner)
+        elif isinstance(inner, Mapping) and "type" in inner:
+            yield Slot(f"model.{key}", registry.MODELS, inner, supplied=("device",))
+    for key in ("train_dataset", "val_dataset"):
+        if values.get(key) is not None:
+            yield Slot(key, registry.DATASETS, values[key], supplied=("tokenizer",))
+    for key, its_registry, supplied in (
+        ("optimizer", registry.OPTIMIZERS, ("params",)),
+        ("param_scheduler", registry.SCHEDULES, ()),
+        ("train_cfg", registry.TRAIN_LOOPS, ()),
+        ("strategy", registry.STRATEGIES, ()),
+        ("test_cfg", registry.EVALUATIONS, ()),
+    ):
+        if values.get(key) is not None:
+            yield Slot(key, its_registry, values[key], supplied=supplied)
+    for key, cfg in _hooks(values):
+        yield Slot(key, registry.HOOKS, cfg)
+    for key in ("train_dataset", "val_dataset", "test_cfg"):
+        source = _get(values.get(key), "data_path")
+        if isinstance(source, Mapping):
+            yield Slot(f"{key}.data_path", registry.SOURCES, source, supplied=("split",))
+
+
+def named(values: Mapping[str, Any]) -> Iterator[Named]:
+    """Yield every map_fn and every template that a sheet names."""
+    for key in ("train_dataset", "val_dataset", "test_cfg"):
+        map_fn, template = _get(values.get(key), "map_fn"), _get(values.get(key), "template")
+        if map_fn is not None:
+            yield Named(f"{key}.map_fn", registry.MAP_FNS, map_fn)
+        if template not in (None, "auto"):
+            yield Named(f"{key}.template", registry.TEMPLATES, template)
+
+
+def plain(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, Form]]:
+    """Yield the sections without a `type` that hold something, with what they may say."""
+    for key, target in _PLAIN.items():
+        if values.get(key) is not None:
+            yield key, values[key], Form(registry.resolve(registry.MODELS, target))
+
+
+def form_of(values: Mapping[str, Any], owner: Mapping[str, Any]) -> Form | None:
+    """Return what may be said in the very dict `owner` of a sheet, or None when nobody knows.
+
+    `values` must hold the sheet's own objects, so that a knob `lora` is known for the dict that
+    stands in `model.adapter`.
+    """
+    for slot in slots(values):
+        if slot.cfg is owner and "type" in owner:
+            try:
+                return Form(registry.resolve(slot.registry, owner["type"]), slot.supplied)
+            except RegistryError:  # the check says so
+                return None
+    return next((form for _, cfg, form in plain(values) if cfg is owner), None)
+
+
+def _hooks(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    default, custom = values.get("default_hooks"), values.get("custom_hooks")
+    for key, cfg in default.items() if isinstance(default, Mapping) else ():
+        if cfg is not None:  # None switches a default hook off
+            yield f"default_hooks.{key}", cfg
+    for number, cfg in enumerate(custom if isinstance(custom, list | tuple) else ()):
+        yield f"custom_hooks.{number}", cfg
+
+
+def _get(section: Any, key: str) -> Any:
+    return section.get(key) if isinstance(section, Mapping) else None

@@ -1,0 +1,161 @@
+"""Check a sheet before any weight is loaded; every problem at once."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from xtune.config.rules import breaches
+from xtune.config.sheet import Sheet
+from xtune.config.signatures import Form
+from xtune.config.slots import REQUIRED_KEYS, SHEET_KEYS, Slot, named, plain, slots
+from xtune.errors import ConfigError, RegistryError, did_you_mean
+from xtune.registry import names, resolve
+
+__all__ = ["Problem", "check", "require_valid"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with a config.
+
+    Attributes:
+        file: the file whose line set the value; or the `--cfg-options` that did.
+        line: its line, from 1; 0 for an option.
+        key: the dotted key.
+        value: the value, as Python writes it, shortened; '' when there is none.
+        message: what is wrong.
+        hint: what is allowed, or what to do; may be ''.
+    """
+
+    file: str
+    line: int
+    key: str
+    value: str
+    message: str
+    hint: str
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        value = f" = {self.value}" if self.value else ""
+        hint = f"; {self.hint}" if self.hint else ""
+        return f"{place}: {self.key}{value}: {self.message}{hint}"
+
+    def to_dict(self) -> dict[str, str | int]:
+        """Return the fields, for JSON."""
+        return asdict(self)
+
+
+def check(sheet: Sheet) -> list[Problem]:
+    """Return everything that is wrong with a sheet.
+
+    Every name at the top level must be a section of a sheet or be used by one; every `type` must
+    be known in its place and fit the arguments beside it; then come the rules between values.
+    """
+    findings = [
+        *_missing_sections(sheet),
+        *_unused_names(sheet),
+        *_sections_that_are_no_dicts(sheet),
+        *_slots(sheet),
+        *_names(sheet),
+        *_plain_sections(sheet),
+    ]
+    findings += [_problem(sheet, b.key, b.message, b.hint) for b in breaches(sheet.values)]
+    # One knob in several places is one mistake
+    places = {(p.file, p.line, p.value, p.message): p for p in reversed(findings)}
+    return sorted(places.values(), key=findings.index)
+
+
+def require_valid(sheet: Sheet) -> None:
+    """Check a sheet.
+
+    Raises:
+        ConfigError: with every problem, a line each, and the list of them in `.problems`.
+    """
+    problems = check(sheet)
+    if problems:
+        count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+        text = "\n".join(f"  {problem}" for problem in problems)
+        raise ConfigError(f"{sheet.name} has {count}:\n{text}", problems)
+
+
+def _problem(sheet: Sheet, key: str, message: str, hint: str = "") -> Problem:
+    origin = sheet.origin(key)
+    value: Any = sheet.values
+    try:
+        for part in key.split("."):
+            value = value[int(part)] if isinstance(value, list | tuple) else value[part]
+        shown = repr(value)
+    except (KeyError, IndexError, TypeError, ValueError):
+        shown = ""
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    return Problem(origin.file, origin.line, key, shown, message, hint)
+
+
+def _missing_sections(sheet: Sheet) -> Iterator[Problem]:
+    for key in REQUIRED_KEYS:
+        if key not in sheet.values:
+            yield _problem(sheet, key, "this section is missing", "see a copied config")
+
+
+def _unused_names(sheet: Sheet) -> Iterator[Problem]:
+    used = {
+        node.id
+        for node in ast.walk(sheet.tree)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+    }
+    for name in sheet.values:
+        if name not in used and name not in SHEET_KEYS:
+            others = [other for other in [*sheet.values, *SHEET_KEYS] if other != name]
+            near = did_you_mean(name, others).removeprefix("; ")
+            hint = near or "use it in a section, or delete it"
+            yield _problem(sheet, name, "nothing in the sheet uses this name", hint)
+
+
+def _sections_that_are_no_dicts(sheet: Sheet) -> Iterator[Problem]:
+    if not isinstance(sheet.values.get("default_hooks", {}), Mapping):
+        yield _problem(sheet, "default_hooks", "must be a dict of hooks by name")
+    hooks = sheet.values.get("custom_hooks")
+    if hooks is not None and not isinstance(hooks, list | tuple):
+        yield _problem(sheet, "custom_hooks", "must be a list of hooks")
+
+
+def _slots(sheet: Sheet) -> Iterator[Problem]:
+    for slot in slots(sheet.values):
+        if not isinstance(slot.cfg, Mapping) or "type" not in slot.cfg:
+            hint = f"type: one of {', '.join(names(slot.registry))}"
+            yield _problem(sheet, slot.key, "must be a dict with a type", hint)
+            continue
+        try:
+            target = resolve(slot.registry, slot.cfg["type"])
+        except RegistryError as error:
+            yield _problem(sheet, f"{slot.key}.type", str(error))
+            continue
+        yield from _arguments(sheet, slot.key, Form(target, slot.supplied), _given(slot))
+
+
+def _given(slot: Slot) -> dict[str, Any]:
+    return {key: value for key, value in slot.cfg.items() if key not in ("type", *slot.apart)}
+
+
+def _arguments(sheet: Sheet, key: str, form: Form, given: Mapping[str, Any]) -> Iterator[Problem]:
+    for misfit in form.misfits(given):
+        yield _problem(sheet, f"{key}.{misfit.argument}", misfit.message, misfit.hint)
+
+
+def _names(sheet: Sheet) -> Iterator[Problem]:
+    for key, registry, value in named(sheet.values):
+        try:
+            resolve(registry, value)
+        except RegistryError as error:
+            yield _problem(sheet, key, str(error))
+
+
+def _plain_sections(sheet: Sheet) -> Iterator[Problem]:
+    for key, section, form in plain(sheet.values):
+        if isinstance(section, Mapping):
+            yield from _arguments(sheet, key, form, section)
+        else:
+            yield _problem(sheet, key, f"must be a dict of {', '.join(form.arguments)}")
