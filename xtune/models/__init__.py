@@ -1,0 +1,61 @@
+"""Language models: loading, quantization, adapters, attention, and the algorithms that train them.
+
+    build_model(cfg)            everything below, from the sheet's `model` dict
+    load_model, load_tokenizer  a hub id, a folder, a .gguf file, or the alias smollm2
+    SupervisedFinetune          the loss on packed documents
+    generation_mode             let the model that is being trained answer
+
+Names are imported when they are first used: `import xtune.models` does not import torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xtune.models.adapters import attach_adapter, load_adapter, merge_adapter
+    from xtune.models.build import build_model
+    from xtune.models.fingerprint import base_fingerprint
+    from xtune.models.generation import base_of, generation_mode
+    from xtune.models.loading import load_config, load_model, load_tokenizer
+    from xtune.models.precision import Precision, choose_precision
+    from xtune.models.sft import SupervisedFinetune
+
+__all__ = [
+    "Precision",
+    "SupervisedFinetune",
+    "attach_adapter",
+    "base_fingerprint",
+    "base_of",
+    "build_model",
+    "choose_precision",
+    "generation_mode",
+    "load_adapter",
+    "load_config",
+    "load_model",
+    "load_tokenizer",
+    "merge_adapter",
+]
+
+_HOMES = {
+    "Precision": "precision",
+    "SupervisedFinetune": "sft",
+    "attach_adapter": "adapters",
+    "base_fingerprint": "fingerprint",
+    "base_of": "generation",
+    "build_model": "build",
+    "choose_precision": "precision",
+    "generation_mode": "generation",
+    "load_adapter": "adapters",
+    "load_config": "loading",
+    "load_model": "loading",
+    "load_tokenizer": "loading",
+    "merge_adapter": "adapters",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,117 @@
+"""Cross-entropy of `hidden @ weight.T` that never holds a [tokens, vocabulary] tensor.
+
+Shapes: N positions, D width, V vocabulary, C positions of one chunk.
+
+The gradient of cross-entropy by the logits is `softmax - onehot`: it needs nothing that the
+forward pass does not have at hand. So each chunk's logits are made, turned into their own gradient
+in place, multiplied back to the width D, and dropped; the backward pass only scales what was kept:
+
+    chunk of hidden [C, D] --@ weight.T--> logits [C, V] --softmax - onehot--> [C, V]
+                                                            --@ weight--> grad of hidden [C, D]
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xtune.structures import IGNORE_INDEX
+
+__all__ = ["chunked_cross_entropy"]
+
+
+def chunked_cross_entropy(
+    hidden: Tensor,
+    weight: Tensor,
+    labels: Tensor,
+    *,
+    bias: Tensor | None = None,
+    softcap: float | None = None,
+    chunk_size: int = 256,
+) -> Tensor:
+    """Sum the cross-entropy of a linear head over the positions that have a label.
+
+    Equals `F.cross_entropy(head(hidden), labels, reduction='sum')`. Positions labelled -100 cost
+    nothing. Products run in autocast's dtype where autocast is on, else in that of `hidden`; the
+    softmax and every sum over chunks are fp32.
+
+    Args:
+        hidden: [N, D], the backbone's output.
+        weight: [V, D], the head's weight; no gradient is computed for a frozen one.
+        labels: int64 [N]; -100 where nothing is trained.
+        bias: [V].
+        softcap: c, if the model bounds its logits by `c * tanh(logits / c)`.
+        chunk_size: C; the largest tensor held is fp32 [C, V].
+
+    Returns:
+        fp32 scalar, connected to `hidden` also when no position has a label.
+    """
+    trained = labels != IGNORE_INDEX
+    return _ChunkedCrossEntropy.apply(
+        hidden[trained], weight, labels[trained], bias, softcap, chunk_size
+    )
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        labels: Tensor,
+        bias: Tensor | None,
+        softcap: float | None,
+        chunk_size: int,
+    ) -> Tensor:
+        device = hidden.device.type
+        dtype = (
+            torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        )
+        wants_hidden, wants_weight, _, wants_bias = ctx.needs_input_grad[:4]
+        ctx.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype
+        with torch.autocast(device, enabled=False):
+            head = weight.to(dtype)  # once, not once a chunk
+            total = hidden.new_zeros((), dtype=torch.float32)
+            # fp32: these wait for the loss scale, which in fp16 comes only in the backward pass.
+            grad_hidden = torch.empty_like(hidden, dtype=torch.float32) if wants_hidden else None
+            grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
+            grad_bias = torch.zeros_like(bias, dtype=torch.float32) if wants_bias else None
+            for start in range(0, len(labels), chunk_size):
+                chunk = slice(start, start + chunk_size)
+                rows, targets = hidden[chunk].to(dtype), labels[chunk, None]
+                logits = (rows @ head.T).float()
+                if bias is not None:
+                    logits += bias
+                slope = None
+                if softcap is not None:
+                    logits = torch.tanh_(logits.div_(softcap))
+                    slope = 1 - logits.square()
+                    logits = logits.mul_(softcap)
+                normaliser = logits.logsumexp(dim=1, keepdim=True)
+                total += (normaliser - logits.gather(1, targets)).sum()
+                if not (wants_hidden or wants_weight or wants_bias):
+                    continue
+                grad = logits.sub_(normaliser).exp_()
+                grad.scatter_add_(1, targets, grad.new_full((), -1.0).expand(targets.shape))
+                if slope is not None:
+                    grad *= slope
+                if grad_bias is not None:
+                    grad_bias += grad.sum(dim=0)
+                grad = grad.to(dtype)
+                if grad_hidden is not None:
+                    grad_hidden[chunk] = grad @ head
+                if grad_weight is not None:
+                    grad_weight += grad.T @ rows
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad_total: Tensor) -> tuple[Tensor | None, ...]:
+        grads = [
+            None if grad is None else (grad * grad_total).to(dtype)
+            for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
+        ]
+        return grads[0], grads[1], None, grads[2], None, None

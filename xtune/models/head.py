@@ -1,0 +1,91 @@
+"""A model's head, called apart from its backbone, on the trained positions only.
+
+Shapes: N positions, D width, V vocabulary.
+
+What some families do to the logits after the head is honoured here: Gemma bounds them, Cohere
+and Granite scale them. `xtune.models.self_test` finds what is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from xtune.losses import chunked_cross_entropy
+from xtune.structures import IGNORE_INDEX
+
+__all__ = ["Head"]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The module from hidden states to logits, and what the family does to these.
+
+    Attributes:
+        module: [N, D] -> [N, V].
+        scale: factor of the logits.
+        softcap: c of `c * tanh(logits / c)`, applied after `scale`.
+    """
+
+    module: nn.Module
+    scale: float = 1.0
+    softcap: float | None = None
+
+    @classmethod
+    def of(cls, base: PreTrainedModel) -> Head:
+        """Read the head of a transformers model; PEFT may have wrapped the module."""
+        module = base.get_output_embeddings()
+        if hasattr(module, "modules_to_save"):  # PEFT's wrapper around a head that is trained
+            module = module.modules_to_save[module.active_adapters[0]]
+        config = base.config.get_text_config()
+        scale = getattr(config, "logit_scale", None) or 1.0
+        return cls(
+            module=module,
+            scale=scale / (getattr(config, "logits_scaling", None) or 1.0),
+            softcap=getattr(config, "final_logit_softcapping", None),
+        )
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return the logits [N, V] of hidden states [N, D]."""
+        logits = self.module(hidden) * self.scale
+        if self.softcap is not None:
+            logits = self.softcap * torch.tanh(logits / self.softcap)
+        return logits
+
+    def loss(self, hidden: Tensor, labels: Tensor, *, chunk_size: int) -> Tensor:
+        """Sum the cross-entropy of the positions that have a label, never holding [N, V].
+
+        Args:
+            hidden: [N, D].
+            labels: int64 [N]; -100 where nothing is trained.
+            chunk_size: positions whose logits are held at once.
+
+        Returns:
+            fp32 scalar.
+        """
+        if type(self.module) is nn.Linear:  # not its subclasses: a quantized weight is packed
+            return chunked_cross_entropy(
+                hidden if self.scale == 1.0 else hidden * self.scale,
+                self.module.weight,
+                labels,
+                bias=self.module.bias,
+                softcap=self.softcap,
+                chunk_size=chunk_size,
+            )
+        # A quantized head, or one with LoRA on it: any module will do, its logits are made again
+        # in the backward pass.
+        trained = labels != IGNORE_INDEX
+        hidden, labels = hidden[trained], labels[trained]
+        total = hidden.sum().float() * 0.0  # connected also when nothing is trained
+        for rows, targets in zip(hidden.split(chunk_size), labels.split(chunk_size), strict=True):
+            if len(rows):
+                total = total + checkpoint(self._chunk_loss, rows, targets, use_reentrant=False)
+        return total
+
+    def _chunk_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
+        return F.cross_entropy(self.logits(hidden).float(), labels, reduction="sum")

@@ -1,0 +1,213 @@
+"""Checkpoints and tokenizers from a hub id, a folder, a .gguf file or an alias.
+
+load_config(name)      the architecture alone
+load_tokenizer(name)   the tokenizer, with a pad token
+load_model(name)       the weights; every missing, extra or misshapen one is an error
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from xtune.errors import ModelError, did_you_mean
+from xtune.models.gguf import converted_gguf, is_gguf
+from xtune.models.precision import choose_precision, parse_dtype
+from xtune.models.quantization import quantization_config
+from xtune.registry import MODELS
+
+__all__ = ["load_config", "load_model", "load_tokenizer"]
+
+_KNOWN = Path(__file__).with_name("known_configs.json")
+
+
+def load_tokenizer(
+    pretrained_model_name_or_path: str, *, trust_remote_code: bool = False
+) -> PreTrainedTokenizerBase:
+    """Load a tokenizer; one without a pad token pads with its end-of-text token.
+
+    Padding is masked by length, never by token id, so the shared id does no harm.
+
+    Raises:
+        ModelError: nothing is there, or nothing transformers can read.
+    """
+    source = _source(pretrained_model_name_or_path)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _explained(pretrained_model_name_or_path, "tokenizer", error) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_config(
+    pretrained_model_name_or_path: str, *, trust_remote_code: bool = False, offline: bool = False
+) -> PretrainedConfig:
+    """Load the architecture of a checkpoint.
+
+    Args:
+        pretrained_model_name_or_path: a hub id, a folder, a .gguf file or an alias.
+        trust_remote_code: run the checkpoint's own Python code.
+        offline: prefer the architectures that xtune knows by name, which need no file at all.
+
+    Raises:
+        ModelError: nothing is there, or its model_type is unknown.
+    """
+    if offline:
+        known = json.loads(_KNOWN.read_text(encoding="utf-8"))
+        if pretrained_model_name_or_path in known:
+            fields = dict(known[pretrained_model_name_or_path])
+            return AutoConfig.for_model(fields.pop("model_type"), **fields)
+    source = _source(pretrained_model_name_or_path)
+    try:
+        return AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _explained(pretrained_model_name_or_path, "config", error) from error
+
+
+@MODELS.register_module(name="CausalLM")
+def load_model(
+    pretrained_model_name_or_path: str,
+    *,
+    dtype: str = "auto",
+    quantization: Mapping[str, Any] | None = None,
+    device: torch.device | str | None = None,
+    trust_remote_code: bool = False,
+) -> PreTrainedModel:
+    """Load a causal language model, in evaluation mode.
+
+    Args:
+        pretrained_model_name_or_path: a hub id, a folder, a .gguf file or an alias.
+        dtype: of the weights: 'fp32', 'bf16', 'fp16', or 'auto' for what `device` is fastest in.
+        quantization: `dict(bits=4, quant_type='nf4', double_quant=True, compute_dtype='auto')` or
+            `dict(bits=8)`, by bitsandbytes.
+        device: where to; default the CPU. 'meta' builds the architecture without weights, and
+            without quantization.
+        trust_remote_code: run the checkpoint's own Python code.
+
+    Raises:
+        ModelError: nothing is there; an unknown model_type; weights that do not fit.
+        ConfigError: an unknown dtype or quantization setting.
+    """
+    place = torch.device(device or "cpu")
+    on_meta = place.type == "meta"
+    precision = choose_precision("cpu" if on_meta else place)
+    number = precision.weight_dtype if dtype == "auto" else parse_dtype(dtype)
+    bnb = quantization_config(quantization, precision) if quantization else None
+    config = load_config(
+        pretrained_model_name_or_path, trust_remote_code=trust_remote_code, offline=on_meta
+    )
+    if on_meta:
+        with place:
+            llm = AutoModelForCausalLM.from_config(
+                config, dtype=number, trust_remote_code=trust_remote_code
+            )
+    else:
+        llm = _with_weights(
+            pretrained_model_name_or_path,
+            config=config,
+            dtype=number,
+            quantization_config=bnb,
+            device_map={"": place} if bnb or place.type != "cpu" else None,
+            trust_remote_code=trust_remote_code,
+        )
+    # What the user wrote, not the cache folder behind it: PEFT records this as the adapter's base.
+    llm.name_or_path = llm.config.name_or_path = pretrained_model_name_or_path
+    return llm
+
+
+def _with_weights(name: str, **settings: Any) -> PreTrainedModel:
+    try:
+        llm, found = AutoModelForCausalLM.from_pretrained(
+            _source(name), output_loading_info=True, ignore_mismatched_sizes=True, **settings
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise _explained(name, "weights", error) from error
+    problems = [
+        f"  {what}: {_some(sorted(map(_shown, found[key])))}"
+        for what, key in (
+            ("missing", "missing_keys"),
+            ("extra", "unexpected_keys"),
+            ("misshapen", "mismatched_keys"),
+        )
+        if found[key]
+    ]
+    if problems:
+        raise ModelError(
+            f"the weights of {name!r} do not fit its config.json "
+            f"(model_type {llm.config.model_type!r}):\n" + "\n".join(problems)
+        )
+    return llm
+
+
+def _shown(key: str | tuple[Any, ...]) -> str:
+    if isinstance(key, str):
+        return key
+    name, stored, expected = key
+    return f"{name} is {list(stored)}, should be {list(expected)}"
+
+
+def _some(items: list[str], most: int = 5) -> str:
+    more = f", and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
+
+
+def _source(name: str) -> str:
+    """The folder or hub id to hand to transformers."""
+    if is_gguf(name):
+        return str(converted_gguf(name))
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            inside = sorted(path.name for path in folder.iterdir())
+            raise ModelError(
+                f"the folder {name!r} has no config.json, so it is no checkpoint "
+                f"(inside: {_some(inside) or 'nothing'})"
+            )
+        return str(folder)
+    if folder.is_file():
+        raise ModelError(f"{name!r} is a file; give the folder it is in, or a .gguf file")
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ModelError(f"no folder {name!r} (looked for {folder.resolve()})")
+    return name
+
+
+def _explained(name: str, what: str, error: Exception) -> ModelError:
+    """Say what is wrong with a checkpoint in words that name the next step."""
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+
+    file = Path(name).expanduser() / "config.json"
+    if file.is_file():
+        try:
+            kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
+        except (ValueError, AttributeError) as broken:
+            return ModelError(f"{file} is not a JSON object: {broken}")
+        if kind not in CONFIG_MAPPING_NAMES:
+            return ModelError(
+                f"{file} has the unknown model_type {kind!r}"
+                f"{did_you_mean(str(kind), CONFIG_MAPPING_NAMES)}. A checkpoint with its own code "
+                "needs trust_remote_code=True"
+            )
+    elif isinstance(error, OSError):
+        return ModelError(
+            f"{name!r} is no folder here, and as a hub id it cannot be fetched: "
+            f"{_first_line(error)}. Give a local folder, a .gguf file, or the alias 'smollm2'"
+        )
+    return ModelError(f"cannot load the {what} of {name!r}: {_first_line(error)}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")

@@ -1,0 +1,64 @@
+"""The sheet's `quantization` dict to bitsandbytes' settings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from xtune.errors import ConfigError, did_you_mean
+from xtune.models.precision import Precision, parse_dtype
+
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig
+
+__all__ = ["quantization_config"]
+
+
+def quantization_config(settings: Mapping[str, Any], precision: Precision) -> BitsAndBytesConfig:
+    """Check a `quantization` dict and turn it into a BitsAndBytesConfig.
+
+    Args:
+        settings: `bits` (4 or 8); for 4 also `quant_type` ('nf4' or 'fp4'), `double_quant`, and
+            `compute_dtype` ('auto' or a dtype's name).
+        precision: what 'auto' means.
+
+    Raises:
+        ConfigError: an unknown key, or a value that is not allowed.
+    """
+    allowed = list(inspect.signature(_checked).parameters)[1:]
+    for key in settings:
+        if key not in allowed:
+            raise ConfigError(
+                f"unknown key {key!r} in quantization{did_you_mean(key, allowed)} "
+                f"Allowed: {', '.join(allowed)}"
+            )
+    return _checked(precision, **settings)
+
+
+def _checked(
+    precision: Precision,
+    bits: int = 4,
+    quant_type: str = "nf4",
+    double_quant: bool = True,
+    compute_dtype: str = "auto",
+) -> BitsAndBytesConfig:
+    from transformers import BitsAndBytesConfig
+
+    if bits not in (4, 8):
+        raise ConfigError(f"quantization bits={bits!r}; allowed are 4 and 8")
+    if bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    if quant_type not in ("nf4", "fp4"):
+        raise ConfigError(f"quantization quant_type={quant_type!r}; allowed are 'nf4' and 'fp4'")
+    dtype: torch.dtype = (
+        precision.compute_dtype if compute_dtype == "auto" else parse_dtype(compute_dtype)
+    )
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type=quant_type,
+        bnb_4bit_use_double_quant=double_quant,
+        bnb_4bit_compute_dtype=dtype,
+    )
