@@ -1,0 +1,64 @@
+"""A full disk: how to recognise it in what libraries raise, and what to tell the user."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+from pathlib import Path
+
+from xtune.errors import CheckpointError
+
+__all__ = ["check_room", "full_disk_error", "is_full_disk", "sync_tree"]
+
+# No space; over quota; over the file size that this process may write (ulimit -f).
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether `error`, or what caused it, means that no more bytes fit."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return True
+        # safetensors writes from Rust and raises its own type, with the number only in the text.
+        found = re.search(r"os error (\d+)", str(error))
+        if found and int(found[1]) in _FULL:
+            return True
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return False
+
+
+def check_room(folder: Path, needed: int) -> None:
+    """Refuse to begin writing `needed` bytes below `folder` where they cannot fit.
+
+    Raises:
+        CheckpointError: less than `needed` bytes are free.
+    """
+    if shutil.disk_usage(folder).free < needed:
+        raise full_disk_error(folder, needed)
+
+
+def full_disk_error(folder: Path, needed: int) -> CheckpointError:
+    """The error for a checkpoint of about `needed` bytes that does not fit below `folder`."""
+    free = shutil.disk_usage(folder).free
+    return CheckpointError(
+        f"the disk is full: a checkpoint below {folder} needs about {needed:,} bytes "
+        f"({needed / 2**20:.1f} MiB), {free:,} are free (a quota or a limit on file size may allow "
+        "less). The checkpoints before it are whole and kept. Free some space or lower "
+        "save_total_limit, then go on with --resume"
+    )
+
+
+def sync_tree(root: Path) -> None:
+    """Force every file and folder below `root`, and `root`, onto the disk.
+
+    A rename may reach the disk before the data it names; after a power cut the renamed folder
+    would then hold empty files.
+    """
+    for path in [*root.rglob("*"), root]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,87 @@
+"""A nested dict of tensors and plain values, written as safetensors and JSON.
+
+    state/tensors.safetensors    every tensor, named by its path: 'strategy/optimizer/3/exp_avg'
+    state/state.json             the dict itself, with {"$tensor": path} in a tensor's place
+
+Nothing is pickled, so loading a checkpoint from somebody else runs no code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from xtune.errors import CheckpointError
+
+__all__ = ["load_state", "save_state", "state_bytes"]
+
+_TENSOR = "$tensor"
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Write `state` into `folder`, which is created.
+
+    Args:
+        folder: where state.json and tensors.safetensors go.
+        state: dicts with string keys, lists, tensors, and what JSON holds. Tuples become lists.
+    """
+    folder.mkdir(parents=True)
+    tensors = {path: tensor.detach().cpu().contiguous() for path, tensor in _tensors(state)}
+    save_file(tensors, folder / "tensors.safetensors")
+    text = json.dumps(_without_tensors(state), indent=1)
+    (folder / "state.json").write_text(text + "\n", encoding="utf-8")
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Return what `save_state` wrote, with its tensors on the CPU."""
+    try:
+        tensors = load_file(folder / "tensors.safetensors")
+        return _with_tensors(json.loads((folder / "state.json").read_text("utf-8")), tensors)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{folder} is not the state of a run: {error}") from error
+
+
+def state_bytes(state: Any) -> int:
+    """How many bytes the tensors in `state` take."""
+    return sum(tensor.nbytes for _, tensor in _tensors(state))
+
+
+def _tensors(node: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
+    if isinstance(node, Tensor):
+        yield path, node
+    elif isinstance(node, dict | list | tuple):
+        for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+            yield from _tensors(value, f"{path}/{key}" if path else str(key))
+
+
+def _without_tensors(node: Any, path: str = "") -> Any:
+    if isinstance(node, Tensor):
+        return {_TENSOR: path}
+    if isinstance(node, dict):
+        if wrong := [key for key in node if not isinstance(key, str)]:
+            raise TypeError(f"a state's keys are strings, not {wrong[0]!r} (at {path!r})")
+        return {
+            key: _without_tensors(value, f"{path}/{key}" if path else key)
+            for key, value in node.items()
+        }
+    if isinstance(node, list | tuple):
+        return [
+            _without_tensors(value, f"{path}/{index}" if path else str(index))
+            for index, value in enumerate(node)
+        ]
+    return node
+
+
+def _with_tensors(node: Any, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(node, dict):
+        if set(node) == {_TENSOR}:
+            return tensors[node[_TENSOR]]
+        return {key: _with_tensors(value, tensors) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_with_tensors(value, tensors) for value in node]
+    return node

@@ -1,0 +1,94 @@
+"""Train what a config names.
+
+CONFIG is the name of a shipped config (xtune list-cfg) or the path of a file. Results go to
+work_dirs/CONFIG: the sheet that ran in config.py, checkpoints/latest, metrics.jsonl, train.log.
+
+Ctrl-C or SIGTERM finish the step and save; --resume goes on as if nothing had happened. Where no
+checkpoint has been written yet, --resume starts from the beginning, with a notice, so that one
+command line serves a first start and a restart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xtune.config import Sheet
+    from xtune.engine.runner import Runner
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("config", metavar="CONFIG", help="a config's name or file")
+    parser.add_argument(
+        "--work-dir", metavar="D", type=Path, help="where results go (default: work_dirs/CONFIG)"
+    )
+    parser.add_argument(
+        "--cfg-options",
+        metavar="K=V",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="change the config: lr=1e-5 lora.r=8 data_path=my.json",
+    )
+    parser.add_argument(
+        "--resume",
+        metavar="DIR",
+        nargs="?",
+        const="auto",
+        help="go on from the newest whole checkpoint of the work dir, or from the one in DIR",
+    )
+    parser.add_argument("--seed", metavar="N", type=int, help="the same as --cfg-options seed=N")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="check everything, load no weights, print the plan"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, or print the plan; return the exit code."""
+    from xtune.config import render, require_valid
+
+    options = [*args.cfg_options, *([f"seed={args.seed}"] if args.seed is not None else [])]
+    sheet = render(args.config, options)
+    require_valid(sheet)
+    work_dir = args.work_dir or Path(sheet.values.get("work_dir") or f"work_dirs/{sheet.name}")
+    if args.dry_run:
+        from xtune.engine.plan import make_plan
+
+        print("\n".join(make_plan(sheet, work_dir, resume=args.resume)))
+        return 0
+    from xtune.engine.runner import Runner
+
+    runner = Runner(sheet, work_dir=work_dir, resume=args.resume)
+    runner.train()
+    return _report_end(runner, sheet, args)
+
+
+def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:
+    """Say what there is now and what to do with it."""
+    if runner.interrupted is None:
+        latest = runner.work_dir / "checkpoints" / "latest"
+        print(f"done: {runner.step} steps, {runner.trained_tokens:,} trained tokens -> {latest}")
+        if (latest / "adapter").is_dir():
+            model = sheet.values["model"]["llm"]["pretrained_model_name_or_path"]
+            print(f"talk to it: xtune chat {model} --adapter {latest / 'adapter'}")
+        elif (latest / "model").is_dir():
+            print(f"talk to it: xtune chat {latest / 'model'}")
+        return 0
+    where = f"saved {runner.saved}" if runner.saved else "nothing new to save"
+    again = f"xtune train {args.config} --work-dir {runner.work_dir}"
+    for option in args.cfg_options:
+        again += f" --cfg-options {option!r}"
+    if args.seed is not None:
+        again += f" --seed {args.seed}"
+    print(
+        f"xtune train: stopped by {runner.interrupted.name} after step {runner.step} of "
+        f"{runner.max_steps}; {where}\nGo on: {again} --resume",
+        file=sys.stderr,
+    )
+    return 128 + runner.interrupted

@@ -1,0 +1,103 @@
+"""Parts of a run, built from a sheet's values; shared by the runner and the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from xtune.data.loader import StepLoader
+from xtune.engine.hooks.base import Hook
+from xtune.engine.loops import TrainLoop
+from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from xtune.data.dataset import SFTDataset
+
+__all__ = [
+    "build_datasets",
+    "build_hooks",
+    "build_loop",
+    "count_parameters",
+    "validation_loader",
+    "weights_from",
+]
+
+
+def build_datasets(
+    cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
+) -> tuple[SFTDataset, SFTDataset | None]:
+    """Return training and validation data; no validation data where its data_path is None."""
+    train = build(DATASETS, cfg["train_dataset"], tokenizer=tokenizer)
+    validation = cfg.get("val_dataset")
+    if validation is None or validation.get("data_path") is None:
+        return train, None
+    return train, build(DATASETS, validation, tokenizer=tokenizer)
+
+
+def build_loop(cfg: Mapping[str, Any], dataset: SFTDataset) -> tuple[TrainLoop, StepLoader]:
+    """Return the loop and the loader that gives it the micro-batches of each step."""
+    loop = build(TRAIN_LOOPS, cfg["train_cfg"])
+    loader = StepLoader(
+        dataset,
+        accumulative_counts=loop.accumulative_counts,
+        seed=cfg["randomness"]["seed"],
+        **cfg["train_dataloader"],
+    )
+    return loop, loader
+
+
+def validation_loader(cfg: Mapping[str, Any], dataset: SFTDataset | None) -> StepLoader | None:
+    """Return a loader that goes through the validation data once, in order."""
+    if dataset is None:
+        return None
+    return StepLoader(
+        dataset,
+        batch_size=cfg["train_dataloader"]["batch_size"],
+        accumulative_counts=1,
+        seed=0,
+        shuffle=False,
+    )
+
+
+def build_hooks(cfg: Mapping[str, Any]) -> dict[str, Hook]:
+    """Return the hooks by name, in the order in which they are called.
+
+    A default hook has its key as name; a custom one its place and type: '0 EvaluateChatHook'.
+    A default hook that is None is switched off.
+    """
+    named = dict(cfg.get("default_hooks") or {})
+    for place, hook in enumerate(cfg.get("custom_hooks") or ()):
+        kind = hook["type"]
+        named[f"{place} {kind if isinstance(kind, str) else kind.__name__}"] = hook
+    return {name: build(HOOKS, hook) for name, hook in named.items() if hook is not None}
+
+
+def weights_from(checkpoint: Path | None, cfg: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sheet's `model`, with its weights from the checkpoint if they are all in there.
+
+    With an adapter they are not: the base model is read where it always was.
+    """
+    if checkpoint is None or not (checkpoint / "model").is_dir():
+        return dict(cfg)
+    llm = {**cfg["llm"], "pretrained_model_name_or_path": str(checkpoint / "model")}
+    return {**cfg, "llm": llm}
+
+
+def count_parameters(model: nn.Module) -> tuple[int, int]:
+    """Return how many parameters are trained, and how many there are.
+
+    Four-bit weights are counted as what they stand for, where the model knows.
+    """
+    trainable = total = 0
+    for parameter in model.parameters():
+        # bitsandbytes packs two 4-bit weights into a byte and keeps the shape they had.
+        packed = getattr(parameter, "quant_state", None)
+        size = packed.shape.numel() if packed is not None else parameter.numel()
+        total += size
+        trainable += size if parameter.requires_grad else 0
+    return trainable, total

@@ -1,0 +1,67 @@
+"""work_dir/loss_curve.png: loss and learning rate over the steps."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xtune.engine.hooks.base import Hook
+from xtune.registry import HOOKS
+
+if TYPE_CHECKING:
+    from xtune.engine.runner import Runner
+
+__all__ = ["LossCurveHook"]
+
+
+@HOOKS.register_module()
+class LossCurveHook(Hook):
+    """Draws what metrics.jsonl holds, at each checkpoint and at the end."""
+
+    essential = False
+
+    def after_save_checkpoint(self, runner: Runner, folder: Path) -> None:
+        """Draw what there is so far."""
+        self._draw(runner)
+
+    def after_train(self, runner: Runner) -> None:
+        """Draw the whole run."""
+        self._draw(runner)
+
+    def _draw(self, runner: Runner) -> None:
+        metrics = runner.work_dir / "metrics.jsonl"
+        if not metrics.exists():  # the sheet has no MetricsHook
+            return
+        rows = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
+        draw_loss_curve(rows, runner.work_dir / "loss_curve.png", title=runner.sheet.name)
+
+
+def draw_loss_curve(rows: list[dict[str, float]], path: Path, *, title: str) -> None:
+    """Draw training loss, validation loss where measured, and the learning rate into a PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)  # needs no display, and leaves a user's own backend alone
+    axes = figure.add_subplot(xlabel="optimizer step", ylabel="loss", title=title)
+    steps = [row["step"] for row in rows]
+    axes.plot(steps, [_number(row["loss"]) for row in rows], label="training", linewidth=1.2)
+    measured = [row for row in rows if "val_loss" in row]
+    if measured:
+        axes.plot(
+            [row["step"] for row in measured],
+            [_number(row["val_loss"]) for row in measured],
+            "o-",
+            label="validation",
+        )
+    axes.grid(alpha=0.3)
+    axes.legend(loc="upper right")
+    rate = axes.twinx()
+    rate.plot(steps, [row["lr"] for row in rows], color="gray", alpha=0.4, linewidth=1)
+    rate.set_ylabel("learning rate (gray)")
+    figure.savefig(path, dpi=120)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value  # null in metrics.jsonl

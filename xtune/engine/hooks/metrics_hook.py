@@ -1,0 +1,72 @@
+"""work_dir/metrics.jsonl: a line of numbers a step, for any program to read."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from xtune.engine.hooks.base import Hook
+from xtune.registry import HOOKS
+
+if TYPE_CHECKING:
+    from xtune.engine.runner import Runner
+
+__all__ = ["MetricsHook"]
+
+
+@HOOKS.register_module()
+class MetricsHook(Hook):
+    """Writes one JSON object a step.
+
+        step             optimizer steps done, 1 for the first
+        loss             mean over the step's trained tokens
+        val_loss         only on lines where it was measured
+        lr               the base learning rate times the schedule
+        grad_norm        before clipping
+        tokens           seen since the beginning of the run, trained_tokens those with a label
+        tokens_per_s     of this step, trained_tokens_per_s likewise
+        peak_memory_mb   of the GPU; of the process where there is none
+        time             seconds since 1970
+
+    Infinite and undefined numbers are null. A resumed run removes the lines of steps that it is
+    going to repeat, and a last line that was cut off, before it appends.
+    """
+
+    def __init__(self) -> None:
+        self._file: IO[str] | None = None
+
+    def before_run(self, runner: Runner) -> None:
+        """Open the file where the run goes on."""
+        path = runner.work_dir / "metrics.jsonl"
+        if path.exists():
+            _truncate(path, runner.step)
+        self._file = path.open("a", encoding="utf-8", buffering=1)
+
+    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        """Write the step's line."""
+        assert self._file is not None
+        self._file.write(json.dumps({k: _json_value(v) for k, v in metrics.items()}) + "\n")
+
+    def after_run(self, runner: Runner) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+
+def _json_value(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _truncate(path: Path, last_step: int) -> None:
+    kept = []
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True):
+        try:
+            if json.loads(line)["step"] <= last_step and line.endswith("\n"):
+                kept.append(line)
+        except (ValueError, KeyError):  # cut off in the middle when the process was killed
+            continue
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,91 @@
+"""A progress bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from xtune.engine.hooks.base import Hook
+from xtune.engine.logs import FILE_ONLY
+from xtune.errors import ConfigError
+from xtune.registry import HOOKS
+
+if TYPE_CHECKING:
+    from xtune.engine.runner import Runner
+
+__all__ = ["ProgressHook"]
+
+
+@HOOKS.register_module()
+class ProgressHook(Hook):
+    """Shows step, loss, learning rate, tokens/s, trained tokens/s, memory and the time left.
+
+    Args:
+        interval: optimizer steps between two plain lines; these also go to train.log.
+    """
+
+    def __init__(self, *, interval: int = 10) -> None:
+        if interval < 1:
+            raise ConfigError(f"ProgressHook: interval is {interval!r}; it is 1 or more")
+        self.interval = interval
+        self._bar: Progress | None = None
+
+    def before_train(self, runner: Runner) -> None:
+        """Draw the bar, if there is a terminal to draw it on."""
+        self._first_step, self._started = runner.step, time.monotonic()
+        if runner.console.is_terminal:
+            self._bar = Progress(
+                TextColumn("step"),
+                MofNCompleteColumn(),
+                BarColumn(bar_width=20),
+                TextColumn("{task.fields[numbers]}"),
+                TimeRemainingColumn(),
+                console=runner.console,
+            )
+            self._task = self._bar.add_task(
+                "train", total=runner.max_steps, completed=runner.step, numbers=""
+            )
+            self._bar.start()
+
+    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+        """Move the bar; write a plain line when it is time."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=runner.step, numbers=_numbers(metrics))
+        ends = runner.step in (self._first_step + 1, runner.max_steps)
+        if ends or runner.step % self.interval == 0 or "val_loss" in metrics:
+            runner.logger.info(
+                "step %d/%d  %s  left %s",
+                runner.step,
+                runner.max_steps,
+                _numbers(metrics),
+                self._time_left(runner),
+                extra=FILE_ONLY if self._bar is not None else None,
+            )
+
+    def after_run(self, runner: Runner) -> None:
+        """Leave the bar as it stands."""
+        if self._bar is not None:
+            self._bar.stop()
+
+    def _time_left(self, runner: Runner) -> str:
+        seconds_a_step = (time.monotonic() - self._started) / (runner.step - self._first_step)
+        minutes, seconds = divmod(round(seconds_a_step * (runner.max_steps - runner.step)), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
+def _numbers(metrics: dict[str, Any]) -> str:
+    parts = [f"loss {metrics['loss']:.4f}"]
+    if "val_loss" in metrics:
+        parts.append(f"val_loss {metrics['val_loss']:.4f}")
+    return "  ".join(
+        [
+            *parts,
+            f"lr {metrics['lr']:.2e}",
+            f"{metrics['tokens_per_s']:,.0f} tokens/s",
+            f"{metrics['trained_tokens_per_s']:,.0f} trained/s",
+            f"{metrics['peak_memory_mb']:,} MiB",
+        ]
+    )

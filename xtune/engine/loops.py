@@ -1,0 +1,146 @@
+"""The loop over optimizer steps."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from xtune.engine.rng import preserved_rng
+from xtune.errors import ConfigError
+from xtune.registry import TRAIN_LOOPS
+from xtune.structures import Batch
+
+if TYPE_CHECKING:
+    from xtune.engine.runner import Runner
+
+__all__ = ["TrainLoop"]
+
+
+@TRAIN_LOOPS.register_module()
+class TrainLoop:
+    """Counts optimizer steps; the micro-batches that one accumulates over are inside it.
+
+    Args:
+        max_epochs: passes over the data.
+        max_steps: optimizer steps; overrides max_epochs.
+        accumulative_counts: micro-batches a step.
+        val_interval: steps between two measurements of the validation loss, which is also
+            measured after the last step; None: only then.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_epochs: int | None = None,
+        max_steps: int | None = None,
+        accumulative_counts: int = 1,
+        val_interval: int | None = None,
+    ) -> None:
+        if max_epochs is None and max_steps is None:
+            raise ConfigError("train_cfg has neither max_epochs nor max_steps; set one of them")
+        for name, value in (
+            ("max_epochs", max_epochs),
+            ("max_steps", max_steps),
+            ("accumulative_counts", accumulative_counts),
+            ("val_interval", val_interval),
+        ):
+            if value is not None and value < 1:
+                raise ConfigError(f"train_cfg.{name} is {value!r}; it is 1 or more")
+        self.max_epochs = max_epochs
+        self.max_steps = max_steps
+        self.accumulative_counts = accumulative_counts
+        self.val_interval = val_interval
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Return how many optimizer steps the run has."""
+        if self.max_steps is not None:
+            return self.max_steps
+        assert self.max_epochs is not None
+        return self.max_epochs * steps_per_epoch
+
+    def run(self, runner: Runner) -> None:
+        """Train from `runner.step` to the last step, or until the runner is told to stop."""
+        runner.model.train()
+        while not runner.is_over:
+            metrics = self._train_step(runner)
+            if self._validates_at(runner):
+                metrics["val_loss"] = validation_loss(runner)
+            runner.metrics = metrics
+            runner.call_hooks("after_train_iter", metrics)
+
+    def _train_step(self, runner: Runner) -> dict[str, Any]:
+        started = time.perf_counter()
+        batches = runner.loader.step(runner.step)
+        runner.call_hooks("before_train_iter", batches)
+        strategy = runner.strategy
+        tokens = sum(batch.tokens for batch in batches)
+        trained = sum(batch.trained_tokens for batch in batches)
+        # Sums stay on the device: a GPU is waited for once a step, not once a micro-batch.
+        sums: dict[str, torch.Tensor] = {}
+        for batch in batches:
+            outputs = strategy.forward(batch, normalizer=max(trained, 1))
+            strategy.backward(outputs["loss"])
+            for name, value in outputs.items():
+                sums[name] = sums[name] + value.detach() if name in sums else value.detach()
+        norm = strategy.clip_grad_norm(runner.max_norm)
+        values = {name: value.item() for name, value in sums.items()}
+        grad_norm = norm.item()
+        runner.call_hooks("before_optimizer_step", batches, values["loss"], grad_norm)
+        factor = runner.schedule(runner.step, runner.max_steps)
+        strategy.step(factor)
+        runner.step += 1
+        runner.tokens += tokens
+        runner.trained_tokens += trained
+        seconds = time.perf_counter() - started
+        return {
+            "step": runner.step,
+            **values,
+            "lr": runner.base_lr * factor,
+            "grad_norm": grad_norm,
+            "tokens": runner.tokens,
+            "trained_tokens": runner.trained_tokens,
+            "tokens_per_s": tokens / seconds,
+            "trained_tokens_per_s": trained / seconds,
+            "peak_memory_mb": peak_memory_mb(strategy.device),
+            "time": time.time(),
+        }
+
+    def _validates_at(self, runner: Runner) -> bool:
+        if runner.val_loader is None:
+            return False
+        due = self.val_interval is not None and runner.step % self.val_interval == 0
+        return due or runner.step == runner.max_steps
+
+
+@torch.no_grad()
+def validation_loss(runner: Runner) -> float:
+    """Return the mean loss over all trained tokens of the validation data."""
+    assert runner.val_loader is not None and runner.val_dataset is not None
+    normalizer = max(runner.val_dataset.trained_tokens, 1)
+    total = 0.0
+    runner.model.eval()
+    with preserved_rng():
+        for step in range(runner.val_loader.steps_per_epoch):
+            for batch in runner.val_loader.step(step):
+                total += _loss(runner, batch, normalizer)
+    runner.model.train()
+    return total
+
+
+def _loss(runner: Runner, batch: Batch, normalizer: int) -> float:
+    return runner.strategy.forward(batch, normalizer=normalizer)["loss"].item()
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Return the most memory held so far: of the GPU, or of the process where there is none."""
+    if device.type == "cuda":
+        held = torch.cuda.max_memory_allocated(device)
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
+        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return math.ceil(held / 2**20)

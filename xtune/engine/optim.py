@@ -1,0 +1,147 @@
+"""Optimizers, and the parameter groups they get.
+
+An optimizer is named in the sheet by a name registered here, or by a dotted path such as
+'torch.optim.SGD'; it is called with the parameter groups and the other keys of `optimizer`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from xtune.errors import ConfigError, did_you_mean
+from xtune.registry import OPTIMIZERS, build
+
+__all__ = ["AdamW", "AdamW8bit", "PagedAdamW8bit", "PagedAdamW32bit", "build_optimizer"]
+
+
+def build_optimizer(
+    model: nn.Module,
+    cfg: Mapping[str, Any],
+    paramwise_cfg: Mapping[str, Any] | None = None,
+) -> torch.optim.Optimizer:
+    """Build the sheet's `optimizer` over the parameters of `model` that require a gradient.
+
+    Weight decay goes to matrices only: biases and norm scales (fewer than 2 dimensions) get none.
+
+    Args:
+        model: its trainable parameters are optimized.
+        cfg: the sheet's `optimizer`: type, lr, weight_decay, ….
+        paramwise_cfg: `custom_keys={'substring': dict(lr_mult=0.1, decay_mult=0.0)}`; the longest
+            substring found in a parameter's name decides.
+
+    Returns:
+        The optimizer. Each of its groups carries `base_lr`, which schedules multiply.
+
+    Raises:
+        ConfigError: nothing is trainable, or a custom key names no trainable parameter.
+    """
+    lr, decay = float(cfg["lr"]), float(cfg.get("weight_decay", 0.0))
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    if not named:
+        raise ConfigError(
+            "no parameter of the model is trainable; add an adapter (model.adapter), or remove "
+            "the quantization to train all of it"
+        )
+    keys = dict((paramwise_cfg or {}).get("custom_keys", {}))
+    _check_custom_keys(keys, [name for name, _ in named])
+    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    for name, parameter in named:
+        matching = max((key for key in keys if key in name), key=len, default=None)
+        custom = keys[matching] if matching is not None else {}
+        own_lr = lr * custom.get("lr_mult", 1.0)
+        own_decay = decay * custom.get("decay_mult", 1.0) if parameter.ndim >= 2 else 0.0
+        group = groups.setdefault(
+            (own_lr, own_decay), {"params": [], "lr": own_lr, "weight_decay": own_decay}
+        )
+        group["params"].append(parameter)
+    optimizer = build(OPTIMIZERS, cfg, params=list(groups.values()))
+    for group in optimizer.param_groups:
+        group["base_lr"] = group["lr"]
+    return optimizer
+
+
+def _check_custom_keys(keys: Mapping[str, Mapping[str, float]], names: list[str]) -> None:
+    for key, custom in keys.items():
+        if wrong := set(custom) - {"lr_mult", "decay_mult"}:
+            raise ConfigError(
+                f"paramwise_cfg.custom_keys[{key!r}] has {sorted(wrong)[0]!r}; "
+                "allowed: lr_mult, decay_mult"
+            )
+        if not any(key in name for name in names):
+            parts = {part for name in names for part in name.split(".")}
+            raise ConfigError(
+                f"paramwise_cfg.custom_keys: no trainable parameter's name contains {key!r}"
+                f"{did_you_mean(key, parts)} The first of {len(names)} names: {names[0]}"
+            )
+
+
+@OPTIMIZERS.register_module()
+def AdamW(  # noqa: N802
+    params: Iterable[Any],
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> torch.optim.Optimizer:
+    """torch's AdamW in its fused form: one kernel for all parameters, on the CPU too."""
+    return torch.optim.AdamW(
+        params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, fused=True
+    )
+
+
+@OPTIMIZERS.register_module()
+def AdamW8bit(  # noqa: N802
+    params: Iterable[Any],
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> torch.optim.Optimizer:
+    """bitsandbytes' AdamW with 8-bit moments: 2 bytes of state a parameter instead of 8."""
+    return _bitsandbytes("AdamW8bit", params, lr, betas, eps, weight_decay)
+
+
+@OPTIMIZERS.register_module()
+def PagedAdamW8bit(  # noqa: N802
+    params: Iterable[Any],
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> torch.optim.Optimizer:
+    """AdamW8bit whose state moves to the host's memory when the GPU's runs short."""
+    return _bitsandbytes("PagedAdamW8bit", params, lr, betas, eps, weight_decay)
+
+
+@OPTIMIZERS.register_module()
+def PagedAdamW32bit(  # noqa: N802
+    params: Iterable[Any],
+    *,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> torch.optim.Optimizer:
+    """AdamW with 32-bit moments that move to the host's memory when the GPU's runs short."""
+    return _bitsandbytes("PagedAdamW32bit", params, lr, betas, eps, weight_decay)
+
+
+def _bitsandbytes(
+    name: str,
+    params: Iterable[Any],
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> torch.optim.Optimizer:
+    import bitsandbytes.optim  # one to two seconds, for the few runs that ask for it
+
+    optimizer = getattr(bitsandbytes.optim, name)
+    return optimizer(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)

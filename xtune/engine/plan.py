@@ -1,0 +1,147 @@
+"""`xtune train --dry-run`: everything that can be known about a run before its weights are loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xtune.config import Sheet, require_valid
+from xtune.engine.build import build_datasets, build_hooks, build_loop, count_parameters
+from xtune.engine.loops import TrainLoop
+from xtune.engine.work_dir import WorkDir
+from xtune.errors import DataError, ModelError
+from xtune.models import load_tokenizer
+from xtune.models.build import build_model
+from xtune.models.memory import estimate_memory
+from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
+
+if TYPE_CHECKING:
+    from xtune.data.dataset import SFTDataset
+    from xtune.engine.strategies.base import Strategy
+
+__all__ = ["make_plan"]
+
+
+def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> list[str]:
+    """Check a run as far as possible and describe it.
+
+    The data are really read, tokenised and packed, into the cache that the run itself will use.
+    Only what must come over the network may be missing: it is listed as not checked.
+
+    Args:
+        sheet: what would run.
+        work_dir: where; nothing in it is changed but the file `config_dry_run.py`.
+        resume: as for `Runner`.
+
+    Returns:
+        Lines for the user.
+
+    Raises:
+        XtuneError: what the run itself would raise before its first step.
+    """
+    require_valid(sheet)
+    WorkDir(work_dir, sheet).check(resume)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    recorded = work_dir / "config_dry_run.py"
+    recorded.write_text(sheet.text, encoding="utf-8")
+    cfg = sheet.values
+    unchecked: list[str] = []
+    lines = [
+        f"config      {sheet.path}",
+        f"sheet       {recorded} (rendered; the run writes config.py)",
+    ]
+    datasets = _datasets(cfg, unchecked)
+    lines += _data_lines(datasets)
+    build(SCHEDULES, cfg["param_scheduler"])
+    build_hooks(cfg)
+    lines += _step_lines(cfg, datasets)
+    strategy = build(STRATEGIES, cfg["strategy"])
+    lines.append(f"device      {strategy.device}, {strategy.precision.reason}")
+    lines += _model_lines(cfg, strategy, datasets, unchecked)
+    lines += ["not checked " + what for what in unchecked] or ["everything was checked"]
+    return lines
+
+
+def _datasets(cfg: Any, unchecked: list[str]) -> tuple[SFTDataset, SFTDataset | None] | None:
+    name = cfg["tokenizer"]["pretrained_model_name_or_path"]
+    try:
+        tokenizer = load_tokenizer(**cfg["tokenizer"])
+    except ModelError as error:
+        if not _is_remote(name):
+            raise
+        unchecked.append(f"tokenizer {name!r}: {_first_line(error)}")
+        unchecked.append("data: they cannot be tokenised without it")
+        return None
+    try:
+        return build_datasets(cfg, tokenizer)
+    except DataError as error:
+        path = cfg["train_dataset"]["data_path"]
+        if not (isinstance(path, str) and _is_remote(path)):
+            raise
+        unchecked.append(f"data {path!r}: {_first_line(error)}")
+        return None
+
+
+def _data_lines(datasets: tuple[SFTDataset, SFTDataset | None] | None) -> Iterator[str]:
+    if datasets is None:
+        yield "data        not known here"
+        return
+    for name, dataset in zip(("data", "validation"), datasets, strict=True):
+        if dataset is not None:
+            for place, line in enumerate(dataset.report.lines()):
+                yield f"{name if place == 0 else '':<11} {line}"
+
+
+def _step_lines(cfg: Any, datasets: tuple[SFTDataset, SFTDataset | None] | None) -> Iterator[str]:
+    if datasets is None:
+        loop: TrainLoop = build(TRAIN_LOOPS, cfg["train_cfg"])
+        yield f"steps       {loop.max_steps or f'{loop.max_epochs} epochs of data not known here'}"
+        return
+    train = datasets[0]
+    loop, loader = build_loop(cfg, train)
+    steps = loop.total_steps(loader.steps_per_epoch)
+    epochs = steps / loader.steps_per_epoch
+    yield f"steps       {steps:,}, {loader.steps_per_epoch:,} an epoch, {epochs:.2f} epochs"
+    yield (
+        f"tokens      {round(train.tokens * epochs):,} in all, "
+        f"{round(train.trained_tokens * epochs):,} of them trained"
+    )
+
+
+def _model_lines(
+    cfg: Any,
+    strategy: Strategy,
+    datasets: tuple[SFTDataset, SFTDataset | None] | None,
+    unchecked: list[str],
+) -> Iterator[str]:
+    name = cfg["model"]["llm"]["pretrained_model_name_or_path"]
+    try:
+        model = build_model(cfg["model"], device="meta", precision=strategy.precision)
+    except ModelError as error:
+        if not _is_remote(name):
+            raise
+        unchecked.append(f"model {name!r}: {_first_line(error)}")
+        return
+    if not _is_here(name):
+        unchecked.append(f"weights of {name!r}: they are not on this disk; the run downloads them")
+    trainable, total = count_parameters(model)
+    yield f"parameters  {trainable:,} trained of {total:,} ({trainable / total:.2%})"
+    tokens = cfg["train_dataloader"]["batch_size"] * cfg["train_dataset"]["max_length"]
+    share = datasets[0].trained_tokens / datasets[0].tokens if datasets else 1.0
+    estimate = estimate_memory(cfg["model"], strategy.precision, tokens, share)
+    for place, line in enumerate(estimate.lines()):
+        yield f"{'memory' if place == 0 else '':<11} {line}"
+
+
+def _is_here(name: str) -> bool:
+    return name == "smollm2" or Path(name).expanduser().exists()
+
+
+def _is_remote(name: str) -> bool:
+    """Whether `name` can only be a hub id: owner/name, and nothing on this disk."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not _is_here(name)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]

@@ -1,0 +1,305 @@
+"""The runner: builds what a sheet names, in order, and owns what is global to a run.
+
+    check the sheet -> work_dir -> tokenizer -> data -> model -> strategy -> hooks -> loop
+
+Nothing large is loaded before everything small has been found to be right.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from peft import PeftModel
+from rich.console import Console
+from torch import nn
+
+from xtune.checkpoint.export import write_adapter, write_model
+from xtune.checkpoint.folder import save_checkpoint
+from xtune.checkpoint.state import load_state, save_state, state_bytes
+from xtune.config import Sheet, require_valid
+from xtune.engine.build import (
+    build_datasets,
+    build_hooks,
+    build_loop,
+    count_parameters,
+    validation_loader,
+    weights_from,
+)
+from xtune.engine.hooks.base import Hook
+from xtune.engine.logs import close_logs, log_to_console, log_to_file
+from xtune.engine.loops import TrainLoop
+from xtune.engine.optim import build_optimizer
+from xtune.engine.rng import load_rng_state, rng_state, seed_everything
+from xtune.engine.schedules import Schedule
+from xtune.engine.signals import StopSignals
+from xtune.engine.strategies.base import Strategy
+from xtune.engine.work_dir import WorkDir
+from xtune.errors import CheckpointError
+from xtune.models import load_tokenizer
+from xtune.models.build import build_model
+from xtune.registry import SCHEDULES, STRATEGIES, build
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from xtune.data.dataset import SFTDataset
+    from xtune.data.loader import StepLoader
+
+__all__ = ["Runner"]
+
+
+class Runner:
+    """One training run.
+
+        runner = Runner(render('smollm2_135m_lora_toolcall'), work_dir=Path('work_dirs/demo'))
+        runner.train()
+
+    Args:
+        sheet: what to run.
+        work_dir: where its results go; see xtune/engine/work_dir.py.
+        resume: None starts from the beginning; 'auto' goes on from the newest whole checkpoint
+            of work_dir; or a step folder, or another work_dir.
+
+    Attributes:
+        sheet, work_dir: as given.
+        cfg: the sheet's values.
+        console, logger: what is said; the logger also writes work_dir/train.log.
+        tokenizer: its chat_template is the one trained with.
+        train_dataset, val_dataset: val_dataset is None without validation data.
+        template: of the training data.
+        model: the algorithm; `llm` the language model in it, a PeftModel with an adapter.
+        strategy, loader, schedule, loop, hooks: what the sheet names.
+        step: optimizer steps done; max_steps of how many.
+        tokens, trained_tokens: seen since the beginning of the run.
+        metrics: of the last step.
+        interrupted: the signal that ended it, or None.
+        saved: the newest checkpoint that this process has written, or None.
+    """
+
+    tokenizer: PreTrainedTokenizerBase
+    train_dataset: SFTDataset
+    val_dataset: SFTDataset | None
+    model: nn.Module
+    strategy: Strategy
+    loader: StepLoader
+    val_loader: StepLoader | None
+    schedule: Schedule
+    loop: TrainLoop
+
+    def __init__(self, sheet: Sheet, *, work_dir: Path, resume: str | None = None) -> None:
+        self.sheet = sheet
+        self.cfg = sheet.values
+        self.work_dir = Path(work_dir)
+        self.resume = resume
+        self.console = Console()
+        self.logger = logging.getLogger("xtune.engine")
+        self.hooks: dict[str, Hook] = {}
+        self.step = self.tokens = self.trained_tokens = 0
+        self.metrics: dict[str, Any] = {}
+        self._stopping = False
+        self.interrupted: signal.Signals | None = None
+        self.saved: Path | None = None
+        self._signals = StopSignals()
+
+    def train(self) -> None:
+        """Build everything and train to the end.
+
+        Raises:
+            XtuneError: of the kind that fits; checkpoints written before stay whole.
+        """
+        require_valid(self.sheet)
+        handlers = [log_to_console(self.console)]
+        folder = WorkDir(self.work_dir, self.sheet)
+        try:
+            checkpoint = folder.open(self.resume)
+            handlers.append(log_to_file(self.work_dir / "train.log"))
+            self.logger.info("%s -> %s", self.sheet.path, folder.config)
+            self._prepare(checkpoint)
+            self._run()
+        except BaseException:
+            self.logger.debug("the run ends with an error", exc_info=True)  # in train.log only
+            raise
+        finally:
+            folder.close()
+            close_logs(handlers)
+
+    def stop(self, reason: str) -> None:
+        """End the run after this step, as if it were the last one."""
+        if not self._stopping:
+            self._stopping = True
+            self.logger.warning("stopping after step %d: %s", self.step, reason)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further step is to be done."""
+        ended = self._stopping or self._signals.received is not None
+        return ended or self.step >= self.max_steps
+
+    @property
+    def epoch(self) -> int:
+        """The pass over the data that the next step belongs to, 0 for the first."""
+        return self.step // self.loader.steps_per_epoch
+
+    @property
+    def base_lr(self) -> float:
+        """The learning rate that the schedule multiplies, in the sheet's own number."""
+        return float(self.cfg["optimizer"]["lr"])
+
+    @property
+    def max_norm(self) -> float | None:
+        """What gradients are clipped to, or None."""
+        return (self.cfg.get("clip_grad") or {}).get("max_norm")
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What xtune.json says beside an exported adapter or model."""
+        return {
+            "base_model": self.cfg["model"]["llm"]["pretrained_model_name_or_path"],
+            "base_vocab_size": self.llm.get_input_embeddings().weight.shape[0],
+            "template": self.template.name,
+            "stop_words": list(self.template.stop_words),
+            "system": self.cfg.get("SYSTEM") or "",
+        }
+
+    def call_hooks(self, point: str, *arguments: Any) -> None:
+        """Call every hook at `point`; one that is not essential may fail, with a warning."""
+        for name, hook in self.hooks.items():
+            try:
+                getattr(hook, point)(self, *arguments)
+            except Exception as error:
+                if hook.essential:
+                    raise
+                self.logger.warning(
+                    "%s failed in %s and is passed over: %s: %s",
+                    name,
+                    point,
+                    type(error).__name__,
+                    error,
+                )
+                self.logger.debug("%s", traceback.format_exc())
+
+    def save_checkpoint(self, *, max_keep: int | None = None) -> Path:
+        """Write work_dir/checkpoints/step_… and return it.
+
+        Args:
+            max_keep: delete the oldest beyond so many. None: keep all.
+
+        Raises:
+            CheckpointError: the disk is full; earlier checkpoints are untouched.
+        """
+        state = {
+            "step": self.step,
+            "max_steps": self.max_steps,
+            "tokens": self.tokens,
+            "trained_tokens": self.trained_tokens,
+            "data": self._data_identity(),
+            "rng": rng_state(),
+            "strategy": self.strategy.state_dict(),
+            "hooks": {name: hook.state_dict() for name, hook in self.hooks.items()},
+        }
+        self.call_hooks("before_save_checkpoint", state)
+        is_adapter = isinstance(self.llm, PeftModel)
+        weights = self.strategy.gather_adapter() if is_adapter else self.llm.state_dict()
+
+        def write(folder: Path) -> None:
+            save_state(folder / "state", state)
+            if is_adapter:
+                write_adapter(folder / "adapter", self.llm, weights, self.tokenizer, self.notes)
+            else:
+                write_model(folder / "model", self.llm, self.tokenizer, self.notes)
+
+        self.saved = save_checkpoint(
+            self.work_dir / "checkpoints",
+            self.step,
+            write=write,
+            bytes_needed=state_bytes(state) + state_bytes(weights),
+            max_keep=max_keep,
+        )
+        self.logger.info("saved %s", self.saved)
+        self.call_hooks("after_save_checkpoint", self.saved)
+        return self.saved
+
+    def _prepare(self, checkpoint: Path | None) -> None:
+        self.tokenizer = load_tokenizer(**self.cfg["tokenizer"])
+        self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer)
+        self.template = self.train_dataset.template
+        self.tokenizer.chat_template = self.template.jinja
+        self.loop, self.loader = build_loop(self.cfg, self.train_dataset)
+        self.max_steps = self.loop.total_steps(self.loader.steps_per_epoch)
+        self.val_loader = validation_loader(self.cfg, self.val_dataset)
+        self.schedule = build(SCHEDULES, self.cfg["param_scheduler"])
+        self.hooks = build_hooks(self.cfg)
+        self.call_hooks("after_load_data")
+        self.strategy = build(STRATEGIES, self.cfg["strategy"])
+        self.logger.info(
+            "%s, %s (%s)",
+            self.strategy.device,
+            str(self.strategy.precision.compute_dtype).removeprefix("torch."),
+            self.strategy.precision.reason,
+        )
+        seed_everything(self.cfg["randomness"]["seed"])
+        self.model = build_model(
+            weights_from(checkpoint, self.cfg["model"]),
+            device=self.strategy.device,
+            precision=self.strategy.precision,
+        )
+        self.llm = self.model.llm
+        optimizer = build_optimizer(
+            self.model, self.cfg["optimizer"], self.cfg.get("paramwise_cfg")
+        )
+        self.strategy.prepare(self.model, optimizer)
+        # Training begins at the same random numbers, however many the model's building drew.
+        seed_everything(self.cfg["randomness"]["seed"])
+        if checkpoint is not None:
+            self._load(checkpoint)
+
+    def _run(self) -> None:
+        trainable, total = count_parameters(self.model)
+        self.logger.info(
+            "%d steps in all, %d done; %s of %s parameters are trained",
+            self.max_steps,
+            self.step,
+            f"{trainable:,}",
+            f"{total:,}",
+        )
+        start = rng_state()
+        try:
+            self.call_hooks("before_run")
+            with self._signals:
+                self.call_hooks("before_train")
+                load_rng_state(start)
+                self.loop.run(self)
+                if self._signals.received is None:
+                    self.call_hooks("after_train")
+                else:
+                    self.call_hooks("on_interrupt")
+                    self.interrupted = self._signals.received
+        finally:
+            self.call_hooks("after_run")
+
+    def _load(self, checkpoint: Path) -> None:
+        state = load_state(checkpoint / "state")
+        if state["data"] != (now := self._data_identity()):
+            raise CheckpointError(
+                f"the data are not those that {checkpoint} was trained on: {state['data']} then, "
+                f"{now} now. Resume with the data as they were, or start in another --work-dir"
+            )
+        self.strategy.load_state_dict(state["strategy"])
+        self.step = state["step"]
+        self.tokens, self.trained_tokens = state["tokens"], state["trained_tokens"]
+        for name, hook in self.hooks.items():
+            if name in state["hooks"]:
+                hook.load_state_dict(state["hooks"][name])
+        load_rng_state(state["rng"])
+        self.logger.info("resumed from %s", checkpoint)
+
+    def _data_identity(self) -> dict[str, int]:
+        return {
+            "items": len(self.train_dataset),
+            "tokens": int(self.train_dataset.tokens),
+            "trained_tokens": int(self.train_dataset.trained_tokens),
+        }

@@ -1,0 +1,79 @@
+"""The verbs that every strategy has, whatever it runs on.
+
+Wrapping, sharding, autocast, loss scaling and accumulation live behind them and nowhere else.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xtune.structures import Batch
+
+__all__ = ["Strategy"]
+
+
+class Strategy(ABC):
+    """Runs one model on the devices of one kind of machine.
+
+    Attributes:
+        device: where this process computes.
+        precision: an `xtune.models.precision.Precision`, what it computes in.
+    """
+
+    device: torch.device
+    precision: Any
+
+    @abstractmethod
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Take the model, already on `device`, and its optimizer."""
+
+    @abstractmethod
+    def forward(self, batch: Batch, *, normalizer: int) -> dict[str, Tensor]:
+        """Run the model on one micro-batch.
+
+        Args:
+            batch: on any device.
+            normalizer: trained tokens of the whole optimizer step.
+
+        Returns:
+            What the model returns: 'loss', an fp32 scalar, and other metrics.
+        """
+
+    @abstractmethod
+    def backward(self, loss: Tensor) -> None:
+        """Add the gradients of `loss` to those of the micro-batches before it."""
+
+    @abstractmethod
+    def clip_grad_norm(self, max_norm: float | None) -> Tensor:
+        """Scale the gradients to a 2-norm of at most `max_norm`; return the norm before, a scalar.
+
+        None: only measure.
+        """
+
+    @abstractmethod
+    def step(self, lr_factor: float) -> None:
+        """Let the optimizer step with its base learning rates times `lr_factor`; drop gradients."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run needs beyond the saved adapter or model: nested, tensors inside."""
+
+    @abstractmethod
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` returned.
+
+        Raises:
+            CheckpointError: it belongs to another model or optimizer.
+        """
+
+    @abstractmethod
+    def gather_adapter(self) -> dict[str, Tensor]:
+        """Return the whole adapter under PEFT's names, on the CPU."""
+
+    @abstractmethod
+    def unwrap(self) -> nn.Module:
+        """Return the model as it was given to `prepare`."""

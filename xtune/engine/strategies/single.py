@@ -1,0 +1,126 @@
+"""One process, one device: the CPU or one GPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from torch import Tensor, nn
+
+from xtune.engine.strategies.base import Strategy
+from xtune.errors import CheckpointError
+from xtune.models.precision import choose_precision
+from xtune.registry import STRATEGIES
+from xtune.structures import Batch
+
+__all__ = ["SingleStrategy"]
+
+
+@STRATEGIES.register_module()
+class SingleStrategy(Strategy):
+    """Trains on one device, in the best precision that it has.
+
+    Threads are torch's own choice: set OMP_NUM_THREADS to change it.
+
+    Args:
+        precision: 'auto' (measured), 'fp32', 'bf16' or 'fp16'. fp16 scales the loss.
+        device: 'cpu', 'cuda', 'cuda:1'; None: the GPU if there is one.
+    """
+
+    def __init__(self, *, precision: str = "auto", device: str | None = None) -> None:
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.precision = choose_precision(self.device, precision)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.loss_scaling)
+        if self.device.type == "cpu":
+            # Vanishing gradients become denormals, on which a CPU computes ~100 times slower.
+            torch.set_flush_denormal(True)
+
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
+        self.model = model
+        self.optimizer = optimizer
+        self.trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
+
+    def forward(self, batch: Batch, *, normalizer: int) -> dict[str, Tensor]:  # noqa: D102
+        with torch.autocast(
+            self.device.type,
+            dtype=self.precision.compute_dtype,
+            enabled=self.precision.autocast,
+        ):
+            return self.model(batch.to(self.device), normalizer=normalizer)
+
+    def backward(self, loss: Tensor) -> None:  # noqa: D102
+        self.scaler.scale(loss).backward()
+
+    def clip_grad_norm(self, max_norm: float | None) -> Tensor:  # noqa: D102
+        self.scaler.unscale_(self.optimizer)
+        limit = float("inf") if max_norm is None else max_norm
+        return nn.utils.clip_grad_norm_(self.trainable.values(), limit)
+
+    def step(self, lr_factor: float) -> None:  # noqa: D102
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * lr_factor
+        self.scaler.step(self.optimizer)  # without fp16 scaling: just optimizer.step()
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the optimizer's state by parameter name, the loss scale, and an adapter's weights.
+
+        A whole model's weights are not in it: they are in the checkpoint's `model/`.
+        """
+        state = self.optimizer.state_dict()["state"]
+        names = self._names_by_index()
+        return {
+            "trainable": self._adapter_weights(),
+            "optimizer": {names[index]: values for index, values in state.items()},
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
+        self._check_names("weights", state["trainable"], self._adapter_weights())
+        self._check_names("optimizer state", state["optimizer"], self.trainable)
+        with torch.no_grad():
+            for name, value in state["trainable"].items():
+                self.trainable[name].copy_(value)
+        groups = self.optimizer.state_dict()["param_groups"]
+        by_index = {
+            index: state["optimizer"][name]
+            for index, name in self._names_by_index().items()
+            if name in state["optimizer"]
+        }
+        self.optimizer.load_state_dict({"state": by_index, "param_groups": groups})
+        self.scaler.load_state_dict(state["scaler"])
+
+    def gather_adapter(self) -> dict[str, Tensor]:  # noqa: D102
+        adapter = get_peft_model_state_dict(self.model.llm, save_embedding_layers=False)
+        return {name: tensor.detach().cpu() for name, tensor in adapter.items()}
+
+    def unwrap(self) -> nn.Module:  # noqa: D102
+        return self.model
+
+    def _adapter_weights(self) -> dict[str, Tensor]:
+        return dict(self.trainable) if isinstance(self.model.llm, PeftModel) else {}
+
+    def _names_by_index(self) -> dict[int, str]:
+        """The optimizer numbers parameters group by group; their names outlive that order."""
+        names = {id(parameter): name for name, parameter in self.trainable.items()}
+        ordered = [p for group in self.optimizer.param_groups for p in group["params"]]
+        return {index: names[id(parameter)] for index, parameter in enumerate(ordered)}
+
+    @staticmethod
+    def _check_names(what: str, saved: dict[str, Any], own: dict[str, Tensor]) -> None:
+        unknown = sorted(set(saved) - set(own))
+        missing = sorted(set(own) - set(saved)) if what == "weights" else []
+        misshapen = [
+            name
+            for name in set(saved) & set(own)
+            if isinstance(saved[name], Tensor) and saved[name].shape != own[name].shape
+        ]
+        wrong = unknown or missing or sorted(misshapen)
+        if wrong:
+            raise CheckpointError(
+                f"the checkpoint's {what} are of another model or adapter: {len(wrong)} parameters "
+                f"differ, the first is {wrong[0]}. Resume with the config that wrote it "
+                "(work_dir/config.py), or start in another --work-dir"
+            )

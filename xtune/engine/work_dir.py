@@ -1,0 +1,203 @@
+"""Which folder a run may write to, and what happens to a run that is there already.
+
+work_dir/
+  config.py           the sheet that runs, byte for byte
+  checkpoints/        see xtune/checkpoint/
+  metrics.jsonl  train.log  data_report.json  loss_curve.png  tensorboard/  chat_samples/
+  previous/<time>/    what an earlier run left, moved aside and never deleted
+
+found in work_dir                   without --resume          with --resume
+nothing                             start                     start, with a notice
+no checkpoint yet, only logs        logs -> previous/, start  the same, with a notice
+checkpoints of the same sheet       all -> previous/, start   go on from the newest whole one
+checkpoints of another sheet        refuse                    go on if only knobs differ that
+                                                              leave model, data and order alone
+checkpoints, all damaged            as above                  refuse
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from xtune.checkpoint.folder import find_resumable, list_checkpoints, remove_leftovers, step_of
+from xtune.checkpoint.meta import damage
+from xtune.config import Sheet, flat_items, render
+from xtune.errors import CheckpointError, ConfigError, UsageError, XtuneError
+
+__all__ = ["AUTO", "WorkDir"]
+
+AUTO = "auto"  # --resume without a folder: the newest whole checkpoint of the work_dir
+
+_log = logging.getLogger(__name__)
+
+# A resumed run must meet the same weights, the same batches and the same optimizer state.
+_MUST_NOT_CHANGE = (
+    "model",
+    "tokenizer",
+    "train_dataset",
+    "train_dataloader",
+    "optimizer.type",
+    "paramwise_cfg",
+    "train_cfg.accumulative_counts",
+    "randomness",
+)
+
+
+class WorkDir:
+    """The folder of one run, and the rules above.
+
+    Args:
+        path: the folder; need not exist.
+        sheet: what is going to run in it.
+    """
+
+    def __init__(self, path: Path, sheet: Sheet) -> None:
+        self.path = path
+        self.sheet = sheet
+        self.config = path / "config.py"
+        self.checkpoints = path / "checkpoints"
+        self._lock: FileLock | None = None
+
+    def check(self, resume: str | None) -> None:
+        """Refuse what `open` would refuse, without touching the folder.
+
+        Raises:
+            ConfigError: checkpoints of another sheet are there.
+            UsageError, CheckpointError: what `resume` names does not exist, or is damaged.
+        """
+        folder = self._find_resumable(resume)
+        if folder is not None:
+            self._check_same_run(folder)
+        elif list_checkpoints(self.checkpoints) and (differing := self._differing(self.config)):
+            raise ConfigError(
+                f"{self.path} holds checkpoints of another config; "
+                f"{_listed(differing)} differ. Choose another folder with --work-dir, or go on "
+                f"with that run: xtune train {self.config} --work-dir {self.path} --resume"
+            )
+
+    def open(self, resume: str | None) -> Path | None:
+        """Apply the rules, record the sheet in config.py, and keep other processes out.
+
+        Args:
+            resume: None, AUTO, or a step folder or work_dir.
+
+        Returns:
+            The checkpoint to go on from, or None to start from the beginning.
+        """
+        self.check(resume)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._acquire()
+        remove_leftovers(self.checkpoints)
+        folder = self._find_resumable(resume)
+        if folder is None or folder.parent != self.checkpoints.resolve():
+            self._move_aside(everything=True)
+            if resume == AUTO:
+                _log.warning("nothing to resume from in %s: starting from the beginning", self.path)
+        else:
+            later = [
+                path
+                for step, path in list_checkpoints(self.checkpoints)
+                if step > (step_of(folder) or 0)
+            ]
+            self._move_aside(everything=False, also=later)
+        self.config.write_text(self.sheet.text, encoding="utf-8")
+        return folder
+
+    def close(self) -> None:
+        """Let other processes in again."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def _acquire(self) -> None:
+        self._lock = FileLock(self.path / ".lock")
+        try:
+            self._lock.acquire(timeout=0)
+        except Timeout:
+            raise UsageError(
+                f"another run is writing to {self.path}; wait for it, stop it, or choose another "
+                "folder with --work-dir"
+            ) from None
+
+    def _find_resumable(self, resume: str | None) -> Path | None:
+        if resume is None:
+            return None
+        if resume == AUTO:
+            folder = find_resumable(self.checkpoints)
+            return folder.resolve() if folder else None
+        given = Path(resume).expanduser().resolve()
+        if not given.is_dir():
+            raise UsageError(f"--resume {resume}: no such folder. Give a step folder or a work_dir")
+        if step_of(given) is not None:
+            if reason := damage(given):
+                raise CheckpointError(
+                    f"{given} is damaged ({reason}). --resume {given.parent.parent} takes the "
+                    "newest whole checkpoint there"
+                )
+            return given
+        root = given if given.name == "checkpoints" else given / "checkpoints"
+        folder = find_resumable(root)
+        if folder is None:
+            raise CheckpointError(f"--resume {resume}: there is no checkpoint in {root}")
+        return folder.resolve()
+
+    def _check_same_run(self, folder: Path) -> None:
+        differing = self._differing(folder.parent.parent / "config.py")
+        fatal = [key for key in differing if _touches(key, _MUST_NOT_CHANGE)]
+        if fatal:
+            raise ConfigError(
+                f"{folder} was written by a config with other values of {_listed(fatal)}: its "
+                "weights, data order or optimizer state would not fit. Resume with "
+                f"{folder.parent.parent / 'config.py'}, or start afresh in another --work-dir"
+            )
+        # A name of PART 1 is told by the values that it flows into.
+        if visible := [key for key in differing if "." in key]:
+            _log.warning("resuming with other values of %s than before", _listed(visible))
+
+    def _differing(self, recorded: Path) -> list[str]:
+        """Dotted keys whose values differ between the recorded sheet and ours."""
+        if not recorded.is_file():
+            return ["all keys (it has no config.py)"]
+        if recorded.read_bytes() == self.sheet.text.encode():
+            return []
+        try:
+            old = dict(flat_items(render(recorded).values))
+        except XtuneError as error:
+            return [f"all keys ({recorded} cannot be read: {error})"]
+        new = dict(flat_items(self.sheet.values))
+        return sorted(
+            key for key in old.keys() | new.keys() if old.get(key, ...) != new.get(key, ...)
+        )
+
+    def _move_aside(self, *, everything: bool, also: list[Path] = []) -> None:  # noqa: B006
+        """Move what an earlier run left to previous/<time>/, and later checkpoints with it."""
+        moved = list(also)
+        if everything:
+            kept = {"previous", ".lock"}
+            moved += [path for path in self.path.iterdir() if path.name not in kept]
+        elif self.config.is_file() and self.config.read_bytes() != self.sheet.text.encode():
+            moved.append(self.config)
+        if not moved:
+            return
+        target = self.path / "previous" / time.strftime("%Y%m%d_%H%M%S")
+        while target.exists():  # two starts within a second
+            target = target.with_name(target.name + "_")
+        for path in moved:
+            destination = target / path.relative_to(self.path)
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(destination)
+        _log.warning("moved what an earlier run left in %s to %s", self.path, target)
+
+
+def _touches(key: str, roots: tuple[str, ...]) -> bool:
+    return key.startswith("all keys") or any(
+        key == root or key.startswith(root + ".") for root in roots
+    )
+
+
+def _listed(keys: list[str]) -> str:
+    shown = ", ".join(keys[:8])
+    return shown if len(keys) <= 8 else f"{shown} and {len(keys) - 8} more"
