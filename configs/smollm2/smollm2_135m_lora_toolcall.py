@@ -18,5 +18,4 @@ max_epochs = 1
 lr = 1e-3
 save_steps = 20
 evaluation_freq = 20
-SYSTEM = ''
 evaluation_inputs = ['I have 301 miles, what is that in km?', 'Thank you, that is all!']
