@@ -1,0 +1,30 @@
+"""SmolLM2-135M-Instruct, its weights in 4 bits, learns tool calls with an adapter.
+
+Run:       python tools/train.py smollm2_135m_qlora_toolcall
+Hardware:  two CPU cores, 3 GB of memory; 4-bit weights save no time there, a GPU is meant
+Result:    not run to the end yet; smollm2_135m_lora_toolcall is the measured one
+"""
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.settings.sft_qlora import *
+    from .._base_.models.qlora import *
+    from .._base_.datasets.toolcall import *
+    from .._base_.schedules.cosine import *
+    from .._base_.runtimes.default import *
+
+# The adapter of smollm2_135m_lora_toolcall, so that the two can be compared
+lora = dict(
+    type='LoraConfig',
+    r=16,
+    lora_alpha=32,
+    lora_dropout=0.0,
+    target_modules='all-linear',
+    modules_to_save=None)
+max_length = 1024
+accumulative_counts = 1
+max_epochs = 1
+lr = 1e-3
+save_steps = 20
+evaluation_freq = 20
+evaluation_inputs = ['I have 301 miles, what is that in km?', 'Thank you, that is all!']
