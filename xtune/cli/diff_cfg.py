@@ -22,9 +22,7 @@ def run(args: argparse.Namespace) -> None:
 
     a, b = render(args.a), render(args.b)
     in_a, in_b = dict(flat_items(a.values)), dict(flat_items(b.values))
-    differing = [
-        key for key in dict.fromkeys([*in_a, *in_b]) if _get(in_a, key) != _get(in_b, key)
-    ]
+    differing = [key for key in dict.fromkeys([*in_a, *in_b]) if _get(in_a, key) != _get(in_b, key)]
 
     def side(sign: str, sheet: Sheet, items: dict[str, Any], key: str) -> str:
         if key not in items:

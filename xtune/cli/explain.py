@@ -25,9 +25,7 @@ def run(args: argparse.Namespace) -> None:
 
     sheet = render(args.config)
     items = dict(flat_items(sheet.values))
-    chosen = [
-        key for key in items if args.key is None or f"{key}.".startswith(f"{args.key}.")
-    ]
+    chosen = [key for key in items if args.key is None or f"{key}.".startswith(f"{args.key}.")]
     if not chosen:
         known = [*items, *sheet.values]
         raise UsageError(f"{sheet.name} has no {args.key!r}{did_you_mean(args.key, known)}")

@@ -6,6 +6,8 @@
     options.py      --cfg-options, written into the sheet
     sheet.py        the sheet: text, values, the origin of each
     validation.py   the check; slots.py what may stand where; signatures.py, rules.py
+
+Names are imported when first used: `xtune list-cfg` needs find.py alone, at once.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:  # `xtune list-cfg` needs find.py alone, at once
+def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -78,9 +78,10 @@ def _ranges(values: Values) -> Iterator[Breach]:
 
 def _length_of_run(values: Values) -> Iterator[Breach]:
     loop = values.get("train_cfg")
-    if isinstance(loop, Mapping) and {"max_epochs", "max_steps"} & loop.keys():
-        if loop.get("max_epochs") is None and loop.get("max_steps") is None:
-            yield Breach("train_cfg", "max_epochs and max_steps are both None", "give one of them")
+    if not isinstance(loop, Mapping) or not {"max_epochs", "max_steps"} & loop.keys():
+        return
+    if loop.get("max_epochs") is None and loop.get("max_steps") is None:
+        yield Breach("train_cfg", "max_epochs and max_steps are both None", "give one of them")
 
 
 def _quantization(values: Values) -> Iterator[Breach]:
@@ -110,9 +111,7 @@ def _data_files(values: Values) -> Iterator[Breach]:
             if data_path.get("type") != "files":
                 continue
             key, data_path = f"{key}.path", data_path.get("path")
-        elif isinstance(data_path, str) and data_path in _generated_sources():
-            continue
-        elif isinstance(data_path, str) and _looks_like_hub_id(data_path):
+        elif isinstance(data_path, str) and _is_no_file(data_path):
             continue
         paths = data_path if isinstance(data_path, list | tuple) else [data_path]
         for path in paths:
@@ -129,8 +128,10 @@ def _generated_sources() -> list[str]:
     return [name for name in registry.names(registry.SOURCES) if name not in ("files", "hub")]
 
 
-def _looks_like_hub_id(text: str) -> bool:
-    return bool(_HUB_ID.fullmatch(text)) and not _DATA_SUFFIX.search(text) and text[0] != "."
+def _is_no_file(name: str) -> bool:
+    """Whether this names a source that generates its rows, or a data set on the hub."""
+    is_hub_id = _HUB_ID.fullmatch(name) and not _DATA_SUFFIX.search(name) and name[0] != "."
+    return bool(is_hub_id) or name in _generated_sources()
 
 
 def _is_there(path: str) -> bool:

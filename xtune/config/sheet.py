@@ -85,8 +85,10 @@ class Sheet:
         """Return where the key stands in the sheet and, name by name, where it comes from."""
         found = find(self.bindings, key, through_last=True)
         if found is None:
-            name = is_set(self.tree, key.split(".")[0])
-            return [self.lines[name.lineno - 1].origin if name else Origin(shown_path(self.path), 1)]
+            elsewhere = is_set(self.tree, key.split(".")[0])
+            if elsewhere is None:
+                return [Origin(shown_path(self.path), 1)]
+            return [self.lines[elsewhere.lineno - 1].origin]
         origins: list[Origin] = []
         for name in found.keys:
             if (option := self._option(name)) is not None:

@@ -59,7 +59,7 @@ class Form:
 
     @cached_property
     def _hints(self) -> dict[str, Any]:
-        function = self.target.__init__ if inspect.isclass(self.target) else self.target  # type: ignore[misc]
+        function = self.target.__init__ if inspect.isclass(self.target) else self.target
         try:
             return get_type_hints(function)
         except (NameError, TypeError, AttributeError):  # names imported for type checkers only

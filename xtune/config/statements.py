@@ -8,7 +8,7 @@ reader needs no Python. What is copied out flat may hold anything.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -77,23 +77,24 @@ def cut(path: Path, tree: ast.Module, lines: Sequence[Line]) -> list[Statement |
     for node in body:
         lead, start, end = list(lines[done : node.lineno - 1]), node.lineno - 1, node.end_lineno
         origin = lines[start].origin
-        if _is_read_base(node) or _imports_read_base(node):
-            if any(line.text.strip() for line in lead):
-                found.append(Statement("", lead, []))
+        is_inclusion = _is_read_base(node) or _imports_read_base(node)
+        if is_inclusion and any(line.text.strip() for line in lead):
+            found.append(Statement("", lead, []))
         if done > start:
             problems.append(f"{origin}: one statement a line, please: {lines[start].text.strip()}")
         elif _is_read_base(node):
             assert isinstance(node, ast.With)
-            for item in _included(path, node, lines):
-                (problems if isinstance(item, str) else found).append(item)  # type: ignore[arg-type]
+            included, refused = _included(path, node, lines)
+            found += included
+            problems += refused
         elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
             if len(node.targets) > 1:
                 problems.append(f"{origin}: set one name a statement: {lines[start].text.strip()}")
             found.append(_assignment(node, lead, list(lines[start:end])))
         elif not _imports_read_base(node):
             problems.append(
-                f"{origin}: {lines[start].text.strip()!r} does not belong in a leaf or part: only a "
-                "docstring, `with read_base():` and `name = value`. "
+                f"{origin}: {lines[start].text.strip()!r} does not belong in a leaf or part, which "
+                "hold a docstring, `with read_base():` and `name = value`. "
                 "Other Python: in a flat copy of your own (xtune copy-cfg)"
             )
         done = end or done
@@ -118,7 +119,11 @@ def _assignment(node: ast.Assign, lead: list[Line], code: list[Line]) -> Stateme
     return Statement(target.id, lead, code, (mark + comment).strip(), frozenset(reads))
 
 
-def _included(path: Path, block: ast.With, lines: Sequence[Line]) -> Iterator[Include | str]:
+def _included(
+    path: Path, block: ast.With, lines: Sequence[Line]
+) -> tuple[list[Include], list[str]]:
+    """Return the files that a `with read_base():` includes, and what is wrong in it."""
+    found, problems = [], []
     for node in block.body:
         origin = lines[node.lineno - 1].origin
         if not (
@@ -128,17 +133,18 @@ def _included(path: Path, block: ast.With, lines: Sequence[Line]) -> Iterator[In
             and [alias.name for alias in node.names] == ["*"]
         ):
             written = lines[node.lineno - 1].text.strip()
-            yield f"{origin}: {written!r}: under read_base() write `from .file import *`"
+            problems.append(f"{origin}: {written!r}: under read_base() write `from .file import *`")
             continue
         folder = path.parent
         for _ in range(node.level - 1):
             folder = folder.parent
         part = (folder / node.module.replace(".", "/")).with_suffix(".py")
         if part.is_file():
-            yield Include(part.resolve(), origin)
+            found.append(Include(part.resolve(), origin))
         else:
             there = [other.stem for other in part.parent.glob("*.py")]
-            yield f"{origin}: no file {shown_path(part)}{did_you_mean(part.stem, there)}"
+            problems.append(f"{origin}: no file {shown_path(part)}{did_you_mean(part.stem, there)}")
+    return found, problems
 
 
 def _is_read_base(node: ast.stmt) -> bool:
