@@ -1,4 +1,4 @@
-"""What a checkpoint gives to other programs: an adapter in PEFT's format, a model in Hugging Face's.
+"""What other programs load: an adapter in PEFT's format, a model in Hugging Face's.
 
 Both come with the tokenizer, whose chat_template is the one that was trained with, and with
 xtune.json, which says what the formats have no place for.

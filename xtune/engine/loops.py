@@ -120,7 +120,8 @@ class TrainLoop:
 @torch.no_grad()
 def validation_loss(runner: Runner) -> float:
     """Return the mean loss over all trained tokens of the validation data."""
-    assert runner.val_loader is not None and runner.val_dataset is not None
+    assert runner.val_loader is not None
+    assert runner.val_dataset is not None
     normalizer = max(runner.val_dataset.trained_tokens, 1)
     total = 0.0
     runner.model.eval()

@@ -88,9 +88,9 @@ def AdamW(  # noqa: N802
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """torch's AdamW in its fused form: one kernel for all parameters, on the CPU too."""
+    """AdamW of torch in its fused form: one kernel for all parameters, on the CPU too."""
     return torch.optim.AdamW(
-        params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay, fused=True
+        params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True
     )
 
 
@@ -103,7 +103,7 @@ def AdamW8bit(  # noqa: N802
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """bitsandbytes' AdamW with 8-bit moments: 2 bytes of state a parameter instead of 8."""
+    """AdamW of bitsandbytes with 8-bit moments: 2 bytes of state a parameter instead of 8."""
     return _bitsandbytes("AdamW8bit", params, lr, betas, eps, weight_decay)
 
 
@@ -144,4 +144,4 @@ def _bitsandbytes(
     import bitsandbytes.optim  # one to two seconds, for the few runs that ask for it
 
     optimizer = getattr(bitsandbytes.optim, name)
-    return optimizer(params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
+    return optimizer(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)

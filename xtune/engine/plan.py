@@ -1,4 +1,4 @@
-"""`xtune train --dry-run`: everything that can be known about a run before its weights are loaded."""
+"""`xtune train --dry-run`: what can be known about a run before its weights are loaded."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
     unchecked: list[str] = []
     lines = [
         f"config      {sheet.path}",
-        f"sheet       {recorded} (rendered; the run writes config.py)",
+        f"sheet       {recorded} (rendered; a run writes config.py)",
     ]
     datasets = _datasets(cfg, unchecked)
     lines += _data_lines(datasets)

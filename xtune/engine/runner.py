@@ -39,7 +39,7 @@ from xtune.engine.signals import StopSignals
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.work_dir import WorkDir
 from xtune.errors import CheckpointError
-from xtune.models import load_tokenizer
+from xtune.models import base_fingerprint, load_tokenizer
 from xtune.models.build import build_model
 from xtune.registry import SCHEDULES, STRATEGIES, build
 
@@ -84,6 +84,7 @@ class Runner:
     train_dataset: SFTDataset
     val_dataset: SFTDataset | None
     model: nn.Module
+    llm: Any
     strategy: Strategy
     loader: StepLoader
     val_loader: StepLoader | None
@@ -159,7 +160,8 @@ class Runner:
         """What xtune.json says beside an exported adapter or model."""
         return {
             "base_model": self.cfg["model"]["llm"]["pretrained_model_name_or_path"],
-            "base_vocab_size": self.llm.get_input_embeddings().weight.shape[0],
+            "base_vocab_size": self.llm.config.get_text_config().vocab_size,
+            "base_fingerprint": base_fingerprint(self.llm),
             "template": self.template.name,
             "stop_words": list(self.template.stop_words),
             "system": self.cfg.get("SYSTEM") or "",

@@ -1,18 +1,20 @@
 """Which folder a run may write to, and what happens to a run that is there already.
 
-work_dir/
-  config.py           the sheet that runs, byte for byte
-  checkpoints/        see xtune/checkpoint/
-  metrics.jsonl  train.log  data_report.json  loss_curve.png  tensorboard/  chat_samples/
-  previous/<time>/    what an earlier run left, moved aside and never deleted
+What is in it, and what a start finds and does:
 
-found in work_dir                   without --resume          with --resume
-nothing                             start                     start, with a notice
-no checkpoint yet, only logs        logs -> previous/, start  the same, with a notice
-checkpoints of the same sheet       all -> previous/, start   go on from the newest whole one
-checkpoints of another sheet        refuse                    go on if only knobs differ that
-                                                              leave model, data and order alone
-checkpoints, all damaged            as above                  refuse
+    work_dir/
+      config.py           the sheet that runs, byte for byte
+      checkpoints/        see xtune/checkpoint/
+      metrics.jsonl  train.log  data_report.json  loss_curve.png  tensorboard/  chat_samples/
+      previous/<time>/    what an earlier run left, moved aside and never deleted
+
+    found in work_dir                   without --resume          with --resume
+    nothing                             start                     start, with a notice
+    no checkpoint yet, only logs        logs -> previous/, start  the same, with a notice
+    checkpoints of the same sheet       all -> previous/, start   go on from the newest whole one
+    checkpoints of another sheet        refuse                    go on if only knobs differ that
+                                                                  leave model, data and order alone
+    checkpoints, all damaged            as above                  refuse
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs beyond the saved adapter or model: nested, tensors inside."""
+        """Return what a resumed run needs beside the model: a nested dict of tensors and values."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -39,7 +39,9 @@ class SingleStrategy(Strategy):
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
         self.model = model
         self.optimizer = optimizer
-        self.trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.trainable: dict[str, Tensor] = {
+            name: p for name, p in model.named_parameters() if p.requires_grad
+        }
 
     def forward(self, batch: Batch, *, normalizer: int) -> dict[str, Tensor]:  # noqa: D102
         with torch.autocast(
