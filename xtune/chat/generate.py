@@ -21,7 +21,7 @@ from xtune.chat.answer import Answer
 from xtune.chat.settings import GenerationSettings
 from xtune.chat.stopping import WatchAnswers, stop_ids_and_words
 from xtune.errors import TemplateError, UsageError
-from xtune.models.attention import generation_mode
+from xtune.models import generation_mode
 from xtune.structures import Message
 
 if TYPE_CHECKING:

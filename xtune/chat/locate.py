@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from xtune.errors import UsageError
+from xtune.errors import AdapterError, UsageError
 
-__all__ = ["find_adapter", "find_model"]
+__all__ = ["find_adapter", "find_model", "training_notes"]
 
 _MARKS = {"adapter": "adapter_config.json", "model": "config.json"}
 
@@ -59,6 +60,24 @@ def find_model(given: str) -> str:
             f"xtune chat MODEL --adapter {adapter}"
         )
     return given
+
+
+def training_notes(folder: Path) -> dict[str, Any]:
+    """Return what `xtune train` noted beside the weights: template, stop words, system prompt.
+
+    Empty for a folder that other tools wrote.
+
+    Raises:
+        AdapterError: the notes cannot be read.
+    """
+    file = folder / "xtune.json"
+    if not file.is_file():
+        return {}
+    try:
+        notes = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise AdapterError(f"{file} cannot be read: {error}; copy the folder once more") from error
+    return notes if isinstance(notes, dict) else {}
 
 
 def _within(folder: Path, kind: Literal["adapter", "model"]) -> Path | None:

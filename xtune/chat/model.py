@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from xtune.chat.answer import Answer
 from xtune.chat.generate import answer_batch, context_length, prompt_ids, stream_answer
-from xtune.chat.locate import find_adapter, find_model
+from xtune.chat.locate import find_adapter, find_model, training_notes
 from xtune.chat.settings import GenerationSettings
 from xtune.data.templates import build_template
-from xtune.errors import AdapterError, UsageError
-from xtune.models import load_model, load_tokenizer
-from xtune.models.adapters import load_adapter
+from xtune.errors import UsageError
+from xtune.models import load_adapter, load_model, load_tokenizer
 from xtune.registry import TEMPLATES, names
 from xtune.structures import Message
 
@@ -77,7 +77,7 @@ class ChatModel:
         model_name = find_model(name_or_path)
         adapter_folder = None if adapter is None else find_adapter(adapter)
         trained = Path(model_name).expanduser() if adapter_folder is None else adapter_folder
-        notes = _training_notes(trained)
+        notes = training_notes(trained)
         has_tokenizer = adapter_folder is not None and _has_tokenizer(adapter_folder)
         tokenizer = load_tokenizer(str(adapter_folder) if has_tokenizer else model_name)
         stop_words = tuple(notes.get("stop_words") or ())
@@ -90,8 +90,11 @@ class ChatModel:
                 f"{name_or_path!r} has no chat template of its own; name the one it was trained "
                 f"with: --prompt-template {'|'.join(names(TEMPLATES))}"
             )
-        llm = load_model(
-            model_name, dtype=dtype, quantization=None if bits is None else _QUANTIZATION[bits]
+        llm: Any = load_model(
+            model_name,
+            dtype=dtype,
+            quantization=None if bits is None else _QUANTIZATION[bits],
+            device="cuda" if torch.cuda.is_available() else "cpu",
         )
         if adapter_folder is not None:
             llm = load_adapter(llm, adapter_folder)
@@ -139,15 +142,3 @@ class ChatModel:
 
 def _has_tokenizer(folder: Path) -> bool:
     return (folder / "tokenizer_config.json").is_file()
-
-
-def _training_notes(folder: Path) -> dict[str, Any]:
-    """What `xtune train` noted beside the weights; empty for a model that others wrote."""
-    file = folder / "xtune.json"
-    if not file.is_file():
-        return {}
-    try:
-        notes = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise AdapterError(f"{file} cannot be read: {error}; copy the folder once more") from error
-    return notes if isinstance(notes, dict) else {}

@@ -6,18 +6,16 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jinja2 import TemplateError as JinjaError
 from transformers import StoppingCriteria
 
 from xtune.chat.answer import Answer
+from xtune.data.templates import build_template
 
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["WatchAnswers", "stop_ids_and_words"]
-
-_PROBE = "xtuneprobe"  # an answer whose end is easily found again in the rendered text
 
 
 def stop_ids_and_words(
@@ -27,40 +25,25 @@ def stop_ids_and_words(
 
     Args:
         llm: the model; the end tokens of its generation config count.
-        tokenizer: its end token counts, and the one its chat template puts after an answer.
-        stop_words: the template's own.
+        tokenizer: its end token counts, and the one its chat template ends an answer with.
+        stop_words: the ones trained with, if they are not the tokenizer's own.
 
     Returns:
-        Ids that end an answer, sorted, and those stop words that are no single token.
+        Ids that end an answer, sorted, and the words to look for in its text.
     """
     declared = getattr(getattr(llm, "generation_config", None), "eos_token_id", None)
     ids = set(declared if isinstance(declared, (list, tuple)) else [declared])
     ids.add(tokenizer.eos_token_id)
-    ids.add(_end_of_turn_id(tokenizer))
     words = []
-    for word in stop_words:
-        encoded = tokenizer.encode(word, add_special_tokens=False)
-        # Only an added token is one token whatever stands before it; plain text may be merged
-        # with its neighbours, and is looked for in the text.
-        if len(encoded) == 1 and encoded[0] in tokenizer.added_tokens_decoder:
-            ids.add(encoded[0])
-        else:
+    for word in {*stop_words, *build_template("auto", tokenizer).stop_words}:
+        id_ = tokenizer.convert_tokens_to_ids(word)
+        is_token = isinstance(id_, int) and id_ != tokenizer.unk_token_id
+        if is_token:
+            ids.add(id_)
+        # Only an added token is itself whatever stands around it; other text may come in pieces.
+        if not is_token or id_ not in tokenizer.added_tokens_decoder:
             words.append(word)
-    return sorted(id_ for id_ in ids if id_ is not None), words
-
-
-def _end_of_turn_id(tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """The added token that the chat template writes right after an answer, if it does."""
-    if not tokenizer.chat_template:
-        return None
-    dialogue = [{"role": "user", "content": "."}, {"role": "assistant", "content": _PROBE}]
-    try:
-        text = tokenizer.apply_chat_template(dialogue, tokenize=False)
-    except JinjaError:  # a template with demands of its own; the other end tokens must do
-        return None
-    after = str(text).rpartition(_PROBE)[2].lstrip()
-    ids = tokenizer.encode(after, add_special_tokens=False) if after else []
-    return ids[0] if ids and ids[0] in tokenizer.added_tokens_decoder else None
+    return sorted(id_ for id_ in ids if id_ is not None), sorted(words)
 
 
 class WatchAnswers(StoppingCriteria):

@@ -1,0 +1,11 @@
+"""Measuring what a model has learnt, and showing it.
+
+    toolcall.py     ToolCallEvaluation: exact tool calls on held-out requests
+    call_match.py   whether an answer is the expected call
+    result.py       rows and rates
+    report.py       results.json, report.png, report.html of a run, before and after
+    page.py         the page; page.css its looks; picture.py the PNG; loss_curve.py its data
+
+A new evaluation is a new file here with a class registered in EVALUATIONS, whose
+`run(llm, tokenizer, ...)` returns an EvaluationResult.
+"""
