@@ -102,7 +102,7 @@ def find_resumable(root: Path) -> Path | None:
     Raises:
         CheckpointError: there are checkpoints, and all are damaged.
     """
-    reasons = []
+    reasons: list[str] = []
     for _, folder in reversed(list_checkpoints(root)):
         reason = damage(folder)
         if reason is None:
