@@ -1,0 +1,152 @@
+"""The token cache: samples tokenised once, then memory-mapped.
+
+    $XTUNE_CACHE/tokens/<key>/        XTUNE_CACHE: default ~/.cache/xtune
+        ids.bin       int32, all samples end to end
+        trained.bin   uint8, 1 where the id is a label
+        offsets.npy   int64 [samples + 1], where each sample begins
+        report.json   what became of the rows; checksums; written last
+
+A folder is written under a temporary name, synced and renamed, so that what has the right name is
+whole. One process writes, the others wait for its lock.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import zlib
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+
+from xtune.errors import DataError
+from xtune.structures import IGNORE_INDEX, Sample
+
+__all__ = ["TokenCache", "cache_root", "open_cache"]
+
+_LOG = logging.getLogger(__name__)
+_FILES = ("ids.bin", "trained.bin", "offsets.npy")
+
+
+class TokenCache:
+    """Samples in a folder, read through memory maps.
+
+    Attributes:
+        offsets: int64 [N + 1].
+        report: what the writer gave.
+
+    Args:
+        folder: a whole cache folder.
+
+    Raises:
+        ValueError, OSError, KeyError: it is not whole.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        meta = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        for name in _FILES:
+            if _checksum(folder / name) != meta["checksums"][name]:
+                raise ValueError(f"{name} does not have the checksum that it was written with")
+        self.report: dict[str, Any] = meta["report"]
+        self.offsets: np.ndarray = np.load(folder / "offsets.npy")
+        self._ids = np.memmap(folder / "ids.bin", dtype=np.int32, mode="r")
+        self._trained = np.memmap(folder / "trained.bin", dtype=np.uint8, mode="r")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each sample, int64 [N]."""
+        return np.diff(self.offsets)
+
+    def sample(self, index: int) -> Sample:
+        """Return one sample, copied out of the map."""
+        place = slice(self.offsets[index], self.offsets[index + 1])
+        ids = np.array(self._ids[place])
+        return Sample(ids, np.where(self._trained[place], ids, np.int32(IGNORE_INDEX)))
+
+
+def cache_root() -> Path:
+    """The folder of everything that xtune computes once: $XTUNE_CACHE, or ~/.cache/xtune."""
+    return Path(os.environ.get("XTUNE_CACHE") or Path.home() / ".cache" / "xtune").expanduser()
+
+
+def open_cache(
+    key: str, chunks: Callable[[], Iterable[list[Sample]]], report: Callable[[], dict[str, Any]]
+) -> TokenCache:
+    """Open the cache of this key; where there is none, or a damaged one, write it first.
+
+    Args:
+        key: names the folder; see fingerprint.py.
+        chunks: makes the samples, in order; called only if they are needed.
+        report: what to store beside them; called after the last sample.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    folder = cache_root() / "tokens" / key
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if folder.exists():
+                try:
+                    return TokenCache(folder)
+                except (OSError, ValueError, KeyError) as error:
+                    _LOG.warning("token cache %s is damaged (%s): writing it anew", folder, error)
+                    shutil.rmtree(folder)
+            _write(folder, chunks(), report)
+            return TokenCache(folder)
+    except OSError as error:
+        raise DataError(
+            f"the token cache {folder} cannot be written: {error}. "
+            "Free some space, or name another folder: export XTUNE_CACHE=/path"
+        ) from error
+
+
+def _write(
+    folder: Path, chunks: Iterable[list[Sample]], report: Callable[[], dict[str, Any]]
+) -> None:
+    temporary = folder.with_suffix(".tmp")  # a killed writer's: the lock says that none is alive
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        offsets = array("q", [0])
+        with (
+            open(temporary / "ids.bin", "wb") as ids,
+            open(temporary / "trained.bin", "wb") as trained,
+        ):
+            for sample in _flat(chunks):
+                ids.write(sample.input_ids.astype(np.int32, copy=False).tobytes())
+                trained.write((sample.labels != IGNORE_INDEX).tobytes())
+                offsets.append(offsets[-1] + len(sample))
+        np.save(temporary / "offsets.npy", np.frombuffer(offsets, dtype=np.int64))
+        checksums = {name: _checksum(temporary / name) for name in _FILES}
+        meta = {"report": report(), "checksums": checksums}
+        (temporary / "report.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+        for name in (*_FILES, "report.json"):
+            with open(temporary / name, "rb+") as file:
+                os.fsync(file.fileno())
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _flat(chunks: Iterable[list[Sample]]) -> Iterator[Sample]:
+    for chunk in chunks:
+        yield from chunk
+
+
+def _checksum(path: Path) -> int:
+    checksum = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 22):
+            checksum = zlib.crc32(block, checksum)
+    return checksum

@@ -1,0 +1,96 @@
+"""`StepLoader`: which items make which optimizer step, as a pure function of the step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+
+from xtune.structures import Batch
+
+__all__ = ["StepLoader"]
+
+_AHEAD = 2  # optimizer steps that are prepared while one is computed
+
+
+class _Items(Protocol):
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: Sequence[int]) -> Batch: ...
+
+
+class StepLoader:
+    """The micro-batches of each optimizer step.
+
+    An epoch visits every item once. Its order follows from (seed, epoch) alone, so to resume is
+    to go on with the next step's number. The last step of an epoch takes what is left.
+
+    Attributes:
+        steps_per_epoch: optimizer steps.
+
+    Args:
+        dataset: items to visit.
+        batch_size: items of a micro-batch.
+        accumulative_counts: micro-batches of a step.
+        seed: of the order.
+        shuffle: visit in another order each epoch, or always from first to last.
+        num_workers: threads that prepare the next steps; 0 for none.
+    """
+
+    def __init__(
+        self,
+        dataset: _Items,
+        *,
+        batch_size: int,
+        accumulative_counts: int,
+        seed: int,
+        shuffle: bool = True,
+        num_workers: int = 0,
+    ) -> None:
+        self._dataset = dataset
+        self._batch_size = batch_size
+        self._per_step = batch_size * accumulative_counts
+        self._seed = seed
+        self._shuffle = shuffle
+        self._pool = ThreadPoolExecutor(num_workers) if num_workers else None
+        self._ahead: dict[int, Future[list[Batch]]] = {}
+        self.steps_per_epoch = -(-len(dataset) // self._per_step)
+
+    def items(self, step: int) -> list[list[int]]:
+        """Return the items of each micro-batch of a step.
+
+        Args:
+            step: counts optimizer steps from 0 over all epochs.
+        """
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = _order(len(self._dataset), self._seed, epoch if self._shuffle else None)
+        chosen = order[place * self._per_step : (place + 1) * self._per_step].tolist()
+        return [
+            chosen[start : start + self._batch_size]
+            for start in range(0, len(chosen), self._batch_size)
+        ]
+
+    def step(self, step: int) -> list[Batch]:
+        """Return the micro-batches of a step: `accumulative_counts`, or fewer in the last one."""
+        if self._pool is None:
+            return self._load(step)
+        wanted = range(step, step + 1 + _AHEAD)
+        self._ahead = {n: future for n, future in self._ahead.items() if n in wanted}
+        for number in wanted:
+            if number not in self._ahead:
+                self._ahead[number] = self._pool.submit(self._load, number)
+        return self._ahead.pop(step).result()
+
+    def _load(self, step: int) -> list[Batch]:
+        return [self._dataset.batch(items) for items in self.items(step)]
+
+
+@lru_cache(maxsize=4)
+def _order(count: int, seed: int, epoch: int | None) -> np.ndarray:
+    """The order of an epoch, int64 [count]; None: from first to last."""
+    if epoch is None:
+        return np.arange(count)
+    return np.random.default_rng((seed, epoch)).permutation(count)

@@ -1,0 +1,119 @@
+"""`DataReport`: what became of the rows, from the file to the packs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["DataReport"]
+
+
+@dataclass(slots=True)
+class DataReport:
+    """Counts of one data set. No row vanishes: rows = kept + the sum of dropped.
+
+    Attributes:
+        rows: rows read.
+        kept: rows that made at least one sample.
+        dropped: rows by the reason why they made none.
+        cut: what was cut because it was longer than max_length, by kind; see fit.py.
+        samples: documents.
+        tokens: of all samples.
+        trained_tokens: of these, the ones that have a label.
+        answers: unbroken stretches of trained tokens.
+        ended_answers: of these, the ones whose end-of-turn token is trained.
+        special_text_rows: rows whose own text holds a special token's text, which the tokenizer
+            then reads as that token, as `apply_chat_template` does.
+        template: its name.
+        stop_words: the tokens that end an answer.
+        packs: 0 when samples are not packed.
+        pack_length: tokens that a pack has room for.
+    """
+
+    rows: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    cut: Counter[str] = field(default_factory=Counter)
+    samples: int = 0
+    tokens: int = 0
+    trained_tokens: int = 0
+    answers: int = 0
+    ended_answers: int = 0
+    special_text_rows: int = 0
+    template: str = ""
+    stop_words: tuple[str, ...] = ()
+    packs: int = 0
+    pack_length: int = 0
+
+    @property
+    def trained_percent(self) -> float:
+        """Trained tokens per hundred tokens."""
+        return 100 * self.trained_tokens / max(self.tokens, 1)
+
+    @property
+    def fill(self) -> float:
+        """The share of the packs' room that holds tokens, 0 to 1; 0 when not packed."""
+        return self.tokens / max(self.packs * self.pack_length, 1) if self.packs else 0.0
+
+    @property
+    def failures(self) -> list[str]:
+        """Why nothing good can be learnt from these data; empty if it can."""
+        if not self.trained_tokens:
+            return ["no token is trained"]
+        if not self.stop_words:
+            return [
+                f"template {self.template!r} writes no end-of-turn token: a model trained so never "
+                "stops. Use a registered template, or correct the tokenizer's chat_template"
+            ]
+        if not self.ended_answers:
+            return [f"the end-of-turn token {self.stop_words[0]!r} is never trained"]
+        return []
+
+    def lines(self) -> list[str]:
+        """The report for a reader, line by line."""
+        lines = [f"rows      {self.rows:,} read, {self.kept:,} kept"]
+        lines += [f"dropped   {count:,}: {why}" for why, count in self.dropped.most_common()]
+        lines += [f"too long  {count:,}: {what}" for what, count in self.cut.most_common()]
+        lines.append(f"samples   {self.samples:,}")
+        if self.packs:
+            lines.append(
+                f"packs     {self.packs:,} of {self.pack_length:,} tokens, {self.fill:.1%} full"
+            )
+        lines.append(
+            f"tokens    {self.tokens:,}, of which trained {self.trained_tokens:,} "
+            f"({self.trained_percent:.1f} %)"
+        )
+        stop = " or ".join(map(repr, self.stop_words)) or "no token"
+        unended = self.answers - self.ended_answers
+        lines.append(
+            f"answers   {self.answers:,}, ended by {stop}"
+            + (f"; {unended:,} of them are NOT trained to end" if unended else " every time")
+        )
+        if self.special_text_rows:
+            lines.append(
+                f"note      {self.special_text_rows:,} rows hold the text of a special token, "
+                "which is read as that token"
+            )
+        return lines + [f"FAILURE   {failure}" for failure in self.failures]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All counts and what follows from them, for JSON."""
+        return {
+            **{name: getattr(self, name) for name in self.__slots__},
+            "dropped": dict(self.dropped.most_common()),
+            "cut": dict(self.cut.most_common()),
+            "trained_percent": round(self.trained_percent, 3),
+            "fill": round(self.fill, 4),
+            "failures": self.failures,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> DataReport:
+        """Read what `to_dict` wrote."""
+        given = {name: values[name] for name in cls.__slots__}
+        given["dropped"] = Counter(given["dropped"])
+        given["cut"] = Counter(given["cut"])
+        given["stop_words"] = tuple(given["stop_words"])
+        return cls(**given)

@@ -1,0 +1,241 @@
+"""`Template`: from a dialogue to text with every answer marked, for any jinja chat template.
+
+Nothing is asked of the template but to render. What is trained is found by rendering prefixes:
+
+    prompt   = messages[:i], add_generation_prompt=True   what the model will be given
+    written  = messages[:i+1]                             the same, with the answer
+    whole    = all messages
+
+    whole    <|user|>Hi<|end|>⏎<|assistant|>«Hello.<|end|>»⏎<|user|>And…
+    prompt   ──────────────────────────────│
+    written  ────────────────────────────────────────────────│
+
+Where each is the beginning of the next, the answer is what lies between prompt and written, up to
+and with the token that ends the turn. Where not (the template drops earlier reasoning, or looks
+at later messages), the dialogue becomes one sample per answer, each as the model will see it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, cast
+
+from xtune.data.templates.end_of_turn import EndOfTurn, special_tokens
+from xtune.data.templates.render import Renderer
+from xtune.errors import TemplateError
+from xtune.registry import TEMPLATES, names, resolve
+from xtune.structures import Conversation, Message, Span
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["Template", "build_template", "single_answers"]
+
+_OPENED_TAG = re.compile(r"<(\w+)>\s*\Z")  # a generation prompt that begins with '<think>'
+
+
+class Template:
+    """A chat format: dialogue to text, and which of it is trained.
+
+    Attributes:
+        name: its name in TEMPLATES, or 'auto'.
+        jinja: the text to save as `tokenizer.chat_template`, or None when the tokenizer has none
+            (only plain text can be rendered then).
+        stop_words: the tokens that end an answer; none if the template writes none.
+        end_tokens: the tokens that may end one: the stop words, or any special token for 'auto'.
+
+    Args:
+        name: see above.
+        jinja: see above.
+        tokenizer: gives the special tokens.
+        stop: the token that ends an answer; default: found by rendering.
+
+    Raises:
+        TemplateError: the tokenizer has no such token as `stop`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        jinja: str | None,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        stop: str | None = None,
+    ) -> None:
+        self.name = name
+        self.jinja = jinja
+        self.stop_words: tuple[str, ...] = (stop,) if stop else ()
+        self.end_tokens = self.stop_words or special_tokens(tokenizer)
+        self._bos = tokenizer.bos_token or ""
+        self._eos = tokenizer.eos_token or ""
+        if stop is not None:
+            _require_one_token(stop, name, tokenizer)
+        if jinja is not None:
+            self._render = Renderer(jinja, tokenizer)
+            self._end_of_turn = EndOfTurn(self._render, tokenizer)
+            if not self.stop_words and self._end_of_turn.token:
+                self.stop_words = (self._end_of_turn.token,)
+
+    def samples_of(self, conversation: Conversation) -> list[list[Span]]:
+        """Render a conversation as one sample, or as one per answer where it must be.
+
+        Plain text is trained whole, with BOS before it and EOS after it, as far as the tokenizer
+        has them. A conversation without a trained answer gives no sample.
+
+        Raises:
+            TemplateError: no part of the rendering is exactly the answer; both texts are shown.
+            UnusableRow: the template refuses the dialogue.
+        """
+        if "text" in conversation:
+            return [[Span(self._bos + conversation["text"] + self._eos, True)]]
+        if self.jinja is None:
+            raise TemplateError(
+                "the tokenizer has no chat template, so template='auto' cannot render a dialogue; "
+                f"name the format: prompt_template = one of {', '.join(names(TEMPLATES))}"
+            )
+        if not any(map(_is_trained, conversation["messages"])):
+            return []
+        spans = self._whole(conversation)
+        if spans is not None:
+            return [spans]
+        return [self._last_answer(single) for single in single_answers(conversation)]
+
+    def spans(self, conversation: Conversation) -> list[Span]:
+        """Render a conversation that makes one sample.
+
+        Raises:
+            TemplateError: this template needs several samples for it; see `samples_of`.
+        """
+        samples = self.samples_of(conversation)
+        if len(samples) != 1:
+            raise TemplateError(
+                f"template {self.name!r} makes {len(samples)} samples of this dialogue, not one"
+            )
+        return samples[0]
+
+    def _whole(self, conversation: Conversation) -> list[Span] | None:
+        """All answers in one rendering, or None if a prefix is rendered otherwise than alone."""
+        messages, tools = conversation["messages"], conversation.get("tools")
+        whole = self._render(messages, tools)
+        spans: list[Span] = []
+        done = 0
+        for index, message in enumerate(messages):
+            if not _is_trained(message):
+                continue
+            prompt = self._render(messages[:index], tools, add_generation_prompt=True)
+            is_last = index == len(messages) - 1
+            written = whole if is_last else self._render(messages[: index + 1], tools)
+            if not (
+                whole.startswith(written) and written.startswith(prompt) and len(prompt) >= done
+            ):
+                return None
+            end = len(prompt) + self._end_of_turn.cut(written[len(prompt) :])
+            spans += [Span(whole[done : len(prompt)], False), Span(whole[len(prompt) : end], True)]
+            done = end
+        spans.append(Span(whole[done:], False))
+        return [span for span in spans if span.text]
+
+    def _last_answer(self, conversation: Conversation) -> list[Span]:
+        """The last message alone is trained, after the prompt that the model will be given."""
+        messages, tools = conversation["messages"], conversation.get("tools")
+        prompt = self._render(messages[:-1], tools, add_generation_prompt=True)
+        written = self._render(messages, tools)
+        if written.startswith(prompt):
+            answer = written[len(prompt) :]
+        else:
+            answer = _after_opened_tag(prompt, written, messages[-1])
+        end = self._end_of_turn.cut(answer)
+        spans = [Span(prompt, False), Span(answer[:end], True), Span(answer[end:], False)]
+        return [span for span in spans if span.text]
+
+
+def build_template(name: str, tokenizer: PreTrainedTokenizerBase) -> Template:
+    """Make the template that a config names.
+
+    Args:
+        name: 'auto' for the tokenizer's own chat template, a name in TEMPLATES, or
+            'path/to/file.py:function' with a function of the tokenizer that returns a Template.
+        tokenizer: a tokenizer of transformers.
+
+    Raises:
+        RegistryError: there is no such template.
+        TemplateError: it does not fit the tokenizer.
+    """
+    if name == "auto":
+        jinja = tokenizer.chat_template
+        if isinstance(jinja, dict):  # several, by name
+            jinja = jinja.get("default")
+        return Template("auto", jinja, tokenizer)
+    return cast(Template, resolve(TEMPLATES, name)(tokenizer))
+
+
+def single_answers(conversation: Conversation) -> Iterator[Conversation]:
+    """Yield, for each trained answer, the dialogue up to it with no other answer trained."""
+    for index, message in enumerate(conversation["messages"]):
+        if _is_trained(message):
+            earlier = [
+                cast(Message, {**m, "loss": False}) if m["role"] == "assistant" else m
+                for m in conversation["messages"][:index]
+            ]
+            yield {**conversation, "messages": [*earlier, message]}
+
+
+def _is_trained(message: Message) -> bool:
+    return message["role"] == "assistant" and message.get("loss", True)
+
+
+def _after_opened_tag(prompt: str, written: str, message: Message) -> str:
+    """What to write after a prompt that opens a tag, for which `written` has no such opening.
+
+        prompt   …<|Assistant|><think>\\n      written  …<|Assistant|>Four.<|end|>
+        returned 2 and 2.\\n</think>\\n\\nFour.<|end|>
+
+    The reasoning is the message's own, or empty: the model must learn to close what the prompt
+    has opened.
+    """
+    opened = _OPENED_TAG.search(prompt)
+    if opened is None or not written.startswith(prompt[: opened.start()]):
+        raise TemplateError(_disagreement(prompt, written))
+    opening, closing = f"<{opened[1]}>", f"</{opened[1]}>"
+    answer = written[opened.start() :]
+    content = message.get("content") or ""
+    if closing in answer:  # parted from the prompt by no more than white space after the tag
+        reasoning, _, answer = answer.partition(closing)
+    elif closing in content:  # the template has dropped it, though it is the answer's own
+        reasoning = content.partition(closing)[0]
+    else:
+        reasoning = str(message.get("reasoning_content") or "")
+    reasoning = reasoning.strip().removeprefix(opening).strip()
+    return f"{reasoning}\n{closing}\n\n{answer.lstrip()}"
+
+
+def _disagreement(prompt: str, written: str) -> str:
+    same = next(
+        (i for i, (a, b) in enumerate(zip(prompt, written, strict=False)) if a != b),
+        min(len(prompt), len(written)),
+    )
+    start = max(same - 60, 0)
+    return (
+        "the chat template renders a prompt that its rendering with the answer does not begin "
+        "with, so what the model has to write cannot be told. From where they part:\n"
+        f"  prompt       …{prompt[start : same + 120]!r}\n"
+        f"  with answer  …{written[start : same + 120]!r}\n"
+        f"Use a registered template (prompt_template = one of {', '.join(names(TEMPLATES))}), or "
+        "correct the tokenizer's chat_template"
+    )
+
+
+def _require_one_token(stop: str, name: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    # After a letter, as it stands in a rendering: some tokenizers find it only alone.
+    ids = tokenizer.encode(f"a{stop}", add_special_tokens=False)
+    if tokenizer.convert_ids_to_tokens(ids[-1:]) == [stop]:
+        return
+    pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode(stop, add_special_tokens=False))
+    special = ", ".join(special_tokens(tokenizer)[:12]) or "none"
+    raise TemplateError(
+        f"template {name!r} ends an answer with {stop!r}, which is no single token of this "
+        f"tokenizer: it reads it as {pieces}. Its special tokens: {special}. "
+        "Use prompt_template='auto' if the tokenizer has a chat template, else one whose end "
+        "token is among these; 'default' ends with the tokenizer's own EOS"
+    )

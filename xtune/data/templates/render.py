@@ -1,0 +1,79 @@
+"""Messages to text, exactly as `tokenizer.apply_chat_template(..., tokenize=False)` renders them.
+
+transformers' `render_jinja_template` is called without the tokenizer's wrapper around it, which
+takes a third of the time of a short dialogue; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from transformers.utils.chat_template_utils import render_jinja_template
+
+from xtune.data.map_fns.base import UnusableRow
+from xtune.errors import TemplateError
+from xtune.structures import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["Renderer"]
+
+
+class Renderer:
+    """A jinja chat template and the special tokens that it may write.
+
+    Args:
+        jinja: the template's text.
+        tokenizer: gives `bos_token`, `eos_token` and the like.
+    """
+
+    def __init__(self, jinja: str, tokenizer: PreTrainedTokenizerBase) -> None:
+        self.jinja = jinja
+        self._special_tokens: dict[str, Any] = dict(tokenizer.special_tokens_map)
+
+    def __call__(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]] | None = None,
+        *,
+        add_generation_prompt: bool = False,
+    ) -> str:
+        """Return the text of `messages`, with the opening of an answer after them if wanted.
+
+        Raises:
+            TemplateError: there are tools or tool calls, of which the template writes nothing.
+            UnusableRow: the template refuses these messages; the reason is its own.
+        """
+        self._require_a_place_for_tools(messages, tools)
+        plain = [
+            {key: value for key, value in message.items() if key != "loss" and value is not None}
+            for message in messages
+        ]
+        try:
+            rendered = render_jinja_template(
+                [plain],
+                tools=list(tools) if tools else None,
+                chat_template=self.jinja,
+                add_generation_prompt=add_generation_prompt,
+                **self._special_tokens,
+            )
+        except Exception as error:  # the template's own raise_exception, or it met the unexpected
+            raise UnusableRow(f"the chat template refuses the dialogue: {error}") from error
+        return rendered[0][0]  # of the first and only dialogue
+
+    def _require_a_place_for_tools(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None
+    ) -> None:
+        missing = ""
+        if tools and "tools" not in self.jinja:
+            missing = "tools"
+        elif "tool_calls" not in self.jinja and any(m.get("tool_calls") for m in messages):
+            missing = "tool_calls"
+        if missing:
+            raise TemplateError(
+                f"the dialogue has {missing!r}, which this chat template never writes: they would "
+                "be lost without a word. Use a template that does (prompt_template='chatml'), or "
+                "write the calls into the answers' text in the map_fn"
+            )

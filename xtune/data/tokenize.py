@@ -1,0 +1,129 @@
+"""Spans to token ids, with the trained ones marked.
+
+    spans    "…user\\nHi<|im_end|>\\n<|im_start|>assistant\\n"   "Hello.<|im_end|>"   "\\n"
+    ids         1 4093  2683  2  198  1  520  9531  198        19556  30  2         198
+    trained     .  .     .    .   .   .   .    .     .           x    x   x          (cut)
+
+A dialogue is tokenised whole, since that is how the model will be given the earlier turns; the
+spans' borders are then found in it. Where a token reaches over the border of an answer, or where
+the tokenizer would have split the prompt otherwise had it ended there, the spans are tokenised
+apart: the ids of a prompt are those that `apply_chat_template` gives for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xtune.structures import IGNORE_INDEX, Sample, Span
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["Encoder", "sample_of"]
+
+_LOOK_BACK = 8  # characters before a border on which a tokenizer's split there may depend
+
+
+class Encoder:
+    """Tokenises rendered dialogues, many at a time.
+
+    Args:
+        tokenizer: fast or slow; nothing is added to the text's own special tokens.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        self._tokenizer = tokenizer
+        self._ends_alike = lru_cache(maxsize=4096)(self._compare_ends)
+        # A SentencePiece tokenizer puts a space before any text; a text that goes on must not
+        # get one. After a line break it gets none.
+        alone, after_break = self._ids("a"), self._ids("\na")
+        self._lead = "" if after_break[len(self._ids("\n")) :] == alone else "\n"
+
+    def __call__(self, samples: Sequence[Sequence[Span]]) -> list[Sample]:
+        """Tokenise a chunk of rendered dialogues; see `sample_of` for what is cut."""
+        if not self._tokenizer.is_fast:
+            return [self._apart(spans) for spans in samples]
+        texts = ["".join(span.text for span in spans) for spans in samples]
+        encoded = self._tokenizer(
+            texts,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        return [
+            self._whole(spans, text, encoding) or self._apart(spans)
+            for spans, text, encoding in zip(samples, texts, encoded.encodings, strict=True)
+        ]
+
+    def _whole(self, spans: Sequence[Span], text: str, encoding: Encoding) -> Sample | None:
+        """Mark the answers in the ids of the whole text; None if a border is no token's border."""
+        ids = np.array(encoding.ids, dtype=np.int32)
+        trained = np.zeros(len(ids), dtype=bool)
+        begin = 0  # token
+        borders = accumulate(len(span.text) for span in spans)
+        for span, border in zip(spans, borders, strict=True):
+            end = len(ids) if border == len(text) else self._token_at(border, text, encoding)
+            if end is None:
+                return None
+            trained[begin:end] = span.trained
+            begin = end
+        return sample_of(ids, trained)
+
+    def _token_at(self, border: int, text: str, encoding: Encoding) -> int | None:
+        """The token that begins at a character, if one does and the text may be cut there."""
+        token = encoding.char_to_token(border)
+        place = None if token is None else encoding.token_to_chars(token)
+        if place is None or place[0] != border:
+            return None
+        before, after = text[max(border - _LOOK_BACK, 0) : border], text[border]
+        if before[-2:].isspace() and not self._ends_alike(before, after):
+            return None
+        return token
+
+    def _compare_ends(self, before: str, after: str) -> bool:
+        # GPT-2's pattern takes '\n\n' as one piece at the end of a text and as two before a
+        # letter; a prompt that ends so is given to the model as one.
+        alone = self._ids(before)
+        return self._ids(before + after)[: len(alone)] == alone
+
+    def _apart(self, spans: Sequence[Span]) -> Sample:
+        """Tokenise each span as the continuation of the one before."""
+        pieces = [
+            self._continued(span.text) if index else self._ids(span.text)
+            for index, span in enumerate(spans)
+        ]
+        trained = np.repeat([span.trained for span in spans], [len(ids) for ids in pieces])
+        return sample_of(np.array(sum(pieces, []), dtype=np.int32), trained)
+
+    def _continued(self, text: str) -> list[int]:
+        lead = self._ids(self._lead) if self._lead else []
+        ids = self._ids(self._lead + text)
+        return ids[len(lead) :] if ids[: len(lead)] == lead else self._ids(text)
+
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False, verbose=False)
+
+
+def sample_of(ids: np.ndarray, trained: np.ndarray) -> Sample:
+    """Make a Sample: what stands after the last trained token is cut, for it teaches nothing.
+
+    The first token is never a label, since nothing comes before it.
+
+    Args:
+        ids: int32 [L].
+        trained: bool [L].
+
+    Returns:
+        Sample of at most L tokens; of none if nothing is trained.
+    """
+    trained[:1] = False
+    length = int(np.flatnonzero(trained)[-1]) + 1 if trained.any() else 0
+    ids, trained = ids[:length], trained[:length]
+    return Sample(ids, np.where(trained, ids, np.int32(IGNORE_INDEX)))
