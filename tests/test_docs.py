@@ -1,0 +1,71 @@
+"""The README and the user guide cannot lie: their commands parse, their names and links exist."""
+
+import importlib
+import re
+import shlex
+import subprocess
+import sys
+from argparse import ArgumentParser
+from pathlib import Path
+
+import pytest
+
+from xtune.cli.entry import VERBS
+from xtune.config import find_config
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+CONFIG_VERBS = {"train", "check", "copy-cfg", "explain", "log-dataset"}
+
+
+def commands() -> list[tuple[str, str]]:
+    """(page, command) of each line that calls one of our verbs, in any fenced block."""
+    found = []
+    for page in PAGES:
+        for block in re.findall(r"```(?:bash|sh|)\n(.*?)```", page.read_text("utf-8"), re.S):
+            for line in block.replace("\\\n", " ").splitlines():
+                if re.match(r"\$? ?(xtune|python tools/\w+\.py) ", line):
+                    found.append((str(page.relative_to(ROOT)), line.lstrip("$ ")))
+    return found
+
+
+def test_the_pages_show_commands():
+    assert len(commands()) >= 20
+
+
+@pytest.mark.parametrize(("page", "command"), commands())
+def test_command_parses(page, command):
+    words = shlex.split(command, comments=True)
+    if words[0] == "python":
+        verb, arguments = Path(words[1]).stem.replace("_", "-"), words[2:]
+        assert (ROOT / words[1]).is_file()
+    else:
+        verb, arguments = words[1], words[2:]
+    if verb.startswith("-"):
+        return
+    assert verb in VERBS, f"{page}: {command}"
+    module = importlib.import_module(f"xtune.cli.{verb.replace('-', '_')}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--debug", action="store_true")
+    module.add_arguments(parser)
+    args = parser.parse_args(arguments)
+    config = getattr(args, "config", getattr(args, "name", ""))
+    if verb in CONFIG_VERBS and config and re.fullmatch(r"[a-z0-9_]+", config):
+        find_config(config)  # a named config that the page shows exists
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+        if not target.startswith("http"):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_english_page_has_its_chinese_one():
+    english = {path.name for path in (ROOT / "docs/en").glob("*.md")}
+    assert english == {path.name for path in (ROOT / "docs/zh").glob("*.md")}
+
+
+def test_readme_tree_is_true():
+    done = subprocess.run([sys.executable, ROOT / "docs/tree.py", "--check"], check=False)
+    assert done.returncode == 0, "the tree in README.md is stale: run python docs/tree.py"
