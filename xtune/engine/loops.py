@@ -13,7 +13,6 @@ import torch
 from xtune.engine.rng import preserved_rng
 from xtune.errors import ConfigError
 from xtune.registry import TRAIN_LOOPS
-from xtune.structures import Batch
 
 if TYPE_CHECKING:
     from xtune.engine.runner import Runner
@@ -121,20 +120,15 @@ class TrainLoop:
 def validation_loss(runner: Runner) -> float:
     """Return the mean loss over all trained tokens of the validation data."""
     assert runner.val_loader is not None
-    assert runner.val_dataset is not None
-    normalizer = max(runner.val_dataset.trained_tokens, 1)
-    total = 0.0
+    total, trained = 0.0, 0
     runner.model.eval()
     with preserved_rng():
         for step in range(runner.val_loader.steps_per_epoch):
             for batch in runner.val_loader.step(step):
-                total += _loss(runner, batch, normalizer)
+                total += runner.strategy.forward(batch, normalizer=1)["loss"].item()
+                trained += batch.trained_tokens
     runner.model.train()
-    return total
-
-
-def _loss(runner: Runner, batch: Batch, normalizer: int) -> float:
-    return runner.strategy.forward(batch, normalizer=normalizer)["loss"].item()
+    return total / max(trained, 1)
 
 
 def peak_memory_mb(device: torch.device) -> float:
