@@ -1,0 +1,124 @@
+"""Show, token by token, what a config's training data teach.
+
+Trained tokens are green, masked ones grey; where there is no colour, trained text stands between
+« and ». Each document of a pack has a heading. Then the totals: what became of the rows, how much
+is trained, and whether every answer is trained to end.
+
+Nothing but the tokenizer is loaded. Exit code 1 when nothing is trained, or no answer is trained
+to end: such a model would never stop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+    from transformers import PreTrainedTokenizerBase
+
+    from xtune.data.dataset import SFTDataset
+
+__all__ = ["add_arguments", "run"]
+
+_TRAINED = ("bold green", "green")  # alternating, so that tokens can be told apart
+_MASKED = ("grey62", "grey46")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("config", metavar="CONFIG", help="a config's name or file")
+    parser.add_argument(
+        "--cfg-options",
+        metavar="K=V",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="change the config: data_path=my.json prompt_template=chatml",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--index", metavar="N", type=int, help="show item N (a pack, or a sample)")
+    which.add_argument("--n", metavar="N", type=int, default=1, help="show the first N items")
+    parser.add_argument("--json", action="store_true", help="print tokens and totals as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print items and totals; return the exit code."""
+    from rich.console import Console
+
+    from xtune.config import render, require_valid
+    from xtune.errors import UsageError
+    from xtune.models import load_tokenizer
+    from xtune.registry import DATASETS, build
+
+    sheet = render(args.config, args.cfg_options)
+    require_valid(sheet)
+    tokenizer = load_tokenizer(**sheet.values["tokenizer"])
+    dataset = build(DATASETS, sheet.values["train_dataset"], tokenizer=tokenizer)
+    if args.index is None:
+        indices = range(min(args.n, len(dataset)))
+    else:
+        indices = range(args.index, args.index + 1)
+        if not 0 <= args.index < len(dataset):
+            raise UsageError(f"--index {args.index}: the data have items 0 to {len(dataset) - 1}")
+    if args.json:
+        items = [{"index": i, "documents": _documents(dataset, tokenizer, i)} for i in indices]
+        print(json.dumps({"items": items, "report": dataset.report.to_dict()}, ensure_ascii=False))
+    else:
+        console = Console(highlight=False)
+        for index in indices:
+            _show(console, index, _documents(dataset, tokenizer, index))
+        for line in dataset.report.lines():
+            console.print(line, style="bold red" if line.startswith("FAILURE") else None)
+    return 1 if dataset.report.failures else 0
+
+
+def _documents(
+    dataset: SFTDataset, tokenizer: PreTrainedTokenizerBase, index: int
+) -> list[dict[str, Any]]:
+    """The documents of an item; each a sample's number and its tokens (id, text, trained)."""
+    documents = []
+    for number in dataset.pack(index):
+        sample = dataset.sample(number)
+        texts = [tokenizer.decode([token]) for token in sample.input_ids.tolist()]
+        tokens = [
+            {"id": token, "text": text, "trained": label == token}
+            for token, text, label in zip(
+                sample.input_ids.tolist(), texts, sample.labels.tolist(), strict=True
+            )
+        ]
+        documents.append({"sample": number, "tokens": tokens})
+    return documents
+
+
+def _show(console: Console, index: int, documents: list[dict[str, Any]]) -> None:
+    from rich.text import Text
+
+    tokens = sum(len(document["tokens"]) for document in documents)
+    console.rule(f"item {index}: {tokens:,} tokens, {len(documents)} documents", characters="═")
+    for document in documents:
+        trained = sum(token["trained"] for token in document["tokens"])
+        console.print(
+            f"── sample {document['sample']}: {len(document['tokens'])} tokens, {trained} trained",
+            style="bold cyan",
+        )
+        pieces = _pieces(document["tokens"], marked=not console.color_system)
+        console.print(Text().join(pieces), soft_wrap=True)
+
+
+def _pieces(tokens: list[dict[str, Any]], *, marked: bool) -> Iterator[Text]:
+    """Coloured text of the tokens; with « » around what is trained if `marked`."""
+    from rich.text import Text
+
+    for trained, group in groupby(tokens, key=lambda token: token["trained"]):
+        styles = _TRAINED if trained else _MASKED
+        if marked and trained:
+            yield Text("«")
+        for place, token in enumerate(group):
+            yield Text(token["text"].replace("\n", "⏎\n"), style=styles[place % 2])
+        if marked and trained:
+            yield Text("»")
