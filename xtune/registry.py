@@ -93,7 +93,7 @@ def resolve(registry: Registry, named: str | Callable[..., Any]) -> Callable[...
     if "." in named:
         return _from_dotted_path(named)
     raise RegistryError(
-        f"unknown {registry.name} {named!r}{did_you_mean(named, registry.module_dict)} "
+        f"unknown {registry.name} {named!r}{did_you_mean(named, registry.module_dict) or '.'} "
         f"Registered: {', '.join(names(registry))}. "
         f"Your own: type='path/to/file.py:{named}'"
     )

@@ -39,7 +39,11 @@ def flatten(path: Path) -> tuple[list[Line], dict[str, list[Statement]]]:
     sheet = _Sheet()
     sheet.paste(path, ())
     history = {item.name: item.replaced for item in sheet.statements if item.replaced}
-    return [*docstring_lines(tree, lines), *_lines_of(sheet.statements)], history
+    body = _lines_of(sheet.statements)
+    docstring = docstring_lines(tree, lines)
+    if docstring:
+        docstring.append(Line("", docstring[-1].origin))
+    return [*docstring, *body], history
 
 
 class _Sheet:
@@ -87,7 +91,9 @@ class _Sheet:
         for needed in sorted(self.statements[self.index(name) or 0].needs):
             at, needed_at = self.index(name), self.index(needed)
             if at is not None and needed_at is not None and needed_at > at:
-                self.statements.insert(at, self.statements.pop(needed_at))
+                moved, reader = self.statements.pop(needed_at), self.statements[at]
+                _put_above(moved, reader)
+                self.statements.insert(at, moved)
                 self.hoist_needs(needed, [*above, name])
 
     def index(self, name: str) -> int | None:
@@ -105,14 +111,23 @@ class _Sheet:
 def _in_place_of(old: Statement, new: Statement) -> Statement:
     """Return `new` with the comments of `old` where it has none of its own."""
     own = [line for line in new.lead if line.text.strip()]
-    lead = old.lead
-    if own:  # keep the blank lines and the heading of a part
-        lead = [line for line in lead if not line.text.strip() or _is_heading(line)] + own
+    lead = [line for line in old.lead if _is_spacing(line)] + own if own else old.lead
     code, comment = new.code, new.comment
     if old.comment and not comment:
         code = [*code[:-1], Line(f"{code[-1].text.rstrip()}  {old.comment}", code[-1].origin)]
         comment = old.comment
     return Statement(new.name, lead, code, comment, new.needs, [*old.replaced, old])
+
+
+def _put_above(moved: Statement, reader: Statement) -> None:
+    """Let `moved` take over the blank lines and the heading above the statement that reads it."""
+    spacing = [line for line in reader.lead if _is_spacing(line)]
+    moved.lead = spacing + [line for line in moved.lead if line.text.strip()]
+    reader.lead = [line for line in reader.lead if not _is_spacing(line)]
+
+
+def _is_spacing(line: Line) -> bool:
+    return not line.text.strip() or _is_heading(line)
 
 
 def _is_heading(line: Line) -> bool:
@@ -127,7 +142,7 @@ def _lines_of(statements: Sequence[Statement]) -> list[Line]:
             blank = not line.text.strip()
             if blank and (not laid or not laid[-1].text):
                 continue
-            if _is_heading(line) and (not laid or laid[-1].text):
+            if _is_heading(line) and laid and laid[-1].text:
                 laid.append(Line("", line.origin))
             laid.append(Line("", line.origin) if blank else line)
         laid += statement.code

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import types
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
@@ -60,10 +61,13 @@ class Form:
     @cached_property
     def _hints(self) -> dict[str, Any]:
         function = self.target.__init__ if inspect.isclass(self.target) else self.target
-        try:
-            return get_type_hints(function)
-        except (NameError, TypeError, AttributeError):  # names imported for type checkers only
-            return {}
+        known = {}
+        for name, annotation in getattr(function, "__annotations__", {}).items():
+            alone = types.SimpleNamespace(__annotations__={name: annotation})
+            # A name that is imported for type checkers only hides its own parameter's type.
+            with suppress(NameError, TypeError, AttributeError):
+                known |= get_type_hints(alone, globalns=getattr(function, "__globals__", {}))
+        return known
 
     def misfits(self, given: Mapping[str, Any]) -> Iterable[Misfit]:
         """Yield what is wrong with the arguments `given` (without `type`)."""

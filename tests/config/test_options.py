@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xtune.config import render
+from xtune.config.options import parse_value
+from xtune.config.source import Line, Origin
+from xtune.errors import ConfigError
+
+_HERE = Path(__file__)
+LEAF = "smollm2_135m_lora_toolcall"
+
+
+def changed_lines(options: list[str], config: str = LEAF) -> list[str]:
+    """The lines of the sheet that the options changed or added."""
+    before = set(render(config).text.splitlines())
+    return [line for line in render(config, options).text.splitlines() if line not in before]
+
+
+def test_a_bare_knob_flows_into_everything_derived():
+    sheet = render(LEAF, ["lr=1e-5", "save_steps=7"])
+    assert sheet.values.lr == sheet.values.optimizer.lr == 1e-5
+    assert sheet.values.default_hooks.checkpoint.interval == 7
+    assert changed_lines(["save_steps=7"]) == ["save_steps = 7"]
+
+
+def test_comments_behind_a_replaced_knob_stay():
+    assert changed_lines(["max_norm=0.5"]) == ["max_norm = 0.5  # gradient clipping"]
+
+
+def test_a_dotted_key_is_replaced_inside_its_literal():
+    assert changed_lines(["lora.r=8"]) == ["    r=8,"]
+    sheet = render(LEAF, ["lora.r=8"])
+    assert sheet.values.lora.r == sheet.values.model.adapter.r == 8
+
+
+def test_a_dotted_key_that_leads_through_a_name_is_replaced_where_it_stands():
+    assert render(LEAF, ["model.adapter.r=8"]).text == render(LEAF, ["lora.r=8"]).text
+
+
+def test_a_derived_value_alone_is_replaced():
+    sheet = render(LEAF, ["optimizer.lr=3e-4"])
+    assert (sheet.values.optimizer.lr, sheet.values.lr) == (3e-4, 1e-3)
+
+
+def test_items_of_lists_are_numbered():
+    sheet = render(LEAF, ["custom_hooks.0.interval=3", "optimizer.betas.1=0.95"])
+    assert sheet.values.custom_hooks[0].interval == 3
+    assert sheet.values.optimizer.betas == (0.9, 0.95)
+
+
+def test_an_argument_of_the_type_may_be_new():
+    assert changed_lines(["lora.use_dora=True"]) == ["    use_dora=True,"]
+    assert changed_lines(["optimizer.eps=1e-6"]) == [
+        "optimizer = dict(type='AdamW', lr=lr, betas=betas, eps=1e-06, weight_decay=weight_decay)"
+    ]
+    assert render(LEAF, ["model.adapter.use_dora=True"]).values.lora.use_dora is True
+    assert render(LEAF, ["tokenizer.trust_remote_code=True"]).values.tokenizer.trust_remote_code
+
+
+def test_where_there_is_no_literal_a_statement_is_added(write):
+    mine = write(
+        mine="""
+            def make(lr):
+                return dict(type='AdamW', lr=lr, inner=[dict(a=1)])
+            optimizer = make(lr=2)
+            both = [optimizer]
+        """
+    )
+    sheet = render(mine, ["optimizer.lr=1", "optimizer.inner.0.a=5"])
+    assert "optimizer['lr'] = 1\n" in sheet.text
+    assert "optimizer['inner'][0]['a'] = 5\n" in sheet.text
+    assert sheet.values.both[0].lr == 1
+    assert sheet.values.both[0].inner[0].a == 5
+    # and again on top of it
+    again = render(write(again=sheet.text), ["optimizer.lr=9"])
+    assert again.values.both[0].lr == 9
+
+
+def test_a_section_the_sheet_lacks_may_be_added_whole():
+    option = "paramwise_cfg={'custom_keys': {'lora_B': {'lr_mult': 4.0}}}"
+    sheet = render(LEAF, [option])
+    assert sheet.values.paramwise_cfg.custom_keys.lora_B.lr_mult == 4
+    assert str(sheet.origin("paramwise_cfg")) == f"--cfg-options {option}"
+
+
+def test_of_two_options_for_one_key_the_later_holds():
+    assert render(LEAF, ["lr=1", "lr=2"]).values.optimizer.lr == 2
+
+
+def test_every_wrong_option_is_named_with_the_nearest_name():
+    options = ["lrr=1", "lora.rr=8", "lr", "lora.r=4", "optimizer.lr.x=1", "custom_hooks.7.type=A"]
+    with pytest.raises(ConfigError) as caught:
+        render(LEAF, options)
+    lines = str(caught.value).splitlines()
+    assert [line.split(": ")[0] for line in lines] == [
+        f"--cfg-options {option}" for option in options if option != "lora.r=4"
+    ]
+    assert "did you mean 'lr'?" in lines[0]
+    assert "did you mean 'r'?" in lines[1]
+    assert "key=value" in lines[2]
+    assert len(caught.value.problems) == 5
+
+
+def test_an_option_is_never_executed(tmp_path):
+    bomb = f"__import__('pathlib').Path({str(tmp_path / 'x')!r}).touch()"
+    sheet = render(LEAF, [f"SYSTEM={bomb}", "evaluation_inputs=[open]", "lora.r=lr"])
+    assert bomb == sheet.values.SYSTEM == sheet.values.custom_hooks[0].system
+    assert sheet.values.evaluation_inputs == "[open]"
+    assert sheet.values.lora.r == "lr"
+    assert not (tmp_path / "x").exists()
+
+
+def test_an_option_cannot_smuggle_in_a_statement():
+    for key in ("lr\nx", "lr; x", "", "a b", "lora[0]", "lora..r"):
+        with pytest.raises(ConfigError, match="key=value"):
+            render(LEAF, [f"{key}=1"])
+
+
+def test_strings_with_quotes_newlines_and_chinese_come_through():
+    text = "it's \"quoted\"\n你好 # no comment"
+    assert render(LEAF, [f"SYSTEM={text}"]).values.custom_hooks[0].system == text
+
+
+def test_a_knob_that_is_computed_is_refused_with_its_line(write):
+    mine = write(
+        mine="""
+            for lr in (1, 2):
+                pass
+            optimizer = dict(lr=lr)
+        """
+    )
+    with pytest.raises(ConfigError, match=r"mine.py:1 sets 'lr' in a way that an option cannot"):
+        render(mine, ["lr=3"])
+
+
+def test_a_knob_that_is_set_twice_in_a_flat_sheet_is_replaced_twice(write):
+    mine = write(mine="lr = 1\na = dict(x=lr)\nlr = 2\nb = dict(x=lr)\n")
+    values = render(mine, ["lr=9"]).values
+    assert (values.a.x, values.b.x) == (9, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-5", 1e-5),
+        ("8", 8),
+        ("None", None),
+        ("false", False),
+        ("True", True),
+        ("(0.9, 0.95)", (0.9, 0.95)),
+        ("['a', 'b']", ["a", "b"]),
+        ("{'type': 'files', 'path': 'a'}", {"type": "files", "path": "a"}),
+        ("my.json", "my.json"),
+        ("", ""),
+        ("a=b", "a=b"),
+        ("'8'", "8"),
+        ("(" * 5000, "(" * 5000),
+        ("\0", "\0"),
+    ],
+)
+def test_values(text, value):
+    assert parse_value(text) == value
+
+
+def test_infinity_is_refused():
+    with pytest.raises(ConfigError, match="cannot be written as a literal"):
+        render(LEAF, ["lr=1e999"])
+
+
+@given(st.text())
+def test_any_text_is_read_back_as_it_was_parsed(text):
+    from xtune.config.options import apply_options
+    from xtune.config.sheet import evaluate
+
+    value = parse_value(text)
+    if value != value or isinstance(value, complex):
+        return
+    lines = [Line("knob = 1  # what it is", Origin("x.py", 1)), Line("d = dict(a=knob)", Origin("x.py", 2))]
+    try:
+        changed, _, _ = apply_options(lines, _HERE, [f"knob={text}"])
+    except ConfigError:
+        assert repr(value) in ("inf", "-inf")
+        return
+    assert evaluate(changed, _HERE)["d"]["a"] == value
