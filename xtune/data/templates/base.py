@@ -10,8 +10,8 @@ Nothing is asked of the template but to render. What is trained is found by rend
     prompt   ──────────────────────────────│
     written  ────────────────────────────────────────────────│
 
-Where each is the beginning of the next, the answer is what lies between prompt and written, up to
-and with the token that ends the turn. Where not (the template drops earlier reasoning, or looks
+Where `written` begins with `prompt`, and `whole` with `written` up to the token that ends the
+turn, the answer is what lies between. Where not (the template drops earlier reasoning, or looks
 at later messages), the dialogue becomes one sample per answer, each as the model will see it.
 """
 
@@ -126,11 +126,11 @@ class Template:
             prompt = self._render(messages[:index], tools, add_generation_prompt=True)
             is_last = index == len(messages) - 1
             written = whole if is_last else self._render(messages[: index + 1], tools)
-            if not (
-                whole.startswith(written) and written.startswith(prompt) and len(prompt) >= done
-            ):
+            if not written.startswith(prompt) or len(prompt) < done:
                 return None
             end = len(prompt) + self._end_of_turn.cut(written[len(prompt) :])
+            if not whole.startswith(written[:end]):
+                return None
             spans += [Span(whole[done : len(prompt)], False), Span(whole[len(prompt) : end], True)]
             done = end
         spans.append(Span(whole[done:], False))

@@ -1,0 +1,63 @@
+"""A byte-level BPE tokenizer of a few hundred tokens, with the special tokens of many formats."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import PreTrainedTokenizerFast
+
+SPECIAL = [
+    "<s>",
+    "</s>",
+    "<unk>",
+    "<|im_start|>",
+    "<|im_end|>",
+    "<eoh>",
+    "<eoa>",
+    "<|begin_of_text|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+]
+
+LINES = [
+    "<|System|>:Be brief.\n<|User|>:What is the weather in Paris?\n<|Bot|>:It is sunny.",
+    "user\nassistant\nsystem\n[INST] Add 2 and 2. [/INST] Four.",
+    '{"name": "weather", "arguments": {"city": "Paris"}}',
+    "    def f(x):\n\n        return x + 1\n",
+] * 3
+
+
+def tiny_tokenizer(
+    *,
+    bos: str | None = "<s>",
+    eos: str | None = "</s>",
+    chat_template: str | None = None,
+    without: tuple[str, ...] = (),
+) -> PreTrainedTokenizerFast:
+    """Build one; `without` names special tokens that its vocabulary shall lack."""
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(_trained(without)),
+        bos_token=bos,
+        eos_token=eos,
+        unk_token="<unk>",
+    )
+    tokenizer.chat_template = chat_template
+    return tokenizer
+
+
+@cache
+def _trained(without: tuple[str, ...]) -> str:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=420,
+        special_tokens=[token for token in SPECIAL if token not in without],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(LINES, trainer)
+    return tokenizer.to_str()
