@@ -43,7 +43,8 @@ def load_tokenizer(
     Raises:
         ModelError: nothing is there, or nothing transformers can read.
     """
-    source = _source(pretrained_model_name_or_path)
+    # An adapter's folder has a tokenizer and no model.
+    source = _source(pretrained_model_name_or_path, "tokenizer_config.json")
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -165,13 +166,13 @@ def _some(items: list[str], most: int = 5) -> str:
     return ", ".join(items[:most]) + more
 
 
-def _source(name: str) -> str:
-    """The folder or hub id to hand to transformers."""
+def _source(name: str, *also_enough: str) -> str:
+    """The folder, with config.json or a file that is `also_enough`, or the hub id to load from."""
     if is_gguf(name):
         return str(converted_gguf(name))
     folder = Path(name).expanduser()
     if folder.is_dir():
-        if not (folder / "config.json").is_file():
+        if not any((folder / mark).is_file() for mark in ("config.json", *also_enough)):
             inside = sorted(path.name for path in folder.iterdir())
             raise ModelError(
                 f"the folder {name!r} has no config.json, so it is no checkpoint "
