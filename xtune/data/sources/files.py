@@ -31,6 +31,8 @@ class FilesSource:
 
     def __init__(self, path: str | Sequence[str]) -> None:
         given = [path] if isinstance(path, str) else list(path)
+        if not given:
+            raise DataError("an empty list of files; name at least one file, folder or glob")
         self.files = [file for one in given for file in _found(one)]
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -59,6 +61,8 @@ def is_data_file(path: str | Path) -> bool:
 def find_files(path: str) -> list[Path]:
     """Return the files that a path, folder or glob stands for; none if nothing is there."""
     place = Path(path).expanduser()
+    if not path:  # Path('') would be the current folder
+        return []
     if place.is_file():
         return [place]
     if place.is_dir():

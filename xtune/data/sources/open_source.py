@@ -56,7 +56,7 @@ def _build(cfg: Mapping[str, Any], split: str) -> Source:
 
 def _nothing_there(data_path: str) -> str:
     path = Path(data_path).expanduser()
-    if path.is_dir():
+    if data_path and path.is_dir():
         return (
             f"data_path {data_path!r} is a folder without a json, jsonl, csv, tsv or parquet file"
         )

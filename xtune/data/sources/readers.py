@@ -41,7 +41,7 @@ def read_json(path: Path) -> Iterator[Row]:
     for number, line in _lines(path):
         if not line.isspace():
             where = _located(path, number)
-            yield where, _checked_object(_parse(line, path, first_line=number), where)
+            yield where, _checked_object(_parse(line.rstrip(), path, first_line=number), where)
 
 
 def read_csv(path: Path) -> Iterator[Row]:

@@ -1,0 +1,53 @@
+import pytest
+
+from xtune.data.map_fns import UnusableRow
+from xtune.data.map_fns.alpaca import alpaca_map_fn
+from xtune.errors import DataError
+
+
+def test_the_input_stands_on_the_line_after_the_instruction():
+    row = {"instruction": "Translate.", "input": "chien", "output": "dog"}
+    assert alpaca_map_fn(row) == {
+        "messages": [
+            {"role": "user", "content": "Translate.\nchien"},
+            {"role": "assistant", "content": "dog"},
+        ]
+    }
+
+
+@pytest.mark.parametrize("nothing", ["", None, "  "])
+def test_without_an_input_the_request_is_the_instruction_alone(nothing):
+    row = {"instruction": "Sing.", "input": nothing, "output": "La."}
+    assert alpaca_map_fn(row)["messages"][0]["content"] == "Sing."
+
+
+@pytest.mark.parametrize("answer", ["", None, " \n", "<nooutput>", "<nooutput>\n"])
+def test_a_row_without_an_answer_is_unusable(answer):
+    with pytest.raises(UnusableRow) as caught:
+        alpaca_map_fn({"instruction": "Sing.", "input": "", "output": answer})
+    assert caught.value.reason == "empty answer"
+
+
+def test_a_row_that_asks_nothing_is_unusable():
+    with pytest.raises(UnusableRow, match="empty request"):
+        alpaca_map_fn({"instruction": None, "input": "", "output": "La."})
+
+
+@pytest.mark.parametrize("missing", ["instruction", "input", "output"])
+def test_a_missing_field_is_fatal_and_the_fields_seen_are_named(missing):
+    row = {"instruction": "Sing.", "input": "", "output": "La.", "id": 7}
+    del row[missing]
+    with pytest.raises(DataError, match=f"no field '{missing}'.*seen: .*'id'") as caught:
+        alpaca_map_fn(row)
+    assert not isinstance(caught.value, UnusableRow)
+
+
+def test_a_number_as_answer_is_fatal_and_shown():
+    with pytest.raises(DataError, match="'output' of the row must be text, not int 42"):
+        alpaca_map_fn({"instruction": "Add.", "input": "", "output": 42})
+
+
+def test_text_is_not_stripped():
+    row = {"instruction": " Indent:", "input": "\tx", "output": "  y\n"}
+    said = [message["content"] for message in alpaca_map_fn(row)["messages"]]
+    assert said == [" Indent:\n\tx", "  y\n"]

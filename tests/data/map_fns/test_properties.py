@@ -1,0 +1,134 @@
+"""Whatever a row holds, a map_fn makes a valid Conversation or says what is wrong."""
+
+import contextlib
+import copy
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xtune.data.map_fns import UnusableRow
+from xtune.data.map_fns.dialogue import ROLES
+from xtune.errors import DataError
+from xtune.registry import MAP_FNS, names, resolve
+
+FIELDS = {
+    "alpaca": ["instruction", "input", "output"],
+    "openai": ["messages", "tools"],
+    "sharegpt": ["conversations", "system", "tools"],
+    "turns": ["conversation"],
+    "pretrain": ["text"],
+}
+INNER = [
+    *("role", "content", "tool_calls", "tool_call_id", "name", "loss", "weight", "function"),
+    *("arguments", "type", "text", "from", "value", "system", "input", "output"),
+    "output_with_loss",
+]
+WORDS = ["user", "assistant", "tool", "human", "gpt", "function_call", "false", "{}", "[]", "text"]
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 2)
+    | st.floats()
+    | st.sampled_from(WORDS)
+    | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(INNER), inner, max_size=5)
+    ),
+    max_leaves=15,
+)
+
+
+def test_every_map_fn_is_tested_here():
+    assert sorted(FIELDS) == names(MAP_FNS)
+
+
+@pytest.mark.parametrize("name", sorted(FIELDS))
+@given(data=st.data())
+@settings(max_examples=60, deadline=None)
+def test_any_row_gives_a_conversation_or_a_data_error(name, data):
+    row = data.draw(
+        st.dictionaries(st.sampled_from([*FIELDS[name], "other"]), json_values, max_size=4)
+    )
+    before = copy.deepcopy(row)
+    with contextlib.suppress(DataError):  # any other exception is a bug
+        check(resolve(MAP_FNS, name)(row))
+    assert repr(row) == repr(before)  # repr: NaN is not equal to itself
+
+
+texts = st.text(min_size=1).filter(str.strip)
+losses = st.sampled_from([{}, {"loss": True}, {"loss": False}, {"loss": "True"}, {"loss": "false"}])
+turns = st.lists(st.tuples(texts, texts, losses), min_size=1, max_size=4)
+
+
+@given(system=st.none() | texts, turns=turns)
+@settings(deadline=None)
+def test_three_dialogue_formats_say_the_same(system, turns):
+    """The same dialogue gives the same Conversation, or the same reason against it."""
+    openai, sharegpt, xtuner = [], [], []
+    if system:
+        openai.append({"role": "system", "content": system})
+        sharegpt.append({"from": "system", "value": system})
+    for asked, answer, loss in turns:
+        openai += [
+            {"role": "user", "content": asked},
+            {"role": "assistant", "content": answer, **loss},
+        ]
+        sharegpt += [{"from": "human", "value": asked}, {"from": "gpt", "value": answer, **loss}]
+        xtuner.append({"input": asked, "output": answer, "output_with_loss": loss.get("loss")})
+    xtuner[0]["system"] = system
+    made = [
+        outcome("openai", {"messages": openai}),
+        outcome("sharegpt", {"conversations": sharegpt}),
+        outcome("turns", {"conversation": xtuner}),
+    ]
+    assert made[0] == made[1] == made[2]
+    if not isinstance(made[0], str):
+        check(made[0])
+        assert [m["content"] for m in made[0]["messages"]] == [
+            *([system] if system else []),
+            *(text for asked, answer, _ in turns for text in (asked, answer)),
+        ]
+
+
+@given(instruction=st.text(), extra=st.none() | st.text(), output=st.none() | st.text(), name=texts)
+@settings(deadline=None)
+def test_an_alpaca_row_loses_no_text(instruction, extra, output, name):
+    row = {"instruction": instruction, "input": extra, "output": output}
+    made = outcome("alpaca", row)
+    if isinstance(made, str):
+        assert not (output or "").strip() or not (instruction + (extra or "")).strip()
+    else:
+        asked, answered = made["messages"]
+        assert answered["content"] == output
+        assert all(part in asked["content"] for part in (instruction, extra or "") if part.strip())
+
+
+def outcome(name, row):
+    try:
+        return resolve(MAP_FNS, name)(row)
+    except UnusableRow as error:
+        return error.reason
+
+
+def check(conversation):
+    """Raise where a Conversation is not what structures.py promises to templates."""
+    json.dumps(conversation)  # plain data
+    if "text" in conversation:
+        assert conversation["text"].strip()
+        return
+    messages = conversation["messages"]
+    assert any(m["role"] == "assistant" and m.get("loss", True) for m in messages)
+    for message in messages:
+        assert message["role"] in ROLES
+        assert isinstance(message["content"], str)
+        assert message["content"].strip() or message["role"] == "tool" or "tool_calls" in message
+        assert message.get("loss", False) is False
+        for call in message.get("tool_calls", []):
+            assert isinstance(call["function"]["name"], str)
+            assert isinstance(call["function"]["arguments"], dict)
+    if "tools" in conversation:
+        assert isinstance(conversation["tools"], list)
+        assert conversation["tools"]

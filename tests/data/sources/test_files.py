@@ -1,0 +1,268 @@
+import gc
+import json
+import tracemalloc
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xtune.data.sources import open_source
+from xtune.data.sources.files import FilesSource
+from xtune.errors import DataError
+
+ROWS = [{"q": "Zwölf?", "a": "12"}, {"q": "", "a": "two\nlines"}, {"q": "a,b", "a": 'say "x"'}]
+CSV = 'q,a\nZwölf?,12\n,"two\nlines"\n"a,b","say ""x"""\n'
+
+
+def jsonl(rows):
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def write(path, rows=ROWS):
+    match path.suffix:
+        case ".json":
+            path.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+        case ".jsonl":
+            path.write_text(jsonl(rows), encoding="utf-8")
+        case ".csv":
+            path.write_text(CSV, encoding="utf-8")
+        case ".tsv":
+            path.write_text("q\ta\nZwölf?\t12\n", encoding="utf-8")
+        case ".parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def read(path):
+    return [row for _, row in FilesSource(path).rows()]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".parquet"])
+def test_every_type_of_file_gives_the_same_rows(tmp_path, suffix):
+    assert read(str(write(tmp_path / f"data{suffix}"))) == ROWS
+
+
+def test_rows_can_be_read_again(tmp_path):
+    source = FilesSource(str(write(tmp_path / "data.jsonl")))
+    assert list(source.rows()) == list(source.rows())
+
+
+def test_a_tab_separates_in_tsv(tmp_path):
+    assert read(str(write(tmp_path / "data.tsv"))) == ROWS[:1]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "places"),
+    [
+        (".json", [" row 1", " row 2", " row 3"]),
+        (".jsonl", [":1", ":2", ":3"]),
+        (".csv", [":2", ":3", ":5"]),  # row 2 reaches over lines 3 and 4
+        (".parquet", [" row 1", " row 2", " row 3"]),
+    ],
+)
+def test_each_row_says_where_it_stands(tmp_path, suffix, places):
+    path = str(write(tmp_path / f"data{suffix}"))
+    assert [where for where, _ in FilesSource(path).rows()] == [path + place for place in places]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])
+def test_a_byte_order_mark_is_no_part_of_the_data(tmp_path, suffix):
+    path = write(tmp_path / f"data{suffix}")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert read(str(path)) == ROWS
+
+
+def test_windows_line_ends_and_empty_lines_are_fine(tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(b'\r\n{"q": 1}\r\n\r\n  \n{"q": 2}')
+    assert list(FilesSource(str(path)).rows()) == [(f"{path}:2", {"q": 1}), (f"{path}:5", {"q": 2})]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl"])
+def test_a_json_file_is_told_by_its_content(tmp_path, suffix):
+    path = tmp_path / f"data{suffix}"
+    path.write_text('\n [{"q": 1}]')
+    assert read(str(path)) == [{"q": 1}]
+    path.write_text('{"q": 1}\n{"q": 2}\n')
+    assert read(str(path)) == [{"q": 1}, {"q": 2}]
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])
+@pytest.mark.parametrize("content", ["", " \n\n"])
+def test_an_empty_file_has_no_rows(tmp_path, suffix, content):
+    path = tmp_path / f"data{suffix}"
+    path.write_text(content if suffix != ".csv" else content.replace(" ", ""))
+    assert read(str(path)) == []
+
+
+def test_a_text_longer_than_csv_usually_allows(tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text("text\n" + "x" * 200_000 + "\n")
+    assert read(str(path)) == [{"text": "x" * 200_000}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", b'{"q": 1}\n{"q": \n{"q": 3}\n', r"a\.jsonl:2: broken JSON at column \d+:"),
+        ("a.jsonl", b'{"q": 1}\n"text"\n', r"a\.jsonl:2: a row must be a JSON object.*str 'text'"),
+        ("a.jsonl", b'{"q": 1}\n{"q": "\xe9"}\n', r"a\.jsonl:2: not UTF-8: byte 0xe9"),
+        ("a.jsonl", b'{"q": 1}\n{"q": "\\ud83d"}\n', r"a\.jsonl:2: half of a character"),
+        ("a.jsonl", b'{"q": ' + b"9" * 5000 + b"}", r"a\.jsonl:1: JSON that cannot be read"),
+        ("a.jsonl", b'{"q": ' + b"[" * 200_000, r"a\.jsonl:1: JSON that cannot be read"),
+        ("a.json", b'[{"q": 1},\n {"q": 2},\n {"q" 3}]', r"a\.json:3: broken JSON at column 7"),
+        ("a.json", b'[{"q": 1},\n {"q": "\xe9"}]', r"a\.json:2: not UTF-8: byte 0xe9"),
+        ("a.json", b'[{"q": 1}, 5]', r"a\.json row 2: a row must be a JSON object.*int '5'"),
+        ("a.json", b'{\n "data": [{"q": 1}]\n}', r"a\.json:1: broken JSON.*one array of objects"),
+        ("a.csv", b"q,a\n1,2\n3\n", r"a\.csv:3: 1 cells, but the header names 2 fields \(q, a\)"),
+        ("a.csv", b"q,a\n1,2,3\n", r"a\.csv:2: 3 cells"),
+        ("a.csv", b'q,a\n1,2\n3,"open\n\n', r"a\.csv:3: broken csv: unexpected end of data"),
+        ("a.csv", b"q,a,q\n1,2,3\n", r"a\.csv:1: the header names 'q' twice"),
+        ("a.csv", b"q,a\n1,\xff\n", r"a\.csv:2: not UTF-8: byte 0xff"),
+        ("a.parquet", b"q,a\n1,2\n", r"a\.parquet: not a readable parquet file"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_line(tmp_path, name, content, message):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read(str(path))
+
+
+def test_whole_emoji_written_as_surrogates_are_fine(tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"q": "\\ud83d\\ude00"}')
+    assert read(str(path)) == [{"q": "😀"}]
+
+
+def test_rows_before_a_broken_line_are_still_given(tmp_path):
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"q": 1}\n{')
+    rows = FilesSource(str(path)).rows()
+    assert next(rows) == (f"{path}:1", {"q": 1})
+    with pytest.raises(DataError):
+        next(rows)
+
+
+def folder_of(tmp_path):
+    for name in ("b.jsonl", "a.json", ".hidden.jsonl", "notes.txt"):
+        (tmp_path / name).write_text(f'{{"from": "{name}"}}\n')
+    (tmp_path / "more").mkdir()
+    (tmp_path / "more" / "c.jsonl").write_text('{"from": "c"}\n')
+    return tmp_path
+
+
+def test_a_folder_is_its_data_files_in_order_of_name(tmp_path):
+    rows = read(str(folder_of(tmp_path)))
+    assert [row["from"] for row in rows] == ["a.json", "b.jsonl"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"), [("*.jsonl", ["b.jsonl"]), ("**/*", ["a.json", "b.jsonl", "c"])]
+)
+def test_a_glob_is_sorted(tmp_path, pattern, expected):
+    rows = read(str(folder_of(tmp_path) / pattern))
+    assert [row["from"] for row in rows] == expected
+
+
+def test_a_list_keeps_its_order_and_repeats(tmp_path):
+    folder = folder_of(tmp_path)
+    names = ["b.jsonl", "a.json", "b.jsonl"]
+    assert [row["from"] for row in read([str(folder / name) for name in names])] == names
+
+
+def test_an_unknown_type_lists_the_known_ones(tmp_path):
+    path = tmp_path / "data.xlsx"
+    path.write_bytes(b"PK")
+    with pytest.raises(DataError, match=r"unknown type of file '\.xlsx'; allowed: \.json, \.jsonl"):
+        FilesSource(str(path))
+
+
+def test_one_missing_file_in_a_list_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"no data at '.*gone\.jsonl'"):
+        FilesSource([str(write(tmp_path / "data.jsonl")), str(tmp_path / "gone.jsonl")])
+
+
+def test_a_file_that_goes_away_is_a_data_error(tmp_path):
+    path = write(tmp_path / "data.jsonl")
+    source = FilesSource(str(path))
+    path.unlink()
+    with pytest.raises(DataError, match="cannot be read: No such file"):
+        list(source.rows())
+
+
+def test_the_fingerprint_is_of_content_and_order(tmp_path):
+    one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
+    one.write_text('{"q": 1}\n')
+    other.write_text('{"q": 2}\n')
+    fingerprint = open_source([str(one), str(other)], split="train").fingerprint()
+    renamed = one.rename(tmp_path / "renamed.jsonl")
+    assert FilesSource([str(renamed), str(other)]).fingerprint() == fingerprint
+    assert FilesSource([str(other), str(renamed)]).fingerprint() != fingerprint
+    renamed.write_text('{"q": 3}\n')
+    assert FilesSource([str(renamed), str(other)]).fingerprint() != fingerprint
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".csv", ".parquet"])
+def test_memory_does_not_grow_with_the_file(tmp_path, suffix):
+    """A file of 16 MB of text is read within 6 MB."""
+    path = tmp_path / f"data{suffix}"
+    rows = [{"q": str(number), "a": "x" * 2000} for number in range(8000)]
+    match suffix:
+        case ".jsonl":
+            path.write_text(jsonl(rows))
+        case ".csv":
+            path.write_text("q,a\n" + "".join(f"{row['q']},{row['a']}\n" for row in rows))
+        case ".parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path)
+    del rows
+    gc.collect()
+    tracemalloc.start()
+    assert sum(1 for _ in FilesSource(str(path)).rows()) == 8000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6e6
+
+
+plain_text = st.text(st.characters(exclude_categories=["Cs"]))
+tables = st.lists(
+    st.fixed_dictionaries({"q": plain_text, "a, b": plain_text}), min_size=1, max_size=5
+)
+
+
+@given(rows=tables, ascii_only=st.booleans())
+@settings(deadline=None)
+def test_any_text_survives_json_lines(tmp_path_factory, rows, ascii_only):
+    path = tmp_path_factory.mktemp("rows") / "data.jsonl"
+    lines = [json.dumps(row, ensure_ascii=ascii_only) + "\n" for row in rows]
+    path.write_text("".join(lines), encoding="utf-8", newline="")
+    assert read(str(path)) == rows
+
+
+@given(rows=tables)
+@settings(deadline=None)
+def test_any_text_survives_csv(tmp_path_factory, rows):
+    import csv
+
+    path = tmp_path_factory.mktemp("rows") / "data.csv"
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["q", "a, b"], quoting=csv.QUOTE_ALL)
+        writer.writeheader()
+        writer.writerows(rows)
+    assert read(str(path)) == rows
+
+
+@given(content=st.binary(max_size=60), suffix=st.sampled_from([".json", ".jsonl", ".csv"]))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_give_rows_or_a_data_error(tmp_path_factory, content, suffix):
+    path = tmp_path_factory.mktemp("bytes") / f"data{suffix}"
+    path.write_bytes(content)
+    try:
+        rows = read(str(path))
+    except DataError as error:
+        # What went wrong stands after the place.
+        assert str(error).startswith(str(path))  # noqa: PT017
+    else:
+        assert all(isinstance(row, dict) for row in rows)
