@@ -1,8 +1,8 @@
 """Whole training runs on a tiny model, through the shipped config `custom_sft_lora`.
 
-    inputs = write_inputs(tmp_path)                      # a tiny Llama and 48 dialogues
-    runner = train(inputs, tmp_path / "run", "lr=1e-2")  # in this process: about a second
-    losses(tmp_path / "run")                             # the loss column of metrics.jsonl
+inputs = write_inputs(tmp_path)                      # a tiny Llama and 48 dialogues
+runner = train(inputs, tmp_path / "run", "lr=1e-2")  # in this process: about a second
+losses(tmp_path / "run")                             # the loss column of metrics.jsonl
 """
 
 from __future__ import annotations
@@ -17,7 +17,22 @@ from tests.tiny import write_tiny_llama
 
 __all__ = ["Inputs", "losses", "metrics", "options", "sheet_of", "train", "write_inputs"]
 
-WORDS = "have miles what is that in kilometres weather alarm seven Thank you all Paris".split()
+WORDS = "have miles what is that in kilometres weather alarm seven Thank you all Paris"
+    "have",
+    "miles",
+    "what",
+    "is",
+    "that",
+    "in",
+    "kilometres",
+    "weather",
+    "alarm",
+    "seven",
+    "Thank",
+    "you",
+    "all",
+    "Paris",
+]
 
 
 @dataclass(frozen=True)
@@ -39,10 +54,11 @@ def write_inputs(folder: Path) -> Inputs:
 
 
 def options(inputs: Inputs) -> list[str]:
-    """What makes `custom_sft_lora` small: 24 steps of two packs, with dropout, in fp32."""
+    """What makes a shipped config small: 24 steps of two packs, with dropout, in fp32."""
     return [
         f"pretrained_model_name_or_path={inputs.model}",
         f"data_path={inputs.data}",
+        "map_fn=openai",
         "max_length=128",
         "accumulative_counts=2",
         "max_steps=24",
@@ -59,10 +75,11 @@ def options(inputs: Inputs) -> list[str]:
 
 
 def sheet_of(inputs: Inputs, *further: str, config: str = "custom_sft_lora") -> Any:
-    """Render the small config, with further options."""
+    """Render a config made small; `lora` options are left out where there is no adapter."""
     from xtune.config import render
 
-    return render(config, [*options(inputs), *further])
+    chosen = [o for o in options(inputs) if "_full_" not in config or not o.startswith("lora.")]
+    return render(config, [*chosen, *further])
 
 
 def train(inputs: Inputs, work_dir: Path, *further: str, resume: str | None = None) -> Any:
@@ -87,7 +104,7 @@ def losses(work_dir: Path) -> list[tuple[int, float]]:
 def _write_dialogues(path: Path, count: int, dice: random.Random) -> None:
     rows = []
     for _ in range(count):
-        said = [" ".join(dice.choices(WORDS, k=dice.randint(2, 12))) for _ in range(2)]
+        said = [" ".join(dice.choices(WORDS.split(), k=dice.randint(2, 12))) for _ in range(2)]
         messages = [
             {"role": "user", "content": said[0]},
             {"role": "assistant", "content": said[1]},

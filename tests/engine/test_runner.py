@@ -15,6 +15,7 @@ from xtune.engine.loops import validation_loss
 from xtune.errors import ConfigError, TrainingError
 from xtune.registry import HOOKS
 
+HOOK = "default_hooks.tensorboard="  # the place of a hook that these runs do without
 ASK = "evaluation_inputs=['have miles', 'Thank you']"
 
 
@@ -32,7 +33,7 @@ def run(inputs, tmp_path_factory):
         "evaluation_freq=6",
         ASK,
         "custom_hooks.0.max_new_tokens=5",
-        "default_hooks.tensorboard={'type': 'TensorboardHook'}",
+        HOOK + "{'type': 'TensorboardHook'}",
         "default_hooks.loss_curve={'type': 'LossCurveHook'}",
     )
     return runner
@@ -136,21 +137,21 @@ for hook in (StopAt, Broken):
 
 
 def test_a_hook_can_stop_the_run_which_is_then_saved(inputs, tmp_path):
-    runner = train(inputs, tmp_path, "custom_hooks=[{'type': 'StopAt', 'step': 3}]")
+    runner = train(inputs, tmp_path, HOOK + "{'type': 'StopAt', 'step': 3}")
     assert runner.step == 3
     assert [step for step, _ in list_checkpoints(tmp_path / "checkpoints")] == [3]
 
 
 def test_a_failing_evaluation_is_reported_and_does_not_end_the_run(inputs, tmp_path):
-    runner = train(inputs, tmp_path, "max_steps=2", "custom_hooks=[{'type': 'Broken'}]")
+    runner = train(inputs, tmp_path, "max_steps=2", HOOK + "{'type': 'Broken'}")
     assert runner.step == 2
     log = (tmp_path / "train.log").read_text()
-    assert "0 Broken failed in after_train_iter and is passed over: ValueError: no such" in log
+    assert "tensorboard failed in after_train_iter and is passed over: ValueError: no such" in log
     assert "Traceback" in log
 
 
 def test_a_loss_that_is_no_number_stops_before_the_weights_take_it_in(inputs, tmp_path):
-    spoil = "custom_hooks=[{'type': 'StopAt', 'step': 3, 'spoil': True}]"
+    spoil = HOOK + "{'type': 'StopAt', 'step': 3, 'spoil': True}"
     with pytest.raises(TrainingError, match="the loss is nan at step 3; the weights were not"):
         train(inputs, tmp_path, "save_steps=2", spoil)
     aside = json.loads((tmp_path / "nan_batch_step_3.json").read_text())
@@ -162,7 +163,7 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_take_it_in(inputs, tm
 
 
 def test_without_the_hook_undefined_numbers_are_null(inputs, tmp_path):
-    spoil = "custom_hooks=[{'type': 'StopAt', 'step': 2, 'spoil': True}]"
+    spoil = HOOK + "{'type': 'StopAt', 'step': 2, 'spoil': True}"
     train(inputs, tmp_path, "max_steps=2", spoil, "default_hooks.check_loss=None")
     rows = metrics(tmp_path)
     assert math.isfinite(rows[0]["loss"])
@@ -173,23 +174,22 @@ def test_early_stopping_ends_a_run_that_no_longer_improves(inputs, tmp_path):
     runner = train(
         inputs,
         tmp_path,
-        "lr=0.0",  # nothing is learnt, so the second measurement is no better than the first
         f"val_data_path={inputs.val}",
         "evaluation_freq=2",
-        "custom_hooks=[{'type': 'EarlyStoppingHook', 'patience': 2}]",
+        HOOK + "{'type': 'EarlyStoppingHook', 'patience': 2, 'min_delta': 100.0}",
     )
     assert runner.step == 6
 
 
 def test_early_stopping_needs_something_to_watch(inputs, tmp_path):
     with pytest.raises(ConfigError, match="there is no validation data"):
-        train(inputs, tmp_path, "custom_hooks=[{'type': 'EarlyStoppingHook'}]")
+        train(inputs, tmp_path, HOOK + "{'type': 'EarlyStoppingHook'}")
 
 
 @pytest.mark.parametrize(("hook", "package"), [("WandbHook", "wandb"), ("SwanlabHook", "swanlab")])
 def test_a_tracker_that_is_not_installed_says_how_to_install_it(inputs, tmp_path, hook, package):
     with pytest.raises(ConfigError, match=f"pip install {package}"):
-        train(inputs, tmp_path, f"custom_hooks=[{{'type': '{hook}'}}]")
+        train(inputs, tmp_path, HOOK + f"{{'type': '{hook}'}}")
 
 
 def test_groups_train_at_their_own_rates(inputs, tmp_path):

@@ -1,0 +1,15 @@
+import pytest
+
+from tests.runs import Inputs, write_inputs
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory) -> Inputs:
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -1,0 +1,96 @@
+"""kill -9 at several moments, then --resume: the loss sequence is that of a run never stopped.
+
+The runs are real ones through the command line; dropout is on, so the random state matters too.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.runs import Inputs, losses, options, train
+from xtune.checkpoint.folder import list_checkpoints
+
+STEPS = "max_steps=40"
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(inputs, tmp_path_factory) -> list[tuple[int, float]]:
+    work_dir = tmp_path_factory.mktemp("uninterrupted")
+    train(inputs, work_dir, STEPS)
+    return losses(work_dir)
+
+
+def start(inputs: Inputs, work_dir: Path, *arguments: str) -> subprocess.Popen:
+    command = [sys.executable, "-c", "from xtune.cli.entry import main; raise SystemExit(main())"]
+    words = ["train", "custom_sft_lora", "--work-dir", str(work_dir), *arguments]
+    return subprocess.Popen(
+        [*command, *words, "--cfg-options", *options(inputs), STEPS],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+    )
+
+
+def wait_until(process: subprocess.Popen, condition, *, seconds: float = 120) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.0005)
+
+
+def lines_of(work_dir: Path) -> int:
+    path = work_dir / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_killed_between_saves_and_during_one(inputs, uninterrupted, tmp_path):
+    checkpoints = tmp_path / "checkpoints"
+
+    first = start(inputs, tmp_path)
+    wait_until(first, lambda: lines_of(tmp_path) >= 8)
+    kill(first)
+    assert [step for step, _ in list_checkpoints(checkpoints)] == [5]
+    assert len(losses(tmp_path)) >= 8  # what was done after the save is in the file
+
+    second = start(inputs, tmp_path, "--resume")
+    wait_until(second, lambda: lines_of(tmp_path) >= 14)
+    wait_until(second, lambda: any(checkpoints.glob(".tmp-step_*")))
+    kill(second)
+    saved = [step for step, _ in list_checkpoints(checkpoints)]
+    assert any(checkpoints.glob(".tmp-*")), f"the kill came too late: {saved}"
+    assert saved[-1] in (10, 15)
+
+    third = start(inputs, tmp_path, "--resume")
+    output = third.communicate(timeout=120)[0]
+    assert third.returncode == 0, output
+    assert f"resumed from {checkpoints.resolve() / f'step_{saved[-1]:06d}'}" in output
+    assert losses(tmp_path) == uninterrupted
+    assert not any(checkpoints.glob(".tmp-*"))
+
+
+def test_a_signal_finishes_the_step_saves_and_says_how_to_go_on(inputs, uninterrupted, tmp_path):
+    process = start(inputs, tmp_path)
+    wait_until(process, lambda: lines_of(tmp_path) >= 2)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 143, output
+    done = losses(tmp_path)
+    assert f"stopped by SIGTERM after step {len(done)} of 40; saved" in output
+    assert f"--work-dir {tmp_path}" in output
+    assert "--resume" in output
+    assert "Traceback" not in output
+    train(inputs, tmp_path, STEPS, resume="auto")
+    assert losses(tmp_path) == uninterrupted
