@@ -18,21 +18,6 @@ from tests.tiny import write_tiny_llama
 __all__ = ["Inputs", "losses", "metrics", "options", "sheet_of", "train", "write_inputs"]
 
 WORDS = "have miles what is that in kilometres weather alarm seven Thank you all Paris"
-    "have",
-    "miles",
-    "what",
-    "is",
-    "that",
-    "in",
-    "kilometres",
-    "weather",
-    "alarm",
-    "seven",
-    "Thank",
-    "you",
-    "all",
-    "Paris",
-]
 
 
 @dataclass(frozen=True)
