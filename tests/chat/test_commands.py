@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from xtune.chat.commands import COMMANDS, is_command, run_command
+from xtune.chat.session import ChatSession
+from xtune.chat.settings import GenerationSettings
+
+
+@pytest.fixture
+def session(parrot):
+    session = ChatSession(parrot, settings=GenerationSettings(), system="S")
+    session.history = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello."},
+    ]
+    return session
+
+
+def run(line, session):
+    said = []
+    assert is_command(line)
+    goes_on = run_command(line, session, said.append)
+    return goes_on, "\n".join(said)
+
+
+@pytest.mark.parametrize("line", ["/exit", "EXIT", "/exit "])
+def test_leaving(session, line):
+    assert run(line, session) == (False, "")
+
+
+@pytest.mark.parametrize("line", ["/reset", "RESET"])
+def test_forgetting_keeps_the_system_prompt(session, line):
+    goes_on, said = run(line, session)
+    assert goes_on
+    assert "the system prompt stays" in said
+    assert session.messages == [{"role": "system", "content": "S"}]
+
+
+def test_help_names_every_command_and_the_keys(session):
+    _, said = run("/help", session)
+    for each in (*COMMANDS, "Alt-Enter", "Ctrl-C", "Ctrl-D", "RESET", "EXIT"):
+        assert each in said
+
+
+def test_system_shows_sets_and_removes(session):
+    assert run("/system", session) == (True, "system prompt: S")
+    assert run("/system Be  brief.", session) == (True, "system prompt: Be  brief.")
+    assert session.system == "Be  brief."
+    assert run("/system off", session) == (True, "no system prompt")
+    assert len(session.messages) == 2
+
+
+def test_save_and_load(session, tmp_path):
+    file = tmp_path / "a folder" / "chat.json"
+    _, said = run(f"/save {file}", session)
+    assert said.startswith("/save failed: ")
+    file.parent.mkdir()
+    assert run(f"/save {file}", session)[1] == f"saved 3 messages to {file}"
+    session.reset()
+    assert run(f"/load {file}", session)[1] == f"loaded 3 messages from {file}"
+    assert len(session.history) == 2
+
+
+@pytest.mark.parametrize("line", ["/save", "/load "])
+def test_a_file_must_be_named(session, line):
+    assert "needs the name of a file" in run(line, session)[1]
+
+
+def test_an_unknown_command_offers_the_nearest(session):
+    goes_on, said = run("/rest", session)
+    assert goes_on
+    assert "unknown command /rest; did you mean '/reset'?" in said
+
+
+@pytest.mark.parametrize("line", ["reset", " /reset", "EXIT now", "/usr/bin\nis a folder", ""])
+def test_messages_for_the_model(line):
+    assert not is_command(line)
