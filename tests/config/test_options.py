@@ -122,7 +122,7 @@ def test_an_option_cannot_smuggle_in_a_statement():
 
 
 def test_strings_with_quotes_newlines_and_chinese_come_through():
-    text = "it's \"quoted\"\n你好 # no comment"
+    text = 'it\'s "quoted"\n你好 # no comment'
     assert render(LEAF, [f"SYSTEM={text}"]).values.custom_hooks[0].system == text
 
 
@@ -180,7 +180,10 @@ def test_any_text_is_read_back_as_it_was_parsed(text):
     value = parse_value(text)
     if value != value or isinstance(value, complex):
         return
-    lines = [Line("knob = 1  # what it is", Origin("x.py", 1)), Line("d = dict(a=knob)", Origin("x.py", 2))]
+    lines = [
+        Line("knob = 1  # what it is", Origin("x.py", 1)),
+        Line("d = dict(a=knob)", Origin("x.py", 2)),
+    ]
     try:
         changed, _, _ = apply_options(lines, _HERE, [f"knob={text}"])
     except ConfigError:

@@ -8,6 +8,11 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xtune.config import Problem
 
 __all__ = ["add_arguments", "run"]
 
@@ -23,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the problems; 0 when there are none, else 2."""
-    from xtune.config import check, render
+    from xtune.config import Problem, check, render
     from xtune.errors import ConfigError
 
     try:
@@ -31,14 +36,18 @@ def run(args: argparse.Namespace) -> int:
     except ConfigError as error:  # a file or an option that cannot even be read
         if not args.json:
             raise
-        print(json.dumps([{"message": line} for line in str(error).splitlines()], indent=2))
+        _print_json([Problem("", 0, "", "", line, "") for line in str(error).splitlines()])
         return error.exit_code
     problems = check(sheet)
     if args.json:
-        print(json.dumps([problem.to_dict() for problem in problems], indent=2))
+        _print_json(problems)
     elif problems:
         for problem in problems:
             print(problem)
     else:
         print(f"{sheet.name}: no problems")
     return 2 if problems else 0
+
+
+def _print_json(problems: Sequence[Problem]) -> None:
+    print(json.dumps([problem.to_dict() for problem in problems], indent=2))

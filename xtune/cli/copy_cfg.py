@@ -24,7 +24,8 @@ def run(args: argparse.Namespace) -> None:
     if dest.suffix != ".py":
         dest = dest / f"{sheet.name}_copy.py"
     try:
-        dest.parent.mkdir(parents=True, exist_ok=True)
+        if not dest.parent.exists():
+            dest.parent.mkdir(parents=True)
         with dest.open("x", encoding="utf-8") as file:
             file.write(sheet.text)
     except FileExistsError:

@@ -81,7 +81,7 @@ def _length_of_run(values: Values) -> Iterator[Breach]:
     if not isinstance(loop, Mapping) or not {"max_epochs", "max_steps"} & loop.keys():
         return
     if loop.get("max_epochs") is None and loop.get("max_steps") is None:
-        yield Breach("train_cfg", "max_epochs and max_steps are both None", "give one of them")
+        yield Breach("train_cfg.max_epochs", "max_steps is None too", "give one of the two")
 
 
 def _quantization(values: Values) -> Iterator[Breach]:

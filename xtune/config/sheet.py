@@ -73,17 +73,21 @@ class Sheet:
         """The sha256 of the text, in hexadecimal."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def origin(self, key: str) -> Origin:
-        """Return the file and line that set a dotted key, through names it is derived from.
+    def origin(self, key: str, *, of_value: bool = True) -> Origin:
+        """Return the file and line that set a dotted key.
 
-        `optimizer.lr` of `optimizer = dict(lr=lr)` was set where `lr` was. A key that does not
-        exist was set, if anywhere, where the dict that it would lie in was.
+        `optimizer.lr` of `optimizer = dict(lr=lr)` got its value where `lr` did. A key that does
+        not exist was set, if anywhere, where the dict that it would lie in was.
+
+        Args:
+            key: the dotted key.
+            of_value: follow the name that the value is taken from; else where the key stands.
         """
-        return self.chain(key)[-1]
+        return self.chain(key, of_value=of_value)[-1]
 
-    def chain(self, key: str) -> list[Origin]:
+    def chain(self, key: str, *, of_value: bool = True) -> list[Origin]:
         """Return where the key stands in the sheet and, name by name, where it comes from."""
-        found = find(self.bindings, key, through_last=True)
+        found = find(self.bindings, key, through_last=of_value)
         if found is None:
             elsewhere = is_set(self.tree, key.split(".")[0])
             if elsewhere is None:

@@ -17,11 +17,19 @@ _ATOMS = {int: "an integer", float: "a number", str: "a string", bool: "True or 
 
 
 class Misfit(NamedTuple):
-    """An argument that does not fit: its name, what is wrong, what would be right."""
+    """An argument that does not fit.
+
+    Attributes:
+        argument: its name.
+        message: what is wrong.
+        hint: what would be right; may be ''.
+        is_value: whether its value is wrong, and not that it is there or missing.
+    """
 
     argument: str
     message: str
     hint: str = ""
+    is_value: bool = False
 
 
 class Form:
@@ -76,7 +84,7 @@ class Form:
             if key in self.arguments:
                 wrong = misfit_of_type(self._hints.get(key, Any), value)
                 if wrong:
-                    yield Misfit(key, f"must be {wrong}")
+                    yield Misfit(key, f"must be {wrong}", is_value=True)
             elif key in self.supplied:
                 yield Misfit(key, f"{name} gets {key!r} from xtune: leave it out")
             elif not self.open:

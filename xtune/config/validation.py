@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from xtune.config.find import config_root
+from xtune.config.literals import top_level
 from xtune.config.rules import breaches
 from xtune.config.sheet import Sheet
 from xtune.config.signatures import Form
 from xtune.config.slots import REQUIRED_KEYS, SHEET_KEYS, Slot, named, plain, slots
+from xtune.config.source import parse, read_lines
 from xtune.errors import ConfigError, RegistryError, did_you_mean
 from xtune.registry import names, resolve
 
@@ -81,8 +84,10 @@ def require_valid(sheet: Sheet) -> None:
         raise ConfigError(f"{sheet.name} has {count}:\n{text}", problems)
 
 
-def _problem(sheet: Sheet, key: str, message: str, hint: str = "") -> Problem:
-    origin = sheet.origin(key)
+def _problem(
+    sheet: Sheet, key: str, message: str, hint: str = "", *, of_value: bool = True
+) -> Problem:
+    origin = sheet.origin(key, of_value=of_value)
     value: Any = sheet.values
     try:
         for part in key.split("."):
@@ -96,8 +101,8 @@ def _problem(sheet: Sheet, key: str, message: str, hint: str = "") -> Problem:
 
 def _missing_sections(sheet: Sheet) -> Iterator[Problem]:
     for key in REQUIRED_KEYS:
-        if key not in sheet.values:
-            yield _problem(sheet, key, "this section is missing", "see a copied config")
+        if sheet.values.get(key) is None:
+            yield _problem(sheet, key, "this section is missing", "copy it from a shipped config")
 
 
 def _unused_names(sheet: Sheet) -> Iterator[Problem]:
@@ -106,12 +111,20 @@ def _unused_names(sheet: Sheet) -> Iterator[Problem]:
         for node in ast.walk(sheet.tree)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
     }
+    # A knob may lie idle: without hooks nothing uses evaluation_freq. A name of no part may not.
+    known = {*SHEET_KEYS, *_knobs_of_parts()}
     for name in sheet.values:
-        if name not in used and name not in SHEET_KEYS:
-            others = [other for other in [*sheet.values, *SHEET_KEYS] if other != name]
-            near = did_you_mean(name, others).removeprefix("; ")
+        if name not in used and name not in known:
+            others = {*sheet.values, *known} - {name}
+            near = did_you_mean(name, sorted(others)).removeprefix("; ")
             hint = near or "use it in a section, or delete it"
             yield _problem(sheet, name, "nothing in the sheet uses this name", hint)
+
+
+def _knobs_of_parts() -> set[str]:
+    """Every name that a shipped part sets."""
+    parts = (config_root() / "_base_").rglob("*.py")
+    return {binding.key[0] for path in parts for binding in top_level(parse(read_lines(path)))}
 
 
 def _sections_that_are_no_dicts(sheet: Sheet) -> Iterator[Problem]:
@@ -142,7 +155,8 @@ def _given(slot: Slot) -> dict[str, Any]:
 
 def _arguments(sheet: Sheet, key: str, form: Form, given: Mapping[str, Any]) -> Iterator[Problem]:
     for misfit in form.misfits(given):
-        yield _problem(sheet, f"{key}.{misfit.argument}", misfit.message, misfit.hint)
+        where = f"{key}.{misfit.argument}"
+        yield _problem(sheet, where, misfit.message, misfit.hint, of_value=misfit.is_value)
 
 
 def _names(sheet: Sheet) -> Iterator[Problem]:

@@ -1,0 +1,189 @@
+"""The check, on a shipped config with one or several things broken, and the real registries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from xtune.config import Sheet, check, render, require_valid
+from xtune.errors import ConfigError
+
+REPOSITORY = Path(__file__).parents[2]
+LEAF = "smollm2_135m_lora_toolcall"
+
+
+@pytest.fixture(autouse=True)
+def _in_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def problems_of(*options: str, config: str = LEAF) -> list[str]:
+    return [str(problem) for problem in check(render(config, options))]
+
+
+def edited(*replacements: tuple[str, str]) -> Sheet:
+    """The flat demo config with pieces of its text replaced, as a user's own file."""
+    text = render(LEAF).text
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new, 1)
+    Path("mine.py").write_text(text)
+    return render("mine.py")
+
+
+def line_of(sheet: Sheet, text: str) -> int:
+    return 1 + next(at for at, line in enumerate(sheet.text.splitlines()) if text in line)
+
+
+def test_the_demo_has_no_problems():
+    assert problems_of() == []
+
+
+def test_a_misspelt_knob_in_a_leaf_is_located_there():
+    folder = REPOSITORY / "configs/smollm2"
+    text = (folder / f"{LEAF}.py").read_text().replace("max_epochs = 1", "max_epoch = 1")
+    text = text.replace(".._base_", ".base")
+    Path("base").symlink_to(REPOSITORY / "configs/_base_")
+    Path("leaf.py").write_text(text)
+    (problem,) = check(render("leaf.py"))
+    line = 1 + text.splitlines().index("max_epoch = 1")
+    assert str(problem) == (
+        f"leaf.py:{line}: max_epoch = 1: nothing in the sheet uses this name; "
+        "did you mean 'max_epochs'?"
+    )
+
+
+def test_every_problem_is_reported_at_once_with_its_line():
+    sheet = edited(
+        ("type='AdamW', lr=lr", "type='AdamWW', lr=lr"),
+        ("type='CheckpointHook', interval", "type='CheckpointHook', intervall"),
+        ("batch_size = 1", "batch_size = 0"),
+        ("map_fn = 'openai'", "map_fn = 'opnai'"),
+        ("warmup_ratio = 0.03", "warmup_ratio = 1.5"),
+        ("pack_to_max_length = True", "pack_to_max_length = 'false'"),
+        ("seed = 42", "seed = 42\nsed = 43"),
+    )
+    found = {problem.key: problem for problem in check(sheet)}
+    assert {key: problem.line for key, problem in found.items()} == {
+        "sed": line_of(sheet, "sed = 43"),
+        "optimizer.type": line_of(sheet, "AdamWW"),
+        "default_hooks.checkpoint.intervall": line_of(sheet, "intervall"),
+        "train_dataset.map_fn": line_of(sheet, "map_fn = 'opnai'"),
+        "train_dataset.pack_to_max_length": line_of(sheet, "pack_to_max_length ="),
+        "train_dataloader.batch_size": line_of(sheet, "batch_size = 0"),
+        "param_scheduler.warmup_ratio": line_of(sheet, "warmup_ratio = 1.5"),
+    }
+    assert "did you mean 'AdamW'?" in found["optimizer.type"].message
+    assert found["default_hooks.checkpoint.intervall"].hint == "did you mean 'interval'?"
+    assert "did you mean 'openai'?" in found["train_dataset.map_fn"].message
+    assert found["train_dataset.pack_to_max_length"].message == "must be True or False"
+    assert found["train_dataloader.batch_size"].message == "must be at least 1"
+    assert {problem.file for problem in found.values()} == {"mine.py"}
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("lr=0", "optimizer.lr = 0: must be above 0"),
+        ("lr=fast", "optimizer.lr = 'fast': must be a number"),
+        ("accumulative_counts=0", "train_cfg.accumulative_counts = 0: must be at least 1"),
+        ("max_norm=-1", "clip_grad.max_norm = -1: must be above 0"),
+        ("betas=(0.9, 1.0)", "optimizer.betas.1 = 1.0: must be at least 0 and below 1"),
+        ("max_length=0", "train_dataset.max_length = 0: must be at least 1"),
+        ("save_steps=0", "default_hooks.checkpoint.interval = 0: must be at least 1"),
+        ("seed=-1", "randomness.seed = -1: must be at least 0"),
+        ("lora.r=0", "model.adapter.r = 0: must be at least 1"),
+        ("max_epochs=None", "train_cfg.max_epochs = None: max_steps is None too"),
+        ("data_path=no.jsonl", "train_dataset.data_path = 'no.jsonl': no file, folder or pattern"),
+        ("data_path=data/no.jsonl", "no file, folder or pattern 'data/no.jsonl'"),
+        ("data_path=['no.jsonl']", "no file, folder or pattern 'no.jsonl'"),
+        ("data_path=*.jsonl", "no file, folder or pattern '*.jsonl'"),
+        ("data_path={'type': 'files', 'path': 'no.csv'}", "no file, folder or pattern 'no.csv'"),
+        ("data_path={'type': 'toolcal'}", "did you mean 'toolcall'?"),
+        ("prompt_template=chatnl", "did you mean 'chatml'?"),
+        ("map_fn=mine.py:my_map_fn", "no file 'mine.py'"),
+        ("optimizer.type=torch.optim.Nope", "neither a registered name nor an importable"),
+        ("optimizer=AdamW", "optimizer = 'AdamW': must be a dict with a type"),
+        ("custom_hooks=EvaluateChatHook", "must be a list of hooks"),
+        ("randomness=42", "randomness = 42: must be a dict of seed"),
+        ("pretrained_model_name_or_path=./no", "no file or folder './no'"),
+        ("pretrained_model_name_or_path=no.gguf", "no file or folder 'no.gguf'"),
+        ("pretrained_model_name_or_path=a/b/c", "neither a folder nor a hub id"),
+        ("train_cfg=None", "this section is missing"),
+    ],
+)
+def test_one_wrong_option(option, said):
+    found = problems_of(option)
+    assert any(said in line for line in found), found
+    assert all(line.startswith(f"--cfg-options {option}: ") for line in found if said in line)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["max_epochs=None", "max_steps=10"],
+        ["data_path=tatsu-lab/alpaca"],
+        ["val_data_path=None"],
+        ["custom_hooks=[]", "default_hooks={}"],
+        ["lora.init_lora_weights=gaussian"],
+        ["default_hooks.tensorboard=None"],
+        ["clip_grad=None", "test_cfg=None"],
+        ["optimizer={'type': 'torch.optim.SGD', 'lr': 1e-3}"],
+    ],
+)
+def test_what_is_allowed(options):
+    """None switches an optional section off, knobs may lie idle, a hub id is not looked for."""
+    assert problems_of(*options) == []
+
+
+def test_a_type_from_elsewhere_is_checked_against_its_own_signature():
+    (problem,) = problems_of("optimizer.type=torch.optim.SGD")
+    assert "SGD takes no 'betas'" in problem
+
+
+def test_data_files_folders_and_patterns_that_exist_pass(tmp_path):
+    (tmp_path / "rows.jsonl").write_text("{}\n")
+    for data_path in ("rows.jsonl", str(tmp_path), "*.jsonl", "['rows.jsonl']"):
+        assert problems_of(f"data_path={data_path}", "test_cfg=None") == []
+
+
+def test_quantization_without_an_adapter():
+    found = problems_of("model.adapter=None", config="smollm2_135m_qlora_toolcall")
+    assert any("quantized weights cannot be trained" in line for line in found)
+
+
+def test_ones_own_function_in_the_config_and_in_a_file(tmp_path):
+    (tmp_path / "code.py").write_text("def my_map_fn(row):\n    return {'text': row['t']}\n")
+    assert check(edited(("map_fn = 'openai'", "map_fn = 'code.py:my_map_fn'"))) == []
+    own = "def my_map_fn(row):\n    return {'text': row['t']}\nmap_fn = my_map_fn"
+    sheet = edited(("map_fn = 'openai'", own))
+    assert check(sheet) == []
+    assert callable(sheet.values.train_dataset.map_fn)
+    (problem,) = check(edited(("map_fn = 'openai'", "map_fn = 'code.py:my_mapfn'")))
+    assert "did you mean 'my_map_fn'?" in str(problem)
+
+
+def test_missing_sections_and_wrong_kinds():
+    sheet = edited(("randomness = dict(seed=seed)", ""), ("max_norm=max_norm", "max_nrm=max_norm"))
+    found = [(p.key, p.message) for p in check(sheet)]
+    assert ("randomness", "this section is missing") in found
+    assert ("clip_grad.max_nrm", "clip_grad takes no 'max_nrm'") in found
+    assert ("clip_grad.max_norm", "clip_grad needs 'max_norm', which is not given") in found
+
+
+def test_require_valid_raises_with_all_of_them():
+    sheet = render(LEAF, ["lr=0", "batch_size=0"])
+    with pytest.raises(ConfigError) as caught:
+        require_valid(sheet)
+    assert caught.value.exit_code == 2
+    assert list(caught.value.problems) == check(sheet)
+    assert len(caught.value.problems) == 2
+    assert str(caught.value).startswith(f"{LEAF} has 2 problems:\n")
+
+
+def test_long_values_are_shortened():
+    inputs: Sequence[str] = ["x" * 500]
+    (problem,) = check(render(LEAF, [f"lora.r={inputs!r}"]))
+    assert len(problem.value) == 60

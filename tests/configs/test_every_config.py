@@ -1,0 +1,118 @@
+"""Every shipped config renders, checks, builds, and says what it is: found by walking the tree."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+
+from xtune.config import check, find_config, list_configs, render
+from xtune.config.find import config_root
+
+REPOSITORY = Path(__file__).parents[2]
+ROOT = REPOSITORY / "configs"
+PARTS = sorted(ROOT.glob("_base_/**/*.py"))
+LEAVES = sorted(set(ROOT.rglob("*.py")) - set(PARTS))
+
+every_leaf = pytest.mark.parametrize("leaf", LEAVES, ids=lambda path: path.stem)
+
+
+@pytest.fixture(autouse=True)
+def _in_the_repository(monkeypatch):
+    monkeypatch.chdir(REPOSITORY)  # configs/custom names examples/ below it
+
+
+def test_the_walk_finds_them():
+    assert config_root() == ROOT
+    assert len(LEAVES) >= 6
+    assert len(PARTS) >= 11
+    assert set(LEAVES) == set(list_configs().values())
+
+
+def test_no_two_share_a_name():
+    stems = Counter(path.stem for path in LEAVES)
+    assert [stem for stem, count in stems.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("path", LEAVES + PARTS, ids=lambda path: path.stem)
+def test_leaves_and_parts_hold_assignments_only(path):
+    allowed = (ast.Assign, ast.With, ast.ImportFrom)
+    tree = ast.parse(path.read_text())
+    body = tree.body[1:] if ast.get_docstring(tree) else tree.body
+    assert [ast.unparse(node) for node in body if not isinstance(node, allowed)] == []
+
+
+@every_leaf
+def test_it_is_a_leaf_that_says_what_it_is(leaf):
+    text = leaf.read_text()
+    assert "with read_base():" in text
+    docstring = ast.get_docstring(ast.parse(text)) or ""
+    assert {"Run:", "Hardware:"} <= set(docstring.split())
+    assert leaf.stem in docstring  # the command can be copied
+
+
+@every_leaf
+def test_it_checks_without_problems(leaf):
+    assert [str(problem) for problem in check(render(leaf.stem))] == []
+
+
+@every_leaf
+def test_its_flat_copy_is_the_same_run(leaf, tmp_path):
+    sheet = render(leaf.stem)
+    flat = tmp_path / "flat.py"
+    flat.write_text(sheet.text, encoding="utf-8")
+    assert render(flat).text == sheet.text
+    assert render(flat).digest == sheet.digest
+    assert render(flat).values == sheet.values
+    assert Config.fromfile(flat).to_dict() == sheet.values.to_dict()
+    assert "read_base" not in sheet.text
+
+
+@every_leaf
+def test_its_sheet_has_five_parts_in_order_and_the_knobs_on_top(leaf):
+    lines = render(leaf.stem).text.splitlines()
+    headings = [line for line in lines if line.startswith("# PART ")]
+    assert [line.split()[2] for line in headings] == ["1", "2", "3", "4", "5"]
+    assert len(lines) == len([line for line in lines if line == line.rstrip()])
+    tree = ast.parse("\n".join(lines))
+    part_2 = 1 + lines.index(headings[1])
+    values = [node.value for node in tree.body if isinstance(node, ast.Assign)]
+    below = [value for value in values if value.lineno > part_2]
+    # What stands below PART 1 is derived: sections, and no knob.
+    assert {type(value) for value in below} <= {ast.Call, ast.List, ast.Constant}
+    constants = [value for value in below if isinstance(value, ast.Constant)]
+    assert [value.value for value in constants] == [None]  # work_dir
+
+
+@every_leaf
+def test_every_comment_of_its_parts_that_was_not_replaced_is_there(leaf):
+    text = render(leaf.stem).text
+    for part in ("models", "schedules", "runtimes"):
+        for name in (line for line in leaf.read_text().splitlines() if f"_base_.{part}." in line):
+            source = (ROOT / "_base_" / part / f"{name.split('.')[-1].split()[0]}.py").read_text()
+            for line in source.splitlines():
+                assert line in text
+
+
+@every_leaf
+def test_it_builds_without_weights(leaf):
+    from xtune.models.build import build_model
+
+    model = build_model(render(leaf.stem).values.model, device="meta")
+    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
+    assert any(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("name", ["custom_sft_lora", "custom_sft_qlora"])
+def test_the_first_knobs_of_a_custom_config_are_those_one_edits(name):
+    first = list(render(name).values)[:4]
+    assert set(first) == {
+        "pretrained_model_name_or_path",
+        "prompt_template",
+        "data_path",
+        "map_fn",
+    }
+    assert find_config(render(name).values.data_path).is_file()
