@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from xtune.models.fingerprint import base_fingerprint
     from xtune.models.generation import base_of, generation_mode
     from xtune.models.loading import load_config, load_model, load_tokenizer
+    from xtune.models.memory import MemoryEstimate, estimate_memory
     from xtune.models.precision import Precision, choose_precision
     from xtune.models.sft import SupervisedFinetune
 
 __all__ = [
+    "MemoryEstimate",
     "Precision",
     "SupervisedFinetune",
     "attach_adapter",
@@ -30,6 +32,7 @@ __all__ = [
     "base_of",
     "build_model",
     "choose_precision",
+    "estimate_memory",
     "generation_mode",
     "load_adapter",
     "load_config",
@@ -39,6 +42,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "MemoryEstimate": "memory",
     "Precision": "precision",
     "SupervisedFinetune": "sft",
     "attach_adapter": "adapters",
@@ -46,6 +50,7 @@ _HOMES = {
     "base_of": "generation",
     "build_model": "build",
     "choose_precision": "precision",
+    "estimate_memory": "memory",
     "generation_mode": "generation",
     "load_adapter": "adapters",
     "load_config": "loading",

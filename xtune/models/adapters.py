@@ -39,12 +39,13 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
     Raises:
         AdapterError: `target_modules` that the model does not have, or another bad setting.
     """
-    config.task_type = config.task_type or "CAUSAL_LM"
+    fields: Any = config  # LoRA and its relatives have more of them than their base class
+    fields.task_type = config.task_type or "CAUSAL_LM"
     if getattr(config, "target_modules", "all-linear") is None:
-        config.target_modules = "all-linear"
+        fields.target_modules = "all-linear"
     trained_whole = set(getattr(config, "modules_to_save", None) or ())
     if llm.config.get_text_config().tie_word_embeddings and trained_whole & _EMBEDDINGS:
-        config.ensure_weight_tying = True
+        fields.ensure_weight_tying = True
     try:
         peft_model = get_peft_model(llm, config)
     except (ValueError, TypeError, NotImplementedError) as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from typing import cast
 
 import torch
 
@@ -44,7 +45,7 @@ def base_fingerprint(llm: torch.nn.Module) -> str:
     architecture = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
     embedding = base.get_input_embeddings()
     embedding = getattr(embedding, "original_module", embedding)  # PEFT's copy is trained, not this
-    weight = embedding.weight
+    weight = cast("torch.Tensor", embedding.weight)
     if weight.is_meta or weight.numel() == 0:
         return architecture
     rows = torch.linspace(0, weight.shape[0] - 1, _ROWS, device=weight.device).long()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -11,7 +12,7 @@ from transformers import PreTrainedModel
 __all__ = ["base_of", "generation_mode"]
 
 
-def base_of(llm: torch.nn.Module) -> PreTrainedModel:
+def base_of(llm: Any) -> PreTrainedModel:
     """Return the transformers model inside `llm`, a PeftModel or that model itself."""
     return llm.get_base_model() if hasattr(llm, "get_base_model") else llm
 

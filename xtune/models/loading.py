@@ -132,11 +132,12 @@ def load_model(
 
 def _with_weights(name: str, **settings: Any) -> PreTrainedModel:
     try:
-        llm, found = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             _source(name), output_loading_info=True, ignore_mismatched_sizes=True, **settings
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise _explained(name, "weights", error) from error
+    llm, found = loaded
     problems = [
         f"  {what}: {_some(sorted(map(_shown, found[key])))}"
         for what, key in (

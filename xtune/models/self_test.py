@@ -29,7 +29,7 @@ def check_packed_logits(model: SupervisedFinetune) -> None:
         ModelError: they differ by more than rounding; with the family's name and by how much.
     """
     base = base_of(model.llm)
-    device = base.get_input_embeddings().weight.device
+    device = base.device
     ids = torch.tensor([[5, 6, 7, 8]], device=device)
     batch = Batch(
         input_ids=ids,

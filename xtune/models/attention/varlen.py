@@ -1,4 +1,4 @@
-"""Attention over documents that lie end to end in one row, registered with transformers.
+"""The attention function registered with transformers: it chooses a kernel, checks, refuses.
 
 Shapes: T tokens of the row, L of one document, H query heads, K key and value heads, E head width.
 
@@ -13,16 +13,22 @@ T x T exists, and runs, in this order of preference:
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
 from xtune.errors import ModelError
+from xtune.models.attention.by_document import attend_by_document
+from xtune.models.attention.gpu_kernels import (
+    Row,
+    attend_flash_attn,
+    attend_torch_varlen,
+    has_flash_attn,
+    has_torch_varlen,
+)
 from xtune.structures import Batch
 
 __all__ = ["NAME", "use_varlen_attention", "varlen_arguments", "varlen_attention"]
@@ -43,7 +49,7 @@ def use_varlen_attention(llm: PreTrainedModel) -> None:
     """
     config = llm.config.get_text_config()
     kind = config.model_type
-    if getattr(config, "attn_logit_softcapping", None) and not _flash_attn_installed():
+    if getattr(config, "attn_logit_softcapping", None) and not has_flash_attn():
         raise ModelError(
             f"{kind!r} caps its attention scores (attn_logit_softcapping="
             f"{config.attn_logit_softcapping}), which needs a GPU with flash-attn installed"
@@ -117,7 +123,12 @@ def varlen_attention(
     Raises:
         ModelError: called without boundaries or with a mask; attention sinks or a position bias.
     """
-    if document_lengths is None or attention_mask is not None:
+    if (
+        document_lengths is None
+        or cu_seq_lens_q is None
+        or max_length_q is None
+        or attention_mask is not None
+    ):
         raise ModelError(
             "this model is set up for training on packed documents and was called without their "
             "boundaries; to run it on plain inputs use: with xtune.models.generation_mode(llm)"
@@ -128,138 +139,28 @@ def varlen_attention(
                 f"{type(module).__name__} uses {name!r}, which packed training does not support"
             )
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
-        boundaries = {"cu": cu_seq_lens_q, "longest": max_length_q, "window": sliding_window}
-        if _flash_attn_installed():
-            return _flash_attn(query, key, value, dropout, scaling, softcap, **boundaries), None
-        if softcap is None and not dropout and _torch_varlen_works(query.device.index):
-            return _torch_varlen(query, key, value, scaling, **boundaries), None
+        row = Row(cu_seq_lens_q, max_length_q, sliding_window)
+        if has_flash_attn():
+            out = attend_flash_attn(
+                query, key, value, row, dropout=dropout, scaling=scaling, softcap=softcap
+            )
+            return out, None
+        if softcap is None and not dropout and has_torch_varlen(query.device):
+            return attend_torch_varlen(query, key, value, row, scaling=scaling), None
     if softcap is not None:
         raise ModelError(
             f"{type(module).__name__} caps its attention scores, which needs a GPU with flash-attn"
         )
-    return _by_document(query, key, value, document_lengths, dropout, scaling, sliding_window), None
-
-
-def _by_document(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    lengths: list[int],
-    dropout: float,
-    scaling: float | None,
-    window: int | None,
-) -> Tensor:
-    outputs = []
-    grouped = query.shape[1] != key.shape[1]
-    for q, k, v in zip(
-        query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True
-    ):
-        if window is None or q.shape[2] <= window:
-            out = F.scaled_dot_product_attention(
-                q, k, v, dropout_p=dropout, is_causal=True, scale=scaling, enable_gqa=grouped
-            )
-        else:
-            out = _windowed(q, k, v, window, dropout, scaling, grouped)
-        outputs.append(out.transpose(1, 2))
-    return torch.cat(outputs, dim=1)
-
-
-def _windowed(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    window: int,
-    dropout: float,
-    scaling: float | None,
-    grouped: bool,
-) -> Tensor:
-    """One document that is longer than the window, in blocks: L x window scores, not L x L."""
-    length = query.shape[2]
-    block = max(window, 256)  # small windows would make many small products
-    outputs = []
-    for start in range(0, length, block):
-        stop = min(start + block, length)
-        first = max(0, start - window + 1)
-        to = torch.arange(start, stop, device=query.device)[:, None]
-        of = torch.arange(first, stop, device=query.device)[None, :]
-        outputs.append(
-            F.scaled_dot_product_attention(
-                query[:, :, start:stop],
-                key[:, :, first:stop],
-                value[:, :, first:stop],
-                attn_mask=(of <= to) & (of > to - window),
-                dropout_p=dropout,
-                scale=scaling,
-                enable_gqa=grouped,
-            )
-        )
-    return torch.cat(outputs, dim=2)
-
-
-def _flash_attn(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    dropout: float,
-    scaling: float | None,
-    softcap: float | None,
-    *,
-    cu: Tensor,
-    longest: int,
-    window: int | None,
-) -> Tensor:
-    from flash_attn import flash_attn_varlen_func
-
-    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # [T, H, E]
-    return flash_attn_varlen_func(
-        q, k, v, cu, cu, longest, longest,
-        dropout_p=dropout,
-        softmax_scale=scaling,
-        causal=True,
-        window_size=(-1, -1) if window is None else (window - 1, 0),
-        softcap=softcap or 0.0,
-    )[None]  # fmt: skip
-
-
-def _torch_varlen(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    scaling: float | None,
-    *,
-    cu: Tensor,
-    longest: int,
-    window: int | None,
-) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn
-
-    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))  # [T, H, E]
-    return varlen_attn(
-        q, k, v, cu, cu, longest, longest,
-        scale=scaling,
-        window_size=(-1, 0) if window is None else (window - 1, 0),
-        enable_gqa=q.shape[1] != k.shape[1],
-    )[None]  # fmt: skip
-
-
-@functools.cache
-def _flash_attn_installed() -> bool:
-    if not torch.cuda.is_available():
-        return False
-    try:
-        from flash_attn import flash_attn_varlen_func  # noqa: F401
-    except ImportError:  # not there, or built for another torch
-        return False
-    return True
-
-
-@functools.cache
-def _torch_varlen_works(device: int) -> bool:
-    try:
-        import torch.nn.attention.varlen  # noqa: F401
-    except ImportError:
-        return False
-    return torch.cuda.get_device_capability(device) >= (8, 0)
+    out = attend_by_document(
+        query,
+        key,
+        value,
+        lengths=document_lengths,
+        window=sliding_window,
+        dropout=dropout,
+        scaling=scaling,
+    )
+    return out, None
 
 
 def _no_mask(*args: Any, **kwargs: Any) -> None:

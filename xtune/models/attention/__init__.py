@@ -1,0 +1,12 @@
+"""Attention over documents that lie end to end in one row.
+
+varlen.py        the function registered with transformers: chooses, checks, refuses
+by_document.py   SDPA, one document after the other: CPU, fp32, and everything else
+gpu_kernels.py   flash-attn's and torch's kernels for rows of documents
+"""
+
+from __future__ import annotations
+
+from xtune.models.attention.varlen import use_varlen_attention, varlen_arguments
+
+__all__ = ["use_varlen_attention", "varlen_arguments"]
