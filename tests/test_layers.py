@@ -42,9 +42,7 @@ def room_of(module: str) -> str:
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:
     """Every module that a file imports anywhere in it, inside functions too."""
-    package = (
-        dotted(path).split(".") if path.name == "__init__.py" else dotted(path).split(".")[:-1]
-    )
+    package = list(path.relative_to(PACKAGE.parent).parent.parts)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name) for alias in node.names)

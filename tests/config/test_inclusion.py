@@ -339,8 +339,7 @@ def test_whatever_is_set_stands_behind_what_it_needs(assignments):
         line = Line(f"{name} = {number}", Origin("x", number))
         try:
             sheet.set(Statement(name, [], [line], needs=needs))
-        except ConfigError as error:
-            assert "from each other" in str(error)
+        except ConfigError:  # a circle: what is set needs what was derived from it
             return
     order = [statement.name for statement in sheet.statements]
     assert sorted(order) == sorted(known)

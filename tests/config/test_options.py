@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtune.config import render
-from xtune.config.options import parse_value
+from xtune.config.options import apply_options, parse_value
+from xtune.config.sheet import evaluate
 from xtune.config.source import Line, Origin
 from xtune.errors import ConfigError
 
@@ -174,19 +175,16 @@ def test_infinity_is_refused():
 
 @given(st.text())
 def test_any_text_is_read_back_as_it_was_parsed(text):
-    from xtune.config.options import apply_options
-    from xtune.config.sheet import evaluate
-
     value = parse_value(text)
     if value != value or isinstance(value, complex):
         return
-    lines = [
-        Line("knob = 1  # what it is", Origin("x.py", 1)),
-        Line("d = dict(a=knob)", Origin("x.py", 2)),
-    ]
+    texts = ["knob = 1  # what it is", "d = dict(a=knob)"]
+    lines = [Line(text, Origin("x.py", number)) for number, text in enumerate(texts, 1)]
     try:
         changed, _, _ = apply_options(lines, _HERE, [f"knob={text}"])
     except ConfigError:
-        assert repr(value) in ("inf", "-inf")
+        is_infinite = repr(value) in ("inf", "-inf")
+        if not is_infinite:
+            raise
         return
     assert evaluate(changed, _HERE)["d"]["a"] == value

@@ -80,11 +80,16 @@ def test_what_no_longer_holds_is_remembered(leaf):
 
 
 def test_origins_in_a_flat_sheet_know_later_statements(write):
-    sheet = render(
-        write(
-            mine="lora = dict(r=1)\nmodel = dict(adapter=lora)\nlora['r'] = 3\nif lora:\n    x = 1\n"
-        )
+    mine = write(
+        mine="""
+            lora = dict(r=1)
+            model = dict(adapter=lora)
+            lora['r'] = 3
+            if lora:
+                x = 1
+        """
     )
+    sheet = render(mine)
     assert str(sheet.origin("lora.r")) == "mine.py:3"
     assert str(sheet.origin("x")) == "mine.py:5"
 
@@ -128,7 +133,7 @@ def test_flat_items_end_at_values_and_keep_empty_containers():
 
 def test_rendering_imports_no_torch():
     code = (
-        "import sys; from xtune.config import render; render('smollm2_135m_lora_toolcall', ['lr=1'])"
-        "; sys.exit('torch' in sys.modules)"
+        "import sys; from xtune.config import render; "
+        "render('smollm2_135m_lora_toolcall', ['lr=1']); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
