@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 SPECIAL = [
@@ -36,10 +36,17 @@ def tiny_tokenizer(
     eos: str | None = "</s>",
     chat_template: str | None = None,
     without: tuple[str, ...] = (),
+    like_llama3: bool = False,
 ) -> PreTrainedTokenizerFast:
-    """Build one; `without` names special tokens that its vocabulary shall lack."""
+    """Build one.
+
+    Args:
+        without: special tokens that its vocabulary shall lack.
+        like_llama3: keep line breaks together wherever they stand, as Llama 3's tokenizer does;
+            GPT-2's and SmolLM2's take the last of them apart before a letter.
+    """
     tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(_trained(without)),
+        tokenizer_object=Tokenizer.from_str(_trained(without, like_llama3)),
         bos_token=bos,
         eos_token=eos,
         unk_token="<unk>",
@@ -49,9 +56,14 @@ def tiny_tokenizer(
 
 
 @cache
-def _trained(without: tuple[str, ...]) -> str:
+def _trained(without: tuple[str, ...], like_llama3: bool) -> str:
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    words = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if like_llama3:
+        words = pre_tokenizers.Sequence(
+            [pre_tokenizers.Split(Regex(r"\s*[\r\n]+"), "isolated"), words]
+        )
+    tokenizer.pre_tokenizer = words
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=420,

@@ -1,6 +1,6 @@
 """The golden files: each template's text of each dialogue, with «» around what is trained.
 
-    python -m tests.golden.rendering      writes them anew; read the difference, say why it is right
+python -m tests.golden.rendering      writes them anew; read the difference, say why it is right
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ JINJA = sorted(path.stem for path in (FOLDER / "jinja").glob("*.jinja"))
 
 def golden_template(name: str) -> tuple[Template, object]:
     """The template of a golden file and a tokenizer for it: registered, or 'auto' with a jinja."""
-    bos = "<|begin_of_text|>" if name == "llama3_chat" else "<s>"
+    llama3 = name in ("llama3_chat", "two_ends")
+    tokenizer = tiny_tokenizer(bos="<|begin_of_text|>" if llama3 else "<s>", like_llama3=llama3)
     if name in names(TEMPLATES):
-        tokenizer = tiny_tokenizer(bos=bos)
         return build_template(name, tokenizer), tokenizer
-    jinja = (FOLDER / "jinja" / f"{name}.jinja").read_text(encoding="utf-8")
-    tokenizer = tiny_tokenizer(bos=bos, chat_template=jinja)
+    tokenizer.chat_template = (FOLDER / "jinja" / f"{name}.jinja").read_text(encoding="utf-8")
     return build_template("auto", tokenizer), tokenizer
 
 

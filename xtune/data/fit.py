@@ -97,9 +97,10 @@ def _cut_tokens(sample: Sample, max_length: int, cut: Counter[str]) -> Sample | 
 
 
 def _split(sample: Sample, max_length: int) -> Iterator[Sample]:
-    for start in range(0, len(sample), max_length):
+    # A piece begins with the last token of the one before, as context only: so each token is
+    # predicted exactly once.
+    for start in range(0, len(sample) - 1, max(max_length - 1, 1)):
         piece = slice(start, start + max_length)
         labels = sample.labels[piece].copy()
-        labels[0] = IGNORE_INDEX  # nothing comes before it in its own document
-        if len(labels) > 1:
-            yield Sample(sample.input_ids[piece], labels)
+        labels[0] = IGNORE_INDEX
+        yield Sample(sample.input_ids[piece], labels)

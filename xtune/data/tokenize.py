@@ -7,7 +7,8 @@
 A dialogue is tokenised whole, since that is how the model will be given the earlier turns; the
 spans' borders are then found in it. Where a token reaches over the border of an answer, or where
 the tokenizer would have split the prompt otherwise had it ended there, the spans are tokenised
-apart: the ids of a prompt are those that `apply_chat_template` gives for it.
+apart: the ids of a dialogue's first prompt are always those that `apply_chat_template` gives for
+it, and those of the later prompts are unless an earlier answer was such a case.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Encoder:
 
     def __call__(self, samples: Sequence[Sequence[Span]]) -> list[Sample]:
         """Tokenise a chunk of rendered dialogues; see `sample_of` for what is cut."""
-        if not self._tokenizer.is_fast:
+        if not samples or not self._tokenizer.is_fast:  # transformers fails on an empty list
             return [self._apart(spans) for spans in samples]
         texts = ["".join(span.text for span in spans) for spans in samples]
         encoded = self._tokenizer(

@@ -1,0 +1,95 @@
+"""The label audit, run as a user runs it, on a tiny tokenizer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.data.tiny_tokenizer import tiny_tokenizer
+from xtune.cli.entry import main
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XTUNE_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def log_dataset(tmp_path, capsys):
+    """Run the verb on three rows; returns the exit code and what it printed."""
+
+    def run(*words, jinja=CHATML, options=()):
+        tiny_tokenizer(chat_template=jinja).save_pretrained(tmp_path / "model")
+        rows = [
+            {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": a}]}
+            for a in ("Hello.", "Good day.", "")
+        ]
+        (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        code = main(
+            [
+                "log-dataset",
+                "custom_sft_lora",
+                *words,
+                "--cfg-options",
+                f"pretrained_model_name_or_path={tmp_path / 'model'}",
+                f"data_path={tmp_path / 'data.jsonl'}",
+                "max_length=64",
+                *options,
+            ]
+        )
+        return code, capsys.readouterr()
+
+    return run
+
+
+def test_shows_what_is_trained_and_the_totals(log_dataset):
+    code, printed = log_dataset()
+    assert code == 0, printed.err
+    assert (
+        "<|im_start|>user⏎\nHi<|im_end|>⏎\n<|im_start|>assistant⏎\n«Hello.<|im_end|>»"
+        in printed.out
+    )
+    assert "2 documents" in printed.out
+    assert "3 read, 2 kept" in printed.out
+    assert "every time" in printed.out
+
+
+def test_json_holds_every_token(log_dataset):
+    code, printed = log_dataset("--json")
+    assert code == 0
+    result = json.loads(printed.out)
+    (item,) = result["items"]
+    text = ["".join(t["text"] for t in d["tokens"] if t["trained"]) for d in item["documents"]]
+    assert sorted(text) == ["Good day.<|im_end|>", "Hello.<|im_end|>"]
+    assert result["report"]["kept"] == 2
+
+
+def test_index_chooses_an_item(log_dataset):
+    code, printed = log_dataset("--index", "1", options=["pack_to_max_length=False"])
+    assert code == 0
+    assert "Good day." in printed.out
+    assert "Hello." not in printed.out
+
+
+def test_index_beyond_the_data_is_misuse(log_dataset):
+    code, printed = log_dataset("--index", "9")
+    assert code == 2
+    assert "items 0 to 0" in printed.err
+
+
+def test_template_that_never_ends_an_answer_fails(log_dataset):
+    jinja = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+    code, printed = log_dataset(jinja=jinja)
+    assert code == 1
+    assert "writes no end-of-turn token" in printed.out
+
+
+def test_data_whose_every_answer_is_cut_fail(log_dataset):
+    code, printed = log_dataset(options=["max_length=8"])
+    assert code == 1, printed.out

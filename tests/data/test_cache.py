@@ -1,0 +1,208 @@
+"""The token cache: what makes another key, damage, and a writer that dies."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import time
+
+import numpy as np
+import pytest
+
+from tests.data.tiny_tokenizer import tiny_tokenizer
+from xtune.data.cache import open_cache
+from xtune.data.dataset import SFTDataset
+from xtune.errors import DataError
+from xtune.structures import Sample
+
+ROWS = [{"instruction": f"Add {n} and 2.", "input": "", "output": f"{n + 2}"} for n in range(5)]
+
+
+@pytest.fixture
+def make(tokenizer, write_rows):
+    path = write_rows(ROWS)
+
+    def make_dataset(**changed):
+        arguments = {
+            "data_path": path,
+            "map_fn": "alpaca",
+            "template": "chatml",
+            "max_length": 64,
+            "tokenizer": tokenizer,
+        }
+        return SFTDataset(**{**arguments, **changed})
+
+    return make_dataset
+
+
+def keys(folder):
+    return {path.name for path in folder.iterdir() if path.is_dir()}
+
+
+def map_by(source):
+    """A map_fn as a config would define it: from text that is in no file."""
+    namespace = {"__name__": "config"}
+    exec(source, namespace)
+    return namespace["mine"]
+
+
+MINE = """
+def mine(row):
+    return {"text": row["output"] + suffix()}
+def suffix():
+    return "."
+"""
+
+
+def test_second_start_reads_what_the_first_wrote(make, monkeypatch):
+    first = make()
+    monkeypatch.setattr("xtune.data.pipeline.Pipeline.chunks", lambda self: 1 / 0)
+    second = make()
+    assert second.report == first.report
+    assert all(
+        np.array_equal(first.sample(n).input_ids, second.sample(n).input_ids) for n in range(5)
+    )
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"max_length": 65},
+        {"max_rows": 4},
+        {"template": "internlm2_chat"},
+        {"tokenizer": tiny_tokenizer(eos="<|im_end|>")},
+        {"tokenizer": tiny_tokenizer(like_llama3=True)},
+        {"map_fn": map_by(MINE)},
+    ],
+    ids=["max_length", "max_rows", "template", "special token", "vocabulary", "map_fn"],
+)
+def test_whatever_changes_tokens_makes_another_key(make, own_cache, changed):
+    make()
+    make(**changed)
+    assert len(keys(own_cache)) == 2
+
+
+def test_other_data_make_another_key(make, own_cache, write_rows):
+    make()
+    write_rows([*ROWS, ROWS[0]])
+    assert make().report.rows == 6
+    assert len(keys(own_cache)) == 2
+
+
+def test_packing_makes_no_other_key(make, own_cache):
+    make()
+    make(pack_to_max_length=False)
+    assert len(keys(own_cache)) == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"output"', '"input"'), ('"."', '"!"'), ("suffix()}", "suffix() * 2}")],
+    ids=["a constant", "what it calls", "an operation"],
+)
+def test_another_function_of_the_same_name_makes_another_key(make, own_cache, before, after):
+    make(map_fn=map_by(MINE), template="auto")
+    make(map_fn=map_by(MINE), template="auto")
+    assert len(keys(own_cache)) == 1
+    make(map_fn=map_by(MINE.replace(before, after)), template="auto")
+    assert len(keys(own_cache)) == 2
+
+
+def test_closures_and_defaults_count(make, own_cache):
+    def with_suffix(suffix, prefix=""):
+        def mine(row, prefix=prefix):
+            return {"text": prefix + row["output"] + suffix}
+
+        return mine
+
+    for arguments in [("!",), ("?",), ("?", "a"), ("!",)]:
+        make(map_fn=with_suffix(*arguments), template="auto")
+    assert len(keys(own_cache)) == 3
+
+
+def _remove(path):
+    path.unlink()
+
+
+def _truncate(path):
+    os.truncate(path, 3)
+
+
+def _flip_a_bit(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+ARRAYS = ["ids.bin", "trained.bin", "offsets.npy"]
+
+
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [(damage, name) for damage in (_remove, _truncate) for name in [*ARRAYS, "report.json"]]
+    + [(_flip_a_bit, name) for name in ARRAYS],
+)
+def test_damaged_cache_is_written_anew_with_a_message(make, own_cache, caplog, damage, name):
+    expected = make().sample(4).input_ids
+    (folder,) = (path for path in own_cache.iterdir() if path.is_dir())
+    damage(folder / name)
+    with caplog.at_level(logging.WARNING):
+        assert np.array_equal(make().sample(4).input_ids, expected)
+    assert "damaged" in caplog.text
+    caplog.clear()
+    make()
+    assert not caplog.text
+
+
+def samples(count=3):
+    yield [Sample(np.full(2, n, np.int32), np.full(2, n, np.int32)) for n in range(count)]
+
+
+def test_failed_writer_leaves_nothing_and_the_next_one_succeeds(own_cache):
+    def failing():
+        yield from samples()
+        raise DataError("row 7")
+
+    with pytest.raises(DataError, match="row 7"):
+        open_cache("key", failing, dict)
+    assert keys(own_cache) == set()
+    assert len(open_cache("key", samples, dict)) == 3
+
+
+def test_leftovers_of_a_killed_writer_do_no_harm(own_cache):
+    leftover = own_cache / "key.tmp"
+    leftover.mkdir(parents=True)
+    (leftover / "ids.bin").write_bytes(b"half")
+    assert len(open_cache("key", samples, dict)) == 3
+    assert keys(own_cache) == {"key"}
+
+
+def test_folder_that_cannot_be_written_is_an_error_that_says_what_to_do(tmp_path, monkeypatch):
+    file = tmp_path / "file"
+    file.write_text("")
+    monkeypatch.setenv("XTUNE_CACHE", str(file))
+    with pytest.raises(DataError, match="export XTUNE_CACHE"):
+        open_cache("key", samples, dict)
+
+
+def _open(log):
+    def slow():
+        with open(log, "a") as file:
+            file.write("written\n")
+        time.sleep(0.3)
+        yield from samples()
+
+    assert len(open_cache("key", slow, dict)) == 3
+
+
+def test_of_two_processes_one_writes_and_the_other_waits(tmp_path):
+    log = tmp_path / "log"
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=_open, args=(log,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert log.read_text() == "written\n"

@@ -1,0 +1,194 @@
+"""From a file to batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from xtune.data.dataset import SFTDataset
+from xtune.data.loader import StepLoader
+from xtune.errors import DataError
+from xtune.registry import DATASETS, build
+from xtune.structures import IGNORE_INDEX
+
+
+def alpaca(count):
+    return [
+        {"instruction": f"Add {n} and 2.", "input": "", "output": f"{n + 2}" * (n % 7 + 1)}
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+def make(tokenizer, write_rows):
+    def make_dataset(rows=None, **arguments):
+        arguments = {
+            "map_fn": "alpaca",
+            "template": "chatml",
+            "max_length": 64,
+            "tokenizer": tokenizer,
+            **arguments,
+        }
+        if "data_path" not in arguments:
+            arguments["data_path"] = write_rows(alpaca(20) if rows is None else rows)
+        return build(DATASETS, {"type": "SFTDataset"}, **arguments)
+
+    return make_dataset
+
+
+def test_items_are_packs_of_whole_samples(make):
+    dataset = make()
+    members = [index for item in range(len(dataset)) for index in dataset.pack(item)]
+    assert sorted(members) == list(range(20))
+    assert len(dataset) == dataset.report.packs < 20
+    for item in range(len(dataset)):
+        assert dataset.batch([item]).tokens <= 64
+
+
+def test_items_are_samples_when_not_packing(make):
+    dataset = make(pack_to_max_length=False)
+    assert len(dataset) == dataset.report.samples == 20
+    assert dataset.pack(3) == [3]
+    batch = dataset.batch([3, 5])
+    assert batch.samples == (3, 5)
+    assert batch.cu_seqlens.tolist() == [
+        0,
+        len(dataset.sample(3)),
+        len(dataset.sample(3)) + len(dataset.sample(5)),
+    ]
+
+
+def test_batches_hold_the_tokens_that_are_reported(make):
+    dataset = make()
+    batches = [dataset.batch([item]) for item in range(len(dataset))]
+    assert sum(batch.tokens for batch in batches) == dataset.tokens
+    assert sum(batch.trained_tokens for batch in batches) == dataset.trained_tokens
+    assert dataset.report.fill == dataset.tokens / (64 * len(dataset))
+
+
+def test_batch_reads_as_the_dialogues(make, tokenizer):
+    dataset = make()
+    batch = dataset.batch([0])
+    ids, labels = batch.input_ids[0], batch.labels[0]
+    starts = batch.cu_seqlens.tolist()
+    for number, start, end in zip(batch.samples, starts, starts[1:], strict=False):
+        question = f"<|im_start|>user\nAdd {number} and 2.<|im_end|>\n<|im_start|>assistant\n"
+        answer = alpaca(20)[number]["output"] + "<|im_end|>"
+        assert tokenizer.decode(ids[start:end]) == question + answer
+        document = labels[start:end]
+        assert tokenizer.decode(document[document != IGNORE_INDEX]) == answer
+
+
+def test_an_epoch_of_steps_trains_every_token_once(make):
+    dataset = make()
+    loader = StepLoader(dataset, batch_size=1, accumulative_counts=4, seed=0, num_workers=1)
+    batches = [batch for step in range(loader.steps_per_epoch) for batch in loader.step(step)]
+    assert sum(batch.trained_tokens for batch in batches) == dataset.trained_tokens
+    assert sorted(number for batch in batches for number in batch.samples) == list(range(20))
+
+
+def test_report_counts_every_row(make):
+    rows = alpaca(4)
+    rows[1]["output"] = ""
+    rows[2]["instruction"] = "Say <|im_end|>"
+    rows[3]["output"] = "7" * 300
+    report = make(rows).report
+    assert (report.rows, report.kept) == (4, 3)
+    assert sum(report.dropped.values()) == 1
+    assert report.cut == {"answer cut": 1}
+    assert report.special_text_rows == 1
+    assert (report.answers, report.ended_answers) == (3, 2)
+    text = "\n".join(report.lines())
+    assert "4 read, 3 kept" in text
+    assert "1 of them are NOT trained to end" in text
+    assert report.failures == []
+
+
+def test_max_rows_reads_no_more(make):
+    assert make(max_rows=3).report.rows == 3
+
+
+def test_prompt_longer_than_the_context_keeps_the_answer(make):
+    report = make([{"instruction": "weather " * 90, "input": "", "output": "Four."}]).report
+    assert report.cut == {"prompt cut": 1}
+    assert report.ended_answers == 1
+
+
+def test_plain_text_needs_no_template(make):
+    dataset = make([{"text": "x = 1 " * 40}], map_fn="pretrain", template="auto")
+    assert dataset.report.cut == {"text split": 1}
+    assert dataset.report.trained_tokens > 64
+
+
+def test_validation_split_of_a_source_is_taken(make):
+    train = make(data_path="toolcall", map_fn="openai", max_length=256)
+    held_out = make(data_path="toolcall", map_fn="openai", max_length=256, split="held_out")
+    assert train.report.rows > held_out.report.rows > 100
+
+
+def test_empty_file_is_an_error(make):
+    with pytest.raises(DataError, match="empty"):
+        make([])
+
+
+def test_data_of_which_nothing_is_left_are_an_error_with_reasons(make):
+    rows = [{"instruction": "a", "input": "", "output": ""}] * 3
+    with pytest.raises(DataError, match=r"3 rows: 3 .*empty"):
+        make(rows)
+
+
+def test_row_without_the_field_is_an_error_that_says_where(make):
+    rows = [*alpaca(2), {"question": "Why?", "answer": "So."}]
+    with pytest.raises(DataError) as caught:
+        make(rows)
+    message = str(caught.value)
+    assert "data.jsonl:3" in message
+    assert "'question', 'answer'" in message
+    assert "'instruction'" in message
+
+
+def test_failing_function_of_a_user_is_an_error_that_says_where(make):
+    def mine(row):
+        return {"text": row["nothing"]}
+
+    with pytest.raises(
+        DataError, match=r"data.jsonl:1: map_fn 'mine' fails with KeyError"
+    ) as caught:
+        make(map_fn=mine)
+    assert "'instruction', 'input', 'output'" in str(caught.value)
+
+
+def test_function_that_returns_something_else_is_an_error(make):
+    def mine(row):
+        return [row["instruction"]]
+
+    with pytest.raises(DataError, match="must return"):
+        make(map_fn=mine)
+
+
+def test_half_a_surrogate_pair_is_counted_and_skipped(make):
+    rows = [*alpaca(1), {"instruction": "a", "input": "", "output": "\ud83d"}]
+    report = make(rows).report
+    assert report.kept == 1
+    assert [reason for reason in report.dropped if "surrogate" in reason]
+
+
+def test_whole_chunk_without_a_usable_row(make, monkeypatch):
+    monkeypatch.setattr("xtune.data.pipeline._CHUNK", 2)
+    rows = [{"instruction": "a", "input": "", "output": ""}] * 2 + alpaca(3)
+    assert make(rows).report.kept == 3
+
+
+def test_chunks_do_not_change_the_samples(make, monkeypatch, own_cache):
+    whole = make()
+    monkeypatch.setattr("xtune.data.pipeline._CHUNK", 3)
+    monkeypatch.setenv("XTUNE_CACHE", str(own_cache.parent / "other"))
+    chunked = make()
+    for number in range(20):
+        assert np.array_equal(whole.sample(number).labels, chunked.sample(number).labels)
+
+
+def test_dataset_is_found_by_name():
+    from xtune.registry import resolve
+
+    assert resolve(DATASETS, "SFTDataset") is SFTDataset

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xtune.data.loader import StepLoader
+
+
+class Items:
+    """Stands for a data set whose batches are the items asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, indices):
+        return list(indices)
+
+
+def loader(count, *, batch_size=2, accumulative_counts=3, seed=0, **options):
+    return StepLoader(
+        Items(count),
+        batch_size=batch_size,
+        accumulative_counts=accumulative_counts,
+        seed=seed,
+        **options,
+    )
+
+
+def epoch(steps, number):
+    per_epoch = steps.steps_per_epoch
+    return [
+        item
+        for step in range(number * per_epoch, (number + 1) * per_epoch)
+        for micro_batch in steps.step(step)
+        for item in micro_batch
+    ]
+
+
+@given(
+    st.integers(1, 60),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.integers(0, 3),
+    st.booleans(),
+    st.integers(0, 2),
+)
+def test_each_epoch_visits_every_item_exactly_once(
+    count, batch_size, accumulative_counts, number, shuffle, seed
+):
+    steps = loader(
+        count,
+        batch_size=batch_size,
+        accumulative_counts=accumulative_counts,
+        seed=seed,
+        shuffle=shuffle,
+    )
+    assert sorted(epoch(steps, number)) == list(range(count))
+
+
+def test_last_step_takes_what_is_left():
+    steps = loader(15, shuffle=False)
+    assert steps.steps_per_epoch == 3
+    assert steps.step(0) == [[0, 1], [2, 3], [4, 5]]
+    assert steps.step(2) == [[12, 13], [14]]
+    assert steps.step(3) == steps.step(0)
+
+
+def test_order_changes_with_epoch_and_seed_and_with_nothing_else():
+    assert epoch(loader(30), 0) != epoch(loader(30), 1)
+    assert epoch(loader(30), 0) != epoch(loader(30, seed=1), 0)
+    assert epoch(loader(30), 1) == epoch(loader(30), 1)
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_step_is_a_function_of_its_number(num_workers):
+    steps = loader(50, num_workers=num_workers)
+    fresh = loader(50)
+    for number in (7, 3, 4, 5, 30, 0, 3):  # forwards, backwards, across epochs, twice
+        assert steps.step(number) == fresh.step(number)
+
+
+def test_error_in_a_worker_reaches_the_caller():
+    steps = loader(6, num_workers=1)
+    steps._dataset.batch = lambda indices: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        steps.step(0)

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from xtune.data.report import DataReport
+
+
+def report(**changed) -> DataReport:
+    given = {
+        "rows": 10,
+        "kept": 8,
+        "dropped": Counter({"empty answer": 2}),
+        "samples": 9,
+        "tokens": 1500,
+        "trained_tokens": 600,
+        "answers": 9,
+        "ended_answers": 9,
+        "template": "chatml",
+        "stop_words": ("<|im_end|>",),
+        "packs": 2,
+        "pack_length": 1000,
+    }
+    return DataReport(**{**given, **changed})
+
+
+def test_reads_back_what_it_wrote_as_json():
+    assert DataReport.from_dict(json.loads(json.dumps(report().to_dict()))) == report()
+
+
+def test_lines():
+    assert report().lines() == [
+        "rows      10 read, 8 kept",
+        "dropped   2: empty answer",
+        "samples   9",
+        "packs     2 of 1,000 tokens, 75.0% full",
+        "tokens    1,500, of which trained 600 (40.0 %)",
+        "answers   9, ended by '<|im_end|>' every time",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changed", "failure"),
+    [
+        ({"trained_tokens": 0}, "no token is trained"),
+        ({"stop_words": ()}, "writes no end-of-turn token"),
+        ({"ended_answers": 0}, "'<|im_end|>' is never trained"),
+    ],
+)
+def test_failures(changed, failure):
+    broken = report(**changed)
+    assert failure in broken.failures[0]
+    assert failure in broken.lines()[-1]
+
+
+def test_nothing_is_wrong_when_some_answers_were_cut():
+    assert report(ended_answers=1).failures == []
