@@ -125,6 +125,10 @@ def test_one_wrong_option(option, said):
     [
         ["max_epochs=None", "max_steps=10"],
         ["data_path=tatsu-lab/alpaca"],
+        [
+            "data_path={'type': 'toolcall', 'rows': 8}",
+            "val_data_path={'type': 'toolcall', 'split': 'train'}",
+        ],
         ["val_data_path=None"],
         ["custom_hooks=[]", "default_hooks={}"],
         ["lora.init_lora_weights=gaussian"],

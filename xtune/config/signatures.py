@@ -38,11 +38,18 @@ class Form:
     Args:
         target: a class or a function.
         supplied: arguments that the builder passes itself.
+        defaults: arguments that the builder passes where the config does not.
     """
 
-    def __init__(self, target: Callable[..., Any], supplied: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        target: Callable[..., Any],
+        supplied: Collection[str] = (),
+        defaults: Collection[str] = (),
+    ) -> None:
         self.target = target
         self.supplied = frozenset(supplied)
+        self.defaults = frozenset(defaults)
 
     @cached_property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
@@ -69,7 +76,7 @@ class Form:
     @cached_property
     def _hints(self) -> dict[str, Any]:
         function = self.target.__init__ if inspect.isclass(self.target) else self.target
-        known = {}
+        known: dict[str, Any] = {}
         for name, annotation in getattr(function, "__annotations__", {}).items():
             alone = types.SimpleNamespace(__annotations__={name: annotation})
             # A name that is imported for type checkers only hides its own parameter's type.
@@ -92,7 +99,8 @@ class Form:
                 hint = near.removeprefix("; ") or f"it takes: {', '.join(self.arguments)}"
                 yield Misfit(key, f"{name} takes no {key!r}", hint)
         for key in self.arguments:
-            if self._parameters[key].default is inspect.Parameter.empty and key not in given:
+            is_needed = self._parameters[key].default is inspect.Parameter.empty
+            if is_needed and key not in given and key not in self.defaults:
                 yield Misfit(key, f"{name} needs {key!r}, which is not given")
 
 

@@ -26,6 +26,7 @@ class Slot(NamedTuple):
         registry: where its type is looked up.
         cfg: what stands there; anything at all before it is checked.
         supplied: arguments that the builder passes in addition.
+        defaults: arguments that the builder passes where the config does not.
         apart: keys that are built on their own and do not go to this type.
     """
 
@@ -33,7 +34,17 @@ class Slot(NamedTuple):
     registry: Registry
     cfg: Any
     supplied: tuple[str, ...] = ()
+    defaults: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
+
+    def form(self) -> Form:
+        """Return what its type may be given.
+
+        Raises:
+            RegistryError: the type is unknown.
+        """
+        target = registry.resolve(self.registry, self.cfg["type"])
+        return Form(target, self.supplied, self.defaults)
 
 
 class Named(NamedTuple):
@@ -119,7 +130,7 @@ def slots(values: Mapping[str, Any]) -> Iterator[Slot]:
     for key in ("train_dataset", "val_dataset", "test_cfg"):
         source = _get(values.get(key), "data_path")
         if isinstance(source, Mapping):
-            yield Slot(f"{key}.data_path", registry.SOURCES, source, supplied=("split",))
+            yield Slot(f"{key}.data_path", registry.SOURCES, source, defaults=("split",))
 
 
 def named(values: Mapping[str, Any]) -> Iterator[Named]:
@@ -148,7 +159,7 @@ def form_of(values: Mapping[str, Any], owner: Mapping[str, Any]) -> Form | None:
     for slot in slots(values):
         if slot.cfg is owner and "type" in owner:
             try:
-                return Form(registry.resolve(slot.registry, owner["type"]), slot.supplied)
+                return slot.form()
             except RegistryError:  # the check says so
                 return None
     return next((form for _, cfg, form in plain(values) if cfg is owner), None)

@@ -142,11 +142,11 @@ def _slots(sheet: Sheet) -> Iterator[Problem]:
             yield _problem(sheet, slot.key, "must be a dict with a type", hint)
             continue
         try:
-            target = resolve(slot.registry, slot.cfg["type"])
+            form = slot.form()
         except RegistryError as error:
             yield _problem(sheet, f"{slot.key}.type", str(error))
             continue
-        yield from _arguments(sheet, slot.key, Form(target, slot.supplied), _given(slot))
+        yield from _arguments(sheet, slot.key, form, _given(slot))
 
 
 def _given(slot: Slot) -> dict[str, Any]:
