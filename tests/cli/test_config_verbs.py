@@ -82,7 +82,7 @@ def test_explain_names_the_lines_and_what_was_overridden(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("lr = 0.001 ")
     assert f"{LEAF}.py:" in lines[0]
-    assert [line.split()[:2] for line in lines[1:]] == [["was", "0.0002"], ["was", "2e-05"]]
+    assert [line.split("  ")[2] for line in lines[1:]] == ["lr was 0.0002", "lr was 2e-05"]
     assert "sft_lora.py:" in lines[1]
 
 

@@ -321,6 +321,12 @@ def test_a_failing_knob_of_a_leaf_is_located_in_the_leaf(write):
         render(leaf)
 
 
+def test_the_older_inheritance_of_mmengine_is_refused_with_what_to_write(write):
+    mine = write(mine="lr = 1\n_base_ = ['other.py']\n")
+    with pytest.raises(ConfigError, match=r"mine.py:2: MMEngine's _base_ .* read_base"):
+        render(mine)
+
+
 def test_a_file_that_is_no_utf8_is_refused(write, tmp_path):
     write(other="x = 1")
     (tmp_path / "latin.py").write_bytes("name = 'é'".encode("latin-1"))

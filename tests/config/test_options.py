@@ -139,6 +139,24 @@ def test_a_knob_that_is_computed_is_refused_with_its_line(write):
         render(mine, ["lr=3"])
 
 
+@pytest.mark.parametrize(
+    ("text", "option"),
+    [
+        ("lr = 1\nif lr:\n    lr = 2\n", "lr=9"),
+        ("lora = dict(r=1)\nmodel = dict(adapter=lora)\nlora['r'] = 2\n", "model.adapter.r=9"),
+        ("lora = dict(r=1)\nlora.update(r=2)\n", "lora.r=9"),
+    ],
+)
+def test_an_option_that_the_sheet_would_undo_is_refused(write, text, option):
+    with pytest.raises(ConfigError, match="again in a way that an option cannot replace"):
+        render(write(mine=text), [option])
+
+
+def test_the_last_statement_for_a_key_is_the_one_that_is_replaced(write):
+    text = "lora = dict(r=1)\nlora['r'] = 2\nlora = dict(r=3)\nlora['r'] = 4\n"
+    assert render(write(mine=text), ["lora.r=9"]).text == text.replace("4", "9")
+
+
 def test_a_knob_that_is_set_twice_in_a_flat_sheet_is_replaced_twice(write):
     mine = write(mine="lr = 1\na = dict(x=lr)\nlr = 2\nb = dict(x=lr)\n")
     values = render(mine, ["lr=9"]).values

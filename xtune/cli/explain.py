@@ -31,12 +31,15 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"{sheet.name} has no {args.key!r}{did_you_mean(args.key, known)}")
     lines = [f"{key} = {_short(repr(items[key]))}" for key in chosen]
     width = min(max(map(len, lines)), _WIDEST_VALUE)
+    told: set[str] = set()
     for key, line in zip(chosen, lines, strict=True):
         origins = " <- ".join(map(str, sheet.chain(key)))
         print(f"{line:<{width}}  {origins}")
-        if args.key is not None or "." not in key:
-            for old in reversed(sheet.replaced.get(key.split(".")[0], ())):
-                print(f"    was {_short(old.source):<{width - 8}}  {old.origin}")
+        name = key.split(".")[0]
+        if name not in told:
+            told.add(name)
+            for old in reversed(sheet.replaced.get(name, ())):
+                print(f"    {name} was {_short(old.source)}  {old.origin}")
 
 
 def _short(text: str) -> str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from xtune.config.literals import is_set
 from xtune.config.source import Line, parse, read_lines, shown_path
 from xtune.config.statements import Include, Statement, cut, docstring_lines, includes_others
 from xtune.errors import ConfigError
@@ -34,6 +35,12 @@ def flatten(path: Path) -> tuple[list[Line], dict[str, list[Statement]]]:
     """
     lines = read_lines(path)
     tree = parse(lines)
+    old_style = is_set(tree, "_base_")
+    if old_style is not None:
+        raise ConfigError(
+            f"{lines[old_style.lineno - 1].origin}: MMEngine's _base_ is not followed; "
+            "write `with read_base():` and `from .file import *` under it"
+        )
     if not includes_others(tree):
         return lines, {}
     sheet = _Sheet()

@@ -78,16 +78,16 @@ def find(bindings: Sequence[Binding], key: str, *, through_last: bool) -> Found 
     keys, parts = [key], tuple(key.split("."))
     before = len(bindings)
     while True:
-        # the last statement that sets the key or something it lies in; the nearest one of them
+        # The last statement that sets the key, or something that the key lies in
         reached = [
-            (len(binding.key), at)
+            at
             for at, binding in enumerate(bindings[:before])
             if parts[: len(binding.key)] == binding.key
         ]
         if not reached:
             return None
-        depth, at = max(reached)
-        node, rest = bindings[at].value, parts[depth:]
+        at = reached[-1]
+        node, rest = bindings[at].value, parts[len(bindings[at].key) :]
         while rest and (inner := child(node, rest[0])) is not None:
             node, rest = inner, rest[1:]
         is_name = isinstance(node, ast.Name) and (rest or through_last)

@@ -79,11 +79,17 @@ class _Editor:
         if not equals or not all(part.isidentifier() or part.isdigit() for part in key.split(".")):
             raise ConfigError("an option is key=value, such as lr=1e-5 or lora.r=8")
         origin = Origin(f"--cfg-options {option}", 0)
-        source = _source(parse_value(text))
+        value = parse_value(text)
+        source = _source(value)
         if "." in key:
             self._set_dotted(key, source, origin)
         else:
             self._set_knob(key, source, origin)
+        if self._value(key) != value:
+            raise ConfigError(
+                f"{self.path.name} sets {key!r} again in a way that an option cannot replace: "
+                "edit it there"
+            )
 
     def _set_knob(self, name: str, source: str, origin: Origin) -> None:
         tree = parse(self.lines)
@@ -145,6 +151,14 @@ class _Editor:
             _item(owner, last, where, form.arguments if form else ())
         _item(owner, last, where, ())
         return owner, False
+
+    def _value(self, key: str) -> Any:
+        """What the sheet, as it stands, sets `key` to."""
+        value: Any = evaluate(self.lines, self.path)
+        parts = key.split(".")
+        for depth, part in enumerate(parts):
+            value = _item(value, part, ".".join(parts[:depth]), ())
+        return value
 
     def _insert_entry(self, before: ast.keyword | ast.expr, pair: str, origin: Origin) -> None:
         """Write an entry into a literal dict, before its last one: no comma to look for there."""
