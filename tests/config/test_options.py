@@ -107,6 +107,14 @@ def test_every_wrong_option_is_named_with_the_nearest_name():
     assert len(caught.value.problems) == 5
 
 
+def test_a_wrong_option_does_not_make_the_next_one_wrong(write):
+    mine = write(mine="lr = 1\ntwice = lr / 2\nseed = 1\n")
+    with pytest.raises(ConfigError) as caught:
+        render(mine, ["lr=fast", "seed=2"])
+    assert len(caught.value.problems) == 1
+    assert "--cfg-options lr=fast: mine.py:2: twice = lr / 2: TypeError" in str(caught.value)
+
+
 def test_an_option_is_never_executed(tmp_path):
     bomb = f"__import__('pathlib').Path({str(tmp_path / 'x')!r}).touch()"
     sheet = render(LEAF, [f"SYSTEM={bomb}", "evaluation_inputs=[open]", "lora.r=lr"])

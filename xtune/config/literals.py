@@ -90,10 +90,10 @@ def find(bindings: Sequence[Binding], key: str, *, through_last: bool) -> Found 
         node, rest = bindings[at].value, parts[len(bindings[at].key) :]
         while rest and (inner := child(node, rest[0])) is not None:
             node, rest = inner, rest[1:]
-        is_name = isinstance(node, ast.Name) and (rest or through_last)
-        if not is_name or not any(binding.key == (node.id,) for binding in bindings[:at]):  # type: ignore[attr-defined]
+        if not isinstance(node, ast.Name) or not (rest or through_last):
             return Found(node, rest, tuple(keys))
-        assert isinstance(node, ast.Name)
+        if not any(binding.key == (node.id,) for binding in bindings[:at]):
+            return Found(node, rest, tuple(keys))
         parts, before = (node.id, *rest), at
         keys.append(".".join(parts))
 

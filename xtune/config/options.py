@@ -54,9 +54,11 @@ def apply_options(
     editor = _Editor(list(lines), path)
     problems = []
     for option in options:
+        before = list(editor.lines)
         try:
             editor.set(option)
         except ConfigError as error:
+            editor.lines = before  # so that it does not make the next ones fail
             problems.append(f"--cfg-options {option}: {error}")
     if problems:
         raise ConfigError("\n".join(problems), problems)
@@ -85,7 +87,7 @@ class _Editor:
             self._set_dotted(key, source, origin)
         else:
             self._set_knob(key, source, origin)
-        if self._value(key) != value:
+        if _item_at(evaluate(self.lines, self.path), key.split(".")) != value:
             raise ConfigError(
                 f"{self.path.name} sets {key!r} again in a way that an option cannot replace: "
                 "edit it there"
@@ -100,7 +102,7 @@ class _Editor:
             if name not in SHEET_KEYS:
                 known = {binding.key[0] for binding in top_level(tree)} | set(SHEET_KEYS)
                 raise ConfigError(
-                    f"the config has no {name!r}{did_you_mean(name, known)} "
+                    f"the config has no {name!r}{did_you_mean(name, known) or '.'} "
                     f"`xtune explain {self.path.stem}` lists its names"
                 )
             self.lines = [*self.lines, Line(f"{name} = {source}", origin)]
@@ -138,27 +140,18 @@ class _Editor:
 
     def _owner(self, key: str) -> tuple[Any, bool]:
         """The dict or list that `key` lies in, and whether `key` would be new in it."""
-        values: Any = evaluate(self.lines, self.path)
+        values = evaluate(self.lines, self.path)
         *above, last = key.split(".")
-        owner = values
-        for depth, part in enumerate(above):
-            owner = _item(owner, part, ".".join(above[:depth]), ())
-        where = ".".join(above)
+        owner = _item_at(values, above)
+        allowed: Sequence[str] = ()
         if isinstance(owner, Mapping) and last not in owner:
             form = form_of(values, owner)
-            if form is not None and (form.open or last in form.arguments):
-                return owner, True
-            _item(owner, last, where, form.arguments if form else ())
-        _item(owner, last, where, ())
+            if form is not None:
+                if form.open or last in form.arguments:
+                    return owner, True
+                allowed = form.arguments
+        _item(owner, last, ".".join(above), allowed)
         return owner, False
-
-    def _value(self, key: str) -> Any:
-        """What the sheet, as it stands, sets `key` to."""
-        value: Any = evaluate(self.lines, self.path)
-        parts = key.split(".")
-        for depth, part in enumerate(parts):
-            value = _item(value, part, ".".join(parts[:depth]), ())
-        return value
 
     def _insert_entry(self, before: ast.keyword | ast.expr, pair: str, origin: Origin) -> None:
         """Write an entry into a literal dict, before its last one: no comma to look for there."""
@@ -185,13 +178,21 @@ class _Editor:
         )
 
 
-def _item(owner: Any, part: str, where: str, also_allowed: Iterable[str]) -> Any:
+def _item_at(values: Any, parts: Sequence[str]) -> Any:
+    """What stands at a dotted key, given in parts."""
+    for depth, part in enumerate(parts):
+        values = _item(values, part, ".".join(parts[:depth]))
+    return values
+
+
+def _item(owner: Any, part: str, where: str, also_allowed: Iterable[str] = ()) -> Any:
     """Return `owner[part]`, or say what it has instead."""
     what = f"{where!r}" if where else "the config"
     if isinstance(owner, Mapping):
         if part not in owner:
-            near = did_you_mean(part, [*map(str, owner), *also_allowed])
-            raise ConfigError(f"{what} has no {part!r}{near or '; it has: ' + ', '.join(owner)}")
+            has = list(map(str, owner))
+            near = did_you_mean(part, [*has, *also_allowed]) or f"; it has: {', '.join(has)}"
+            raise ConfigError(f"{what} has no {part!r}{near}")
         return owner[part]
     if isinstance(owner, list | tuple):
         if not part.isdigit() or int(part) >= len(owner):
