@@ -24,11 +24,11 @@ def own_cache(tmp_path, monkeypatch):
 def log_dataset(tmp_path, capsys):
     """Run the verb on three rows; returns the exit code and what it printed."""
 
-    def run(*words, jinja=CHATML, options=()):
+    def run(*words, jinja=CHATML, answers=("Hello.", "Good day.", ""), options=()):
         tiny_tokenizer(chat_template=jinja).save_pretrained(tmp_path / "model")
         rows = [
             {"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": a}]}
-            for a in ("Hello.", "Good day.", "")
+            for a in answers
         ]
         (tmp_path / "data.jsonl").write_text("\n".join(map(json.dumps, rows)))
         code = main(
@@ -91,5 +91,6 @@ def test_template_that_never_ends_an_answer_fails(log_dataset):
 
 
 def test_data_whose_every_answer_is_cut_fail(log_dataset):
-    code, printed = log_dataset(options=["max_length=8"])
-    assert code == 1, printed.out
+    code, printed = log_dataset(answers=["weather " * 80])
+    assert code == 1
+    assert "'<|im_end|>' is never trained" in printed.out

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -24,7 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Pipeline"]
 
-_CHUNK = 1024  # rows that are in memory at once
+_CHUNK = 1024  # rows; two chunks are in memory at once
+
+
+class _Rendered(NamedTuple):
+    conversation: Conversation
+    samples: list[list[Span]]
+    has_special_text: bool  # the row's own text holds the text of a special token
 
 
 class Pipeline:
@@ -66,52 +73,62 @@ class Pipeline:
     def chunks(self) -> Iterator[list[Sample]]:
         """Yield the samples.
 
+        One thread renders a chunk while another tokenises the one before: the first is Python,
+        the second is not.
+
         Raises:
             DataError: a row lacks a field that the map_fn reads, or all rows together make no
                 sample; says where, or why by reason.
         """
         rows = islice(self._source.rows(), self._max_rows)
-        while chunk := list(islice(rows, _CHUNK)):
-            yield self._samples_of(chunk)
+        with ThreadPoolExecutor(max_workers=1) as tokenising:
+            before: Future[list[Sample]] | None = None
+            while chunk := list(islice(rows, _CHUNK)):
+                rendered = [self._render(where, row) for where, row in chunk]
+                if before is not None:
+                    yield before.result()
+                before = tokenising.submit(self._samples_of, rendered)
+            if before is not None:
+                yield before.result()
         if not self.report.samples:
             raise DataError(_nothing_left(self.report))
 
-    def _samples_of(self, rows: list[tuple[str, dict[str, Any]]]) -> list[Sample]:
-        rendered: list[tuple[Conversation, list[list[Span]]]] = []
-        for where, row in rows:
-            self.report.rows += 1
-            try:
-                rendered.append(self._render(where, row))
-            except UnusableRow as unusable:
-                self.report.dropped[unusable.reason] += 1
-        encoded = iter(self._encode([spans for _, samples in rendered for spans in samples]))
-        kept: list[Sample] = []
-        for conversation, spans in rendered:
-            try:
-                kept += self._fitted(conversation, list(islice(encoded, len(spans))))
-            except UnusableRow as unusable:
-                self.report.dropped[unusable.reason] += 1
-        return kept
-
-    def _render(self, where: str, row: dict[str, Any]) -> tuple[Conversation, list[list[Span]]]:
-        conversation = _conversation(self._map_fn, where, row)
+    def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
         try:
+            conversation = _conversation(self._map_fn, where, row)
             samples = self._template.samples_of(conversation)
-        except UnusableRow:
-            raise
+            for spans in samples:
+                for span in spans:
+                    _require_unicode(span.text)
+        except UnusableRow as unusable:
+            return unusable
         except TemplateError as error:
             raise TemplateError(f"{where}: {error}") from error
-        for spans in samples:
-            for span in spans:
-                _require_unicode(span.text)
-        if any(map(self._special_text.search, _texts(conversation))):
-            self.report.special_text_rows += 1
-        return conversation, samples
+        special_text = any(map(self._special_text.search, _texts(conversation)))
+        return _Rendered(conversation, samples, special_text)
+
+    def _samples_of(self, rows: list[_Rendered | UnusableRow]) -> list[Sample]:
+        spans = [spans for row in rows if isinstance(row, _Rendered) for spans in row.samples]
+        encoded = iter(self._encode(spans))
+        kept: list[Sample] = []
+        for row in rows:
+            self.report.rows += 1
+            try:
+                if isinstance(row, UnusableRow):
+                    raise row
+                kept += self._fitted(row.conversation, list(islice(encoded, len(row.samples))))
+            except UnusableRow as unusable:
+                self.report.dropped[unusable.reason] += 1
+            else:
+                self.report.kept += 1
+                self.report.special_text_rows += row.has_special_text
+        self._count(kept)
+        return kept
 
     def _fitted(self, conversation: Conversation, samples: list[Sample]) -> list[Sample]:
         if not any(len(sample) for sample in samples):
             raise UnusableRow("no trained answer")
-        samples = fit(
+        return fit(
             conversation,
             samples,
             template=self._template,
@@ -119,20 +136,20 @@ class Pipeline:
             max_length=self._max_length,
             cut=self.report.cut,
         )
-        self.report.kept += 1
-        for sample in samples:
-            self._count(sample)
-        return samples
 
-    def _count(self, sample: Sample) -> None:
-        trained = sample.labels != IGNORE_INDEX
+    def _count(self, samples: list[Sample]) -> None:
+        if not samples:
+            return
+        ids = np.concatenate([sample.input_ids for sample in samples])
+        trained = np.concatenate([sample.labels for sample in samples]) != IGNORE_INDEX
+        # The first token of a sample is never trained: what ends a sample ends its answer.
         ends = trained & ~np.append(trained[1:], False)
         report = self.report
-        report.samples += 1
-        report.tokens += len(sample)
+        report.samples += len(samples)
+        report.tokens += len(ids)
         report.trained_tokens += int(trained.sum())
         report.answers += int(ends.sum())
-        report.ended_answers += int(np.isin(sample.input_ids[ends], self._end_ids).sum())
+        report.ended_answers += int(np.isin(ids[ends], self._end_ids).sum())
 
 
 def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversation:

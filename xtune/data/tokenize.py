@@ -125,6 +125,8 @@ def sample_of(ids: np.ndarray, trained: np.ndarray) -> Sample:
         Sample of at most L tokens; of none if nothing is trained.
     """
     trained[:1] = False
-    length = int(np.flatnonzero(trained)[-1]) + 1 if trained.any() else 0
-    ids, trained = ids[:length], trained[:length]
-    return Sample(ids, np.where(trained, ids, np.int32(IGNORE_INDEX)))
+    places = trained.nonzero()[0]
+    length = int(places[-1]) + 1 if len(places) else 0
+    labels = np.full(length, IGNORE_INDEX, dtype=np.int32)
+    labels[places] = ids[places]
+    return Sample(ids[:length], labels)
