@@ -9,7 +9,17 @@ from pathlib import Path
 from common import LINEARS, Run, digest, read_task, start_lora, write_result
 
 from xtune.config import render
+from xtune.engine.hooks.base import Hook
 from xtune.engine.runner import Runner
+
+
+class StartLoraHook(Hook):
+    """Gives the adapter the start that all contenders share."""
+
+    essential = True
+
+    def before_train(self, runner: Runner) -> None:
+        start_lora(runner.model)
 
 
 def train(rows: Path, task: dict, *, epochs: int) -> tuple[Run, int]:
@@ -23,18 +33,15 @@ def train(rows: Path, task: dict, *, epochs: int) -> tuple[Run, int]:
         "lr": task["lr"],
         "lora.target_modules": repr(LINEARS),
         "strategy.precision": task["precision"],
-        "param_scheduler.type": "ConstantSchedule",
-        "warmup_ratio": 0.0,
-        "evaluation_freq": 10**9,
-        "save_steps": 10**9,
-        "evaluation_inputs": "[]",
+        "param_scheduler": {"type": "ConstantSchedule"},
+        "default_hooks": {"metrics": {"type": "MetricsHook"}},
+        "custom_hooks": [{"type": f"{__file__}:StartLoraHook"}],
     }
     sheet = render("custom_sft_lora", [f"{key}={value}" for key, value in options.items()])
     work_dir = Path(tempfile.mkdtemp())
     runner = Runner(sheet, work_dir=work_dir)
-    runner.prepare()
-    trainable = start_lora(runner.model)
     runner.train()
+    trainable = sum(p.numel() for p in runner.model.parameters() if p.requires_grad)
     run = Run()
     lines = map(json.loads, (work_dir / "metrics.jsonl").read_text().splitlines())
     steps = [line for line in lines if "loss" in line]

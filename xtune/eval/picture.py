@@ -70,7 +70,7 @@ def _draw_losses(axes: Axes, curve: LossCurve) -> None:
     axes.plot(list(curve.train), list(curve.train.values()), color=_AFTER, lw=1.5, label="training")
     if curve.val:
         axes.plot(
-            list(curve.val), list(curve.val.values()), "o-", color="#c2562d", label="held out"
+            list(curve.val), list(curve.val.values()), "o-", color="#c2562d", label="validation"
         )
         axes.legend(frameon=False)
     axes.set_ylim(bottom=0)
