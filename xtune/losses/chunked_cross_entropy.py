@@ -77,7 +77,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             # fp32: these wait for the loss scale, which in fp16 comes only in the backward pass.
             grad_hidden = torch.empty_like(hidden, dtype=torch.float32) if wants_hidden else None
             grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
-            grad_bias = torch.zeros_like(bias, dtype=torch.float32) if wants_bias else None
+            grad_bias = hidden.new_zeros(len(head), dtype=torch.float32) if wants_bias else None
             for start in range(0, len(labels), chunk_size):
                 chunk = slice(start, start + chunk_size)
                 rows, targets = hidden[chunk].to(dtype), labels[chunk, None]
@@ -89,12 +89,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                     logits = torch.tanh_(logits.div_(softcap))
                     slope = 1 - logits.square()
                     logits = logits.mul_(softcap)
-                normaliser = logits.logsumexp(dim=1, keepdim=True)
-                total += (normaliser - logits.gather(1, targets)).sum()
+                peak, target = logits.amax(dim=1, keepdim=True), logits.gather(1, targets)
+                grad = logits.sub_(peak).exp_()
+                mass = grad.sum(dim=1, keepdim=True)
+                total += (mass.log() + peak - target).sum()
                 if not (wants_hidden or wants_weight or wants_bias):
                     continue
-                grad = logits.sub_(normaliser).exp_()
-                grad.scatter_add_(1, targets, grad.new_full((), -1.0).expand(targets.shape))
+                grad.div_(mass).scatter_add_(1, targets, -torch.ones_like(target))
                 if slope is not None:
                     grad *= slope
                 if grad_bias is not None:

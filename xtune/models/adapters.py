@@ -6,8 +6,11 @@ a weight.
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,15 +42,16 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
     Raises:
         AdapterError: `target_modules` that the model does not have, or another bad setting.
     """
-    fields: Any = config  # LoRA and its relatives have more of them than their base class
-    fields.task_type = config.task_type or "CAUSAL_LM"
-    if getattr(config, "target_modules", "all-linear") is None:
-        fields.target_modules = "all-linear"
-    trained_whole = set(getattr(config, "modules_to_save", None) or ())
+    own: Any = copy.deepcopy(config)  # PEFT writes the base's name and more into it
+    own.task_type = own.task_type or "CAUSAL_LM"
+    if getattr(own, "target_modules", "all-linear") is None:
+        own.target_modules = "all-linear"
+    trained_whole = set(getattr(own, "modules_to_save", None) or ())
     if llm.config.get_text_config().tie_word_embeddings and trained_whole & _EMBEDDINGS:
-        fields.ensure_weight_tying = True
+        own.ensure_weight_tying = True
     try:
-        peft_model = get_peft_model(llm, config)
+        with _quiet():
+            peft_model = get_peft_model(llm, own)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise AdapterError(f"the adapter does not fit {llm.name_or_path!r}: {error}") from error
     for parameter in peft_model.parameters():
@@ -83,7 +87,7 @@ def load_adapter(
     try:
         config = PeftConfig.from_pretrained(str(folder))
         config.inference_mode = True
-        with torch.random.fork_rng(devices=[]):  # the draft's random weights are thrown away
+        with _quiet(), torch.random.fork_rng(devices=[]):  # the draft's weights are thrown away
             draft = PeftModel(llm, config)
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise AdapterError(f"the adapter in {str(folder)!r} does not fit: {error}") from error
@@ -97,7 +101,8 @@ def load_adapter(
             f"the adapter in {str(folder)!r} was trained on another model than "
             f"{llm.name_or_path!r}: {problem}"
         )
-    return PeftModel.from_pretrained(llm, str(folder), is_trainable=is_trainable)
+    with _quiet():
+        return PeftModel.from_pretrained(llm, str(folder), is_trainable=is_trainable)
 
 
 def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
@@ -118,6 +123,14 @@ def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
         # A head that was trained apart is lost on saving if the config still says it is tied.
         merged.config.get_text_config().tie_word_embeddings = False
     return merged
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # PEFT asks transformers 5 a question by the name it had in transformers 4.
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+        yield
 
 
 def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:

@@ -100,6 +100,7 @@ def _convert(file: Path, folder: Path) -> None:
         )
     except (OSError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"transformers cannot read {file}: {error}") from error
+    tokenizer.model_max_length = model.config.max_position_embeddings  # GGUF keeps it elsewhere
     tokenizer.save_pretrained(folder)
     model.save_pretrained(folder)
 

@@ -1,0 +1,195 @@
+"""Adapters: what is saved loads elsewhere, what does not fit is refused, merging changes nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import torch
+from peft import LoraConfig, PeftModel
+from transformers import AutoModelForCausalLM
+
+from tests.tiny import write_tiny_llama
+from xtune.errors import AdapterError
+from xtune.models import (
+    attach_adapter,
+    base_fingerprint,
+    load_adapter,
+    load_model,
+    merge_adapter,
+)
+
+IDS = torch.tensor([[5, 6, 7, 8, 9, 10]])
+
+
+def logits(llm):
+    with torch.no_grad():
+        return llm.eval()(input_ids=IDS, use_cache=False).logits
+
+
+def trained_adapter(folder, config=None, seed=1):
+    """A model with an adapter whose weights are not those it began with."""
+    llm = attach_adapter(load_model(str(folder), dtype="fp32"), config or LoraConfig(r=4))
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in llm.parameters():
+            if parameter.requires_grad:
+                parameter += torch.randn(parameter.shape, generator=generator) * 0.1
+    return llm
+
+
+def write_facts(folder, llm, **changes):
+    """xtune.json, as the engine's checkpoints have it."""
+    facts = {
+        "format_version": 1,
+        "base_model": llm.get_base_model().name_or_path,
+        "base_vocab_size": llm.get_base_model().config.vocab_size,
+        "base_fingerprint": base_fingerprint(llm),
+    }
+    (folder / "xtune.json").write_text(json.dumps(facts | changes))
+
+
+@pytest.fixture
+def saved(tiny_llama, tmp_path):
+    """An adapter's folder, and the logits it gives."""
+    llm = trained_adapter(tiny_llama, LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
+    llm.save_pretrained(tmp_path / "adapter", save_embedding_layers=False)
+    write_facts(tmp_path / "adapter", llm)
+    return tmp_path / "adapter", logits(llm)
+
+
+def test_plain_peft_loads_it_on_plain_transformers(saved, tiny_llama):
+    folder, expected = saved
+    assert (logits(load_model(str(tiny_llama), dtype="fp32")) - expected).abs().max() > 0.01
+    plain = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny_llama), folder)
+    torch.testing.assert_close(logits(plain), expected, rtol=0, atol=0)
+
+
+def test_load_adapter_gives_the_same(saved, tiny_llama):
+    folder, expected = saved
+    llm = load_adapter(load_model(str(tiny_llama), dtype="fp32"), folder)
+    torch.testing.assert_close(logits(llm), expected, rtol=0, atol=0)
+    assert not any(parameter.requires_grad for parameter in llm.parameters())
+    again = load_adapter(load_model(str(tiny_llama), dtype="fp32"), folder, is_trainable=True)
+    assert any(parameter.requires_grad for parameter in again.parameters())
+
+
+def test_a_base_in_another_number_format_is_the_same_base(saved, tiny_llama):
+    folder, expected = saved
+    llm = load_adapter(load_model(str(tiny_llama), dtype="bf16"), folder)
+    torch.testing.assert_close(logits(llm).float(), expected, rtol=0.1, atol=0.2)
+
+
+def test_the_bases_name_is_recorded_as_the_user_wrote_it(saved, tiny_llama):
+    config = json.loads((saved[0] / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(tiny_llama)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"vocab": 400}, "with a vocabulary of 384; .* has 400"),
+        ({"seed": 9}, "same vocabulary but is another model"),
+        ({"layers": 1}, "same vocabulary but is another model"),
+    ],
+    ids=["vocabulary", "weights", "layers"],
+)
+def test_another_base_is_refused_with_the_reason(saved, tmp_path, settings, reason):
+    llm = load_model(str(write_tiny_llama(tmp_path / "other", **settings)), dtype="fp32")
+    before = logits(llm)
+    with pytest.raises(AdapterError, match=reason):
+        load_adapter(llm, saved[0])
+    torch.testing.assert_close(logits(llm), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"width": 64}, r"is \[4, 32\] in the file, \[4, 64\] would fit"),
+        ({"layers": 1}, r"it changes .*layers\.1.*, which the model does not have"),
+        ({"layers": 3}, r"it has no weight .*layers\.2"),
+    ],
+    ids=["width", "fewer layers", "more layers"],
+)
+def test_without_xtune_json_the_shapes_decide(saved, tmp_path, settings, reason):
+    (saved[0] / "xtune.json").unlink()
+    llm = load_model(str(write_tiny_llama(tmp_path / "other", **settings)), dtype="fp32")
+    before, names = logits(llm), [name for name, _ in llm.named_modules()]
+    with pytest.raises(AdapterError, match=reason):
+        load_adapter(llm, saved[0])
+    assert [name for name, _ in llm.named_modules()] == names  # left as it was
+    torch.testing.assert_close(logits(llm), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["adapter_config.json", "adapter_model.safetensors"])
+def test_a_folder_without_an_adapter_is_refused(saved, tiny_llama, name):
+    (saved[0] / name).unlink()
+    with pytest.raises(AdapterError, match=f"{name} is missing.*checkpoints/latest/adapter"):
+        load_adapter(load_model(str(tiny_llama)), saved[0])
+
+
+def test_a_damaged_file_is_refused(saved, tiny_llama):
+    file = saved[0] / "adapter_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(AdapterError, match="damaged"):
+        load_adapter(load_model(str(tiny_llama)), saved[0])
+
+
+def test_target_modules_that_do_not_exist_are_refused(tiny_llama):
+    with pytest.raises(AdapterError, match="c_attn"):
+        attach_adapter(load_model(str(tiny_llama)), LoraConfig(target_modules=["c_attn"]))
+
+
+def test_the_callers_config_is_not_written_into(tiny_llama):
+    config = LoraConfig(r=4)
+    before = config.to_dict()
+    attach_adapter(load_model(str(tiny_llama)), config)
+    assert config.to_dict() == before
+
+
+def test_no_target_modules_means_every_linear_layer_but_the_head(untied_llama):
+    llm = attach_adapter(load_model(str(untied_llama)), LoraConfig(r=4))
+    adapted = {name.split(".")[-2] for name, _ in llm.named_modules() if name.endswith("lora_A")}
+    assert adapted == {
+        "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("modules_to_save", [None, ["lm_head"], ["embed_tokens", "lm_head"]])
+@pytest.mark.filterwarnings("ignore:.*tie_word_embeddings", "ignore:.*ensure_weight_tying")
+def test_merged_equals_unmerged_also_when_saved(tiny_family, tmp_path, tied, modules_to_save):
+    folder = tiny_family("llama", tied=tied)
+    llm = trained_adapter(folder, LoraConfig(r=4, modules_to_save=modules_to_save))
+    expected = logits(llm)
+    merged = merge_adapter(llm)
+    torch.testing.assert_close(logits(merged), expected, rtol=1e-5, atol=1e-5)
+    assert not any("lora" in name for name, _ in merged.named_modules())
+    merged.save_pretrained(tmp_path / "merged")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(logits(again), expected, rtol=1e-5, atol=1e-5)
+    assert (again.lm_head.weight is again.model.embed_tokens.weight) == tied
+
+
+def test_tied_weights_that_are_trained_stay_tied(tiny_llama, tmp_path):
+    llm = trained_adapter(tiny_llama, LoraConfig(r=4, modules_to_save=["embed_tokens"]))
+    base = llm.get_base_model()
+    trained = base.get_input_embeddings().modules_to_save["default"].weight
+    assert base.get_output_embeddings().weight is trained or torch.equal(
+        base.get_output_embeddings().modules_to_save["default"].weight, trained
+    )
+    expected = logits(llm)
+    llm.save_pretrained(tmp_path / "adapter")
+    plain = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(tiny_llama), tmp_path / "adapter"
+    )
+    torch.testing.assert_close(logits(plain), expected, rtol=0, atol=0)
+    ours = load_adapter(load_model(str(tiny_llama), dtype="fp32"), tmp_path / "adapter")
+    torch.testing.assert_close(logits(ours), expected, rtol=0, atol=0)
+
+
+def test_a_moved_base_is_still_the_base(saved, tiny_llama, tmp_path):
+    shutil.copytree(tiny_llama, tmp_path / "moved")
+    llm = load_adapter(load_model(str(tmp_path / "moved"), dtype="fp32"), saved[0])
+    torch.testing.assert_close(logits(llm), saved[1], rtol=0, atol=0)

@@ -1,0 +1,96 @@
+"""The attention function alone: windows, and what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.models.packs import pack, random_documents
+from xtune.errors import ModelError
+from xtune.models import SupervisedFinetune, load_model
+from xtune.models.attention.by_document import attend_by_document
+from xtune.models.attention.varlen import varlen_arguments, varlen_attention
+
+
+def random_states(tokens, heads=4, kv_heads=2, width=8):
+    generator = torch.Generator().manual_seed(0)
+    return [
+        torch.randn(1, count, tokens, width, generator=generator)
+        for count in (heads, kv_heads, kv_heads)
+    ]
+
+
+def whole_mask(lengths, window):
+    """[T, T], the mask that transformers would build: True where query i sees key j."""
+    document = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
+    i, j = torch.arange(sum(lengths))[:, None], torch.arange(sum(lengths))[None]
+    mask = (document[:, None] == document[None]) & (j <= i)
+    return mask if window is None else mask & (j > i - window)
+
+
+def test_the_mask_written_out():
+    expected = [
+        [1, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0],
+        [0, 1, 1, 0, 0],  # window 2: the first token is out of sight
+        [0, 0, 0, 1, 0],  # the second document begins
+        [0, 0, 0, 1, 1],
+    ]
+    assert whole_mask([3, 2], window=2).int().tolist() == expected
+
+
+@pytest.mark.parametrize("window", [None, 1, 7, 100, 300, 5000])
+def test_equals_one_masked_product_over_the_whole_row(window):
+    lengths = [1, 700, 3, 256, 40]  # longer than the window and than one block, and shorter
+    query, key, value = random_states(sum(lengths))
+    out = attend_by_document(query, key, value, lengths=lengths, window=window, scaling=0.3)
+    expected = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=whole_mask(lengths, window), scale=0.3, enable_gqa=True
+    ).transpose(1, 2)
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_arguments_of_a_batch():
+    arguments = varlen_arguments(pack(random_documents([3, 5])))
+    assert arguments["document_lengths"] == [3, 5]
+    assert arguments["cu_seq_lens_q"].tolist() == [0, 3, 8]
+    assert arguments["max_length_q"] == 5
+
+
+def test_a_call_without_boundaries_is_refused_with_the_way_out(tiny_llama):
+    model = SupervisedFinetune(load_model(str(tiny_llama)))
+    with pytest.raises(ModelError, match="generation_mode"):
+        model.llm(input_ids=torch.tensor([[5, 6, 7]]))
+
+
+@pytest.mark.parametrize("name", ["s_aux", "position_bias"])
+def test_what_would_be_left_out_is_refused(name):
+    arguments = varlen_arguments(pack(random_documents([3, 5])))
+    states = random_states(8)
+    with pytest.raises(ModelError, match=name):
+        varlen_attention(
+            torch.nn.Identity(), *states, None, **arguments, **{name: torch.zeros(1)}
+        )
+
+
+def test_capped_scores_are_refused_without_flash_attn():
+    arguments = varlen_arguments(pack(random_documents([3, 5])))
+    with pytest.raises(ModelError, match="caps its attention scores"):
+        varlen_attention(torch.nn.Identity(), *random_states(8), None, softcap=50.0, **arguments)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("window", [None, 7])
+def test_gpu_kernels_equal_document_by_document(window):
+    lengths = [1, 70, 3, 25]
+    states = [s.to("cuda", torch.bfloat16) for s in random_states(sum(lengths), width=64)]
+    arguments = varlen_arguments(pack(random_documents(lengths)).to("cuda"))
+    out, _ = varlen_attention(
+        torch.nn.Identity(), *states, None, sliding_window=window, **arguments
+    )
+    expected = attend_by_document(
+        *(s.float() for s in states), lengths=lengths, window=window
+    )
+    torch.testing.assert_close(out.float(), expected, rtol=2e-2, atol=2e-2)
