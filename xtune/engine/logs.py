@@ -34,6 +34,13 @@ class _ConsoleHandler(logging.Handler):
         )
 
 
+class _LogFile(logging.FileHandler):
+    """A log that cannot be written (a full disk) is no reason to fill the console."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
+        """Pass over a line that could not be written."""
+
+
 def log_to_console(console: Console) -> logging.Handler:
     """Print what any part of xtune logs, from INFO up, through `console`."""
     return _attach(_ConsoleHandler(console))
@@ -41,7 +48,7 @@ def log_to_console(console: Console) -> logging.Handler:
 
 def log_to_file(file: Path) -> logging.Handler:
     """Append all that any part of xtune logs, tracebacks too, to `file`."""
-    handler = logging.FileHandler(file, encoding="utf-8")
+    handler = _LogFile(file, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     return _attach(handler)
 

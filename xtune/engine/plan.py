@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from huggingface_hub import try_to_load_from_cache
+
 from xtune.config import Sheet, require_valid
-from xtune.engine.build import build_datasets, build_hooks, build_loop, count_parameters
+from xtune.engine.build import build_datasets, build_hooks, build_loop
 from xtune.engine.loops import TrainLoop
-from xtune.engine.work_dir import WorkDir
+from xtune.engine.work_dir import DRY_RUN_SHEET, WorkDir
 from xtune.errors import DataError, ModelError
 from xtune.models import load_tokenizer
-from xtune.models.build import build_model
 from xtune.models.memory import estimate_memory
 from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
 
@@ -41,9 +42,10 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
         XtuneError: what the run itself would raise before its first step.
     """
     require_valid(sheet)
-    WorkDir(work_dir, sheet).check(resume)
-    work_dir.mkdir(parents=True, exist_ok=True)
-    recorded = work_dir / "config_dry_run.py"
+    folder = WorkDir(work_dir, sheet)
+    folder.check(resume)
+    folder.create()
+    recorded = work_dir / DRY_RUN_SHEET
     recorded.write_text(sheet.text, encoding="utf-8")
     cfg = sheet.values
     unchecked: list[str] = []
@@ -59,7 +61,9 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
     strategy = build(STRATEGIES, cfg["strategy"])
     lines.append(f"device      {strategy.device}, {strategy.precision.reason}")
     lines += _model_lines(cfg, strategy, datasets, unchecked)
-    lines += ["not checked " + what for what in unchecked] or ["everything was checked"]
+    lines += ["not checked " + what for what in unchecked] or [
+        "checked     everything but the weights themselves"
+    ]
     return lines
 
 
@@ -116,8 +120,10 @@ def _model_lines(
     unchecked: list[str],
 ) -> Iterator[str]:
     name = cfg["model"]["llm"]["pretrained_model_name_or_path"]
+    tokens = cfg["train_dataloader"]["batch_size"] * cfg["train_dataset"]["max_length"]
+    share = datasets[0].trained_tokens / datasets[0].tokens if datasets else 1.0
     try:
-        model = build_model(cfg["model"], device="meta", precision=strategy.precision)
+        estimate = estimate_memory(cfg["model"], strategy.precision, tokens, share)
     except ModelError as error:
         if not _is_remote(name):
             raise
@@ -125,22 +131,27 @@ def _model_lines(
         return
     if not _is_here(name):
         unchecked.append(f"weights of {name!r}: they are not on this disk; the run downloads them")
-    trainable, total = count_parameters(model)
-    yield f"parameters  {trainable:,} trained of {total:,} ({trainable / total:.2%})"
-    tokens = cfg["train_dataloader"]["batch_size"] * cfg["train_dataset"]["max_length"]
-    share = datasets[0].trained_tokens / datasets[0].tokens if datasets else 1.0
-    estimate = estimate_memory(cfg["model"], strategy.precision, tokens, share)
+    percent = 100 * estimate.trainable / estimate.parameters
+    yield (
+        f"parameters  {estimate.trainable:,} trained of {estimate.parameters:,} ({percent:.2f} %)"
+    )
     for place, line in enumerate(estimate.lines()):
         yield f"{'memory' if place == 0 else '':<11} {line}"
 
 
 def _is_here(name: str) -> bool:
-    return name == "smollm2" or Path(name).expanduser().exists()
+    if name == "smollm2" or Path(name).expanduser().exists():
+        return True
+    return _looks_like_hub_id(name) and isinstance(try_to_load_from_cache(name, "config.json"), str)
+
+
+def _looks_like_hub_id(name: str) -> bool:
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
 
 
 def _is_remote(name: str) -> bool:
     """Whether `name` can only be a hub id: owner/name, and nothing on this disk."""
-    return name.count("/") == 1 and not name.startswith((".", "/", "~")) and not _is_here(name)
+    return _looks_like_hub_id(name) and not _is_here(name)
 
 
 def _first_line(error: Exception) -> str:

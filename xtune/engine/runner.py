@@ -13,10 +13,12 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from peft import PeftModel
 from rich.console import Console
 from torch import nn
 
+from xtune.checkpoint.disk import is_full_disk
 from xtune.checkpoint.export import write_adapter, write_model
 from xtune.checkpoint.folder import save_checkpoint
 from xtune.checkpoint.state import load_state, save_state, state_bytes
@@ -38,7 +40,7 @@ from xtune.engine.schedules import Schedule
 from xtune.engine.signals import StopSignals
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.work_dir import WorkDir
-from xtune.errors import CheckpointError
+from xtune.errors import CheckpointError, TrainingError
 from xtune.models import base_fingerprint, load_tokenizer
 from xtune.models.build import build_model
 from xtune.registry import SCHEDULES, STRATEGIES, build
@@ -121,8 +123,13 @@ class Runner:
             self.logger.info("%s -> %s", self.sheet.path, folder.config)
             self._prepare(checkpoint)
             self._run()
-        except BaseException:
+        except BaseException as error:
             self.logger.debug("the run ends with an error", exc_info=True)  # in train.log only
+            if isinstance(error, OSError) and is_full_disk(error):
+                raise TrainingError(
+                    f"the disk is full: {error.filename or self.work_dir} cannot be written. Free "
+                    "some space, then go on with --resume"
+                ) from error
             raise
         finally:
             folder.close()
@@ -199,6 +206,7 @@ class Runner:
             "tokens": self.tokens,
             "trained_tokens": self.trained_tokens,
             "data": self._data_identity(),
+            "threads": torch.get_num_threads(),
             "rng": rng_state(),
             "strategy": self.strategy.state_dict(),
             "hooks": {name: hook.state_dict() for name, hook in self.hooks.items()},
@@ -298,6 +306,14 @@ class Runner:
                 hook.load_state_dict(state["hooks"][name])
         load_rng_state(state["rng"])
         self.logger.info("resumed from %s", checkpoint)
+        if self.strategy.device.type == "cpu" and state["threads"] != torch.get_num_threads():
+            self.logger.warning(
+                "%d threads now, %d before: sums may differ in their last bit; OMP_NUM_THREADS=%d "
+                "goes on exactly",
+                torch.get_num_threads(),
+                state["threads"],
+                state["threads"],
+            )
 
     def _data_identity(self) -> dict[str, int]:
         return {

@@ -30,8 +30,9 @@ from xtune.checkpoint.meta import damage
 from xtune.config import Sheet, flat_items, render
 from xtune.errors import CheckpointError, ConfigError, UsageError, XtuneError
 
-__all__ = ["AUTO", "WorkDir"]
+__all__ = ["AUTO", "DRY_RUN_SHEET", "WorkDir"]
 
+DRY_RUN_SHEET = "config_dry_run.py"
 AUTO = "auto"  # --resume without a folder: the newest whole checkpoint of the work_dir
 
 _log = logging.getLogger(__name__)
@@ -91,7 +92,7 @@ class WorkDir:
             The checkpoint to go on from, or None to start from the beginning.
         """
         self.check(resume)
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.create()
         self._acquire()
         remove_leftovers(self.checkpoints)
         folder = self._find_resumable(resume)
@@ -108,6 +109,20 @@ class WorkDir:
             self._move_aside(everything=False, also=later)
         self.config.write_text(self.sheet.text, encoding="utf-8")
         return folder
+
+    def create(self) -> None:
+        """Make the folder.
+
+        Raises:
+            UsageError: it cannot be made, or is a file.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(
+                f"the work dir {self.path} cannot be made ({error.strerror}); choose another "
+                "folder with --work-dir"
+            ) from error
 
     def close(self) -> None:
         """Let other processes in again."""
@@ -178,7 +193,7 @@ class WorkDir:
         """Move what an earlier run left to previous/<time>/, and later checkpoints with it."""
         moved = list(also)
         if everything:
-            kept = {"previous", ".lock"}
+            kept = {"previous", ".lock", DRY_RUN_SHEET}
             moved += [path for path in self.path.iterdir() if path.name not in kept]
         elif self.config.is_file() and self.config.read_bytes() != self.sheet.text.encode():
             moved.append(self.config)
