@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from transformers import ByT5Tokenizer
 
+from tests.data.tiny_tokenizer import tiny_tokenizer
 from xtune.data.dataset import SFTDataset
 from xtune.data.loader import StepLoader
 from xtune.errors import DataError
@@ -158,9 +160,13 @@ def test_failing_function_of_a_user_is_an_error_that_says_where(make):
     assert "'instruction', 'input', 'output'" in str(caught.value)
 
 
-def test_function_that_returns_something_else_is_an_error(make):
+@pytest.mark.parametrize(
+    "returned",
+    [["Hi"], {"text": 3}, {"messages": "Hi"}, {"messages": ["Hi"]}, {"conversation": []}],
+)
+def test_function_that_returns_something_else_is_an_error(make, returned):
     def mine(row):
-        return [row["instruction"]]
+        return returned
 
     with pytest.raises(DataError, match="must return"):
         make(map_fn=mine)
@@ -192,3 +198,17 @@ def test_dataset_is_found_by_name():
     from xtune.registry import resolve
 
     assert resolve(DATASETS, "SFTDataset") is SFTDataset
+
+
+def test_slow_tokenizer(make):
+    arguments = {"map_fn": "pretrain", "template": "auto", "tokenizer": ByT5Tokenizer()}
+    dataset = make([{"text": "Once."}], **arguments)
+    assert dataset.report.trained_tokens == len("nce.") + 1  # a byte each, and EOS
+    assert make([{"text": "Once."}], **arguments).report == dataset.report  # from the cache
+
+
+def test_answer_of_which_the_template_writes_nothing_is_dropped(make):
+    jinja = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}"
+    silent = tiny_tokenizer(chat_template=jinja)
+    with pytest.raises(DataError, match="20 no trained answer"):
+        make(template="auto", tokenizer=silent)

@@ -29,11 +29,11 @@ def cache_key(**parts: Any) -> str:
 
 
 def fingerprint_function(function: Callable[..., Any]) -> str:
-    """Hash what a function does: its code, and that of what it calls in its own module.
+    """Hash what a function does: its code, and that of what it calls in its own package.
 
     The compiled code is hashed, not the source text: a function out of a config has no file in
     which `inspect` would find it reliably, and a comment need not cost a new tokenisation.
-    Constants, defaults, closures and the module's plain values that it names are part of it.
+    Constants, defaults, closures and the plain global values that it names are part of it.
     """
     digest = hashlib.sha256()
     for part in _parts(function, seen=set()):
@@ -67,16 +67,18 @@ def _parts(value: Any, seen: set[int]) -> Iterator[str]:
             yield from _parts(cell.cell_contents, seen)
         for name in sorted(_names(value.__code__)):
             named = value.__globals__.get(name)
-            own = getattr(named, "__module__", None) == value.__module__
-            if not isinstance(named, FunctionType) or own:
+            if not isinstance(named, FunctionType) or _package(named) == _package(value):
                 yield from _parts(named, seen)
     elif isinstance(value, dict):
+        seen.add(id(value))
         for key in value:
             yield from _parts(key, seen)
             yield from _parts(value[key], seen)
     elif isinstance(value, set | frozenset):
         yield from sorted(map(repr, value))
     elif isinstance(value, list | tuple):
+        if isinstance(value, list):  # a tuple may be a passing one, whose id is soon another's
+            seen.add(id(value))
         for item in value:
             yield from _parts(item, seen)
     elif isinstance(value, _PLAIN):
@@ -87,6 +89,10 @@ def _parts(value: Any, seen: set[int]) -> Iterator[str]:
         yield from _parts(vars(value), seen)
     else:  # a module, a class, a builtin: its name must do
         yield f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value))}"
+
+
+def _package(function: FunctionType) -> str:
+    return (function.__module__ or "").partition(".")[0]
 
 
 def _code_parts(code: CodeType) -> Iterator[str]:

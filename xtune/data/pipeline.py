@@ -128,7 +128,7 @@ class Pipeline:
     def _fitted(self, conversation: Conversation, samples: list[Sample]) -> list[Sample]:
         if not any(len(sample) for sample in samples):
             raise UnusableRow("no trained answer")
-        return fit(
+        samples = fit(
             conversation,
             samples,
             template=self._template,
@@ -136,6 +136,7 @@ class Pipeline:
             max_length=self._max_length,
             cut=self.report.cut,
         )
+        return [sample for sample in samples if len(sample)]
 
     def _count(self, samples: list[Sample]) -> None:
         if not samples:
@@ -166,11 +167,22 @@ def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversatio
             f"{where}: map_fn {name!r} fails with {type(error).__name__}: {error}. "
             f"Fields of the row: {fields}"
         ) from error
-    if isinstance(conversation, dict) and ("messages" in conversation or "text" in conversation):
+    if _is_conversation(conversation):
         return conversation
     raise DataError(
-        f"{where}: map_fn {name!r} returns {type(conversation).__name__} "
-        f"{str(conversation)[:80]!r}; it must return {{'messages': [...]}} or {{'text': '...'}}"
+        f"{where}: map_fn {name!r} returns {str(conversation)[:100]!r}; it must return "
+        "{'messages': [{'role': ..., 'content': ...}, ...]} or {'text': '...'}"
+    )
+
+
+def _is_conversation(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    if "text" in value:
+        return isinstance(value["text"], str)
+    messages = value.get("messages")
+    return isinstance(messages, list) and all(
+        isinstance(message, dict) and isinstance(message.get("role"), str) for message in messages
     )
 
 

@@ -58,10 +58,11 @@ class Encoder:
             return_token_type_ids=False,
             verbose=False,
         )
-        return [
-            self._whole(spans, text, encoding) or self._apart(spans)
-            for spans, text, encoding in zip(samples, texts, encoded.encodings, strict=True)
-        ]
+        made = []
+        for spans, text, encoding in zip(samples, texts, encoded.encodings, strict=True):
+            sample = self._whole(spans, text, encoding)
+            made.append(self._apart(spans) if sample is None else sample)
+        return made
 
     def _whole(self, spans: Sequence[Span], text: str, encoding: Encoding) -> Sample | None:
         """Mark the answers in the ids of the whole text; None if a border is no token's border."""

@@ -139,3 +139,8 @@ def test_template_given_by_a_users_file(tmp_path):
     template = build_template(f"{file}:mine", tiny_tokenizer())
     assert template.stop_words == ("<eoa>",)
     assert marked(template.spans(dialogue("Hi", "Hello."))) == "Hi<eoa>«Hello.<eoa>»"
+
+
+def test_template_that_is_no_jinja_is_an_error_that_names_the_line():
+    with pytest.raises(TemplateError, match="line 2"):
+        auto("{{ bos_token }}\n{% for m in %}")

@@ -232,7 +232,8 @@ def _require_one_token(stop: str, name: str, tokenizer: PreTrainedTokenizerBase)
     if tokenizer.convert_ids_to_tokens(ids[-1:]) == [stop]:
         return
     pieces = tokenizer.convert_ids_to_tokens(tokenizer.encode(stop, add_special_tokens=False))
-    special = ", ".join(special_tokens(tokenizer)[:12]) or "none"
+    main_ones_first = [*tokenizer.special_tokens_map.values(), *special_tokens(tokenizer)]
+    special = ", ".join(list(dict.fromkeys(map(str, main_ones_first)))[:12]) or "none"
     raise TemplateError(
         f"template {name!r} ends an answer with {stop!r}, which is no single token of this "
         f"tokenizer: it reads it as {pieces}. Its special tokens: {special}. "

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from jinja2 import TemplateSyntaxError
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from xtune.data.map_fns.base import UnusableRow
@@ -43,7 +44,8 @@ class Renderer:
         """Return the text of `messages`, with the opening of an answer after them if wanted.
 
         Raises:
-            TemplateError: there are tools or tool calls, of which the template writes nothing.
+            TemplateError: the template is not valid jinja; or there are tools or tool calls, of
+                which it writes nothing.
             UnusableRow: the template refuses these messages; the reason is its own.
         """
         self._require_a_place_for_tools(messages, tools)
@@ -59,6 +61,10 @@ class Renderer:
                 add_generation_prompt=add_generation_prompt,
                 **self._special_tokens,
             )
+        except TemplateSyntaxError as error:
+            raise TemplateError(
+                f"the chat template is not valid jinja: line {error.lineno}: {error.message}"
+            ) from error
         except Exception as error:  # the template's own raise_exception, or it met the unexpected
             raise UnusableRow(f"the chat template refuses the dialogue: {error}") from error
         return rendered[0][0]  # of the first and only dialogue
