@@ -1,4 +1,4 @@
-"""Adapters: what is saved loads elsewhere, what does not fit is refused, merging changes nothing."""
+"""Adapters: saved ones load elsewhere, what does not fit is refused, merging changes nothing."""
 
 from __future__ import annotations
 

@@ -69,9 +69,7 @@ def test_what_would_be_left_out_is_refused(name):
     arguments = varlen_arguments(pack(random_documents([3, 5])))
     states = random_states(8)
     with pytest.raises(ModelError, match=name):
-        varlen_attention(
-            torch.nn.Identity(), *states, None, **arguments, **{name: torch.zeros(1)}
-        )
+        varlen_attention(torch.nn.Identity(), *states, None, **arguments, **{name: torch.zeros(1)})
 
 
 def test_capped_scores_are_refused_without_flash_attn():
@@ -90,7 +88,5 @@ def test_gpu_kernels_equal_document_by_document(window):
     out, _ = varlen_attention(
         torch.nn.Identity(), *states, None, sliding_window=window, **arguments
     )
-    expected = attend_by_document(
-        *(s.float() for s in states), lengths=lengths, window=window
-    )
+    expected = attend_by_document(*(s.float() for s in states), lengths=lengths, window=window)
     torch.testing.assert_close(out.float(), expected, rtol=2e-2, atol=2e-2)

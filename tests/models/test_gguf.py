@@ -78,7 +78,10 @@ def cache(tmp_path, monkeypatch):
 
 def test_it_gives_the_same_logits_and_tokens(gguf_file, tiny_llama, cache):
     ids = torch.tensor([[5, 6, 7, 8]])
-    llm, expected = load_model(str(gguf_file), dtype="fp32"), load_model(str(tiny_llama), dtype="fp32")
+    llm, expected = (
+        load_model(str(gguf_file), dtype="fp32"),
+        load_model(str(tiny_llama), dtype="fp32"),
+    )
     with torch.no_grad():
         torch.testing.assert_close(llm(ids).logits, expected(ids).logits, rtol=1e-5, atol=1e-5)
     assert llm.name_or_path == str(gguf_file)

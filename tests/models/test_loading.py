@@ -81,7 +81,8 @@ def test_a_missing_weight_is_named(copied):
 
 def test_an_extra_weight_is_named(copied):
     edit_weights(
-        copied, lambda weights: weights.update({"model.layers.0.self_attn.q_proj.bias": torch.ones(32)})
+        copied,
+        lambda weights: weights.update({"model.layers.0.self_attn.q_proj.bias": torch.ones(32)}),
     )
     with pytest.raises(ModelError, match=r"extra: model\.layers\.0\.self_attn\.q_proj\.bias"):
         load_model(str(copied))

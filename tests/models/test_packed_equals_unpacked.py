@@ -92,7 +92,11 @@ def test_the_self_test_finds_what_the_head_does_not_know(tiny_family):
     [
         ("gemma2", {}, "'gemma2' caps its attention scores"),
         ("mamba", {"state_size": 4}, "'mamba' has layers that carry state"),
-        ("lfm2", {"layer_types": ["conv", "full_attention"]}, "'lfm2' has layers that carry state from token to token .conv"),
+        (
+            "lfm2",
+            {"layer_types": ["conv", "full_attention"]},
+            "'lfm2' has layers that carry state from token to token .conv",
+        ),
         ("gpt_oss", {"num_local_experts": 2, "num_experts_per_tok": 1}, "'s_aux'"),
     ],
 )

@@ -38,7 +38,9 @@ def gradients(model):
 
 
 @pytest.mark.parametrize(
-    "split", [[6], [1, 5], [2, 2, 2], [1, 1, 1, 1, 1, 1]], ids=lambda split: "+".join(map(str, split))
+    "split",
+    [[6], [1, 5], [2, 2, 2], [1, 1, 1, 1, 1, 1]],
+    ids=lambda split: "+".join(map(str, split)),
 )
 def test_any_split_into_micro_batches_gives_the_same_loss_and_gradient(tiny_llama, split):
     documents = random_documents(LENGTHS)
@@ -156,9 +158,7 @@ def test_no_tensor_of_tokens_times_vocabulary_is_made(tiny_llama):
 def test_bf16_autocast_stays_near_fp32(tiny_llama):
     batch = pack(random_documents(LENGTHS))
     expected = finetune(tiny_llama, LoraConfig(r=4))(batch, normalizer=20)["loss"]
-    model = SupervisedFinetune(
-        load_model(str(tiny_llama), dtype="bf16"), adapter=LoraConfig(r=4)
-    )
+    model = SupervisedFinetune(load_model(str(tiny_llama), dtype="bf16"), adapter=LoraConfig(r=4))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = model(batch, normalizer=20)["loss"]
     loss.backward()

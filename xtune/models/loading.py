@@ -8,6 +8,7 @@ load_model(name)       the weights; every missing, extra or misshapen one is an 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils.logging import disable_progress_bar
 
 from xtune.errors import ModelError, did_you_mean
 from xtune.models.gguf import converted_gguf, is_gguf
@@ -131,6 +133,8 @@ def load_model(
 
 
 def _with_weights(name: str, **settings: Any) -> PreTrainedModel:
+    if not sys.stderr.isatty():
+        disable_progress_bar()  # in a log file every redraw of the bar is a line
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             _source(name), output_loading_info=True, ignore_mismatched_sizes=True, **settings

@@ -1,0 +1,99 @@
+"""QLoRA on a CPU: 4-bit weights that stay, an adapter that learns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from bitsandbytes.nn import Linear4bit, Linear8bitLt
+from peft import LoraConfig
+
+from tests.models.packs import pack, random_documents
+from xtune.errors import AdapterError, ConfigError
+from xtune.models import (
+    attach_adapter,
+    build_model,
+    choose_precision,
+    load_model,
+    merge_adapter,
+)
+from xtune.models.quantization import quantization_config
+
+
+@pytest.fixture(scope="module")
+def folder(tiny_family):
+    return str(tiny_family("llama", width=64, initializer_range=0.05))
+
+
+def test_nf4_trains_on_a_cpu(folder):
+    torch.manual_seed(0)
+    model = build_model(
+        {
+            "type": "SupervisedFinetune",
+            "llm": {
+                "type": "CausalLM",
+                "pretrained_model_name_or_path": folder,
+                "quantization": {"bits": 4, "quant_type": "nf4", "double_quant": True},
+            },
+            "adapter": {"type": "LoraConfig", "r": 8},
+            "gradient_checkpointing": True,
+        }
+    )
+    packed = [m for m in model.modules() if isinstance(m, Linear4bit)]
+    assert len(packed) == 14  # 7 in each of 2 layers; not the head
+    assert all(m.weight.dtype == torch.uint8 and m.weight.quant_type == "nf4" for m in packed)
+    frozen = [m.weight.detach().clone() for m in packed]
+
+    batch = pack(random_documents([20, 30], trained=1.0))
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    losses = []
+    for _ in range(15):
+        loss = model(batch, normalizer=batch.trained_tokens)["loss"]
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+
+    assert losses[-1] < losses[0] - 1
+    assert all(torch.equal(m.weight, before) for m, before in zip(packed, frozen, strict=True))
+    assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+
+
+def test_nf4_stays_near_the_plain_weights(folder):
+    ids = torch.tensor([[5, 6, 7, 8]])
+    with torch.no_grad():
+        expected = load_model(folder, dtype="fp32")(ids).logits
+        packed = load_model(folder, dtype="fp32", quantization={"bits": 4})(ids).logits
+    assert not torch.equal(packed, expected)
+    assert torch.corrcoef(torch.stack([packed.flatten(), expected.flatten()]))[0, 1] > 0.95
+
+
+def test_int8_loads(folder):
+    llm = load_model(folder, quantization={"bits": 8})
+    assert sum(isinstance(m, Linear8bitLt) for m in llm.modules()) == 14
+
+
+def test_merging_into_packed_weights_is_refused(folder):
+    llm = attach_adapter(load_model(folder, quantization={"bits": 4}), LoraConfig(r=4))
+    with pytest.raises(AdapterError, match="without quantization"):
+        merge_adapter(llm)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bit": 4}, "unknown key 'bit' in quantization; did you mean 'bits'"),
+        ({"bits": 3}, "bits=3; allowed are 4 and 8"),
+        ({"quant_type": "nf5"}, "'nf5'; allowed are 'nf4' and 'fp4'"),
+        ({"compute_dtype": "bf61"}, "did you mean 'bf16'"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        quantization_config(settings, choose_precision())
+
+
+def test_the_settings_that_reach_bitsandbytes():
+    config = quantization_config({"double_quant": False}, choose_precision("cpu", "bf16"))
+    assert config.load_in_4bit
+    assert not config.bnb_4bit_use_double_quant
+    assert config.bnb_4bit_compute_dtype == torch.bfloat16
