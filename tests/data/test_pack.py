@@ -31,8 +31,8 @@ def test_no_two_packs_could_be_one(lengths, length):
 
 
 def test_takes_the_pack_with_the_least_room():
-    # 7 and 6 open packs with room 3 and 4; 3 goes where it fits exactly, then 4.
-    assert pack([7, 6, 3, 4], length=10) == [[0, 2], [1, 3]]
+    # 7 and 6 open packs with room 3 and 4; 3 goes where it fits exactly, and 4.
+    assert sorted(map(sorted, pack([7, 6, 3, 4], length=10))) == [[0, 2], [1, 3]]
 
 
 def test_sample_longer_than_a_pack_is_an_error_that_names_it():
@@ -46,3 +46,17 @@ def test_fifty_thousand_rows_take_less_than_half_a_second():
     packs = pack(lengths, length=2048)
     assert time.process_time() - start < 0.5
     assert lengths.sum() / (len(packs) * 2048) > 0.99
+
+
+def test_lengths_are_mixed_over_packs():
+    """Rows of one length are often of one kind; a step must not see only those."""
+    lengths = [100] * 60 + [20] * 300
+    short = [sum(lengths[i] == 20 for i in each) for each in pack(lengths, length=1000)]
+    assert min(short) > 0
+    assert max(short) < 50  # 50 would fill a pack
+
+
+def test_fills_nearly_as_well_as_longest_first():
+    rng = np.random.default_rng(1)
+    lengths = np.clip(np.exp(rng.normal(4.3, 0.75, 5000)).astype(int), 10, 1024)
+    assert lengths.sum() / (1024 * len(pack(lengths, length=1024))) > 0.98

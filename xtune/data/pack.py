@@ -1,4 +1,4 @@
-"""Fill packs of at most `length` tokens with whole samples: best fit, longest first."""
+"""Fill packs of at most `length` tokens with whole samples: best fit, in a shuffled order."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ __all__ = ["pack"]
 def pack(lengths: Sequence[int] | np.ndarray, *, length: int) -> list[list[int]]:
     """Distribute samples over packs, each sample whole.
 
-    The samples are taken longest first; each goes to the pack with the least room that still
-    takes it, else opens a new one. The free room of all open packs is one set of integers below
-    `length`, held as the bits of a single number: the smallest room of at least n is its lowest
-    bit from n on. So 50,000 samples take a fraction of a second.
+    The samples are taken in a shuffled order; each goes to the pack with the least room that
+    still takes it, else opens a new one. Longest first would need no more than one pack in a
+    hundred less, and would put samples of one length, so often of one kind, into one step. The
+    free room of all open packs is one set of integers below `length`, held as the bits of a
+    single number: the smallest room of at least n is its lowest bit from n on. So 50,000 samples
+    take a fraction of a second.
 
-    >>> pack([3, 5, 2, 6], length=8)
-    [[3, 2], [1, 0]]
+    >>> sorted(map(sorted, pack([3, 5, 2, 6], length=8)))
+    [[0, 2], [1], [3]]
 
     Args:
         lengths: tokens of each sample, at least 1.
@@ -43,7 +45,7 @@ def pack(lengths: Sequence[int] | np.ndarray, *, length: int) -> list[list[int]]
     packs: list[list[int]] = []
     with_room: list[list[int]] = [[] for _ in range(length + 1)]  # open packs by free room
     rooms = 0  # bit r is set when some open pack has r tokens free
-    order = np.argsort(-lengths, kind="stable")
+    order = np.random.default_rng(0).permutation(len(lengths))
     for index, size in zip(order.tolist(), lengths[order].tolist(), strict=True):
         fitting = rooms >> size
         if fitting:
