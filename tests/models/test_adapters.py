@@ -136,6 +136,21 @@ def test_a_damaged_file_is_refused(saved, tiny_llama):
         load_adapter(load_model(str(tiny_llama)), saved[0])
 
 
+def test_a_damaged_record_is_refused(saved, tiny_llama):
+    (saved[0] / "xtune.json").write_text('{"base_model": ')
+    with pytest.raises(AdapterError, match="xtune.json is damaged"):
+        load_adapter(load_model(str(tiny_llama)), saved[0])
+
+
+def test_a_refused_adapter_with_a_whole_head_leaves_tied_weights_tied(tiny_llama, tmp_path):
+    config = LoraConfig(r=4, target_modules=["q_proj"], modules_to_save=["lm_head"])
+    trained_adapter(tiny_llama, config).save_pretrained(tmp_path / "adapter")
+    other = load_model(str(write_tiny_llama(tmp_path / "other", vocab=400)), dtype="fp32")
+    with pytest.raises(AdapterError, match=r"is \[384, 32\] in the file, \[400, 32\] would fit"):
+        load_adapter(other, tmp_path / "adapter")
+    assert other.lm_head.weight is other.model.embed_tokens.weight
+
+
 def test_target_modules_that_do_not_exist_are_refused(tiny_llama):
     with pytest.raises(AdapterError, match="c_attn"):
         attach_adapter(load_model(str(tiny_llama)), LoraConfig(target_modules=["c_attn"]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from bitsandbytes.nn import Linear4bit, Linear8bitLt
@@ -11,8 +13,10 @@ from tests.models.packs import pack, random_documents
 from xtune.errors import AdapterError, ConfigError
 from xtune.models import (
     attach_adapter,
+    base_fingerprint,
     build_model,
     choose_precision,
+    load_adapter,
     load_model,
     merge_adapter,
 )
@@ -70,6 +74,23 @@ def test_nf4_stays_near_the_plain_weights(folder):
 def test_int8_loads(folder):
     llm = load_model(folder, quantization={"bits": 8})
     assert sum(isinstance(m, Linear8bitLt) for m in llm.modules()) == 14
+
+
+@pytest.mark.parametrize("bits", [4, 8, None])
+def test_an_adapter_trained_on_packed_weights_loads_on_any_form_of_its_base(folder, tmp_path, bits):
+    ids = torch.tensor([[5, 6, 7, 8]])
+    llm = attach_adapter(load_model(folder, quantization={"bits": 4}), LoraConfig(r=4))
+    with torch.no_grad():
+        for parameter in llm.parameters():
+            if parameter.requires_grad:
+                parameter += 0.05
+    llm.save_pretrained(tmp_path)
+    (tmp_path / "xtune.json").write_text(json.dumps({"base_fingerprint": base_fingerprint(llm)}))
+    base = load_model(folder, quantization={"bits": bits} if bits else None)
+    loaded = load_adapter(base, tmp_path)
+    if bits == 4:
+        with torch.no_grad():
+            torch.testing.assert_close(loaded(ids).logits, llm.eval()(ids).logits)
 
 
 def test_merging_into_packed_weights_is_refused(folder):

@@ -85,18 +85,10 @@ def load_adapter(
     _refuse_other_base(llm, folder)
     stored = _stored_shapes(folder / _WEIGHTS)
     try:
-        config = PeftConfig.from_pretrained(str(folder))
-        config.inference_mode = True
-        with _quiet(), torch.random.fork_rng(devices=[]):  # the draft's weights are thrown away
-            draft = PeftModel(llm, config)
+        problem = _difference(stored, _fitting_shapes(llm, folder))
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise AdapterError(f"the adapter in {str(folder)!r} does not fit: {error}") from error
-    expected = {
-        key: tuple(value.shape)
-        for key, value in get_peft_model_state_dict(draft, save_embedding_layers=False).items()
-    }
-    llm = draft.unload()
-    if problem := _difference(stored, expected):
+    if problem:
         raise AdapterError(
             f"the adapter in {str(folder)!r} was trained on another model than "
             f"{llm.name_or_path!r}: {problem}"
@@ -137,7 +129,10 @@ def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:
     file = folder / "xtune.json"
     if not file.is_file():  # made by another tool: shapes have to do
         return
-    facts: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        facts: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise AdapterError(f"{file} is damaged: {error}") from error
     trained_on, given = facts.get("base_model"), llm.name_or_path
     vocabulary = llm.config.get_text_config().vocab_size
     if facts.get("base_vocab_size") not in (None, vocabulary):
@@ -153,6 +148,16 @@ def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:
             "same vocabulary but is another model (its architecture or embedding differs). "
             "Give the model it was trained on"
         )
+
+
+def _fitting_shapes(llm: PreTrainedModel, folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes that an adapter of this kind has on this model, from a copy without weights."""
+    with torch.device("meta"), _quiet():
+        draft = PeftModel(
+            type(llm)(copy.deepcopy(llm.config)), PeftConfig.from_pretrained(str(folder))
+        )
+    state = get_peft_model_state_dict(draft, save_embedding_layers=False)
+    return {key: tuple(value.shape) for key, value in state.items()}
 
 
 def _stored_shapes(file: Path) -> dict[str, tuple[int, ...]]:

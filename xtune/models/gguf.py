@@ -13,13 +13,14 @@ import importlib.util
 import logging
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from filelock import FileLock
 
 from xtune.errors import ModelError
 
-__all__ = ["ALIASES", "converted_gguf", "is_gguf", "resolve_alias"]
+__all__ = ["ALIASES", "converted_gguf", "is_gguf", "no_progress_in_logs", "resolve_alias"]
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +91,10 @@ def converted_gguf(name: str) -> Path:
 
 def _convert(file: Path, folder: Path) -> None:
     import torch
+    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    no_progress_in_logs()
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
         tokenizer = AutoTokenizer.from_pretrained(**where)
@@ -101,8 +104,22 @@ def _convert(file: Path, folder: Path) -> None:
     except (OSError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"transformers cannot read {file}: {error}") from error
     tokenizer.model_max_length = model.config.max_position_embeddings  # GGUF keeps it elsewhere
-    tokenizer.save_pretrained(folder)
-    model.save_pretrained(folder)
+    try:
+        tokenizer.save_pretrained(folder)
+        model.save_pretrained(folder)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(
+            f"cannot write the converted model into {folder}: {error}. Another place for it: set "
+            "XTUNE_CACHE"
+        ) from error
+
+
+def no_progress_in_logs() -> None:
+    """Switch transformers' bars off where they are not seen: each redraw would be a line."""
+    from transformers.utils.logging import disable_progress_bar
+
+    if not sys.stderr.isatty():
+        disable_progress_bar()
 
 
 def _cache() -> Path:

@@ -8,7 +8,6 @@ load_model(name)       the weights; every missing, extra or misshapen one is an 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,9 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
-from transformers.utils.logging import disable_progress_bar
 
 from xtune.errors import ModelError, did_you_mean
-from xtune.models.gguf import converted_gguf, is_gguf
+from xtune.models.gguf import converted_gguf, is_gguf, no_progress_in_logs
 from xtune.models.precision import choose_precision, parse_dtype
 from xtune.models.quantization import quantization_config
 from xtune.registry import MODELS
@@ -133,8 +131,7 @@ def load_model(
 
 
 def _with_weights(name: str, **settings: Any) -> PreTrainedModel:
-    if not sys.stderr.isatty():
-        disable_progress_bar()  # in a log file every redraw of the bar is a line
+    no_progress_in_logs()
     try:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             _source(name), output_loading_info=True, ignore_mismatched_sizes=True, **settings
