@@ -40,7 +40,7 @@ KINDS = ("convert", "exchange", "weather", "timer", "remind", "no_tool")
 _SPLITS = {
     "train": (TRAIN, 0, 450),
     "validation": (TRAIN, 450, 48),
-    "held_out": (HELD_OUT, 0, 132),
+    "held_out": (HELD_OUT, 0, 120),
 }
 _NO_PREPOSITION = ("today", "tomorrow", "next week")
 _T = TypeVar("_T")
@@ -56,7 +56,7 @@ class ToolcallSource:
         split: 'train', 'validation' (wordings of train, other rows), or 'held_out' (no wording,
             entity or number that train has).
         seed: another seed deals other rows from the same words.
-        rows: only the first so many; default all: 450, 48, 132.
+        rows: only the first so many; default all: 450, 48, 120.
 
     Raises:
         DataError: no such split, or more rows than it has.
