@@ -35,7 +35,7 @@ def test_lines():
         "rows      10 read, 8 kept",
         "dropped   2: empty answer",
         "samples   9",
-        "packs     2 of 1,000 tokens, 75.0% full",
+        "packs     2 of 1,000 tokens, 75.0 % full",
         "tokens    1,500, of which trained 600 (40.0 %)",
         "answers   9, ended by '<|im_end|>' every time",
     ]
