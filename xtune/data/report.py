@@ -79,7 +79,8 @@ class DataReport:
         lines.append(f"samples   {self.samples:,}")
         if self.packs:
             lines.append(
-                f"packs     {self.packs:,} of {self.pack_length:,} tokens, {100 * self.fill:.1f} % full"
+                f"packs     {self.packs:,} of {self.pack_length:,} tokens, "
+                f"{100 * self.fill:.1f} % full"
             )
         lines.append(
             f"tokens    {self.tokens:,}, of which trained {self.trained_tokens:,} "
