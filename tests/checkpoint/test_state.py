@@ -36,6 +36,14 @@ def test_nested_state_comes_back_equal(tmp_path):
         assert torch.equal(path(loaded), path(state))
 
 
+def test_a_tensor_that_stands_in_two_places_is_written_once_and_stays_one(tmp_path):
+    shared = torch.arange(256.0)
+    save_state(tmp_path / "state", {"a": {"qmap": shared}, "b": {"qmap": shared}})
+    loaded = load_state(tmp_path / "state")
+    assert loaded["a"]["qmap"] is loaded["b"]["qmap"]
+    assert torch.equal(loaded["a"]["qmap"], shared)
+
+
 def test_only_safetensors_and_json_are_written(tmp_path):
     save_state(tmp_path / "state", {"w": torch.zeros(2), "x": 1})
     assert sorted(path.name for path in (tmp_path / "state").iterdir()) == [

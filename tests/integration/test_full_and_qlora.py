@@ -1,4 +1,4 @@
-"""The other two ways to train, each resumed: all weights, and an adapter on an NF4 base."""
+"""All weights, and an adapter on an NF4 base with 8-bit AdamW: trained, killed, resumed."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from tests.runs import losses, sheet_of
 from xtune.engine.runner import Runner
 
 CONFIGS = {"full": "smollm2_135m_full_toolcall", "qlora": "custom_sft_qlora"}
-FURTHER = {"full": ["val_data_path=None"], "qlora": []}
+FURTHER = {"full": ["val_data_path=None"], "qlora": ["optimizer.type=AdamW8bit", "lora.r=64"]}
 
 
 @pytest.fixture(scope="module", params=CONFIGS)

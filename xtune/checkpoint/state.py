@@ -1,6 +1,6 @@
 """A nested dict of tensors and plain values, written as safetensors and JSON.
 
-    state/tensors.safetensors    every tensor, named by its path: 'strategy/optimizer/3/exp_avg'
+    state/tensors.safetensors    every tensor, once, named by its path: 'rng/torch'
     state/state.json             the dict itself, with {"$tensor": path} in a tensor's place
 
 Nothing is pickled, so loading a checkpoint from somebody else runs no code.
@@ -31,9 +31,13 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
         state: dicts with string keys, lists, tensors, and what JSON holds. Tuples become lists.
     """
     folder.mkdir(parents=True)
-    tensors = {path: tensor.detach().cpu().contiguous() for path, tensor in _tensors(state)}
+    paths: dict[Any, str] = {}
+    tensors = {}
+    for path, tensor in _tensors(state):
+        if paths.setdefault(_identity(tensor), path) == path:
+            tensors[path] = tensor.detach().cpu().contiguous()
     save_file(tensors, folder / "tensors.safetensors")
-    text = json.dumps(_without_tensors(state), indent=1)
+    text = json.dumps(_without_tensors(state, paths), indent=1)
     (folder / "state.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -59,21 +63,20 @@ def _tensors(node: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:
             yield from _tensors(value, f"{path}/{key}" if path else str(key))
 
 
-def _without_tensors(node: Any, path: str = "") -> Any:
+def _identity(tensor: Tensor) -> tuple[Any, ...]:
+    """Equal for tensors that are one: an 8-bit optimizer has one table for all parameters."""
+    return (tensor.device, tensor.data_ptr(), tensor.dtype, tensor.shape, tensor.stride())
+
+
+def _without_tensors(node: Any, paths: dict[Any, str]) -> Any:
     if isinstance(node, Tensor):
-        return {_TENSOR: path}
+        return {_TENSOR: paths[_identity(node)]}
     if isinstance(node, dict):
         if wrong := [key for key in node if not isinstance(key, str)]:
-            raise TypeError(f"a state's keys are strings, not {wrong[0]!r} (at {path!r})")
-        return {
-            key: _without_tensors(value, f"{path}/{key}" if path else key)
-            for key, value in node.items()
-        }
+            raise TypeError(f"a state's keys are strings, not {wrong[0]!r}")
+        return {key: _without_tensors(value, paths) for key, value in node.items()}
     if isinstance(node, list | tuple):
-        return [
-            _without_tensors(value, f"{path}/{index}" if path else str(index))
-            for index, value in enumerate(node)
-        ]
+        return [_without_tensors(value, paths) for value in node]
     return node
 
 
