@@ -51,12 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or print the plan; return the exit code."""
-    from xtune.config import render, require_valid
+    from xtune.config import render
 
     options = [*args.cfg_options, *([f"seed={args.seed}"] if args.seed is not None else [])]
     sheet = render(args.config, options)
-    require_valid(sheet)
-    work_dir = args.work_dir or Path(sheet.values.get("work_dir") or f"work_dirs/{sheet.name}")
+    named = sheet.values.get("work_dir") or f"work_dirs/{sheet.name}"
+    work_dir = args.work_dir or Path(str(named))
     if args.dry_run:
         from xtune.engine.plan import make_plan
 
