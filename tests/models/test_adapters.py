@@ -151,6 +151,14 @@ def test_a_refused_adapter_with_a_whole_head_leaves_tied_weights_tied(tiny_llama
     assert other.lm_head.weight is other.model.embed_tokens.weight
 
 
+@pytest.mark.filterwarnings("ignore:.*save_embedding_layers", "ignore:.*tie_word_embeddings")
+def test_an_adapted_embedding_whose_base_peft_saved_too(untied_llama, tmp_path):
+    llm = trained_adapter(untied_llama, LoraConfig(r=4, target_modules=["q_proj", "embed_tokens"]))
+    llm.save_pretrained(tmp_path)
+    loaded = load_adapter(load_model(str(untied_llama), dtype="fp32"), tmp_path)
+    torch.testing.assert_close(logits(loaded), logits(llm), rtol=0, atol=0)
+
+
 def test_target_modules_that_do_not_exist_are_refused(tiny_llama):
     with pytest.raises(AdapterError, match="c_attn"):
         attach_adapter(load_model(str(tiny_llama)), LoraConfig(target_modules=["c_attn"]))

@@ -100,6 +100,16 @@ def test_lora_at_step_0_leaves_the_loss_unchanged(tiny_llama):
     torch.testing.assert_close(adapted, plain, rtol=0, atol=0)
 
 
+def test_with_the_adapter_switched_off_it_is_the_base(untied_llama):
+    batch = pack(random_documents(LENGTHS))
+    plain = finetune(untied_llama)(batch, normalizer=10)["loss"]
+    model = stirred(finetune(untied_llama, LoraConfig(r=4, modules_to_save=["lm_head"])))
+    assert (model(batch, normalizer=10)["loss"] - plain).abs() > 0.01
+    with model.llm.disable_adapter():
+        without = model(batch, normalizer=10)["loss"]
+    torch.testing.assert_close(without, plain, rtol=1e-6, atol=0)
+
+
 def test_only_the_adapter_is_trained_and_in_fp32(tiny_llama):
     llm = load_model(str(tiny_llama), dtype="bf16")
     model = SupervisedFinetune(llm, adapter=LoraConfig(r=4, modules_to_save=["lm_head"]))

@@ -29,6 +29,7 @@ ADAPTERS.register_module(name="LoraConfig", module=LoraConfig)
 
 _WEIGHTS = "adapter_model.safetensors"
 _EMBEDDINGS = {"embed_tokens", "lm_head"}
+_Shapes = dict[str, tuple[int, ...]]
 
 
 def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
@@ -85,7 +86,7 @@ def load_adapter(
     _refuse_other_base(llm, folder)
     stored = _stored_shapes(folder / _WEIGHTS)
     try:
-        problem = _difference(stored, _fitting_shapes(llm, folder))
+        problem = _difference(stored, *_fitting_shapes(llm, folder))
     except (ValueError, TypeError, KeyError, NotImplementedError) as error:
         raise AdapterError(f"the adapter in {str(folder)!r} does not fit: {error}") from error
     if problem:
@@ -150,17 +151,27 @@ def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:
         )
 
 
-def _fitting_shapes(llm: PreTrainedModel, folder: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes that an adapter of this kind has on this model, from a copy without weights."""
+def _fitting_shapes(llm: PreTrainedModel, folder: Path) -> tuple[_Shapes, _Shapes]:
+    """What an adapter of this kind must hold for this model, and what it may hold.
+
+    From a copy without weights. PEFT adds embeddings to the file where they are adapted.
+    """
     with torch.device("meta"), _quiet():
         draft = PeftModel(
             type(llm)(copy.deepcopy(llm.config)), PeftConfig.from_pretrained(str(folder))
         )
-    state = get_peft_model_state_dict(draft, save_embedding_layers=False)
+    must, may = (
+        get_peft_model_state_dict(draft, save_embedding_layers=embeddings)
+        for embeddings in (False, True)
+    )
+    return _shapes(must), _shapes(may)
+
+
+def _shapes(state: Mapping[str, torch.Tensor]) -> _Shapes:
     return {key: tuple(value.shape) for key, value in state.items()}
 
 
-def _stored_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+def _stored_shapes(file: Path) -> _Shapes:
     try:
         with safe_open(file, framework="pt") as tensors:
             return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
@@ -168,14 +179,13 @@ def _stored_shapes(file: Path) -> dict[str, tuple[int, ...]]:
         raise AdapterError(f"{file} is damaged: {error}") from error
 
 
-def _difference(
-    stored: Mapping[str, tuple[int, ...]], expected: Mapping[str, tuple[int, ...]]
-) -> str:
-    for key in sorted(stored.keys() & expected.keys()):
-        if stored[key] != expected[key]:
-            return f"{key} is {list(stored[key])} in the file, {list(expected[key])} would fit"
-    if unknown := sorted(stored.keys() - expected.keys()):
+def _difference(stored: _Shapes, must: _Shapes, may: _Shapes) -> str:
+    """The first weight that does not fit, in words; empty if all do."""
+    for key in sorted(stored.keys() & may.keys()):
+        if stored[key] != may[key]:
+            return f"{key} is {list(stored[key])} in the file, {list(may[key])} would fit"
+    if unknown := sorted(stored.keys() - may.keys()):
         return f"it changes {unknown[0]}, which the model does not have"
-    if missing := sorted(expected.keys() - stored.keys()):
+    if missing := sorted(must.keys() - stored.keys()):
         return f"it has no weight {missing[0]}"
     return ""

@@ -41,7 +41,8 @@ class Head:
         """Read the head of a transformers model; PEFT may have wrapped the module."""
         module = base.get_output_embeddings()
         if hasattr(module, "modules_to_save"):  # PEFT's wrapper around a head that is trained
-            module = module.modules_to_save[module.active_adapters[0]]
+            trained = module.modules_to_save[module.active_adapters[0]]
+            module = module.original_module if module.disable_adapters else trained
         config = base.config.get_text_config()
         scale = getattr(config, "logit_scale", None) or 1.0
         return cls(
