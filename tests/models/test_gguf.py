@@ -146,7 +146,6 @@ def test_the_alias_finds_the_file_without_importing_the_package():
 
 
 @needs_smollm2
-@pytest.mark.slow
 def test_smollm2_itself():
     llm, tokenizer = load_model("smollm2", dtype="fp32"), load_tokenizer("smollm2")
     assert llm.name_or_path == "smollm2"
