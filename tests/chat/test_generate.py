@@ -204,3 +204,19 @@ def test_the_end_of_turn_counts_where_the_end_of_text_is_another_token(babbler):
     finally:
         tokenizer.eos_token = "<|im_end|>"
         llm.generation_config.eos_token_id = turn
+
+
+def test_a_tokenizer_without_any_end_token(babbler):
+    llm, tokenizer = babbler
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    template = tokenizer.chat_template
+    tokenizer.eos_token = tokenizer.pad_token = None
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
+    llm.generation_config.eos_token_id = None
+    try:
+        assert stop_ids_and_words(llm, tokenizer) == ([], [])
+        assert len(answer_batch(llm, tokenizer, [ask("a"), ask("bcd")], max_new_tokens=5)) == 2
+    finally:
+        tokenizer.eos_token = tokenizer.pad_token = "<|im_end|>"
+        tokenizer.chat_template = template
+        llm.generation_config.eos_token_id = end

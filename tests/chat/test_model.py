@@ -73,7 +73,9 @@ def test_no_such_model():
         ChatModel.load("no_such_model")
 
 
-def test_four_bits(parrot_folder):
-    model = ChatModel.load(str(parrot_folder), bits=4)
-    assert model.llm.is_loaded_in_4bit
-    assert isinstance(model.answer_batch([HI], max_new_tokens=4)[0], str)
+@pytest.mark.parametrize("bits", [4, 8])
+def test_quantized(parrot_folder, bits):
+    model = ChatModel.load(str(parrot_folder), bits=bits)
+    assert getattr(model.llm, f"is_loaded_in_{bits}bit")
+    answer = model.answer_batch([HI], max_new_tokens=20)
+    assert bits == 4 or answer == ["A parrot."]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
@@ -46,6 +47,13 @@ def test_an_answer_cut_by_the_limit_says_so(parrot):
     answers, notices, _ = converse(parrot, ["Who are you?"], max_new_tokens=3)
     assert answers
     assert "cut after 3 tokens" in notices
+
+
+def test_an_answer_of_nothing_is_said_to_be_one(parrot):
+    silent = replace(parrot, stop_words=("A",))  # its first word
+    answers, notices, failed = converse(silent, ["Who are you?"])
+    assert (answers, failed) == ("\n", 0)
+    assert notices == "the model ended its answer at once\n"
 
 
 @pytest.mark.parametrize("when", ["in the answer", "before it"])

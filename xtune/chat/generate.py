@@ -122,10 +122,9 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) 
             f"the tokenizer of {tokenizer.name_or_path!r} has no chat template: give the name of "
             "one that the model knows (chat: --prompt-template; config: prompt_template)"
         )
+    plain: list[Any] = [dict(message) for message in messages]
     try:
-        text = tokenizer.apply_chat_template(
-            [dict(message) for message in messages], add_generation_prompt=True, tokenize=False
-        )
+        text = tokenizer.apply_chat_template(plain, add_generation_prompt=True, tokenize=False)
     except JinjaError as error:
         roles = " ".join(message["role"] for message in messages)
         raise TemplateError(
@@ -158,14 +157,16 @@ def _generate(
 ) -> list[Answer]:
     stop_ids, words = stop_ids_and_words(llm, tokenizer, stop_words)
     answers = [Answer(tokenizer, stop_ids=stop_ids, stop_words=words) for _ in prompts]
-    pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else stop_ids[0]
+    pad_id = tokenizer.pad_token_id
+    if pad_id is None:  # any id: what is padded is masked
+        pad_id = stop_ids[0] if stop_ids else 0
     device = llm.get_input_embeddings().weight.device
     input_ids, attention_mask = _left_padded(prompts, pad_id, device)
     context = context_length(llm)
     room = settings.max_new_tokens if context is None else context - input_ids.shape[1]
     config = GenerationConfig(
         max_new_tokens=min(settings.max_new_tokens, room),
-        eos_token_id=stop_ids,
+        eos_token_id=stop_ids or None,
         pad_token_id=pad_id,
         repetition_penalty=settings.repetition_penalty,
         do_sample=settings.temperature > 0,

@@ -55,9 +55,10 @@ def find_model(given: str) -> str:
         return str(found)
     adapter = _within(folder, "adapter")
     if adapter is not None:
+        base = training_notes(adapter).get("base_model") or "MODEL"
         raise UsageError(
             f"{given!r} holds an adapter, which needs the model it was trained on: "
-            f"xtune chat MODEL --adapter {adapter}"
+            f"xtune chat {base} --adapter {adapter}"
         )
     return given
 

@@ -54,7 +54,9 @@ class Repl:
         """
         answer = session.ask(message, self._write)
         self._write("\n")
-        if answer.ended_by == "interrupt":
+        if not answer.text.strip() and answer.ended_by == "stop":
+            self.notice("the model ended its answer at once")
+        elif answer.ended_by == "interrupt":
             self.notice("stopped; the dialogue goes on from here")
         elif answer.ended_by == "length":
             self.notice(

@@ -50,8 +50,10 @@ def render_page(report: Report, picture: bytes) -> str:
 {_table(report)}
 </div>
 <h2>Picture</h2>
+<div class="wide">
 <img alt="Share answered right by kind of request, before and after; loss by optimizer step"
  src="data:image/png;base64,{image}">
+</div>
 {"".join(_answers(report))}
 </body>
 </html>

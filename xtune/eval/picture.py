@@ -67,6 +67,8 @@ def _draw_kinds(axes: Axes, before: EvaluationResult, after: EvaluationResult) -
 
 
 def _draw_losses(axes: Axes, curve: LossCurve) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axes.plot(list(curve.train), list(curve.train.values()), color=_AFTER, lw=1.5, label="training")
     if curve.val:
         axes.plot(
@@ -74,6 +76,7 @@ def _draw_losses(axes: Axes, curve: LossCurve) -> None:
         )
         axes.legend(frameon=False)
     axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("optimizer step", color=_INK)
     axes.set_title("Loss per trained token", size=10)
     axes.grid(axis="y", alpha=0.25)
