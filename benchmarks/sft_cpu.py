@@ -205,7 +205,9 @@ def _page(results: dict[str, list[dict]], task: dict, args: argparse.Namespace) 
             f"| {gate[0]:.4f} → {gate[-1]:.4f} | {'; '.join(wrong) or 'passed'} |"
         )
     best = max((s for n, s in speeds.items() if n.startswith("TRL")), default=None)
-    ratio = f"**{speeds['xtune'] / best:.2f}** times TRL's best" if best and "xtune" in speeds else ""
+    ratio = ""
+    if best and "xtune" in speeds:
+        ratio = f"xtune: **{speeds['xtune'] / best:.2f}** times TRL's best."
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True
     ).stdout.strip()

@@ -129,7 +129,8 @@ def _from_file(path: str, name: str) -> Callable[..., Any]:
     module = sys.modules.get(module_name)
     if module is None:
         spec = importlib.util.spec_from_file_location(module_name, file)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         try:
@@ -149,5 +150,5 @@ def _from_dotted_path(path: str) -> Callable[..., Any]:
         return getattr(importlib.import_module(module_name), name)
     except (ImportError, AttributeError) as error:
         raise RegistryError(
-            f"{path!r} is neither a registered name nor an importable 'package.module.name': {error}"
+            f"{path!r} is no registered name and no importable 'package.module.name': {error}"
         ) from error

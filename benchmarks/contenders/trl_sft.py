@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer on a task: `trl_sft.py FOLDER RESULT packed|padded`, in TRL's own environment."""
+"""TRL's SFTTrainer, in its own environment: `trl_sft.py FOLDER RESULT packed|padded`."""
 
 from __future__ import annotations
 
