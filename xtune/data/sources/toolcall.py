@@ -38,8 +38,8 @@ KINDS = ("convert", "exchange", "weather", "timer", "remind", "no_tool")
 # Where each split lies in its endless series of distinct rows: validation goes on where train
 # stops, so it has train's wordings but none of its rows.
 _SPLITS = {
-    "train": (TRAIN, 0, 450),
-    "validation": (TRAIN, 450, 48),
+    "train": (TRAIN, 0, 510),
+    "validation": (TRAIN, 510, 48),
     "held_out": (HELD_OUT, 0, 120),
 }
 _NO_PREPOSITION = ("today", "tomorrow", "next week")
@@ -56,7 +56,7 @@ class ToolcallSource:
         split: 'train', 'validation' (wordings of train, other rows), or 'held_out' (no wording,
             entity or number that train has).
         seed: another seed deals other rows from the same words.
-        rows: only the first so many; default all: 450, 48, 120.
+        rows: only the first so many; default all: 510, 48, 120.
 
     Raises:
         DataError: no such split, or more rows than it has.

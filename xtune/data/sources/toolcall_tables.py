@@ -138,6 +138,10 @@ TRAIN = Words(
             "I am visiting {city} {on_date}, how is the weather?",
             "{city}, {date}: what is the forecast?",
             "Give me the {city} weather for {date}.",
+            "Should I bring a jacket to {city} {on_date}?",
+            "What should I wear in {city} {on_date}?",
+            "We leave for {city} {on_date}. Will it be nice?",
+            "Could you say how stormy it is in {city} {on_date}?",
         ),
         "timer": (
             "Set a timer for {minutes} minutes.",
@@ -156,6 +160,10 @@ TRAIN = Words(
             "Start counting {minutes} minutes now.",
             "Beep in {minutes} minutes for the {label}.",
             "Can you start a timer for the {label}? It takes {minutes} minutes.",
+            "Allow {minutes} minutes for the {label}.",
+            "Keep {minutes} minutes for the {label}, please.",
+            "Alert me after {minutes} minutes.",
+            "Run a timer that stops after {minutes} minutes.",
         ),
         "remind": (
             "Remind me to {task} {on_date}.",
@@ -173,6 +181,8 @@ TRAIN = Words(
             "Could you remind me that I should {task} {on_date}?",
             "I need to {task} {on_date}, add a reminder.",
             "Write down that I have to {task} {on_date}.",
+            "Can I get a reminder to {task} {on_date}?",
+            "{On_date} I plan to {task}, could you remind me?",
         ),
     },
     plain={
@@ -221,17 +231,26 @@ TRAIN = Words(
         *_calendar(range(1, 10), "January, March, April, July, September"),
         *_calendar(range(20, 29), "February, May, August, October"),
     ),
+    # Many, so that a name is copied letter by letter and not looked up among a few.
     cities=_each(
         "Paris, London, Berlin, Madrid, Rome, Vienna, Dublin, Athens, Warsaw, Prague, "
         "Budapest, Helsinki, Stockholm, Moscow, Cairo, Nairobi, Lagos, Tokyo, Seoul, "
         "Beijing, Shanghai, Mumbai, Delhi, Sydney, Boston, Chicago, Denver, Seattle, "
         "Toronto, Havana, Santiago, Zurich, Munich, Milan, Valencia, Kyoto, Hanoi, Manila, "
-        "New York, Los Angeles, Cape Town, Buenos Aires"
+        "New York, Los Angeles, Cape Town, Buenos Aires, Porto, Seville, Turin, Venice, "
+        "Florence, Bologna, Palermo, Antwerp, Ghent, Lyon, Nice, Marseille, Bordeaux, "
+        "Cologne, Frankfurt, Dresden, Leipzig, Salzburg, Basel, Bern, Rotterdam, Amsterdam, "
+        "Bergen, Gothenburg, Riga, Tallinn, Vilnius, Krakow, Gdansk, Sofia, Bucharest, "
+        "Belgrade, Zagreb, Ankara, Tunis, Casablanca, Accra, Lahore, Karachi, Chennai, "
+        "Osaka, Nagoya, Busan, Taipei, Perth, Brisbane, Melbourne, Auckland, Dallas, Austin, "
+        "Phoenix, Atlanta, Detroit, Portland, Montreal, Ottawa, Quito, Bogota, Caracas, "
+        "La Paz, San Diego, Las Vegas, Hong Kong"
     ),
     labels=_each(
         "pasta, tea, laundry, bread, cake, soup, eggs, workout, meeting, oven, potatoes, "
         "chicken, coffee, homework, shower, presentation, salad, beans, washing, exam, "
-        "apple pie, tomato sauce, phone call, piano lesson"
+        "apple pie, tomato sauce, phone call, piano lesson, pancakes, fish, walk, game, "
+        "dentist call, bread dough"
     ),
     tasks=_each(
         "call Anna, call the bank, buy milk, buy a present for Tom, water the plants, "
@@ -239,7 +258,9 @@ TRAIN = Words(
         "book a table, book the flights, clean the kitchen, wash the car, feed the cat, "
         "return the books, renew my passport, take out the rubbish, pick up the parcel, "
         "pick up Sam from school, visit my aunt, finish the slides, write to the landlord, "
-        "check the heating, order new glasses, print the tickets, charge the camera"
+        "check the heating, order new glasses, print the tickets, charge the camera, "
+        "write a note to Julia, give the keys to Peter, show the photos to Nina, "
+        "order a cake for Oscar, paint the fence, cancel the meeting, buy some batteries"
     ),
     names=_each("Anna, Tom, Maria, Sam, Julia, Peter, Nina, Oscar, Lena, David"),
     topics=_each(
