@@ -40,7 +40,7 @@ def render_page(report: Report, picture: bytes) -> str:
 <body>
 <h1>{escape(report.title)}</h1>
 <p class="soft">{escape(report.model)} as it was, and with {escape(report.trained)}</p>
-<p class="soft">{escape(report.date)} · {len(report.after.rows)} requests never seen in training</p>
+<p class="soft">{escape(report.date)} · {len(report.after.rows)} requests</p>
 <section class="heads">
 {_head("Exact calls", report.before.exact_calls, report.after.exact_calls)}
 {_head("No needless call", report.before.no_needless_calls, report.after.no_needless_calls)}
