@@ -96,10 +96,10 @@ def _write_task(folder: Path, args: argparse.Namespace) -> dict:
     from xtune.data.dataset import SFTDataset
     from xtune.data.sources import open_source
     from xtune.models import load_tokenizer
-    from xtune.models.loading import resolve_model_folder
+    from xtune.models.gguf import converted_gguf
     from xtune.models.precision import choose_precision
 
-    model = resolve_model_folder("smollm2")
+    model = converted_gguf("smollm2")  # a folder that TRL reads too
     tokenizer = load_tokenizer(str(model))
     rows = [row for _, row in open_source(args.data, split="train").rows()]
 
@@ -123,8 +123,8 @@ def _write_task(folder: Path, args: argparse.Namespace) -> dict:
 
     def first_rows(tokens: int) -> list[dict]:
         probe = tokenized(rows[: tokens // 10], "probe")  # no row is shorter than 10 tokens
-        lengths = np.cumsum([len(probe.sample(i)) for i in range(sum(1 for _ in probe.lengths))])
-        return rows[: int(np.searchsorted(lengths, tokens, side="right"))]
+        ends = np.cumsum([len(probe.sample(i)) for i in range(probe.report.samples)])
+        return rows[: int(np.searchsorted(ends, tokens, side="right"))]
 
     tokenized(first_rows(args.pack_length), "gate")
     dataset = tokenized(first_rows(args.packs * args.pack_length - 32), "docs")
@@ -140,7 +140,7 @@ def _write_task(folder: Path, args: argparse.Namespace) -> dict:
         "precision": precision,
         "lr": 2e-4,
         "threads": args.threads,
-        "documents": len(dataset.lengths),
+        "documents": dataset.report.samples,
         "tokens": int(dataset.tokens),
         "trained": int(dataset.trained_tokens),
     }

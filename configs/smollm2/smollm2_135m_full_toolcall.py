@@ -13,10 +13,10 @@ with read_base():
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *
 
-max_length = 1024
+max_length = 256  # short packs, so more steps for the same tokens
 accumulative_counts = 1
 max_epochs = 1
 lr = 1e-4
-save_steps = 20
-evaluation_freq = 20
+save_steps = 50
+evaluation_freq = 100
 evaluation_inputs = ['I have 301 miles, what is that in km?', 'Thank you, that is all!']

@@ -15,4 +15,4 @@ test_cfg = dict(
     data_path=data_path,
     split='held_out',
     batch_size=60,
-    max_new_tokens=48)
+    max_new_tokens=40)

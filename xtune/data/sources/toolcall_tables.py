@@ -164,6 +164,14 @@ TRAIN = Words(
             "Keep {minutes} minutes for the {label}, please.",
             "Alert me after {minutes} minutes.",
             "Run a timer that stops after {minutes} minutes.",
+            "Wait {minutes} minutes, then make a sound.",
+            "The clock should run for {minutes} minutes.",
+            "Stop the clock after {minutes} minutes.",
+            "Time the {label}: {minutes} minutes.",
+            "It is {minutes} minutes for the {label}, starting now.",
+            "Call me when the {label} has had {minutes} minutes.",
+            "The {label} will be ready in {minutes} minutes, keep the time.",
+            "Plan {minutes} minutes for the {label} and count them.",
         ),
         "remind": (
             "Remind me to {task} {on_date}.",
@@ -183,6 +191,8 @@ TRAIN = Words(
             "Write down that I have to {task} {on_date}.",
             "Can I get a reminder to {task} {on_date}?",
             "{On_date} I plan to {task}, could you remind me?",
+            "{On_date} I would like to {task}, please remind me.",
+            "Remember that I must {task} {on_date}.",
         ),
     },
     plain={
