@@ -104,7 +104,7 @@ def test_every_problem_is_reported_at_once_with_its_line():
         ("data_path={'type': 'toolcal'}", "did you mean 'toolcall'?"),
         ("prompt_template=chatnl", "did you mean 'chatml'?"),
         ("map_fn=mine.py:my_map_fn", "no file 'mine.py'"),
-        ("optimizer.type=torch.optim.Nope", "neither a registered name nor an importable"),
+        ("optimizer.type=torch.optim.Nope", "no registered name and no importable"),
         ("optimizer=AdamW", "optimizer = 'AdamW': must be a dict with a type"),
         ("custom_hooks=EvaluateChatHook", "must be a list of hooks"),
         ("randomness=42", "randomness = 42: must be a dict of seed"),

@@ -201,3 +201,7 @@ def test_groups_train_at_their_own_rates(inputs, tmp_path):
     rates = {group["lr"] for group in runner.strategy.optimizer.param_groups}
     assert 0.0 in rates
     assert len(rates) == 2
+
+
+def test_a_run_leaves_the_processors_rounding_as_it_was(run):
+    assert (torch.tensor([1e-40]) * 1.0).item() > 0  # a denormal: 0 while training

@@ -26,7 +26,8 @@ def prepared(inputs):
     strategy.prepare(model, build_optimizer(model, cfg["optimizer"]))
     for parameter in strategy.trainable.values():
         torch.nn.init.normal_(parameter, std=0.05)
-    return strategy, data
+    yield strategy, data
+    strategy.close()
 
 
 def _loss_and_gradients(strategy, batches):

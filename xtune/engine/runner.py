@@ -289,6 +289,7 @@ class Runner:
                     self.call_hooks("on_interrupt")
                     self.interrupted = self._signals.received
         finally:
+            self.strategy.close()
             self.call_hooks("after_run")
 
     def _load(self, checkpoint: Path) -> None:

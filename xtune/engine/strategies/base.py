@@ -77,3 +77,6 @@ class Strategy(ABC):
     @abstractmethod
     def unwrap(self) -> nn.Module:
         """Return the model as it was given to `prepare`."""
+
+    def close(self) -> None:  # noqa: B027 - most strategies have nothing to give back
+        """Give back what belongs to the process, such as the processor's rounding mode."""

@@ -32,11 +32,11 @@ class SingleStrategy(Strategy):
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.precision = choose_precision(self.device, precision)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.loss_scaling)
+
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
         if self.device.type == "cpu":
             # Vanishing gradients become denormals, on which a CPU computes ~100 times slower.
             torch.set_flush_denormal(True)
-
-    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
         self.model = model
         self.optimizer = optimizer
         self.trainable: dict[str, Tensor] = {
@@ -100,6 +100,9 @@ class SingleStrategy(Strategy):
 
     def unwrap(self) -> nn.Module:  # noqa: D102
         return self.model
+
+    def close(self) -> None:  # noqa: D102
+        torch.set_flush_denormal(False)
 
     def _adapter_weights(self) -> dict[str, Tensor]:
         return dict(self.trainable) if isinstance(self.model.llm, PeftModel) else {}
