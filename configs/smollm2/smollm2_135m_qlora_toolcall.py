@@ -26,5 +26,5 @@ accumulative_counts = 1
 max_epochs = 1
 lr = 1e-3
 save_steps = 50
-evaluation_freq = 100
+evaluation_freq = 200
 evaluation_inputs = ['I have 301 miles, what is that in km?', 'Thank you, that is all!']
