@@ -3,8 +3,33 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tests.parrot import LINES, write_parrot
+from tests.runs import Inputs, write_inputs
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_the_session(tmp_path_factory):
+    """Nothing of the user's cache is read or written, and SmolLM2 is converted once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Sums in one order whatever the machine, and no threads that wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory) -> Inputs:
+    """A tiny model's folder and small data files, for whole runs."""
+    return write_inputs(tmp_path_factory.mktemp("inputs"))
 
 
 @pytest.fixture(scope="session")

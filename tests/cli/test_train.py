@@ -6,21 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.runs import Inputs, losses, options, write_inputs
+from tests.runs import losses, options
 from xtune.cli.entry import main
 from xtune.engine.hooks.base import Hook
 from xtune.registry import HOOKS
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory) -> Inputs:
-    return write_inputs(tmp_path_factory.mktemp("inputs"))
-
-
 @pytest.fixture(autouse=True)
-def own_places(tmp_path_factory, monkeypatch):
-    monkeypatch.setenv("XTUNE_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-    monkeypatch.chdir(tmp_path_factory.mktemp("here"))
+def empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
 
 
 class SignalAt(Hook):
