@@ -29,6 +29,7 @@ __all__ = [
     "ADAPTERS",
     "DATASETS",
     "EVALUATIONS",
+    "FAMILIES",
     "HOOKS",
     "MAP_FNS",
     "MODELS",
@@ -54,6 +55,7 @@ MAP_FNS = _registry("map_fn", "xtune.data.map_fns")
 TEMPLATES = _registry("template", "xtune.data.templates")
 DATASETS = _registry("dataset", "xtune.data")
 MODELS = _registry("model", "xtune.models")
+FAMILIES = _registry("family", "xtune.models.families")
 ADAPTERS = _registry("adapter", "xtune.models.adapters")
 OPTIMIZERS = _registry("optimizer", "xtune.engine.optim")
 SCHEDULES = _registry("schedule", "xtune.engine.schedules")

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save_file
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from xtune.checkpoint.meta import FORMAT_VERSION
+from xtune.models.families import CheckpointFiles, Family, Layout, family_of_config
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,29 +49,71 @@ def write_adapter(
     config = copy.copy(llm.peft_config[llm.active_adapter])
     config.inference_mode = True
     config.save_pretrained(str(folder))
-    _write_tokenizer_and_notes(folder, tokenizer, notes)
+    tokenizer.save_pretrained(folder)
+    _write_notes(folder, notes)
 
 
 def write_model(
-    folder: Path, llm: Any, tokenizer: PreTrainedTokenizerBase, notes: Mapping[str, Any]
+    folder: Path,
+    llm: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    notes: Mapping[str, Any],
+    *,
+    layout: Layout | None = None,
 ) -> None:
-    """Write a folder that `AutoModelForCausalLM.from_pretrained` loads.
+    """Write a folder that `AutoModelForCausalLM.from_pretrained` loads, or the original's code.
 
     Args:
         folder: created.
         llm: a transformers model without an adapter.
         tokenizer: saved beside it.
         notes: for xtune.json; see `Runner.notes`.
+        layout: 'transformers', or 'original': names, shapes and config.json as the family
+            publishes them. Default: the family's `checkpoint_layout`.
     """
+    family = family_of_config(llm.config)
     with _cache_enabled(llm.config):
-        llm.save_pretrained(folder)
-    _write_tokenizer_and_notes(folder, tokenizer, notes)
+        if family is None:
+            llm.save_pretrained(folder)
+        else:
+            _write_family(folder, llm, family, layout or family.checkpoint_layout)
+    if family is not None and (layout or family.checkpoint_layout) == "original":
+        _write_original_tokenizer(folder, llm, family, tokenizer)
+    else:
+        tokenizer.save_pretrained(folder)
+    _write_notes(folder, notes)
 
 
-def _write_tokenizer_and_notes(
-    folder: Path, tokenizer: PreTrainedTokenizerBase, notes: Mapping[str, Any]
+def _write_family(folder: Path, llm: Any, family: Family, layout: Layout) -> None:
+    llm.save_pretrained(folder, state_dict=family.weights(llm, layout), save_original_format=False)
+    file = folder / "config.json"
+    fields = json.loads(file.read_text(encoding="utf-8"))
+    if layout == "original":
+        number = fields.get("dtype")
+        fields = family.original_fields(llm.config, llm.config.original_config)
+        fields["torch_dtype"] = number
+    else:  # our class's name would mean nothing to others
+        fields["architectures"] = [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[llm.config.model_type]]
+    text = json.dumps(fields, indent=2, ensure_ascii=False)
+    file.write_text(text + "\n", encoding="utf-8")
+
+
+def _write_original_tokenizer(
+    folder: Path, llm: Any, family: Family, tokenizer: PreTrainedTokenizerBase
 ) -> None:
-    tokenizer.save_pretrained(folder)
+    """Copy the published files, which whatever served the original reads, and add the template."""
+    source = CheckpointFiles(llm.name_or_path)
+    found = [file for name in family.original_files if (file := source.path(name))]
+    if not found:
+        tokenizer.save_pretrained(folder)
+        return
+    for file in found:
+        shutil.copyfile(file, folder / file.name)
+    if isinstance(tokenizer.chat_template, str):
+        (folder / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
+
+
+def _write_notes(folder: Path, notes: Mapping[str, Any]) -> None:
     text = json.dumps({"format_version": FORMAT_VERSION, **notes}, indent=1, ensure_ascii=False)
     (folder / "xtune.json").write_text(text + "\n", encoding="utf-8")
 

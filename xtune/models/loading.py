@@ -23,6 +23,13 @@ from transformers import (
 )
 
 from xtune.errors import ModelError, did_you_mean
+from xtune.models.families import (
+    CheckpointFiles,
+    all_families,
+    family_of_config,
+    family_of_fields,
+    translated_config,
+)
 from xtune.models.gguf import converted_gguf, is_gguf, no_progress_in_logs
 from xtune.models.precision import choose_precision, parse_dtype
 from xtune.models.quantization import quantization_config
@@ -30,7 +37,7 @@ from xtune.registry import MODELS
 
 __all__ = ["load_config", "load_model", "load_tokenizer"]
 
-_KNOWN = Path(__file__).with_name("known_configs.json")
+_PUBLISHED = Path(__file__).with_name("published_configs")
 
 
 def load_tokenizer(
@@ -46,7 +53,11 @@ def load_tokenizer(
     # An adapter's folder has a tokenizer and no model.
     source = _source(pretrained_model_name_or_path, "tokenizer_config.json")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+        files = CheckpointFiles(source)
+        family = None if trust_remote_code else family_of_fields(files.json("config.json"))
+        tokenizer = None if family is None else family.tokenizer(files)
+        if tokenizer is None:
+            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _explained(pretrained_model_name_or_path, "tokenizer", error) from error
     if tokenizer.pad_token is None:
@@ -62,18 +73,21 @@ def load_config(
     Args:
         pretrained_model_name_or_path: a hub id, a folder, a .gguf file or an alias.
         trust_remote_code: run the checkpoint's own Python code.
-        offline: prefer the architectures that xtune knows by name, which need no file at all.
+        offline: prefer the published architectures that come with xtune and need no file.
 
     Raises:
         ModelError: nothing is there, or its model_type is unknown.
     """
-    if offline:
-        known = json.loads(_KNOWN.read_text(encoding="utf-8"))
-        if pretrained_model_name_or_path in known:
-            fields = dict(known[pretrained_model_name_or_path])
-            return AutoConfig.for_model(fields.pop("model_type"), **fields)
+    published = _PUBLISHED / f"{pretrained_model_name_or_path.replace('/', '--')}.json"
+    if offline and published.is_file():
+        fields = json.loads(published.read_text(encoding="utf-8"))
+        return translated_config(fields) or AutoConfig.for_model(fields.pop("model_type"), **fields)
     source = _source(pretrained_model_name_or_path)
     try:
+        if not trust_remote_code:
+            fields, _ = PretrainedConfig.get_config_dict(source)
+            if (config := translated_config(fields)) is not None:
+                return config
         return AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _explained(pretrained_model_name_or_path, "config", error) from error
@@ -111,29 +125,35 @@ def load_model(
     config = load_config(
         pretrained_model_name_or_path, trust_remote_code=trust_remote_code, offline=on_meta
     )
+    family = family_of_config(config)
+    model_class: Any = AutoModelForCausalLM if family is None else family.model_class(config)
     if on_meta:
         with place:
-            llm = AutoModelForCausalLM.from_config(
-                config, dtype=number, trust_remote_code=trust_remote_code
-            )
+            if family is None:
+                llm = AutoModelForCausalLM.from_config(
+                    config, dtype=number, trust_remote_code=trust_remote_code
+                )
+            else:
+                llm = model_class._from_config(config, dtype=number)
     else:
         llm = _with_weights(
+            model_class,
             pretrained_model_name_or_path,
             config=config,
             dtype=number,
             quantization_config=bnb,
             device_map={"": place} if bnb or place.type != "cpu" else None,
-            trust_remote_code=trust_remote_code,
+            **({"trust_remote_code": trust_remote_code} if family is None else {}),
         )
     # What the user wrote, not the cache folder behind it: PEFT records this as the adapter's base.
     llm.name_or_path = llm.config.name_or_path = pretrained_model_name_or_path
     return llm
 
 
-def _with_weights(name: str, **settings: Any) -> PreTrainedModel:
+def _with_weights(model_class: Any, name: str, **settings: Any) -> PreTrainedModel:
     no_progress_in_logs()
     try:
-        loaded: Any = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = model_class.from_pretrained(
             _source(name), output_loading_info=True, ignore_mismatched_sizes=True, **settings
         )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
@@ -198,11 +218,15 @@ def _explained(name: str, what: str, error: Exception) -> ModelError:
             kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
         except (ValueError, AttributeError) as broken:
             return ModelError(f"{file} is not a JSON object: {broken}")
-        if kind not in CONFIG_MAPPING_NAMES:
+        known = {
+            *CONFIG_MAPPING_NAMES,
+            *(t for f in all_families().values() for t in f.model_types),
+        }
+        if kind not in known:
             return ModelError(
-                f"{file} has the unknown model_type {kind!r}"
-                f"{did_you_mean(str(kind), CONFIG_MAPPING_NAMES)}. A checkpoint with its own code "
-                "needs trust_remote_code=True"
+                f"{file} has the unknown model_type {kind!r}{did_you_mean(str(kind), known)}. What "
+                "is read without foreign code: python tools/list_models.py. A checkpoint with its "
+                "own code needs trust_remote_code=True"
             )
     elif isinstance(error, OSError):
         return ModelError(

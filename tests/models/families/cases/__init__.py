@@ -1,0 +1,1 @@
+"""One file a family: its checkpoint as published, and its reference."""

@@ -1,0 +1,58 @@
+"""Model families: which checkpoints are read, as what, and by which file of this folder."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from xtune.models.families.base import Family, Layout, converts
+from xtune.models.families.files import CheckpointFiles
+from xtune.registry import FAMILIES, names, resolve
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+__all__ = [
+    "CheckpointFiles",
+    "Family",
+    "Layout",
+    "all_families",
+    "converts",
+    "family_of_config",
+    "family_of_fields",
+    "translated_config",
+]
+
+
+def all_families() -> dict[str, Family]:
+    """Return every family by name, sorted."""
+    return {name: resolve(FAMILIES, name)() for name in names(FAMILIES)}
+
+
+def family_of_fields(fields: Mapping[str, Any]) -> Family | None:
+    """Return the family that reads a published config.json, or None if transformers does."""
+    for family in all_families().values():
+        if family.reads(fields) and type(family).config is not Family.config:
+            return family
+    return None
+
+
+def translated_config(fields: Mapping[str, Any]) -> PretrainedConfig | None:
+    """Translate a published config.json; None if transformers reads it as it is.
+
+    The config keeps the family's name and the published fields, also when it is saved, so that
+    the original layout can be written from it at any later time.
+    """
+    family = family_of_fields(fields)
+    config = family.config(fields) if family else None
+    if family is not None and config is not None:
+        config.xtune_family = type(family).__name__
+        config.original_config = {k: v for k, v in copy.deepcopy(fields).items() if k[0] != "_"}
+    return config
+
+
+def family_of_config(config: PretrainedConfig) -> Family | None:
+    """Return the family that a config was translated by, or None."""
+    name = getattr(config, "xtune_family", None)
+    return resolve(FAMILIES, name)() if name else None
