@@ -8,6 +8,8 @@ import torch
 from tests.models.packs import pack, random_documents
 from xtune.models import build_model, choose_precision, estimate_memory
 
+FP32 = choose_precision("cpu", "fp32")  # 'auto' is bf16 on some processors
+
 
 def settings(folder, **changes):
     llm = {"type": "CausalLM", "pretrained_model_name_or_path": str(folder)}
@@ -31,10 +33,10 @@ def held(parameters):
 @pytest.mark.parametrize("adapter", [{"type": "LoraConfig", "r": 4}, None], ids=["lora", "full"])
 def test_weights_are_counted_exactly(tiny_llama, adapter):
     cfg = settings(tiny_llama, adapter=adapter)
-    model = build_model(cfg)
+    model = build_model(cfg, precision=FP32)
     trained = [p for p in model.parameters() if p.requires_grad]
     frozen = [p for p in model.parameters() if not p.requires_grad]
-    estimate = estimate_memory(cfg, choose_precision("cpu", "fp32"), 128, 0.5)
+    estimate = estimate_memory(cfg, FP32, 128, 0.5)
     assert estimate.trainable == sum(p.numel() for p in trained)
     assert estimate.parameters == sum(p.numel() for p in model.parameters())
     assert estimate.components["frozen weights"] == held(frozen)
@@ -47,8 +49,8 @@ def test_packed_weights_are_counted_to_a_few_per_cent(tiny_family, double_quant)
     folder = tiny_family("llama", width=256)
     quantization = {"bits": 4, "double_quant": double_quant}
     cfg = settings(folder, llm={"quantization": quantization, "dtype": "fp32"})
-    frozen = [p for p in build_model(cfg).parameters() if not p.requires_grad]
-    estimate = estimate_memory(cfg, choose_precision("cpu", "fp32"), 128)
+    frozen = [p for p in build_model(cfg, precision=FP32).parameters() if not p.requires_grad]
+    estimate = estimate_memory(cfg, FP32, 128)
     assert estimate.components["frozen weights"] == pytest.approx(held(frozen), rel=0.03)
 
 
@@ -56,7 +58,7 @@ def test_packed_weights_are_counted_to_a_few_per_cent(tiny_family, double_quant)
 def test_activations_are_estimated_to_a_third(tiny_family, checkpointing):
     folder = tiny_family("llama", width=64, layers=6)
     cfg = settings(folder, gradient_checkpointing=checkpointing)
-    model = build_model(cfg)
+    model = build_model(cfg, precision=FP32)
     documents = random_documents([64] * 8)
     kept = {}
 
@@ -68,9 +70,9 @@ def test_activations_are_estimated_to_a_third(tiny_family, checkpointing):
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         model(pack(documents), normalizer=1)
     measured = sum(size for pointer, size in kept.items() if pointer not in weights)
-    estimate = estimate_memory(cfg, choose_precision("cpu", "fp32"), 512, 0.5)
+    estimate = estimate_memory(cfg, FP32, 512, 0.5)
     if checkpointing:  # the estimate has one layer's activations more: those of its recomputation
-        whole = estimate_memory(settings(folder), choose_precision("cpu", "fp32"), 512, 0.5)
+        whole = estimate_memory(settings(folder), FP32, 512, 0.5)
         measured += whole.components["activations"] / 6
     assert estimate.components["activations"] == pytest.approx(measured, rel=0.35)
 

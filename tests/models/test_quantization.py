@@ -12,6 +12,7 @@ from peft import LoraConfig
 from tests.models.packs import pack, random_documents
 from xtune.errors import AdapterError, ConfigError
 from xtune.models import (
+    SupervisedFinetune,
     attach_adapter,
     base_fingerprint,
     build_model,
@@ -60,6 +61,37 @@ def test_nf4_trains_on_a_cpu(folder):
     assert losses[-1] < losses[0] - 1
     assert all(torch.equal(m.weight, before) for m, before in zip(packed, frozen, strict=True))
     assert all(p.dtype == torch.float32 for p in model.parameters() if p.requires_grad)
+
+
+def test_gradients_are_those_of_the_unpacked_weights_also_after_an_evaluation(folder):
+    """bitsandbytes repacks weights in evaluation on some processors; that form has no gradient."""
+    from bitsandbytes.functional import dequantize_4bit
+
+    torch.manual_seed(0)
+    packed = load_model(folder, dtype="fp32", quantization={"bits": 4, "compute_dtype": "fp32"})
+    plain = load_model(folder, dtype="fp32")
+    for name, module in packed.named_modules():
+        if isinstance(module, Linear4bit):
+            weight = dequantize_4bit(module.weight.data, module.weight.quant_state)
+            plain.get_submodule(name).weight.data = weight.float()
+    batch = pack(random_documents([20, 30], trained=1.0))
+    losses, gradients = [], []
+    for llm in (packed, plain):
+        torch.manual_seed(1)
+        adapter = LoraConfig(r=4, init_lora_weights=False)
+        model = SupervisedFinetune(llm, adapter=adapter)
+        model.eval()
+        with torch.no_grad():
+            model(batch, normalizer=1)
+        model.train()
+        loss = model(batch, normalizer=batch.trained_tokens)["loss"]
+        losses.append(loss.detach())
+        gradients.append(
+            torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad])
+        )
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-4)
+    for ours, expected in zip(*gradients, strict=True):
+        torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_nf4_stays_near_the_plain_weights(folder):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from xtune.errors import ConfigError, did_you_mean
 from xtune.models.precision import Precision, parse_dtype
@@ -14,7 +15,20 @@ from xtune.models.precision import Precision, parse_dtype
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
-__all__ = ["quantization_config"]
+__all__ = ["keep_differentiable", "quantization_config"]
+
+
+def keep_differentiable(llm: nn.Module) -> None:
+    """Keep 4-bit weights in the form that has a gradient.
+
+    On processors with AVX512-BF16 bitsandbytes (0.50) repacks a weight the first time it is used
+    in evaluation mode, and the product with the repacked form passes no gradient on: training
+    after an evaluation would go on with wrong gradients, and say nothing.
+    """
+    module: Any
+    for module in llm.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def quantization_config(settings: Mapping[str, Any], precision: Precision) -> BitsAndBytesConfig:

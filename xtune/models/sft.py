@@ -15,6 +15,7 @@ from xtune.models.adapters import attach_adapter
 from xtune.models.attention import use_varlen_attention, varlen_arguments
 from xtune.models.generation import base_of
 from xtune.models.head import Head
+from xtune.models.quantization import keep_differentiable
 from xtune.registry import MODELS
 from xtune.structures import Batch
 
@@ -61,6 +62,7 @@ class SupervisedFinetune(nn.Module):
                 "prompt-learning adapters add tokens to the input, which packed documents do not "
                 "allow; use LoraConfig or another adapter that changes the layers"
             )
+        keep_differentiable(base)
         use_varlen_attention(base)
         if gradient_checkpointing:
             _checkpoint_layers(base)
