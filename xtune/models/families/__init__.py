@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from xtune.models.families.base import Family, Layout, converts
 from xtune.models.families.files import CheckpointFiles
+from xtune.models.families.proofs import PROOFS
 from xtune.registry import FAMILIES, names, resolve
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ __all__ = [
     "Layout",
     "all_families",
     "converts",
+    "describe",
     "family_of_config",
     "family_of_fields",
     "translated_config",
@@ -28,6 +31,28 @@ __all__ = [
 def all_families() -> dict[str, Family]:
     """Return every family by name, sorted."""
     return {name: resolve(FAMILIES, name)() for name in names(FAMILIES)}
+
+
+def describe(family: Family) -> Iterator[str]:
+    """Yield lines for people: what a family reads, how it is loaded, what is proven of it."""
+    own = type(family).config is not Family.config
+    how = "translated, weights converted while loading" if own else "read by transformers as it is"
+    proven = [name.replace("_", " ") for name in PROOFS if name not in family.unproven]
+    yield family.title
+    rows = [
+        ("reads", f"model_type {', '.join(family.model_types)}: {', '.join(family.published)}"),
+        ("loaded as", f"{family.loaded_as} ({how})"),
+        ("proven", ", ".join(proven)),
+        *(
+            ("not proven", f"{name.replace('_', ' ')}: {why}")
+            for name, why in family.unproven.items()
+        ),
+        *(("differs", sentence) for sentence in family.differences),
+    ]
+    for label, text in rows:
+        first, *others = textwrap.wrap(text, 84, break_long_words=False, break_on_hyphens=False)
+        yield f"  {label:<11}{first}"
+        yield from (f"  {'':<11}{line}" for line in others)
 
 
 def family_of_fields(fields: Mapping[str, Any]) -> Family | None:

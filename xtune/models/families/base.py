@@ -40,6 +40,7 @@ class Family:
         checkpoint_layout: in which layout a fully tuned run saves. 'original' where the
             transformers layout would lose something that training goes on from.
         differences: sentences: what is knowingly not as in the original code.
+        unproven: name in PROOFS -> why this family's checkpoints do not pass it.
     """
 
     title: ClassVar[str]
@@ -49,6 +50,7 @@ class Family:
     original_files: ClassVar[tuple[str, ...]] = ()
     checkpoint_layout: ClassVar[Layout] = "transformers"
     differences: ClassVar[tuple[str, ...]] = ()
+    unproven: ClassVar[Mapping[str, str]] = {}
 
     def reads(self, fields: Mapping[str, Any]) -> bool:
         """Tell whether this family reads a checkpoint whose config.json holds `fields`."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from xtune.models.families.base import Family
 from xtune.registry import FAMILIES
 
+__all__ = ["Llama"]
+
 
 @FAMILIES.register_module()
 class Llama(Family):

@@ -1,0 +1,43 @@
+"""Print the model families: what is read, as what it is loaded, what is proven, what differs.
+
+xtune list-models
+xtune list-models -p chatglm
+"""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument(
+        "-p", "--pattern", help="only families whose name, model_type or hub id contains this"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a block a family; 1 when the pattern fits none."""
+    from xtune.models.families import all_families, describe
+    from xtune.models.families.proofs import PROOFS
+
+    wanted = (args.pattern or "").lower()
+    found = [
+        family
+        for name, family in all_families().items()
+        if any(
+            wanted in text.lower()
+            for text in (name, family.title, *family.model_types, *family.published)
+        )
+    ]
+    for family in found:
+        print("\n".join(describe(family)), end="\n\n")
+    if not found:
+        return 1
+    print("Proven offline, on tiny random checkpoints in the published layout; no published")
+    print("weights could be downloaded where this was made:")
+    for name, meaning in PROOFS.items():
+        print(f"  {name.replace('_', ' '):18} {meaning}")
+    return 0
