@@ -78,6 +78,14 @@ class Head:
                 softcap=self.softcap,
                 chunk_size=chunk_size,
             )
+        if hasattr(self.module, "token_adapter"):  # PEFT's wrapper: some rows are trained
+            return chunked_cross_entropy(
+                hidden if self.scale == 1.0 else hidden * self.scale,
+                self.module.weight,  # with the trained rows in it
+                labels,
+                softcap=self.softcap,
+                chunk_size=chunk_size,
+            )
         # A quantized head, or one with LoRA on it: any module will do, its logits are made again
         # in the backward pass.
         trained = labels != IGNORE_INDEX

@@ -28,6 +28,7 @@ from transformers import PreTrainedModel
 from xtune.models.build import build_model
 from xtune.models.generation import base_of
 from xtune.models.precision import Precision
+from xtune.models.vocabulary import Pieces
 
 __all__ = ["MemoryEstimate", "estimate_memory"]
 
@@ -68,6 +69,7 @@ def estimate_memory(
     precision: Precision,
     tokens: int,
     trained_share: float = 1.0,
+    pieces: Pieces | None = None,
 ) -> MemoryEstimate:
     """Estimate the peak memory of training, to about a quarter.
 
@@ -76,11 +78,12 @@ def estimate_memory(
         precision: of the run.
         tokens: T, tokens of one micro-batch.
         trained_share: share of the tokens that have a label, 0 to 1.
+        pieces: the tokens that the run adds.
 
     Raises:
         ModelError: the checkpoint's architecture is not known here.
     """
-    model = build_model(model_cfg, device="meta", precision=precision)
+    model = build_model(model_cfg, device="meta", precision=precision, pieces=pieces)
     base = base_of(model.llm)
     config = base.config.get_text_config()
     number = precision.compute_dtype.itemsize

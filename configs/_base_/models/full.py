@@ -1,5 +1,7 @@
 # PART 2  Model & Tokenizer
-tokenizer = dict(pretrained_model_name_or_path=pretrained_model_name_or_path)
+tokenizer = dict(
+    pretrained_model_name_or_path=pretrained_model_name_or_path,
+    added_tokens=added_tokens)
 model = dict(
     type='SupervisedFinetune',
     llm=dict(
