@@ -208,6 +208,30 @@ def test_a_run_with_added_tokens_chats_on_the_plain_base(inputs, tmp_path):
     assert len(answers) == 1
 
 
+def test_a_quantized_base_grows_too(inputs, tmp_path):
+    latest = run_with_tokens(inputs, tmp_path / "run", "lora.r=4", config="custom_sft_qlora")
+    model = ChatModel.load(str(inputs.model), adapter=latest, bits=4)
+    assert model.llm.config.vocab_size == 386
+    merged = merge_adapter(load_adapter(load_model(str(inputs.model)), latest / "adapter"))
+    assert merged.get_input_embeddings().weight.shape[0] == 386
+
+
+def test_a_whole_embedding_that_is_trained_has_the_new_rows(inputs, tmp_path):
+    latest = run_with_tokens(inputs, tmp_path / "run", "lora.modules_to_save=['embed_tokens']")
+    load_adapter(load_model(str(inputs.model), dtype="fp32"), latest / "adapter")
+
+
+def test_the_dry_run_knows_of_the_new_rows(inputs, tmp_path, capsys):
+    from xtune.engine.plan import make_plan
+
+    lines = {}
+    for tokens in ([], ["Paris", "<call>"]):
+        plan = make_plan(sheet_of(inputs, f"added_tokens={tokens}"), tmp_path / str(len(tokens)))
+        (line,) = (line for line in plan if line.startswith("parameters"))
+        lines[len(tokens)] = int(line.split()[1].replace(",", ""))
+    assert lines[2] == lines[0] + 2 * 32
+
+
 def test_a_run_with_added_tokens_resumes_exactly(inputs, tmp_path):
     options = ["max_steps=4", "save_steps=2", f"added_tokens={['Paris', '<call>']}"]
     for config, lr in (("custom_sft_lora", "1e-3"), ("smollm2_135m_full_toolcall", "1e-4")):

@@ -207,13 +207,12 @@ def _write(
     rows_before = llm.config.get_text_config().vocab_size
     grow_vocabulary(llm, pieces, init=init, pad_to_multiple_of=pad_to_multiple_of)
     family = family_of_config(llm.config)
+    layout = None if family is None else family.layouts(llm.config)[0]
     part = out.with_name(f"{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
         part.parent.mkdir(parents=True, exist_ok=True)
-        write_model(
-            part, llm, after, {"base_model": base}, layout=family and family.layouts(llm.config)[0]
-        )
+        write_model(part, llm, after, {"base_model": base}, layout=layout)
         if model is not None:
             (part / _MODEL).write_bytes(model)
         if load_tokenizer(str(part)).get_vocab() != after.get_vocab():

@@ -53,7 +53,8 @@ def read_sentencepiece(file: Path) -> Any:
     from google.protobuf.message import DecodeError
     from sentencepiece import sentencepiece_model_pb2
 
-    proto = sentencepiece_model_pb2.ModelProto()
+    messages: Any = sentencepiece_model_pb2
+    proto = messages.ModelProto()
     try:
         proto.ParseFromString(file.read_bytes())
     except OSError as error:

@@ -58,7 +58,11 @@ def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> lis
         if not token.strip():
             raise ModelError(f"the token {token!r} is empty or white space: leave it out")
     known = tokenizer.get_vocab()
-    new = [token for token in dict.fromkeys(tokens) if token not in known]
+    new = [
+        token
+        for token in dict.fromkeys(tokens)
+        if token not in known and not _is_one_token(tokenizer, token)
+    ]
     # Not normalized: in SentencePiece's tokenizers that would put a space before the token.
     tokenizer.add_tokens([AddedToken(token, normalized=False, special=False) for token in new])
     return new
@@ -143,7 +147,8 @@ def grow_vocabulary(
             head.bias = _grown(head.bias, rows, pieces, init)
         head.out_features = rows
     config.vocab_size = rows
-    for part in (llm, llm.base_model):  # some classes keep a copy
+    copies: list[Any] = [llm, llm.base_model]
+    for part in copies:
         if hasattr(part, "vocab_size"):
             part.vocab_size = rows
 
@@ -260,6 +265,12 @@ def _mean_of_old(old: Tensor, pieces: Pieces) -> Tensor:
             total -= old[number].double()
             taken += 1
     return total / max(len(old) - taken, 1)
+
+
+def _is_one_token(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
+    """Byte-level vocabularies hold a word under another name than its text."""
+    ids = tokenizer.encode(text, add_special_tokens=False)
+    return len(ids) == 1 and ids[0] != tokenizer.unk_token_id and tokenizer.decode(ids) == text
 
 
 def _spelling(tokenizer: PreTrainedTokenizerBase, token: str, *, is_text: bool) -> list[int]:

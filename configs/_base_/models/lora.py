@@ -8,5 +8,6 @@ model = dict(
         type='CausalLM',
         pretrained_model_name_or_path=pretrained_model_name_or_path,
         dtype='auto'),
+    vocabulary=dict(init='subtokens', pad_to_multiple_of=None),  # of added_tokens
     adapter=lora,
     gradient_checkpointing=False)
