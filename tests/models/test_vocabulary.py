@@ -14,6 +14,7 @@ from tests.runs import losses, sheet_of, train
 from tests.tiny import write_tiny_model
 from xtune.chat.model import ChatModel
 from xtune.checkpoint.export import write_model
+from xtune.checkpoint.merge import export_model
 from xtune.errors import AdapterError, ConfigError, ModelError
 from xtune.models import (
     attach_adapter,
@@ -206,6 +207,14 @@ def test_a_run_with_added_tokens_chats_on_the_plain_base(inputs, tmp_path):
     assert not torch.equal(weight[384], before)  # 'Paris' is in the data
     answers = model.answer_batch([[{"role": "user", "content": "Paris"}]], max_new_tokens=4)
     assert len(answers) == 1
+    done = export_model(
+        str(inputs.model), tmp_path / "merged", adapter=latest / "adapter", notes={}, dtype="fp32"
+    )
+    assert done.difference < 1e-5
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    assert merged.lm_head.weight is merged.model.embed_tokens.weight
+    ids = torch.tensor([[5, 384, 385, 7]])
+    torch.testing.assert_close(logits(merged, ids), logits(model.llm, ids), rtol=1e-4, atol=1e-4)
 
 
 def test_a_quantized_base_grows_too(inputs, tmp_path):
@@ -219,6 +228,14 @@ def test_a_quantized_base_grows_too(inputs, tmp_path):
 def test_a_whole_embedding_that_is_trained_has_the_new_rows(inputs, tmp_path):
     latest = run_with_tokens(inputs, tmp_path / "run", "lora.modules_to_save=['embed_tokens']")
     load_adapter(load_model(str(inputs.model), dtype="fp32"), latest / "adapter")
+
+
+def test_lora_on_the_head_itself_is_refused_with_the_way_out(tmp_path):
+    llm, pieces = grown(write_tiny_model(tmp_path / "base", "llama", tied=False))
+    with pytest.raises(AdapterError, match=r"modules_to_save=\['lm_head'\]"):
+        train_new_rows(llm, LoraConfig(target_modules=["q_proj", "lm_head"]), pieces)
+    whole = train_new_rows(llm, LoraConfig(modules_to_save=["embed_tokens"]), pieces)
+    assert whole.trainable_token_indices == {"lm_head": [384, 385, 386]}
 
 
 def test_the_dry_run_knows_of_the_new_rows(inputs, tmp_path, capsys):

@@ -15,6 +15,7 @@ from xtune.checkpoint.merge import published_dtype
 from xtune.errors import CheckpointError, ModelError, UsageError
 from xtune.models import load_config, load_model, load_tokenizer
 from xtune.models.families import CheckpointFiles, family_of_config
+from xtune.models.gguf import is_gguf
 from xtune.models.sentencepiece_merge import Merged, merge_sentencepiece, read_sentencepiece
 from xtune.models.vocabulary import add_tokens, grow_vocabulary, rows_needed, token_pieces
 
@@ -120,14 +121,15 @@ def expand_with_sentencepiece(base: str, file: Path, out: Path, **settings: Any)
         CheckpointError: the disk is full; nothing is left.
     """
     more = read_sentencepiece(file)
-    own = CheckpointFiles(str(Path(base).expanduser())).path(_MODEL) if base != "smollm2" else None
+    before = load_tokenizer(base)
+    source = str(Path(base).expanduser())
+    own = None if is_gguf(base) else CheckpointFiles(source).path(_MODEL)
     if own is None:
         raise ModelError(
             f"{base!r} has no {_MODEL}, so its tokenizer is no SentencePiece model that pieces "
             "could be merged into. Write the pieces into a text file, one a line, and give it as "
             "--tokens: they are then found before a text is split into the base's tokens"
         )
-    before = load_tokenizer(base)
     merged = merge_sentencepiece(read_sentencepiece(own), more)
     if not merged.added:
         raise UsageError(f"{base!r} has all pieces of {file} already")

@@ -20,7 +20,9 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("base", metavar="BASE", help="a hub id, a folder, or the alias smollm2")
+    parser.add_argument(
+        "base", metavar="BASE", help="a hub id, a folder, a run's work_dir, or the alias smollm2"
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--tokens", type=Path, metavar="FILE", help="a text file, one token a line")
     source.add_argument("--sentencepiece", type=Path, metavar="FILE", help="a SentencePiece .model")
@@ -52,6 +54,7 @@ def run(args: argparse.Namespace) -> None:
     if args.pad_to_multiple_of is not None and args.pad_to_multiple_of < 1:
         raise UsageError(f"--pad-to-multiple-of {args.pad_to_multiple_of}: it must be at least 1")
 
+    from xtune.chat.locate import find_model
     from xtune.checkpoint.expand import (
         expand_with_sentencepiece,
         expand_with_tokens,
@@ -63,12 +66,13 @@ def run(args: argparse.Namespace) -> None:
         "pad_to_multiple_of": args.pad_to_multiple_of,
         "dtype": args.dtype,
     }
+    base = find_model(args.base)
     if args.tokens is not None:
         tokens = read_tokens(args.tokens.expanduser())
-        done = expand_with_tokens(args.base, tokens, out, **settings)
+        done = expand_with_tokens(base, tokens, out, **settings)
     else:
         file = args.sentencepiece.expanduser()
-        done = expand_with_sentencepiece(args.base, file, out, **settings)
+        done = expand_with_sentencepiece(base, file, out, **settings)
     lines = [
         (done.given, "given"),
         (done.known, "of them in the base already"),

@@ -24,7 +24,7 @@ from tokenizers import AddedToken
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from xtune.errors import ModelError
+from xtune.errors import AdapterError, ModelError
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -201,6 +201,9 @@ def train_new_rows(llm: PreTrainedModel, adapter: PeftConfig, pieces: Pieces) ->
         llm: has grown already.
         adapter: of the sheet; what it says about these layers itself stays.
         pieces: the new tokens.
+
+    Raises:
+        AdapterError: `target_modules` has the embedding or the head.
     """
     own: Any = copy.deepcopy(adapter)
     if not pieces:
@@ -213,6 +216,14 @@ def train_new_rows(llm: PreTrainedModel, adapter: PeftConfig, pieces: Pieces) ->
     if head is not None and not tied:
         names.append(_name_of(llm, head))
     names = [name for name in names if not any(_is_within(name, given) for given in whole)]
+    targets = getattr(own, "target_modules", None)
+    adapted = [n for n in names if isinstance(targets, list | tuple | set) and n in targets]
+    if adapted:
+        raise AdapterError(
+            f"target_modules names {adapted[0]!r}, whose rows of new tokens are to be trained: an "
+            f"adapter cannot be on it as well. Take it out, or train it whole: "
+            f"modules_to_save=[{adapted[0]!r}]"
+        )
     by_row: dict[str, list[int]] = {}
     for name in names:
         computes_logits = tied or name != _name_of(llm, embedding)
