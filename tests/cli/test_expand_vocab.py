@@ -9,6 +9,7 @@ import torch
 from sentencepiece import SentencePieceProcessor
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tests.models.families.cases import internlm
 from tests.models.families.tokenizer_files import write_sentencepiece
 from tests.tiny import write_tiny_llama
 from xtune.cli.entry import main
@@ -161,3 +162,19 @@ def test_what_is_there_is_not_written_over(tmp_path, capsys):
     assert expand(tmp_path / "none", "--tokens", tmp_path / "words", tmp_path / "new") == 1
     words = ["smollm2", "--tokens", tmp_path / "words", tmp_path / "new"]
     assert expand(*words, "--pad-to-multiple-of", 0) == 2
+
+
+def test_a_family_of_ours_is_written_for_transformers(tmp_path, chinese):
+    """InternLM 1's weights and config.json as published; the tokenizer named as Llama's."""
+    base = internlm.write(tmp_path / "internlm")
+    settings = {k: v for k, v in internlm.TOKENIZER.items() if k != "auto_map"}
+    (base / "tokenizer_config.json").write_text(
+        json.dumps({**settings, "tokenizer_class": "LlamaTokenizer", "legacy": False})
+    )
+    assert expand(base, "--sentencepiece", chinese, tmp_path / "out", "--dtype", "fp32") == 0
+    plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    assert plain.config.model_type == "llama"
+    with torch.no_grad():
+        expected = load_model(str(base), dtype="fp32")(IDS).logits
+        torch.testing.assert_close(plain(IDS).logits[..., :384], expected)
+    assert len(load_tokenizer(str(tmp_path / "out"))) == plain.config.vocab_size

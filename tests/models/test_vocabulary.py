@@ -7,6 +7,7 @@ import json
 import pytest
 import torch
 from peft import LoraConfig, PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from tests.models.families.cases import internlm
@@ -17,6 +18,7 @@ from xtune.checkpoint.export import write_model
 from xtune.checkpoint.merge import export_model
 from xtune.errors import AdapterError, ConfigError, ModelError
 from xtune.models import (
+    SupervisedFinetune,
     attach_adapter,
     build_model,
     load_adapter,
@@ -32,6 +34,7 @@ from xtune.models.vocabulary import (
     token_pieces,
     train_new_rows,
 )
+from xtune.structures import Batch
 
 TOKENS = ["<call>", "weather alarm", "公园"]
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10]])
@@ -312,3 +315,41 @@ def test_tokens_that_cannot_be_are_found_by_the_check(inputs):
             require_valid(sheet_of(inputs, f"added_tokens={bad}"))
     with pytest.raises(ConfigError, match=r"model.vocabulary.init"):
         require_valid(sheet_of(inputs, "model.vocabulary.init=median"))
+
+
+@pytest.mark.parametrize("where", ["tied", "untied", "bias", "gemma2"])
+def test_the_chunked_loss_has_the_gradients_of_the_models_own(tmp_path, where):
+    family = {"bias": "phi", "gemma2": "gemma2"}.get(where, "llama")
+    tied = where in ("tied", "gemma2")
+    caps = {"attn_logit_softcapping": None} if family == "gemma2" else {}  # else a GPU's matter
+    llm, pieces = grown(write_tiny_model(tmp_path / "base", family, tied=tied, **caps))
+    ids = torch.tensor([[5, 384, 7, 385, 386, 9]])
+    model = SupervisedFinetune(
+        llm, adapter=train_new_rows(llm, LoraConfig(r=2), pieces), loss_chunk_size=2
+    )
+    labels = torch.cat([ids[:, 1:], torch.tensor([[-100]])], 1)
+    batch = Batch(
+        input_ids=ids,
+        position_ids=torch.arange(6)[None],
+        labels=labels,
+        cu_seqlens=torch.tensor([0, 6], dtype=torch.int32),
+        max_seqlen=6,
+    )
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    loss = model(batch, normalizer=5)["loss"]
+    ours = torch.autograd.grad(loss, list(trained.values()), allow_unused=True)
+    llm.set_attn_implementation("eager")
+    own = model.llm(input_ids=ids, labels=ids).loss
+    theirs = torch.autograd.grad(own, list(trained.values()), allow_unused=True)
+    torch.testing.assert_close(loss, own)
+    assert any("tokens_delta" in name or "modules_to_save" in name for name in trained)
+    for name, one, other in zip(trained, ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_in_bf16_the_new_rows_are_trained_in_fp32(inputs, tmp_path):
+    latest = run_with_tokens(inputs, tmp_path / "run", "strategy.precision=bf16")
+    stored = load_file(latest / "adapter" / "adapter_model.safetensors")
+    (rows,) = (value for name, value in stored.items() if "trainable_tokens_delta" in name)
+    assert rows.dtype == torch.float32
+    assert not torch.equal(rows[0], rows[0].bfloat16().float())
