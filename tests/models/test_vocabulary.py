@@ -353,3 +353,22 @@ def test_in_bf16_the_new_rows_are_trained_in_fp32(inputs, tmp_path):
     (rows,) = (value for name, value in stored.items() if "trainable_tokens_delta" in name)
     assert rows.dtype == torch.float32
     assert not torch.equal(rows[0], rows[0].bfloat16().float())
+
+
+def test_the_original_layout_has_the_new_tokens_beside_the_published_files(tmp_path):
+    folder = internlm.write(tmp_path / "base")
+    settings = {k: v for k, v in internlm.TOKENIZER.items() if k != "auto_map"}
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps({**settings, "tokenizer_class": "LlamaTokenizer", "legacy": False})
+    )
+    source = {"pretrained_model_name_or_path": str(folder), "added_tokens": TOKENS}
+    tokenizer, pieces = open_vocabulary(source)
+    llm = load_model(str(folder), dtype="fp32")
+    grow_vocabulary(llm, pieces)
+    write_model(tmp_path / "out", llm, tokenizer, {}, layout="original")
+    added = json.loads((tmp_path / "out" / "added_tokens.json").read_text())
+    assert added == dict(zip(TOKENS, pieces, strict=True))
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["vocab_size"] == 387
+    again = load_model(str(tmp_path / "out"), dtype="fp32")
+    torch.testing.assert_close(logits(again), logits(llm), rtol=0, atol=0)
+    assert load_tokenizer(str(tmp_path / "out")).encode("<call>")[-1] == added["<call>"]

@@ -63,12 +63,13 @@ def read_tokens(file: Path) -> list[str]:
         UsageError: it cannot be read, has no line, or a line that is empty or white space.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        text = file.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{file} is no text in UTF-8: {error}") from error
-    if not lines:
+    lines = text.removesuffix("\n").split("\n")  # splitlines knows ends that a token may contain
+    if not text.strip():
         raise UsageError(f"{file} is empty; it should hold one token a line")
     for number, line in enumerate(lines, 1):
         if not line.strip():
