@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from xtune.checkpoint.meta import FORMAT_VERSION
+from xtune.models import load_tokenizer
 from xtune.models.families import CheckpointFiles, Family, Layout, family_of_config
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def write_adapter(
     """
     folder.mkdir(parents=True)
     # PeftModel.save_pretrained would ask the hub whether the base model's vocabulary has changed.
-    save_file(dict(weights), folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    save_file(
+        _each_its_own(weights), folder / "adapter_model.safetensors", metadata={"format": "pt"}
+    )
     config = copy.copy(llm.peft_config[llm.active_adapter])
     config.inference_mode = True
     config.save_pretrained(str(folder))
@@ -84,6 +87,16 @@ def write_model(
     _write_notes(folder, notes)
 
 
+def _each_its_own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copy what stands under two names, as a tied embedding that is trained: PEFT reads both."""
+    own: dict[str, Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in weights.items():
+        own[name] = tensor.clone() if tensor.data_ptr() in seen else tensor
+        seen.add(tensor.data_ptr())
+    return own
+
+
 def _write_family(folder: Path, llm: Any, family: Family, layout: Layout) -> None:
     llm.save_pretrained(folder, state_dict=family.weights(llm, layout), save_original_format=False)
     file = folder / "config.json"
@@ -109,6 +122,11 @@ def _write_original_tokenizer(
         return
     for file in found:
         shutil.copyfile(file, folder / file.name)
+    known = load_tokenizer(llm.name_or_path).get_vocab()
+    added = {t: number for t, number in tokenizer.get_vocab().items() if t not in known}
+    if added:  # the name under which the tokenizers of transformers 4 read them
+        text = json.dumps(added, indent=1, ensure_ascii=False)
+        (folder / "added_tokens.json").write_text(text + "\n", encoding="utf-8")
     if isinstance(tokenizer.chat_template, str):
         (folder / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
 

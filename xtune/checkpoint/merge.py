@@ -16,7 +16,7 @@ from xtune.errors import CheckpointError, ModelError, UsageError
 from xtune.models import load_adapter, load_config, load_model, load_tokenizer, merge_adapter
 from xtune.models.families import Layout, family_of_config
 
-__all__ = ["Exported", "export_model"]
+__all__ = ["Exported", "export_model", "published_dtype"]
 
 _PROBE = 24  # tokens
 _TOLERATED = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -76,7 +76,7 @@ def export_model(
             f"no architecture of transformers computes {type(family).__name__} as "
             f"{name!r} has it; its layouts: {', '.join(layouts)}"
         )
-    number = _published_dtype(config) if dtype == "auto" else dtype
+    number = published_dtype(config) if dtype == "auto" else dtype
     llm: Any = load_model(name, dtype=number)
     has_tokenizer = adapter is not None and (adapter / "tokenizer_config.json").is_file()
     tokenizer = load_tokenizer(str(adapter) if has_tokenizer else name)
@@ -107,7 +107,8 @@ def export_model(
     return Exported(layout, str(before.dtype).removeprefix("torch."), size, difference)
 
 
-def _published_dtype(config: Any) -> str:
+def published_dtype(config: Any) -> str:
+    """Return what a checkpoint's config.json says its weights are in; 'fp32' if nothing."""
     stored = config.dtype or getattr(config, "original_config", {}).get("torch_dtype") or "fp32"
     return str(stored).removeprefix("torch.")
 

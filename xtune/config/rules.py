@@ -25,7 +25,7 @@ class Breach(NamedTuple):
 
 def breaches(values: Values) -> Iterator[Breach]:
     """Yield every rule that the sheet's values break."""
-    for rule in (_ranges, _length_of_run, _quantization, _data_files, _model_files):
+    for rule in (_ranges, _length_of_run, _quantization, _data_files, _model_files, _added_tokens):
         yield from rule(values)
 
 
@@ -45,6 +45,7 @@ def _from_to_below(least: float, limit: float) -> tuple[Callable[[Any], bool], s
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train_dataset.max_length": _at_least(1),
     "val_dataset.max_length": _at_least(1),
+    "model.vocabulary.pad_to_multiple_of": _at_least(1),
     "train_dataloader.batch_size": _at_least(1),
     "train_dataloader.num_workers": _at_least(0),
     "train_cfg.accumulative_counts": _at_least(1),
@@ -151,6 +152,19 @@ def _model_files(values: Values) -> Iterator[Breach]:
             yield Breach(
                 key, f"{name!r} is neither a folder nor a hub id", "a hub id is 'owner/name'"
             )
+
+
+def _added_tokens(values: Values) -> Iterator[Breach]:
+    tokens = _get(values, "tokenizer.added_tokens")
+    for token in tokens if isinstance(tokens, list | tuple) else ():
+        if not isinstance(token, str) or not token.strip():
+            yield Breach(
+                "tokenizer.added_tokens",
+                f"{token!r} cannot be a token",
+                "a token is a string that is not empty or white space",
+            )
+        elif tokens.count(token) > 1:
+            yield Breach("tokenizer.added_tokens", f"{token!r} stands there more than once")
 
 
 def _get(values: Any, key: str) -> Any:

@@ -7,7 +7,7 @@ their arguments written down here as functions, so that both kinds are checked a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from mmengine.registry import Registry
 
@@ -59,6 +59,12 @@ def train_dataloader(*, batch_size: int, num_workers: int = 0, shuffle: bool = T
     """Micro-batches of `batch_size` packs on each device."""
 
 
+def vocabulary(
+    *, init: Literal["subtokens", "mean"] = "subtokens", pad_to_multiple_of: int | None = None
+) -> None:
+    """How the rows of added tokens begin, and what the number of rows is a multiple of."""
+
+
 def clip_grad(*, max_norm: float) -> None:
     """Gradients are scaled down to this norm."""
 
@@ -74,6 +80,7 @@ def randomness(*, seed: int) -> None:
 # Sections of a sheet whose dict has no `type`
 _PLAIN: dict[str, Callable[..., None] | str] = {
     "tokenizer": "xtune.models.load_tokenizer",
+    "model.vocabulary": vocabulary,
     "train_dataloader": train_dataloader,
     "clip_grad": clip_grad,
     "paramwise_cfg": paramwise_cfg,
@@ -107,7 +114,7 @@ def slots(values: Mapping[str, Any]) -> Iterator[Slot]:
     """Yield every slot of a sheet that holds something."""
     model = values.get("model")
     if model is not None:
-        yield Slot("model", registry.MODELS, model, apart=("adapter",))
+        yield Slot("model", registry.MODELS, model, apart=("adapter", "vocabulary"))
     for key, inner in model.items() if isinstance(model, Mapping) else ():
         if key == "adapter" and inner is not None:
             yield Slot("model.adapter", registry.ADAPTERS, inner)
@@ -146,8 +153,11 @@ def named(values: Mapping[str, Any]) -> Iterator[Named]:
 def plain(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, Form]]:
     """Yield the sections without a `type` that hold something, with what they may say."""
     for key, target in _PLAIN.items():
-        if values.get(key) is not None:
-            yield key, values[key], Form(registry.resolve(registry.MODELS, target))
+        section: Any = values
+        for part in key.split("."):
+            section = _get(section, part)
+        if section is not None:
+            yield key, section, Form(registry.resolve(registry.MODELS, target))
 
 
 def form_of(values: Mapping[str, Any], owner: Mapping[str, Any]) -> Form | None:

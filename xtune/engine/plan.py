@@ -13,11 +13,13 @@ from xtune.engine.build import build_datasets, build_hooks, build_loop
 from xtune.engine.loops import TrainLoop
 from xtune.engine.work_dir import DRY_RUN_SHEET, WorkDir
 from xtune.errors import DataError, ModelError
-from xtune.models import load_tokenizer
 from xtune.models.memory import estimate_memory
+from xtune.models.vocabulary import Pieces, open_vocabulary
 from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from xtune.data.dataset import SFTDataset
     from xtune.engine.strategies.base import Strategy
 
@@ -53,29 +55,39 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
         f"config      {sheet.path}",
         f"sheet       {recorded} (rendered; a run writes config.py)",
     ]
-    datasets = _datasets(cfg, unchecked)
+    tokenizer, pieces = _vocabulary(cfg, unchecked)
+    datasets = _datasets(cfg, tokenizer, unchecked)
     lines += _data_lines(datasets)
     build(SCHEDULES, cfg["param_scheduler"])
     build_hooks(cfg)
     lines += _step_lines(cfg, datasets)
     strategy = build(STRATEGIES, cfg["strategy"])
     lines.append(f"device      {strategy.device}, {strategy.precision.reason}")
-    lines += _model_lines(cfg, strategy, datasets, unchecked)
+    lines += _model_lines(cfg, strategy, datasets, pieces, unchecked)
     lines += ["not checked " + what for what in unchecked] or [
         "checked     everything but the weights themselves"
     ]
     return lines
 
 
-def _datasets(cfg: Any, unchecked: list[str]) -> tuple[SFTDataset, SFTDataset | None] | None:
+def _vocabulary(
+    cfg: Any, unchecked: list[str]
+) -> tuple[PreTrainedTokenizerBase | None, dict[int, list[int]]]:
     name = cfg["tokenizer"]["pretrained_model_name_or_path"]
     try:
-        tokenizer = load_tokenizer(**cfg["tokenizer"])
+        return open_vocabulary(cfg["tokenizer"])
     except ModelError as error:
         if not _is_remote(name):
             raise
         unchecked.append(f"tokenizer {name!r}: {_first_line(error)}")
         unchecked.append("data: they cannot be tokenised without it")
+        return None, {}
+
+
+def _datasets(
+    cfg: Any, tokenizer: PreTrainedTokenizerBase | None, unchecked: list[str]
+) -> tuple[SFTDataset, SFTDataset | None] | None:
+    if tokenizer is None:
         return None
     try:
         return build_datasets(cfg, tokenizer)
@@ -117,13 +129,14 @@ def _model_lines(
     cfg: Any,
     strategy: Strategy,
     datasets: tuple[SFTDataset, SFTDataset | None] | None,
+    pieces: Pieces,
     unchecked: list[str],
 ) -> Iterator[str]:
     name = cfg["model"]["llm"]["pretrained_model_name_or_path"]
     tokens = cfg["train_dataloader"]["batch_size"] * cfg["train_dataset"]["max_length"]
     share = datasets[0].trained_tokens / datasets[0].tokens if datasets else 1.0
     try:
-        estimate = estimate_memory(cfg["model"], strategy.precision, tokens, share)
+        estimate = estimate_memory(cfg["model"], strategy.precision, tokens, share, pieces)
     except ModelError as error:
         if not _is_remote(name):
             raise

@@ -41,8 +41,9 @@ from xtune.engine.signals import StopSignals
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.work_dir import WorkDir
 from xtune.errors import CheckpointError, TrainingError
-from xtune.models import base_fingerprint, load_tokenizer
+from xtune.models import base_fingerprint
 from xtune.models.build import build_model
+from xtune.models.vocabulary import open_vocabulary, vocabulary_notes
 from xtune.registry import SCHEDULES, STRATEGIES, build
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Runner:
         cfg: the sheet's values.
         console, logger: what is said; the logger also writes work_dir/train.log.
         tokenizer: its chat_template is the one trained with.
+        pieces: the tokens that the sheet adds to it; see `token_pieces`.
         train_dataset, val_dataset: val_dataset is None without validation data.
         template: of the training data.
         model: the algorithm; `llm` the language model in it, a PeftModel with an adapter.
@@ -83,6 +85,7 @@ class Runner:
     """
 
     tokenizer: PreTrainedTokenizerBase
+    pieces: dict[int, list[int]]
     train_dataset: SFTDataset
     val_dataset: SFTDataset | None
     model: nn.Module
@@ -165,10 +168,14 @@ class Runner:
     @property
     def notes(self) -> dict[str, Any]:
         """What xtune.json says beside an exported adapter or model."""
+        growth = vocabulary_notes(
+            self.tokenizer, self.pieces, **(self.cfg["model"].get("vocabulary") or {})
+        )
         return {
             "base_model": self.cfg["model"]["llm"]["pretrained_model_name_or_path"],
             "base_vocab_size": self.llm.config.get_text_config().vocab_size,
             "base_fingerprint": base_fingerprint(self.llm),
+            **({"vocabulary": growth} if growth else {}),
             "template": self.template.name,
             "stop_words": list(self.template.stop_words),
             "system": self.cfg.get("SYSTEM") or "",
@@ -234,7 +241,9 @@ class Runner:
         return self.saved
 
     def _prepare(self, checkpoint: Path | None) -> None:
-        self.tokenizer = load_tokenizer(**self.cfg["tokenizer"])
+        self.tokenizer, self.pieces = open_vocabulary(self.cfg["tokenizer"])
+        if self.pieces:
+            self.logger.info("%d new tokens: the vocabulary grows", len(self.pieces))
         self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer)
         self.template = self.train_dataset.template
         self.tokenizer.chat_template = self.template.jinja
@@ -256,6 +265,8 @@ class Runner:
             weights_from(checkpoint, self.cfg["model"]),
             device=self.strategy.device,
             precision=self.strategy.precision,
+            # A checkpoint's whole model has grown, and its new rows are trained.
+            pieces=None if checkpoint and (checkpoint / "model").is_dir() else self.pieces,
         )
         self.llm = self.model.llm
         optimizer = build_optimizer(

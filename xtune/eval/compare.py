@@ -70,9 +70,10 @@ def compare(
     llm_cfg = sheet.values["model"]["llm"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     llm = build(MODELS, llm_cfg, device=device)
-    tokenizer = load_tokenizer(**sheet.values["tokenizer"])
-    # The untouched model in its own words if it has any: the fairest "before".
-    before = measure("before", llm, tokenizer if tokenizer.chat_template else trained_tokenizer)
+    # The untouched model in its own words if it has any, and its own tokens: the fairest "before".
+    tokenizer = load_tokenizer(**{**sheet.values["tokenizer"], "added_tokens": None})
+    tokenizer.chat_template = tokenizer.chat_template or trained_tokenizer.chat_template
+    before = measure("before", llm, tokenizer)
     if (trained / "adapter_config.json").is_file():
         llm = load_adapter(llm, trained)
     else:

@@ -19,8 +19,10 @@ from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_mod
 from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
-from xtune.errors import AdapterError
+from xtune.errors import AdapterError, ModelError
 from xtune.models.fingerprint import base_fingerprint, same_base
+from xtune.models.loading import load_tokenizer
+from xtune.models.vocabulary import grow_vocabulary, rows_needed
 from xtune.registry import ADAPTERS
 
 __all__ = ["attach_adapter", "load_adapter", "merge_adapter"]
@@ -66,14 +68,16 @@ def load_adapter(
 ) -> PeftModel:
     """Put a saved adapter on `llm`, if it was trained on that model.
 
+    If the training added tokens, `llm` first gets their rows, as the training's base did.
+
     Args:
-        llm: changed in place; left as it was if the adapter is refused.
+        llm: changed in place; left as it was, but for new rows, if the adapter is refused.
         folder: with adapter_config.json, adapter_model.safetensors and, if xtune wrote it,
             xtune.json.
         is_trainable: continue training it.
 
     Raises:
-        AdapterError: no adapter is there; or another base model, another vocabulary size, or
+        AdapterError: no adapter is there; or another base model, another vocabulary, or
             layers of other names or shapes, with the reason.
     """
     folder = Path(folder).expanduser()
@@ -127,21 +131,37 @@ def _quiet() -> Iterator[None]:
 
 
 def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:
+    """Compare with what xtune noted; `llm` grows if the training's base did."""
     file = folder / "xtune.json"
     if not file.is_file():  # made by another tool: shapes have to do
         return
     try:
         facts: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        growth = facts.get("vocabulary") or {}
+        pieces = {int(number): spelling for number, spelling in growth.get("pieces", {}).items()}
+    except (ValueError, AttributeError) as error:
         raise AdapterError(f"{file} is damaged: {error}") from error
     trained_on, given = facts.get("base_model"), llm.name_or_path
-    vocabulary = llm.config.get_text_config().vocab_size
-    if facts.get("base_vocab_size") not in (None, vocabulary):
+    way_out = (
+        "Give the model it was trained on: if that was made with tools/expand_vocab.py, the folder "
+        "that this wrote"
+    )
+    rows, multiple = llm.config.get_text_config().vocab_size, growth.get("pad_to_multiple_of")
+    grown = rows_needed(rows, pieces, multiple)
+    if facts.get("base_vocab_size") not in (None, grown):
+        after = f", {grown} with the {len(pieces)} tokens the training added" if pieces else ""
         raise AdapterError(
             f"the adapter in {str(folder)!r} was trained on {trained_on!r} with a vocabulary of "
-            f"{facts['base_vocab_size']}; {given!r} has {vocabulary}. Give the model it was "
-            "trained on"
+            f"{facts['base_vocab_size']}; {given!r} has {rows}{after}. {way_out}"
         )
+    if difference := _other_token(given, folder):
+        raise AdapterError(
+            f"the adapter in {str(folder)!r} was trained on {trained_on!r} with another vocabulary "
+            f"of the same size than {given!r} has: {difference}. {way_out}"
+        )
+    if growth:
+        init = growth.get("init", "subtokens")
+        grow_vocabulary(llm, pieces, init=init, pad_to_multiple_of=multiple)
     fingerprint = facts.get("base_fingerprint")
     if fingerprint and not same_base(fingerprint, base_fingerprint(llm)):
         raise AdapterError(
@@ -149,6 +169,24 @@ def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:
             "same vocabulary but is another model (its architecture or embedding differs). "
             "Give the model it was trained on"
         )
+
+
+def _other_token(base: str | None, folder: Path) -> str:
+    """The first id that means one token in the training and another in `base`, in words.
+
+    Empty if there is none, and where one of the two has no tokenizer beside it.
+    """
+    if not (folder / "tokenizer_config.json").is_file() or not base:
+        return ""
+    try:
+        own, trained = (load_tokenizer(name).get_vocab() for name in (base, str(folder)))
+    except ModelError:
+        return ""
+    tokens = {number: token for token, number in own.items()}
+    for token, number in sorted(trained.items(), key=lambda item: item[1]):
+        if tokens.get(number, token) != token:
+            return f"id {number} is {token!r} in the training and {tokens[number]!r} in the model"
+    return ""
 
 
 def _fitting_shapes(llm: PreTrainedModel, folder: Path) -> tuple[_Shapes, _Shapes]:

@@ -11,6 +11,7 @@ from torch import nn
 from xtune.models.loading import load_model
 from xtune.models.precision import Precision, choose_precision
 from xtune.models.self_test import check_packed_logits
+from xtune.models.vocabulary import Pieces, grow_vocabulary, train_new_rows
 from xtune.registry import ADAPTERS, MODELS, build, resolve
 
 __all__ = ["build_model"]
@@ -21,8 +22,12 @@ def build_model(
     *,
     device: torch.device | str | None = None,
     precision: Precision | None = None,
+    pieces: Pieces | None = None,
 ) -> nn.Module:
     """Build the algorithm that `cfg` describes: its llm first, then its adapter, then itself.
+
+    `cfg['vocabulary']`, `dict(init='subtokens', pad_to_multiple_of=None)`, says how rows for new
+    tokens begin; an adapter trains them too.
 
     With dtype='auto' a frozen base takes the precision's `weight_dtype`; weights that are all
     trained are fp32 masters.
@@ -31,6 +36,8 @@ def build_model(
         cfg: `dict(type='SupervisedFinetune', llm=dict(type='CausalLM', …), adapter=dict(…), …)`.
         device: where to; default the CPU. 'meta' builds it without weights or quantization.
         precision: of the run; default what `device` is fastest in.
+        pieces: the tokens that the tokenizer has and the checkpoint has not; see
+            `open_vocabulary`.
 
     Raises:
         ModelError: the checkpoint cannot be loaded, or its family cannot train on packs.
@@ -40,6 +47,7 @@ def build_model(
     settings = dict(cfg)
     llm_settings = dict(settings.pop("llm"))
     adapter = settings.pop("adapter", None)
+    vocabulary = settings.pop("vocabulary", None) or {}
     if resolve(MODELS, llm_settings["type"]) is load_model:
         if llm_settings.get("dtype", "auto") == "auto":
             precision = precision or choose_precision("cpu" if place.type == "meta" else place)
@@ -47,7 +55,9 @@ def build_model(
             llm_settings["dtype"] = str(number).removeprefix("torch.")
         llm_settings["device"] = place
     llm = build(MODELS, llm_settings)
-    model = build(MODELS, settings, llm=llm, adapter=adapter and build(ADAPTERS, adapter))
+    grow_vocabulary(llm, pieces or {}, **vocabulary)
+    peft_config = train_new_rows(llm, build(ADAPTERS, adapter), pieces or {}) if adapter else None
+    model = build(MODELS, settings, llm=llm, adapter=peft_config)
     if place.type != "meta":
         check_packed_logits(model)
     return model

@@ -9,6 +9,7 @@ and Granite scale them. `xtune.models.self_test` finds what is not.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -75,6 +76,15 @@ class Head:
                 self.module.weight,
                 labels,
                 bias=self.module.bias,
+                softcap=self.softcap,
+                chunk_size=chunk_size,
+            )
+        if hasattr(self.module, "token_adapter"):  # PEFT's wrapper: some rows are trained
+            merged: Any = self.module.weight
+            return chunked_cross_entropy(
+                hidden if self.scale == 1.0 else hidden * self.scale,
+                merged,
+                labels,
                 softcap=self.softcap,
                 chunk_size=chunk_size,
             )

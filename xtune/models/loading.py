@@ -33,6 +33,7 @@ from xtune.models.families import (
 from xtune.models.gguf import converted_gguf, is_gguf, no_progress_in_logs
 from xtune.models.precision import choose_precision, parse_dtype
 from xtune.models.quantization import quantization_config
+from xtune.models.vocabulary import add_tokens
 from xtune.registry import MODELS
 
 __all__ = ["load_config", "load_model", "load_tokenizer"]
@@ -41,14 +42,22 @@ _PUBLISHED = Path(__file__).with_name("published_configs")
 
 
 def load_tokenizer(
-    pretrained_model_name_or_path: str, *, trust_remote_code: bool = False
+    pretrained_model_name_or_path: str,
+    *,
+    trust_remote_code: bool = False,
+    added_tokens: list[str] | None = None,
 ) -> PreTrainedTokenizerBase:
     """Load a tokenizer; one without a pad token pads with its end-of-text token.
 
     Padding is masked by length, never by token id, so the shared id does no harm.
 
+    Args:
+        pretrained_model_name_or_path: a hub id, a folder, a .gguf file or an alias.
+        trust_remote_code: run the checkpoint's own Python code.
+        added_tokens: tokens to add, those it has already left out; see `vocabulary`.
+
     Raises:
-        ModelError: nothing is there, or nothing transformers can read.
+        ModelError: nothing is there, or nothing transformers can read; an empty token.
     """
     # An adapter's folder has a tokenizer and no model.
     source = _source(pretrained_model_name_or_path, "tokenizer_config.json")
@@ -62,6 +71,7 @@ def load_tokenizer(
         raise _explained(pretrained_model_name_or_path, "tokenizer", error) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
+    add_tokens(tokenizer, added_tokens or ())
     return tokenizer
 
 

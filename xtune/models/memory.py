@@ -10,6 +10,7 @@ of the MLP, V vocabulary, b bytes of a number in the compute format.
     activations      1.36 (8 D + 2 K + 4 F) b L T; checkpointed: D b L T and those of one layer
     loss             logits of one chunk and their gradient, 8 V C, and the head in the compute
                      format if its weight is in another
+    new rows         V D: embedding or head with the new rows in it, b, and its gradient, 8
     runtime          libraries, kernels, the allocator's reserve
 
 The formula for activations counts what fused kernels save; 1.36 is what plain PyTorch and PEFT
@@ -28,6 +29,7 @@ from transformers import PreTrainedModel
 from xtune.models.build import build_model
 from xtune.models.generation import base_of
 from xtune.models.precision import Precision
+from xtune.models.vocabulary import Pieces
 
 __all__ = ["MemoryEstimate", "estimate_memory"]
 
@@ -68,6 +70,7 @@ def estimate_memory(
     precision: Precision,
     tokens: int,
     trained_share: float = 1.0,
+    pieces: Pieces | None = None,
 ) -> MemoryEstimate:
     """Estimate the peak memory of training, to about a quarter.
 
@@ -76,17 +79,21 @@ def estimate_memory(
         precision: of the run.
         tokens: T, tokens of one micro-batch.
         trained_share: share of the tokens that have a label, 0 to 1.
+        pieces: the tokens that the run adds.
 
     Raises:
         ModelError: the checkpoint's architecture is not known here.
     """
-    model = build_model(model_cfg, device="meta", precision=precision)
+    model = build_model(model_cfg, device="meta", precision=precision, pieces=pieces)
     base = base_of(model.llm)
     config = base.config.get_text_config()
     number = precision.compute_dtype.itemsize
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     chunk = min(getattr(model, "loss_chunk_size", tokens), max(1, int(tokens * trained_share)))
-    head = base.get_output_embeddings().weight
+    module = base.get_output_embeddings()
+    module = getattr(module, "original_module", module)  # within PEFT's wrapper
+    head = module.weight
+    trainable_rows = any("trainable_tokens" in name for name, _ in model.named_parameters())
     components = {
         "frozen weights": _frozen_bytes(base, model_cfg["llm"].get("quantization")),
         "trained weights": 4 * trainable,
@@ -95,6 +102,8 @@ def estimate_memory(
         "activations": _activations(config, number, tokens, model_cfg),
         "loss": 8 * config.vocab_size * chunk
         + (number * head.numel() if head.dtype.itemsize != number else 0),
+        # Embedding and head are put together from old rows and new ones in every step.
+        **({"new rows": (number + 8) * head.numel()} if pieces and trainable_rows else {}),
         "runtime": int(_RUNTIME),
     }
     return MemoryEstimate(
@@ -111,6 +120,7 @@ def _frozen_bytes(base: PreTrainedModel, quantization: Mapping[str, Any] | None)
         bits = _NF4_BITS[quantization.get("double_quant", True)]
         bits = 8 if quantization.get("bits", 4) == 8 else bits
         head = base.get_output_embeddings()
+        head = getattr(head, "original_module", head)
         quantized = {
             id(module.weight)
             for module in base.modules()

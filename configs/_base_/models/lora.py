@@ -1,10 +1,13 @@
 # PART 2  Model & Tokenizer
-tokenizer = dict(pretrained_model_name_or_path=pretrained_model_name_or_path)
+tokenizer = dict(
+    pretrained_model_name_or_path=pretrained_model_name_or_path,
+    added_tokens=added_tokens)
 model = dict(
     type='SupervisedFinetune',
     llm=dict(
         type='CausalLM',
         pretrained_model_name_or_path=pretrained_model_name_or_path,
         dtype='auto'),
+    vocabulary=dict(init='subtokens', pad_to_multiple_of=None),  # of added_tokens
     adapter=lora,
     gradient_checkpointing=False)

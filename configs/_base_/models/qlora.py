@@ -1,5 +1,7 @@
 # PART 2  Model & Tokenizer
-tokenizer = dict(pretrained_model_name_or_path=pretrained_model_name_or_path)
+tokenizer = dict(
+    pretrained_model_name_or_path=pretrained_model_name_or_path,
+    added_tokens=added_tokens)
 model = dict(
     type='SupervisedFinetune',
     llm=dict(
@@ -7,5 +9,6 @@ model = dict(
         pretrained_model_name_or_path=pretrained_model_name_or_path,
         dtype='auto',
         quantization=dict(bits=4, quant_type='nf4', double_quant=True)),
+    vocabulary=dict(init='subtokens', pad_to_multiple_of=None),  # of added_tokens
     adapter=lora,
     gradient_checkpointing=True)

@@ -31,9 +31,9 @@ def write_sentencepiece(folder: Path | str, *, vocab: int, **settings: Any) -> P
     folder.mkdir(parents=True, exist_ok=True)
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
-        sentence_iterator=iter(CORPUS.splitlines() * 3),
         model_writer=model,
         **{
+            "sentence_iterator": iter(CORPUS.splitlines() * 3),
             "model_type": "bpe",
             "vocab_size": vocab,
             "byte_fallback": True,
