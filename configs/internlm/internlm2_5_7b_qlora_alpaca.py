@@ -1,8 +1,8 @@
 """InternLM2.5-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py internlm2_5_7b_qlora_alpaca
-Hardware:  one GPU of 16 GB: `--dry-run` estimates HARDWARE GiB
-Result:    not run with the published weights; the family is proven on a tiny checkpoint
+Hardware:  HARDWARE
+Result:    not run with the published weights; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base
 

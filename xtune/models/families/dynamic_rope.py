@@ -81,8 +81,8 @@ class DynamicRotaryEmbedding(nn.Module):
 def document_lengths(position_ids: Tensor) -> Tensor:
     """The length of the document that each token is in, as far as the row shows it: [B, T].
 
-        positions  0 1 2 3 0 1   7
-        lengths    4 4 4 4 2 2   8      (7 alone: one step of cached generation)
+    positions  0 1 2 3 0 1   7
+    lengths    4 4 4 4 2 2   8      (7 alone: one step of cached generation)
     """
     begins = torch.ones_like(position_ids, dtype=torch.bool)
     begins[:, 1:] = position_ids[:, 1:] != position_ids[:, :-1] + 1
