@@ -8,7 +8,9 @@ from typing import Any
 from transformers import LlamaForCausalLM, PretrainedConfig, PreTrainedModel
 
 from xtune.models.families.base import Family, converts
+from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.llama_like import llama_config
+from xtune.models.families.sentencepiece_tokenizer import sentencepiece_tokenizer
 from xtune.registry import FAMILIES
 
 __all__ = ["InternLM", "InternLMForCausalLM"]
@@ -44,3 +46,7 @@ class InternLM(Family):
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
         return InternLMForCausalLM
+
+    def tokenizer(self, files: CheckpointFiles) -> Any:
+        """From tokenizer.model."""
+        return sentencepiece_tokenizer(files, adds_bos=True)

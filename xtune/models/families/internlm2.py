@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
-from transformers import LlamaForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.core_model_loading import ConversionOps, WeightConverter, WeightRenaming
 
 from xtune.models.families.base import Family, converts
 from xtune.models.families.dynamic_rope import DynamicRotaryEmbedding, rope_parameters
+from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.llama_like import llama_config
+from xtune.models.families.sentencepiece_tokenizer import sentencepiece_tokenizer
 from xtune.registry import FAMILIES
 
 __all__ = ["InternLM2", "InternLM2ForCausalLM"]
@@ -31,7 +33,7 @@ class SplitGroups(ConversionOps):
         source_patterns: list[str],
         target_patterns: list[str],
         **context: Any,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Any]:
         """Split one fused weight or bias."""
         fused = _only(input_dict)
         groups, queries, width = _grouping(context["config"])
@@ -55,7 +57,7 @@ class FuseGroups(ConversionOps):
         source_patterns: list[str],
         target_patterns: list[str],
         **context: Any,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Any]:
         """Fuse q, k and v."""
         import torch
 
@@ -97,7 +99,7 @@ class InternLM2ForCausalLM(LlamaForCausalLM):
 
     _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
 
-    def __init__(self, config: PretrainedConfig) -> None:
+    def __init__(self, config: LlamaConfig) -> None:
         super().__init__(config)
         if config.rope_parameters["rope_type"] == "dynamic":
             self.model.rotary_emb = DynamicRotaryEmbedding(config)
@@ -138,3 +140,7 @@ class InternLM2(Family):
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
         return InternLM2ForCausalLM
+
+    def tokenizer(self, files: CheckpointFiles) -> Any:
+        """From tokenizer.model."""
+        return sentencepiece_tokenizer(files, adds_bos=True)

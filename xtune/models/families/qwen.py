@@ -67,7 +67,8 @@ class Qwen(Family):
         Raises:
             ModelError: a setting that Qwen2 does not compute.
         """
-        for name, value in _REQUIRED.items():
+        width = fields["hidden_size"] // fields["num_attention_heads"]
+        for name, value in {**_REQUIRED, "kv_channels": width}.items():
             if fields.get(name, value) != value:
                 raise ModelError(
                     f"config.json sets {name} to {fields[name]!r}, which is not supported; the "
@@ -80,7 +81,6 @@ class Qwen(Family):
             num_hidden_layers=fields["num_hidden_layers"],
             num_attention_heads=fields["num_attention_heads"],
             num_key_value_heads=fields["num_attention_heads"],
-            head_dim=fields["kv_channels"],
             max_position_embeddings=fields["seq_length"],
             rms_norm_eps=fields["layer_norm_epsilon"],
             initializer_range=fields.get("initializer_range", 0.02),
