@@ -101,7 +101,8 @@ class InternLM2ForCausalLM(LlamaForCausalLM):
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__(config)
-        if config.rope_parameters["rope_type"] == "dynamic":
+        rope: Any = config.rope_parameters
+        if rope["rope_type"] == "dynamic":
             self.model.rotary_emb = DynamicRotaryEmbedding(config)
 
 

@@ -53,12 +53,12 @@ TOKENIZER = {
 }
 
 
-def write(folder: Path) -> Path:
-    weights = random_weights(biased="qkvo")
+def write(folder: Path, config: dict) -> Path:
+    weights = random_weights(biased="qkvo" if config["bias"] else "")
     for layer in range(2):
         name = f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"
         weights[name] = rope_frequencies(16, 1e4).float()
-    write_checkpoint(folder, CONFIG, weights, form="bin")
+    write_checkpoint(folder, config, weights, form="bin")
     (folder / "tokenizer_config.json").write_text(json.dumps(TOKENIZER), encoding="utf-8")
     return write_sentencepiece(folder, vocab=384, user_defined_symbols=["<eoh>", "<eoa>"])
 
@@ -67,15 +67,20 @@ def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
     return decoder(weights, ids, layers=2, heads=config["num_attention_heads"], eps=1e-6)
 
 
-CASES = (
-    Case(
-        name="internlm",
+def case(name: str, config: dict, leaf: str) -> Case:
+    return Case(
+        name=name,
         family="InternLM",
-        write=write,
+        write=lambda folder: write(folder, config),
         reference=reference,
         vocab=384,
-        leaf="internlm_7b_qlora_alpaca",
+        leaf=leaf,
         linears=LINEARS,
-        expects={"model_type": "llama", "attention_bias": True},
-    ),
+        expects={"model_type": "llama", "attention_bias": config["bias"]},
+    )
+
+
+CASES = (
+    case("internlm", CONFIG, "internlm_7b_qlora_alpaca"),
+    case("internlm-20b", CONFIG | {"bias": False}, "internlm_20b_qlora_alpaca"),
 )

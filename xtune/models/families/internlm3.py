@@ -1,0 +1,80 @@
+"""InternLM 3: Llama with heads of a width of their own and dynamic frequencies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
+
+from xtune.errors import ModelError
+from xtune.models.families.base import Family, converts
+from xtune.models.families.dynamic_rope import DynamicRotaryEmbedding, rope_parameters
+from xtune.models.families.files import CheckpointFiles
+from xtune.models.families.llama_like import llama_config
+from xtune.models.families.sentencepiece_tokenizer import sentencepiece_tokenizer
+from xtune.registry import FAMILIES
+
+__all__ = ["InternLM3", "InternLM3ForCausalLM"]
+
+
+@converts()
+class InternLM3ForCausalLM(LlamaForCausalLM):
+    """InternLM 3; its weights have Llama's names already."""
+
+    _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__(config)
+        rope: Any = config.rope_parameters
+        if rope["rope_type"] == "dynamic":
+            self.model.rotary_emb = DynamicRotaryEmbedding(config)
+
+
+@FAMILIES.register_module()
+class InternLM3(Family):
+    """InternLM 3."""
+
+    title = "InternLM3"
+    published = ("internlm/internlm3-8b-instruct",)
+    model_types = ("internlm3",)  # transformers 5.23 knows its config and lacks its model
+    loaded_as = "Llama"
+    original_files = (
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "configuration_internlm3.py",
+        "modeling_internlm3.py",
+        "tokenization_internlm3.py",
+    )
+    differences = (
+        "With dynamic scaling the original keeps the frequencies of the longest row it has seen; "
+        "here a row's logits do not depend on earlier rows.",
+    )
+
+    def config(self, fields: Mapping[str, Any]) -> PretrainedConfig:
+        """Translate; `bias` is that of o and the MLP, `qkv_bias` that of q, k and v.
+
+        Raises:
+            ModelError: one of the two biases alone, which Llama does not have.
+        """
+        bias = fields.get("bias", False)
+        if fields.get("qkv_bias", False) != bias:
+            raise ModelError(
+                f"config.json sets bias to {bias} and qkv_bias to {fields['qkv_bias']}; only equal "
+                "values are supported, as the published checkpoints have them"
+            )
+        return llama_config(
+            fields,
+            attention_bias=bias,
+            mlp_bias=bias,
+            rope_parameters=rope_parameters(fields, "InternLM3"),
+        )
+
+    def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
+        """Always the one class."""
+        return InternLM3ForCausalLM
+
+    def tokenizer(self, files: CheckpointFiles) -> Any:
+        """From tokenizer.model."""
+        return sentencepiece_tokenizer(files, adds_bos=True)
