@@ -19,7 +19,6 @@ from tests.models.families.reference import rope_frequencies
 
 # meta-llama/Llama-2-7b-hf; one key head a query head
 LLAMA2 = {
-    "_name_or_path": "meta-llama/Llama-2-7b-hf",
     "architectures": ["LlamaForCausalLM"],
     "bos_token_id": 1,
     "eos_token_id": 2,
