@@ -1,7 +1,7 @@
 """SmolLM2-135M learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py smollm2_135m_lora_alpaca
-Hardware:  @@
+Hardware:  one GPU of 8 GB: `--dry-run` estimates 2.8 GiB
 Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base
@@ -18,4 +18,4 @@ prompt_template = 'default'  # a base model has no template of its own
 # about 500 optimizer steps in all
 save_steps = 100
 evaluation_freq = 100
-evaluation_inputs = ['Give three tips for staying healthy.', 'Why is the sky blue? Answer in two sentences.']
+evaluation_inputs = ['Give three tips for staying healthy.', 'Why is the sky blue? In two sentences.']

@@ -116,7 +116,9 @@ def _write_original_tokenizer(
 ) -> None:
     """Copy the published files, which whatever served the original reads, and add the template."""
     source = CheckpointFiles(llm.name_or_path)
-    found = [file for name in family.original_files if (file := source.path(name))]
+    found = [
+        file for name in (*family.original_files, "tokenizer.json") if (file := source.path(name))
+    ]
     if not found:
         tokenizer.save_pretrained(folder)
         return

@@ -70,21 +70,13 @@ class Head:
         Returns:
             fp32 scalar.
         """
-        if type(self.module) is nn.Linear:  # not its subclasses: a quantized weight is packed
+        weight = self._whole_weight()
+        if weight is not None:
             return chunked_cross_entropy(
                 hidden if self.scale == 1.0 else hidden * self.scale,
-                self.module.weight,
+                weight,
                 labels,
-                bias=self.module.bias,
-                softcap=self.softcap,
-                chunk_size=chunk_size,
-            )
-        if hasattr(self.module, "token_adapter"):  # PEFT's wrapper: some rows are trained
-            merged: Any = self.module.weight
-            return chunked_cross_entropy(
-                hidden if self.scale == 1.0 else hidden * self.scale,
-                merged,
-                labels,
+                bias=self.module.bias if type(self.module) is nn.Linear else None,
                 softcap=self.softcap,
                 chunk_size=chunk_size,
             )
@@ -97,6 +89,14 @@ class Head:
             if len(rows):
                 total = total + checkpoint(self._chunk_loss, rows, targets, use_reentrant=False)
         return total
+
+    def _whole_weight(self) -> Any:
+        """The matrix [V, D] that the hidden states are multiplied with, if it is just that."""
+        if type(self.module) is nn.Linear:  # not its subclasses: a quantized weight is packed
+            return self.module.weight
+        if hasattr(self.module, "token_adapter"):  # PEFT's wrapper: some rows are trained
+            return self.module.weight
+        return getattr(self.module, "effective_weight", None)  # Baichuan 2's is normalised
 
     def _chunk_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
         return F.cross_entropy(self.logits(hidden).float(), labels, reduction="sum")

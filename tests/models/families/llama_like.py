@@ -1,162 +1,170 @@
-"""What the many families after Llama share: their files and their reference, with switches.
+"""Checkpoints and a float64 reference for the many families that are built like Llama.
 
-write_llama_like(folder, config, …)                  config.json, shards, a tokenizer
-llama_like(config, weights, ids, …)                  the float64 reference
-
-What makes a family its own stays in its case: its config.json, its frequencies, its windows, its
-biases. Touvron et al. 2023: pre-norm with RMSNorm, rotary positions (half-split pairs), SwiGLU.
-
-Shapes: see reference.py.
+`random_weights` draws weights under Llama's names, `decoder` computes with them. What a family
+does otherwise is an argument; what it calls otherwise is in its case, in both directions.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from tests.models.families.published import Draw, write_checkpoint
+from tests.models.families.published import Draw
 from tests.models.families.reference import (
     attend,
     below,
     heads_first,
     linear,
     rms_norm,
+    rope_frequencies,
     rotate_half_split,
     silu,
 )
-from tests.tiny import write_tiny_tokenizer
 
-__all__ = ["LINEARS", "gated_mlp", "head_width", "llama_like", "rope_of", "write_llama_like"]
+__all__ = ["LINEARS", "decoder", "random_weights"]
 
 LINEARS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+ATTENTION = ("q", "k", "v", "o")
 
 
-def head_width(config: dict) -> int:
-    """`head_dim` where it is published, else the width shared out among the heads."""
-    return config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-
-
-def rope_of(config: dict) -> tuple[float, dict]:
-    """The base of the rotary positions, and their scaling: as published, or as a saved model has
-    them, which is transformers 5's way.
-    """
-    saved = config.get("rope_parameters") or {}
-    scaling = config.get("rope_scaling") or saved
-    return config.get("rope_theta") or saved["rope_theta"], scaling
-
-
-def write_llama_like(
-    folder: Path,
-    config: dict,
+def random_weights(
     *,
-    tied: bool = False,
-    biases: tuple[str, ...] = (),
+    vocab: int = 384,
+    width: int = 64,
+    inner: int = 128,
+    layers: int = 2,
+    heads: int = 4,
+    kv_heads: int = 4,
+    head_dim: int = 16,
+    biased: str = "",
+    mlp_bias: bool = False,
     qk_norm: bool = False,
     norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm"),
-    norm: Callable[[Draw, int], Tensor] = Draw.norm,
-    more: Callable[[str], dict[str, Tensor]] = lambda at: {},
-    **settings: Any,
-) -> Path:
-    """Write the checkpoint under Llama's names.
+    norm_offset: float = 0.0,
+    tied: bool = False,
+    seed: int = 0,
+) -> dict[str, Tensor]:
+    """Draw weights under Llama's names.
 
     Args:
-        folder: made if missing.
-        config: as published.
-        tied: no lm_head is stored.
-        biases: which of q_proj, k_proj, v_proj, o_proj have one.
-        qk_norm: a norm on each head's query and key.
-        norms: of each layer.
-        norm: draws one's weight.
-        more: further weights of the layer at a prefix.
-        settings: of `write_checkpoint`.
+        biased: which of the projections 'qkvo' have a bias.
+        qk_norm: q_norm and k_norm of width head_dim (Qwen3).
+        norms: of each layer, over the width.
+        norm_offset: what the model adds to every norm's weight (Gemma: 1).
+        tied: no lm_head of its own.
+        vocab, width, inner, layers, heads, kv_heads, head_dim, mlp_bias, seed: sizes.
     """
-    draw = Draw()
-    width, inner, each = config["hidden_size"], config["intermediate_size"], head_width(config)
-    heads = config["num_attention_heads"] * each
-    keys = config.get("num_key_value_heads", config["num_attention_heads"]) * each
-    shapes = {
-        "q_proj": (heads, width),
-        "k_proj": (keys, width),
-        "v_proj": (keys, width),
-        "o_proj": (width, heads),
-    }
-    weights = {"model.embed_tokens.weight": draw.embedding(config["vocab_size"], width)}
-    for layer in range(config["num_hidden_layers"]):
+    draw = Draw(seed)
+
+    def norm(size: int) -> Tensor:
+        return draw.norm(size) - norm_offset
+
+    rows = {"q": heads * head_dim, "k": kv_heads * head_dim, "v": kv_heads * head_dim, "o": width}
+    weights = {"model.embed_tokens.weight": draw.embedding(vocab, width)}
+    for layer in range(layers):
         at = f"model.layers.{layer}."
-        for name, shape in shapes.items():
-            weights[f"{at}self_attn.{name}.weight"] = draw.linear(*shape)
-            if name in biases:
-                weights[f"{at}self_attn.{name}.bias"] = draw.bias(shape[0])
+        for name in ATTENTION:
+            columns = heads * head_dim if name == "o" else width
+            weights[f"{at}self_attn.{name}_proj.weight"] = draw.linear(rows[name], columns)
+            if name in biased:
+                weights[f"{at}self_attn.{name}_proj.bias"] = draw.bias(rows[name])
         if qk_norm:
-            weights[f"{at}self_attn.q_norm.weight"] = norm(draw, each)
-            weights[f"{at}self_attn.k_norm.weight"] = norm(draw, each)
-        weights[f"{at}mlp.gate_proj.weight"] = draw.linear(inner, width)
-        weights[f"{at}mlp.up_proj.weight"] = draw.linear(inner, width)
-        weights[f"{at}mlp.down_proj.weight"] = draw.linear(width, inner)
+            weights[f"{at}self_attn.q_norm.weight"] = norm(head_dim)
+            weights[f"{at}self_attn.k_norm.weight"] = norm(head_dim)
+        for name, shape in (
+            ("gate", (inner, width)),
+            ("up", (inner, width)),
+            ("down", (width, inner)),
+        ):
+            weights[f"{at}mlp.{name}_proj.weight"] = draw.linear(*shape)
+            if mlp_bias:
+                weights[f"{at}mlp.{name}_proj.bias"] = draw.bias(shape[0])
         for name in norms:
-            weights[f"{at}{name}.weight"] = norm(draw, width)
-        weights |= more(at)
-    weights["model.norm.weight"] = norm(draw, width)
+            weights[f"{at}{name}.weight"] = norm(width)
+    weights["model.norm.weight"] = norm(width)
     if not tied:
-        weights["lm_head.weight"] = draw.linear(config["vocab_size"], width)
-    write_checkpoint(folder, config, weights, **settings)
-    return write_tiny_tokenizer(folder, vocab=config["vocab_size"])
+        weights["lm_head.weight"] = draw.linear(vocab, width)
+    return weights
 
 
-def llama_like(
-    config: dict,
+def decoder(
     weights: dict[str, Tensor],
     ids: Tensor,
     *,
-    frequencies: Callable[[int], Tensor | None],
-    tied: bool = False,
-    biases: tuple[str, ...] = (),
-    qk_norm: bool = False,
-    window: Callable[[int], int | None] = lambda layer: None,
+    layers: int,
+    heads: int,
+    eps: float,
+    kv_heads: int | None = None,
+    frequencies: Tensor | Callable[[int], Tensor] | None = None,
+    base: float = 10000.0,
+    rotate: Callable[[Tensor, Tensor, Tensor], Tensor] = rotate_half_split,
+    window: int | Callable[[int], int | None] | None = None,
+    bias: Tensor | None = None,
+    activation: Callable[[Tensor], Tensor] = silu,
+    norm_offset: float = 0.0,
+    embedding_scale: float = 1.0,
+    residual_scale: float = 1.0,
+    logit_scale: float = 1.0,
+    scale_query: Tensor | None = None,
 ) -> Tensor:
-    """Compute the logits [T, V] of one document.
+    """Compute the logits [T, V] of one document with weights under Llama's names.
 
     Args:
-        config: as published.
-        weights: as published, in float64.
-        ids: [T].
-        frequencies: of a layer's rotary positions [E/2], or None for a layer without positions.
-        tied: the head is the embedding.
-        biases: as for `write_llama_like`.
-        qk_norm: likewise; before the rotation.
-        window: tokens that a layer's token sees, itself included, or None for all before it.
+        frequencies: [E/2]; default of `base` over the whole head; of size 0 rotates nothing. Or a
+            function of the layer's number that returns them.
+        window: likewise.
+        bias: [H, T, T] of the scores (ALiBi).
+        norm_offset: added to every norm's weight (Gemma: 1).
+        scale_query: [T], of the rotated queries (logn).
+        weights, ids, layers, heads, eps, kv_heads, base, rotate, activation,
+        embedding_scale, residual_scale, logit_scale: of the family.
     """
-    eps, heads = config["rms_norm_eps"], config["num_attention_heads"]
-    keys = config.get("num_key_value_heads", heads)
     positions = torch.arange(len(ids))
-    x = weights["model.embed_tokens.weight"][ids]
-    for layer in range(config["num_hidden_layers"]):
+    x = weights["model.embed_tokens.weight"][ids] * embedding_scale
+    head_dim = weights["model.layers.0.self_attn.q_proj.weight"].shape[0] // heads
+    if frequencies is None:
+        frequencies = rope_frequencies(head_dim, base)
+
+    def norm(x: Tensor, weight: Tensor) -> Tensor:
+        return rms_norm(x, weight + norm_offset, eps)
+
+    for layer in range(layers):
         w = below(weights, f"model.layers.{layer}.")
-        bias = {n: w[f"self_attn.{n}.bias"] if n in biases else None for n in LINEARS[:4]}
-        normed = rms_norm(x, w["input_layernorm.weight"], eps)
+        normed = norm(x, w["input_layernorm.weight"])
         q, k, v = (
-            heads_first(linear(normed, w[f"self_attn.{name}.weight"], bias[name]), count)
-            for name, count in (("q_proj", heads), ("k_proj", keys), ("v_proj", keys))
+            heads_first(
+                linear(
+                    normed,
+                    w[f"self_attn.{name}_proj.weight"],
+                    w.get(f"self_attn.{name}_proj.bias"),
+                ),
+                heads if name == "q" else kv_heads or heads,
+            )
+            for name in "qkv"
         )
-        if qk_norm:
-            q = rms_norm(q, w["self_attn.q_norm.weight"], eps)
-            k = rms_norm(k, w["self_attn.k_norm.weight"], eps)
-        turns = frequencies(layer)
-        if turns is not None:
-            q, k = (rotate_half_split(t, positions, turns) for t in (q, k))
-        mixed = attend(q, k, v, window=window(layer))
-        x = x + linear(mixed, w["self_attn.o_proj.weight"], bias["o_proj"])
-        normed = rms_norm(x, w["post_attention_layernorm.weight"], eps)
-        x = x + gated_mlp(normed, below(w, "mlp."), silu)
-    x = rms_norm(x, weights["model.norm.weight"], eps)
-    return linear(x, weights["model.embed_tokens.weight" if tied else "lm_head.weight"])
-
-
-def gated_mlp(x: Tensor, w: dict[str, Tensor], activation: Callable[[Tensor], Tensor]) -> Tensor:
-    """Shazeer 2020: down(activation(gate(x)) * up(x))."""
-    gate = activation(linear(x, w["gate_proj.weight"]))
-    return linear(gate * linear(x, w["up_proj.weight"]), w["down_proj.weight"])
+        if "self_attn.q_norm.weight" in w:
+            q, k = norm(q, w["self_attn.q_norm.weight"]), norm(k, w["self_attn.k_norm.weight"])
+        turns = frequencies(layer) if callable(frequencies) else frequencies
+        if len(turns):
+            q, k = rotate(q, positions, turns), rotate(k, positions, turns)
+        if scale_query is not None:
+            q = q * scale_query[None, :, None]
+        seen = window(layer) if callable(window) else window
+        mixed = attend(q, k, v, window=seen, bias=bias, scale=1 / math.sqrt(head_dim))
+        x = x + residual_scale * linear(
+            mixed, w["self_attn.o_proj.weight"], w.get("self_attn.o_proj.bias")
+        )
+        normed = norm(x, w["post_attention_layernorm.weight"])
+        gate, up = (
+            linear(normed, w[f"mlp.{name}_proj.weight"], w.get(f"mlp.{name}_proj.bias"))
+            for name in ("gate", "up")
+        )
+        x = x + residual_scale * linear(
+            activation(gate) * up, w["mlp.down_proj.weight"], w.get("mlp.down_proj.bias")
+        )
+    x = norm(x, weights["model.norm.weight"])
+    head = weights.get("lm_head.weight", weights["model.embed_tokens.weight"])
+    return linear(x, head) * logit_scale

@@ -26,6 +26,7 @@ def attend_by_document(
     window: int | None = None,
     dropout: float = 0.0,
     scaling: float | None = None,
+    alibi_slopes: Tensor | None = None,
 ) -> Tensor:
     """Attend within each document.
 
@@ -37,6 +38,8 @@ def attend_by_document(
         window: a token sees itself and the `window - 1` before it; None is all before it.
         dropout: probability of dropping an attention weight.
         scaling: of the scores; default 1 / sqrt(E).
+        alibi_slopes: [H]; a score falls by slope x distance (Press et al. 2021). Not together
+            with a window.
 
     Returns:
         [1, T, H, E].
@@ -45,7 +48,9 @@ def attend_by_document(
     for q, k, v in zip(
         query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True
     ):
-        if window is None or q.shape[2] <= window:
+        if alibi_slopes is not None:
+            out = _with_alibi(q, k, v, alibi_slopes, dropout, scaling)
+        elif window is None or q.shape[2] <= window:
             out = _causal(q, k, v, dropout, scaling)
         else:
             out = _windowed(q, k, v, window, dropout, scaling)
@@ -65,6 +70,36 @@ def _causal(
         scale=scaling,
         enable_gqa=query.shape[1] != key.shape[1],  # faster than repeating keys (measured)
     )
+
+
+def _with_alibi(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    slopes: Tensor,
+    dropout: float,
+    scaling: float | None,
+) -> Tensor:
+    """One document, in blocks of queries: the bias of a block is H x 256 x L, not H x L x L."""
+    length = query.shape[2]
+    outputs = []
+    for start in range(0, length, _SMALLEST_BLOCK):
+        stop = min(start + _SMALLEST_BLOCK, length)
+        to = torch.arange(start, stop, device=query.device)[:, None]
+        distance = torch.arange(stop, device=query.device)[None, :] - to  # 0 is the token itself
+        bias = (slopes[:, None, None] * distance).masked_fill(distance > 0, -torch.inf)
+        outputs.append(
+            F.scaled_dot_product_attention(
+                query[:, :, start:stop],
+                key[:, :, :stop],
+                value[:, :, :stop],
+                attn_mask=bias[None].to(query.dtype),
+                dropout_p=dropout,
+                scale=scaling,
+                enable_gqa=query.shape[1] != key.shape[1],
+            )
+        )
+    return torch.cat(outputs, dim=2)
 
 
 def _windowed(

@@ -47,6 +47,7 @@ def attend_flash_attn(
     dropout: float,
     scaling: float | None,
     softcap: float | None,
+    alibi_slopes: Tensor | None = None,
 ) -> Tensor:
     """Attend with flash-attn; [1, H, T, E] and twice [1, K, T, E] to [1, T, H, E]."""
     from flash_attn import flash_attn_varlen_func
@@ -61,6 +62,7 @@ def attend_flash_attn(
         causal=True,
         window_size=row.window_size(),
         softcap=softcap or 0.0,
+        alibi_slopes=alibi_slopes,
     )
     return out[None]
 

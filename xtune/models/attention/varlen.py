@@ -95,6 +95,7 @@ def varlen_attention(
     scaling: float | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
+    alibi_slopes: Tensor | None = None,
     document_lengths: list[int] | None = None,
     cu_seq_lens_q: Tensor | None = None,
     max_length_q: int | None = None,
@@ -112,6 +113,7 @@ def varlen_attention(
         scaling: of the scores; default 1 / sqrt(E).
         sliding_window: a token sees itself and the `sliding_window - 1` before it.
         softcap: bound of the scores; flash-attn only.
+        alibi_slopes: fp32 [H]; each head's scores fall by slope x distance.
         document_lengths: L of each document; they sum to T.
         cu_seq_lens_q: int32 [documents + 1].
         max_length_q: the longest L.
@@ -142,10 +144,18 @@ def varlen_attention(
         row = Row(cu_seq_lens_q, max_length_q, sliding_window)
         if has_flash_attn():
             out = attend_flash_attn(
-                query, key, value, row, dropout=dropout, scaling=scaling, softcap=softcap
+                query,
+                key,
+                value,
+                row,
+                dropout=dropout,
+                scaling=scaling,
+                softcap=softcap,
+                alibi_slopes=alibi_slopes,
             )
             return out, None
-        if softcap is None and not dropout and has_torch_varlen(query.device):
+        plain = softcap is None and alibi_slopes is None and not dropout
+        if plain and has_torch_varlen(query.device):
             return attend_torch_varlen(query, key, value, row, scaling=scaling), None
     if softcap is not None:
         raise ModelError(
@@ -159,6 +169,7 @@ def varlen_attention(
         window=sliding_window,
         dropout=dropout,
         scaling=scaling,
+        alibi_slopes=alibi_slopes,
     )
     return out, None
 

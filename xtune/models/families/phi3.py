@@ -25,29 +25,12 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.models.phi3.modeling_phi3 import Phi3RotaryEmbedding
 
 from xtune.models.families.base import Family, converts
+from xtune.models.families.dynamic_rope import document_lengths
 from xtune.registry import FAMILIES
 
-__all__ = ["LongRopePhi3ForCausalLM", "Phi3LongRope", "document_lengths"]
+__all__ = ["LongRopePhi3ForCausalLM", "Phi3LongRope"]
 
 _LONGROPE = ("longrope", "su")  # 'su' in the first releases
-
-
-def document_lengths(position_ids: Tensor) -> Tensor:
-    """Return for each token how many tokens its document has, as far as the row shows it.
-
-        position_ids  [[0 1 2 0 1]]  ->  [[3 3 3 2 2]]
-        position_ids  [[7]]          ->  [[8]]            one token, the others in a cache
-
-    Args:
-        position_ids: int64 [B, T]; restart at 0 at each document.
-
-    Returns:
-        int64 [B, T].
-    """
-    document = (position_ids == 0).cumsum(1)
-    last = position_ids.new_zeros(len(position_ids), position_ids.shape[1] + 1)
-    last = last.scatter_reduce(1, document, position_ids, "amax")
-    return last.gather(1, document) + 1
 
 
 class LongRopeRotaryEmbedding(Phi3RotaryEmbedding):

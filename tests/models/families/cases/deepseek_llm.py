@@ -6,13 +6,9 @@ Llama 2's case proves the other.
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from torch import Tensor
-
 from tests.models.families.case import Case
-from tests.models.families.llama_like import LINEARS, head_width, llama_like, write_llama_like
-from tests.models.families.reference import rope_frequencies
+from tests.models.families.llama_like import LINEARS
+from tests.models.families.native import native_logits, write_native
 
 # deepseek-ai/deepseek-llm-67b-base; the config of the 7B differs in sizes only
 CONFIG = {
@@ -41,21 +37,12 @@ CONFIG = {
 }
 
 
-def write(folder: Path) -> Path:
-    return write_llama_like(folder, CONFIG, form="bin")
-
-
-def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
-    plain = rope_frequencies(head_width(config), 10000.0)
-    return llama_like(config, weights, ids, frequencies=lambda layer: plain)
-
-
 CASES = (
     Case(
         name="deepseek-llm",
         family="DeepSeekLLM",
-        write=write,
-        reference=reference,
+        write=lambda folder: write_native(folder, CONFIG, form="bin"),
+        reference=native_logits,
         vocab=384,
         leaf="deepseek_7b_qlora_alpaca",
         linears=LINEARS,

@@ -1,10 +1,10 @@
 """Gemma 1, 2 and 3 (Gemma Team 2024a, 2024b, 2025), text only.
 
-    all    norm weights w mean 1 + w; embeddings times sqrt(width); GELU in its tanh form; tied
-    2, 3   a norm before and after attention and MLP; scores scaled by query_pre_attn_scalar
-    2      scores and logits bounded by c * tanh(x / c); every second layer sees a window only
-    3      each head's query and key normed; one layer in six sees all and turns slowly, the
-           others see a window and turn by a base of their own
+all    norm weights w mean 1 + w; embeddings times sqrt(width); GELU in its tanh form; tied
+2, 3   a norm before and after attention and MLP; scores scaled by query_pre_attn_scalar
+2      scores and logits bounded by c * tanh(x / c); every second layer sees a window only
+3      each head's query and key normed; one layer in six sees all and turns slowly, the
+       others see a window and turn by a base of their own
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from tests.models.families.case import Case
-from tests.models.families.llama_like import LINEARS, gated_mlp, rope_of, write_llama_like
-from tests.models.families.published import Draw
+from tests.models.families.llama_like import LINEARS
+from tests.models.families.native import native_logits, rope_of, write_native
 from tests.models.families.reference import (
     attend,
     below,
@@ -127,21 +127,12 @@ GEMMA3 = {
 }
 
 
-def norm_weight(draw: Draw, size: int) -> Tensor:
-    """Around 0: it is stored less 1."""
-    return draw.norm(size) - 1
-
-
-def write_gemma(folder: Path, config: dict) -> Path:
-    return write_llama_like(folder, config, tied=True, norm=norm_weight)
-
-
 def write_sandwich(folder: Path, config: dict) -> Path:
-    return write_llama_like(
+    return write_native(
         folder,
         config,
         tied=True,
-        norm=norm_weight,
+        norm_offset=1.0,
         norms=SANDWICH,
         qk_norm=config["model_type"] == "gemma3_text",
     )
@@ -159,26 +150,36 @@ def bounded(x: Tensor, cap: float | None) -> Tensor:
 
 def base_and_window(config: dict, layer: int) -> tuple[float, int | None]:
     """What a layer's rotary positions turn by, and how far back its tokens see."""
-    kind = config["model_type"]
-    if kind == "gemma3_text":
-        if "rope_parameters" in config:  # as transformers 5 writes it
-            name = config["layer_types"][layer]
-            window = config["sliding_window"] if name == "sliding_attention" else None
-            return config["rope_parameters"][name]["rope_theta"], window
-        if (layer + 1) % config["sliding_window_pattern"] == 0:
-            return config["rope_theta"], None
-        return config["rope_local_base_freq"], config["sliding_window"]
-    window = config["sliding_window"] if kind == "gemma2" and layer % 2 == 0 else None
-    return rope_of(config)[0], window
+    if config["model_type"] == "gemma2":
+        return rope_of(config)[0], config["sliding_window"] if layer % 2 == 0 else None
+    if "rope_parameters" in config:  # as transformers 5 writes it
+        name = config["layer_types"][layer]
+        window = config["sliding_window"] if name == "sliding_attention" else None
+        return config["rope_parameters"][name]["rope_theta"], window
+    if (layer + 1) % config["sliding_window_pattern"] == 0:
+        return config["rope_theta"], None
+    return config["rope_local_base_freq"], config["sliding_window"]
 
 
-def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
+def gemma(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
+    return native_logits(
+        config,
+        weights,
+        ids,
+        activation=gelu_tanh,
+        norm_offset=1.0,
+        embedding_scale=config["hidden_size"] ** 0.5,
+    )
+
+
+def sandwiched(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
+    """Gemma 2 and 3."""
+
     def normed(x: Tensor, weight: Tensor) -> Tensor:
         return rms_norm(x, 1 + weight, config["rms_norm_eps"])
 
     heads, keys = config["num_attention_heads"], config["num_key_value_heads"]
-    sandwich = config["model_type"] != "gemma"
-    scale = config.get("query_pre_attn_scalar", config["head_dim"]) ** -0.5
+    scale = config["query_pre_attn_scalar"] ** -0.5
     positions = torch.arange(len(ids))
     x = weights["model.embed_tokens.weight"][ids] * config["hidden_size"] ** 0.5
     for layer in range(config["num_hidden_layers"]):
@@ -194,24 +195,24 @@ def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
             q = normed(q, w["self_attn.q_norm.weight"])
             k = normed(k, w["self_attn.k_norm.weight"])
         q, k = (rotate_half_split(t, positions, turns) for t in (q, k))
-        cap = config.get("attn_logit_softcapping")
+        cap = config["attn_logit_softcapping"]
         y = attend(q, k, v, window=window, scale=scale, softcap=cap)
         y = linear(y, w["self_attn.o_proj.weight"])
-        x = x + (normed(y, w["post_attention_layernorm.weight"]) if sandwich else y)
-        before = "pre_feedforward_layernorm" if sandwich else "post_attention_layernorm"
-        y = gated_mlp(normed(x, w[f"{before}.weight"]), below(w, "mlp."), gelu_tanh)
-        x = x + (normed(y, w["post_feedforward_layernorm.weight"]) if sandwich else y)
+        x = x + normed(y, w["post_attention_layernorm.weight"])
+        y = normed(x, w["pre_feedforward_layernorm.weight"])
+        y = gelu_tanh(linear(y, w["mlp.gate_proj.weight"])) * linear(y, w["mlp.up_proj.weight"])
+        x = x + normed(linear(y, w["mlp.down_proj.weight"]), w["post_feedforward_layernorm.weight"])
     x = normed(x, weights["model.norm.weight"])
     logits = linear(x, weights["model.embed_tokens.weight"])
-    return bounded(logits, config.get("final_logit_softcapping"))
+    return bounded(logits, config["final_logit_softcapping"])
 
 
 CASES = (
     Case(
         name="gemma",
         family="Gemma",
-        write=lambda folder: write_gemma(folder, GEMMA),
-        reference=reference,
+        write=lambda folder: write_native(folder, GEMMA, tied=True, norm_offset=1.0),
+        reference=gemma,
         vocab=384,
         leaf="gemma_7b_qlora_alpaca",
         linears=LINEARS,
@@ -221,7 +222,7 @@ CASES = (
         name="gemma2",
         family="Gemma2",
         write=lambda folder: write_sandwich(folder, GEMMA2),
-        reference=reference,
+        reference=sandwiched,
         vocab=384,
         leaf="gemma2_9b_qlora_alpaca",
         linears=LINEARS,
@@ -231,7 +232,7 @@ CASES = (
         name="gemma3",
         family="Gemma3",
         write=lambda folder: write_sandwich(folder, GEMMA3),
-        reference=reference,
+        reference=sandwiched,
         vocab=384,
         leaf="gemma3_1b_qlora_alpaca",
         linears=LINEARS,

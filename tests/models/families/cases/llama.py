@@ -8,13 +8,8 @@ from pathlib import Path
 from torch import Tensor
 
 from tests.models.families.case import Case
-from tests.models.families.llama_like import (
-    LINEARS,
-    head_width,
-    llama_like,
-    rope_of,
-    write_llama_like,
-)
+from tests.models.families.llama_like import LINEARS
+from tests.models.families.native import head_width, native_logits, rope_of, write_native
 from tests.models.families.reference import rope_frequencies
 
 # meta-llama/Llama-2-7b-hf; one key head a query head
@@ -86,14 +81,12 @@ LLAMA3_2 = LLAMA3_1 | {
 def write_llama2(folder: Path) -> Path:
     """In torch's files, with the frequencies that the first releases stored in each layer."""
     stored = rope_frequencies(16, 10000.0).float()
-    return write_llama_like(
-        folder, LLAMA2, more=lambda at: {f"{at}self_attn.rotary_emb.inv_freq": stored}, form="bin"
-    )
+    names = [f"model.layers.{layer}.self_attn.rotary_emb.inv_freq" for layer in (0, 1)]
+    return write_native(folder, LLAMA2, more=dict.fromkeys(names, stored), form="bin")
 
 
 def llama2(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
-    plain = rope_frequencies(head_width(config), 10000.0)
-    return llama_like(config, weights, ids, frequencies=lambda layer: plain)
+    return native_logits(config, weights, ids)
 
 
 def stretched(frequencies: Tensor, scaling: dict) -> Tensor:
@@ -112,8 +105,7 @@ def stretched(frequencies: Tensor, scaling: dict) -> Tensor:
 def llama3(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
     base, scaling = rope_of(config)
     slowed = stretched(rope_frequencies(head_width(config), base), scaling)
-    tied = config["tie_word_embeddings"]
-    return llama_like(config, weights, ids, frequencies=lambda layer: slowed, tied=tied)
+    return native_logits(config, weights, ids, frequencies=slowed)
 
 
 CASES = (
@@ -129,7 +121,7 @@ CASES = (
     Case(
         name="llama3.1",
         family="Llama",
-        write=lambda folder: write_llama_like(folder, LLAMA3_1),
+        write=lambda folder: write_native(folder, LLAMA3_1),
         reference=llama3,
         vocab=384,
         leaf="llama3_1_8b_qlora_alpaca",
@@ -138,7 +130,7 @@ CASES = (
     Case(
         name="llama3.2",
         family="Llama",
-        write=lambda folder: write_llama_like(folder, LLAMA3_2, tied=True),
+        write=lambda folder: write_native(folder, LLAMA3_2, tied=True),
         reference=llama3,
         vocab=384,
         leaf="llama3_1_8b_qlora_alpaca",

@@ -5,14 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from tests.models.families.case import Case
-from tests.models.families.llama_like import (
-    LINEARS,
-    head_width,
-    llama_like,
-    rope_of,
-    write_llama_like,
-)
-from tests.models.families.reference import rope_frequencies
+from tests.models.families.llama_like import LINEARS
+from tests.models.families.native import native_logits, write_native
 
 # mistralai/Mistral-7B-v0.1; its window is 4096
 V0_1 = {
@@ -48,21 +42,14 @@ V0_3 = V0_1 | {
 
 
 def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
-    turns = rope_frequencies(head_width(config), rope_of(config)[0])
-    return llama_like(
-        config,
-        weights,
-        ids,
-        frequencies=lambda layer: turns,
-        window=lambda layer: config["sliding_window"],
-    )
+    return native_logits(config, weights, ids, window=config["sliding_window"])
 
 
 CASES = (
     Case(
         name="mistral",
         family="Mistral",
-        write=lambda folder: write_llama_like(folder, V0_1),
+        write=lambda folder: write_native(folder, V0_1),
         reference=reference,
         vocab=384,
         leaf="mistral_7b_qlora_alpaca",
@@ -71,7 +58,7 @@ CASES = (
     Case(
         name="mistral-v0.3",
         family="Mistral",
-        write=lambda folder: write_llama_like(folder, V0_3),
+        write=lambda folder: write_native(folder, V0_3),
         reference=reference,
         vocab=384,
         leaf="mistral_7b_qlora_alpaca",

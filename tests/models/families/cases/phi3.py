@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tests.models.families.case import Case
-from tests.models.families.llama_like import rope_of
+from tests.models.families.native import rope_of
 from tests.models.families.published import Draw, write_checkpoint
 from tests.models.families.reference import (
     attend,

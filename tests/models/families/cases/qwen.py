@@ -1,165 +1,108 @@
-"""Qwen1.5, Qwen2 and Qwen2.5 (Yang et al. 2024): Llama with biases on q, k and v, none on o.
-
-Qwen3 (Yang et al. 2025) has none, but norms each head's query and key, and says its head width.
-"""
+"""Qwen, first generation (Bai et al. 2023): c_attn with a bias, w2 is the gate."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from tests.models.families.case import Case
-from tests.models.families.llama_like import (
-    LINEARS,
-    head_width,
-    llama_like,
-    rope_of,
-    write_llama_like,
-)
-from tests.models.families.reference import rope_frequencies
+from tests.models.families.llama_like import LINEARS, decoder, random_weights
+from tests.models.families.published import write_checkpoint
+from tests.models.families.tokenizer_files import write_tiktoken
 
-BIASES = ("q_proj", "k_proj", "v_proj")
-# Qwen/Qwen2.5-7B; Qwen/Qwen1.5-7B has a key head for each query head
-QWEN2 = {
-    "architectures": ["Qwen2ForCausalLM"],
-    "attention_dropout": 0.0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "hidden_act": "silu",
+VOCAB, SPECIAL = 512, 208
+CONFIG = {
+    "architectures": ["QWenLMHeadModel"],
+    "auto_map": {
+        "AutoConfig": "configuration_qwen.QWenConfig",
+        "AutoModelForCausalLM": "modeling_qwen.QWenLMHeadModel",
+    },
+    "attn_dropout_prob": 0.0,
+    "bf16": False,
+    "emb_dropout_prob": 0.0,
+    "fp16": False,
+    "fp32": False,
     "hidden_size": 64,
+    "intermediate_size": 256,
     "initializer_range": 0.02,
-    "intermediate_size": 128,
-    "max_position_embeddings": 131072,
-    "max_window_layers": 2,
-    "model_type": "qwen2",
+    "kv_channels": 16,
+    "layer_norm_epsilon": 1e-06,
+    "max_position_embeddings": 32768,
+    "model_type": "qwen",
+    "no_bias": True,
     "num_attention_heads": 4,
     "num_hidden_layers": 2,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-06,
-    "rope_theta": 1000000.0,
-    "sliding_window": 8,  # of no effect: use_sliding_window is false
+    "onnx_safe": None,
+    "rotary_emb_base": 10000,
+    "rotary_pct": 1.0,
+    "scale_attn_weights": True,
+    "seq_length": 8192,
     "tie_word_embeddings": False,
-    "torch_dtype": "bfloat16",
-    "transformers_version": "4.40.1",
+    "tokenizer_class": "QWenTokenizer",
     "use_cache": True,
-    "use_mrope": False,
-    "use_sliding_window": False,
-    "vocab_size": 384,
+    "use_dynamic_ntk": True,
+    "use_flash_attn": "auto",
+    "use_logn_attn": True,
+    "vocab_size": VOCAB,
 }
-QWEN1_5 = {k: v for k, v in QWEN2.items() if k != "use_mrope"} | {"num_key_value_heads": 4}
-QWEN2_WINDOW = QWEN2 | {"use_sliding_window": True, "max_window_layers": 1, "num_hidden_layers": 3}
-# Qwen/Qwen3-0.6B and its like, whose heads are wider together than the model
-QWEN3 = {
-    "architectures": ["Qwen3ForCausalLM"],
-    "attention_bias": False,
-    "attention_dropout": 0.0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "head_dim": 32,
-    "hidden_act": "silu",
-    "hidden_size": 64,
-    "initializer_range": 0.02,
-    "intermediate_size": 128,
-    "max_position_embeddings": 40960,
-    "max_window_layers": 2,
-    "model_type": "qwen3",
-    "num_attention_heads": 4,
-    "num_hidden_layers": 2,
-    "num_key_value_heads": 2,
-    "rms_norm_eps": 1e-06,
-    "rope_scaling": None,
-    "rope_theta": 1000000,
-    "sliding_window": None,
-    "tie_word_embeddings": True,
-    "torch_dtype": "bfloat16",
-    "transformers_version": "4.51.0",
-    "use_cache": True,
-    "use_sliding_window": False,
-    "vocab_size": 384,
+NAMES = {
+    "model.embed_tokens": "transformer.wte",
+    "model.norm": "transformer.ln_f",
+    "model.layers": "transformer.h",
+    "input_layernorm": "ln_1",
+    "post_attention_layernorm": "ln_2",
+    "self_attn.o_proj": "attn.c_proj",
+    "mlp.up_proj": "mlp.w1",
+    "mlp.gate_proj": "mlp.w2",
+    "mlp.down_proj": "mlp.c_proj",
 }
-QWEN3_8B = QWEN3 | {"tie_word_embeddings": False, "num_key_value_heads": 1}
 
 
-def write_qwen2(folder: Path, config: dict) -> Path:
-    return write_llama_like(folder, config, biases=BIASES)
+def renamed(name: str, names: dict[str, str]) -> str:
+    for ours, theirs in names.items():
+        name = name.replace(ours, theirs)
+    return name
 
 
-def qwen2(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
-    """The window, where it is on, is of the layers from `max_window_layers` on."""
-    turns = rope_frequencies(head_width(config), rope_of(config)[0])
-    first = config["max_window_layers"] if config["use_sliding_window"] else 10**9
-    return llama_like(
-        config,
-        weights,
-        ids,
-        frequencies=lambda layer: turns,
-        biases=BIASES,
-        window=lambda layer: config["sliding_window"] if layer >= first else None,
-    )
+def write(folder: Path) -> Path:
+    weights = random_weights(vocab=VOCAB, biased="qkv")
+    for layer in range(2):
+        at = f"model.layers.{layer}."
+        for kind in ("weight", "bias"):
+            parts = [weights.pop(f"{at}self_attn.{name}_proj.{kind}") for name in "qkv"]
+            weights[f"{at}attn.c_attn.{kind}"] = torch.cat(parts)
+    published = {renamed(name, NAMES): weight for name, weight in weights.items()}
+    write_checkpoint(folder, CONFIG, published)
+    settings = {"model_max_length": 32768, "tokenizer_class": "QWenTokenizer"}
+    settings["auto_map"] = {"AutoTokenizer": ["tokenization_qwen.QWenTokenizer", None]}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
+    write_tiktoken(folder / "qwen.tiktoken", tokens=VOCAB - SPECIAL)
+    return folder
 
 
-def write_qwen3(folder: Path, config: dict) -> Path:
-    return write_llama_like(folder, config, qk_norm=True, tied=config["tie_word_embeddings"])
-
-
-def qwen3(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
-    turns = rope_frequencies(config["head_dim"], rope_of(config)[0])
-    return llama_like(
-        config,
-        weights,
-        ids,
-        frequencies=lambda layer: turns,
-        qk_norm=True,
-        tied=config["tie_word_embeddings"],
-    )
+def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
+    back = {theirs: ours for ours, theirs in NAMES.items()}
+    llama = {renamed(name, back): w for name, w in weights.items()}
+    for name in [name for name in llama if "c_attn" in name]:
+        rows = llama.pop(name)
+        for index, part in enumerate("qkv"):
+            new = name.replace("attn.c_attn", f"self_attn.{part}_proj")
+            llama[new] = rows[index * 64 : (index + 1) * 64]
+    return decoder(llama, ids, layers=2, heads=4, eps=1e-6)
 
 
 CASES = (
     Case(
-        name="qwen1.5",
-        family="Qwen2",
-        write=lambda folder: write_qwen2(folder, QWEN1_5),
-        reference=qwen2,
-        vocab=384,
-        leaf="qwen1_5_7b_qlora_alpaca",
+        name="qwen",
+        family="Qwen",
+        write=write,
+        reference=reference,
+        vocab=VOCAB,
+        leaf="qwen_7b_qlora_alpaca",
         linears=LINEARS,
-    ),
-    Case(
-        name="qwen2.5",
-        family="Qwen2",
-        write=lambda folder: write_qwen2(folder, QWEN2),
-        reference=qwen2,
-        vocab=384,
-        leaf="qwen2_5_7b_qlora_alpaca",
-        linears=LINEARS,
-        expects={"layer_types": ["full_attention", "full_attention"]},
-    ),
-    Case(
-        name="qwen2-window",
-        family="Qwen2",
-        write=lambda folder: write_qwen2(folder, QWEN2_WINDOW),
-        reference=qwen2,
-        vocab=384,
-        leaf="qwen2_7b_qlora_alpaca",
-        linears=LINEARS,
-    ),
-    Case(
-        name="qwen3",
-        family="Qwen3",
-        write=lambda folder: write_qwen3(folder, QWEN3),
-        reference=qwen3,
-        vocab=384,
-        leaf="qwen3_8b_qlora_alpaca",
-        linears=LINEARS,
-    ),
-    Case(
-        name="qwen3-8b",
-        family="Qwen3",
-        write=lambda folder: write_qwen3(folder, QWEN3_8B),
-        reference=qwen3,
-        vocab=384,
-        leaf="qwen3_8b_qlora_alpaca",
-        linears=LINEARS,
+        expects={"model_type": "qwen2", "intermediate_size": 128},
     ),
 )

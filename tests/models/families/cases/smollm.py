@@ -7,13 +7,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from tests.models.families.case import Case
-from tests.models.families.llama_like import (
-    LINEARS,
-    head_width,
-    llama_like,
-    rope_of,
-    write_llama_like,
-)
+from tests.models.families.llama_like import LINEARS
+from tests.models.families.native import head_width, native_logits, rope_of, write_native
 from tests.models.families.reference import rope_frequencies
 
 # HuggingFaceTB/SmolLM2-135M: 3 query heads a key head, a tied head
@@ -80,20 +75,11 @@ SMOLLM3 = {
 }
 
 
-def smollm2(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
-    turns = rope_frequencies(head_width(config), rope_of(config)[0])
-    return llama_like(config, weights, ids, frequencies=lambda layer: turns, tied=True)
-
-
 def smollm3(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
     turns = rope_frequencies(head_width(config), rope_of(config)[0])
     rotated = config["no_rope_layers"]  # named for what they are not: 1 is a layer with positions
-    return llama_like(
-        config,
-        weights,
-        ids,
-        frequencies=lambda layer: turns if rotated[layer] else None,
-        tied=True,
+    return native_logits(
+        config, weights, ids, frequencies=lambda layer: turns if rotated[layer] else turns[:0]
     )
 
 
@@ -101,8 +87,8 @@ CASES = (
     Case(
         name="smollm2",
         family="SmolLM",
-        write=lambda folder: write_llama_like(folder, SMOLLM2, tied=True, shards=1),
-        reference=smollm2,
+        write=lambda folder: write_native(folder, SMOLLM2, tied=True, shards=1),
+        reference=native_logits,
         vocab=384,
         leaf="smollm2_135m_lora_alpaca",
         linears=LINEARS,
@@ -110,7 +96,7 @@ CASES = (
     Case(
         name="smollm3",
         family="SmolLM3",
-        write=lambda folder: write_llama_like(folder, SMOLLM3, tied=True),
+        write=lambda folder: write_native(folder, SMOLLM3, tied=True),
         reference=smollm3,
         vocab=384,
         leaf="smollm3_3b_qlora_alpaca",

@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor
-
 from tests.models.families.case import Case
-from tests.models.families.llama_like import (
-    LINEARS,
-    head_width,
-    llama_like,
-    rope_of,
-    write_llama_like,
-)
-from tests.models.families.reference import rope_frequencies
+from tests.models.families.llama_like import LINEARS
+from tests.models.families.native import native_logits, write_native
 
 # 01-ai/Yi-6B; one key head serves 4 query heads, in the published model 8
 CONFIG = {
@@ -41,17 +33,12 @@ CONFIG = {
 }
 
 
-def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
-    slow = rope_frequencies(head_width(config), rope_of(config)[0])
-    return llama_like(config, weights, ids, frequencies=lambda layer: slow)
-
-
 CASES = (
     Case(
         name="yi",
         family="Yi",
-        write=lambda folder: write_llama_like(folder, CONFIG),
-        reference=reference,
+        write=lambda folder: write_native(folder, CONFIG),
+        reference=native_logits,
         vocab=384,
         leaf="yi_6b_qlora_alpaca",
         linears=LINEARS,

@@ -1,0 +1,115 @@
+"""Baichuan 7B and Baichuan 2 7B: Llama with q, k, v in one matrix; the second normalises its head.
+
+The 13B models are in baichuan_alibi.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import LlamaForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers.core_model_loading import Chunk, WeightConverter
+
+from xtune.models.families.base import Family, Layout, converts
+from xtune.models.families.llama_like import llama_config
+from xtune.registry import FAMILIES
+
+__all__ = ["Baichuan", "BaichuanForCausalLM", "NormHead", "split_w_pack"]
+
+
+class NormHead(nn.Linear):
+    """A head whose rows count by their direction only: each is divided by its L2 norm.
+
+    The stored weight is as it was trained, not normalised, so that training goes on from it and
+    its gradient passes through the norm.
+    """
+
+    @property
+    def effective_weight(self) -> Tensor:
+        """The normalised weight [V, D]."""
+        return F.normalize(self.weight)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """[..., D] to logits [..., V]."""
+        return F.linear(hidden, self.effective_weight)
+
+
+def split_w_pack() -> WeightConverter:
+    """W_pack stacks [q; k; v], each as many rows."""
+    targets = [f".self_attn.{name}_proj." for name in "qkv"]
+    return WeightConverter(".self_attn.W_pack.", targets, operations=[Chunk(dim=0)])
+
+
+@converts(split_w_pack())
+class BaichuanForCausalLM(LlamaForCausalLM):
+    """Baichuan 7B and Baichuan 2 7B."""
+
+    _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__(config)
+        if config.normalises_head:
+            self.lm_head = NormHead(config.hidden_size, config.vocab_size, bias=False)
+
+
+@FAMILIES.register_module()
+class Baichuan(Family):
+    """Baichuan 7B and Baichuan 2 7B."""
+
+    title = "Baichuan-7B, Baichuan2-7B"
+    published = (
+        "baichuan-inc/Baichuan-7B",
+        "baichuan-inc/Baichuan2-7B-Base",
+        "baichuan-inc/Baichuan2-7B-Chat",
+    )
+    model_types = ("baichuan",)
+    loaded_as = "Llama"
+    original_files = (
+        "tokenizer.model",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "configuration_baichuan.py",
+        "modeling_baichuan.py",
+        "tokenization_baichuan.py",
+        "generation_utils.py",
+        "quantizer.py",
+    )
+    # Baichuan 2's head in the transformers layout is normalised, and not what training goes on from.
+    checkpoint_layout = "original"
+
+    def reads(self, fields: Mapping[str, Any]) -> bool:
+        """The rotary ones: only their config.json has max_position_embeddings."""
+        return super().reads(fields) and "max_position_embeddings" in fields
+
+    def config(self, fields: Mapping[str, Any]) -> PretrainedConfig:
+        """Translate."""
+        return llama_config(
+            fields, attention_bias=False, normalises_head=is_second_generation(fields)
+        )
+
+    def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
+        """Always the one class."""
+        return BaichuanForCausalLM
+
+    def weights(self, llm: PreTrainedModel, layout: Layout) -> dict[str, Tensor]:
+        """In the transformers layout the head is written normalised, for a plain Llama."""
+        weights = super().weights(llm, layout)
+        head = llm.get_output_embeddings()
+        if layout == "transformers" and isinstance(head, NormHead):
+            with torch.no_grad():
+                weights = {**weights, "lm_head.weight": head.effective_weight}
+        return weights
+
+
+def is_second_generation(fields: Mapping[str, Any]) -> bool:
+    """Tell Baichuan 2, which normalises its head, from Baichuan 1, whose config looks the same.
+
+    Only the second generation's config.json has z_loss_weight; its vocabulary is 125,696 as
+    published, the first one's 64,000. Either sign will do, so that a tuned copy that dropped the
+    one is not taken for the first generation: every logit would be another.
+    """
+    return "z_loss_weight" in fields or fields["vocab_size"] >= 125696

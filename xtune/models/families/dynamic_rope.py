@@ -1,0 +1,92 @@
+"""Rotary embedding whose base grows with the length of a document: dynamic NTK scaling.
+
+Beyond the trained length L0 the base b becomes b (f L / L0 - (f - 1))^(E / (E - 2)) for a document
+of L tokens, a factor f and heads of width E, so that the slowest frequency fits L (bloc97, 2023,
+as InternLM 2 and transformers have it).
+
+transformers' own module takes one L for a whole call and keeps the grown frequencies for later,
+shorter calls. Here L belongs to the document that a token is in, and nothing is kept, so that a
+document's logits depend neither on its neighbours in a pack nor on what was computed before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import PretrainedConfig
+
+from xtune.errors import ModelError
+
+__all__ = ["DynamicRotaryEmbedding", "document_lengths", "rope_parameters"]
+
+
+def rope_parameters(
+    fields: Mapping[str, Any], family: str, *, default_base: float = 10000.0
+) -> dict[str, Any]:
+    """Translate `rope_theta` and `rope_scaling` of a published config.json.
+
+    Raises:
+        ModelError: a kind of scaling other than 'dynamic' and 'linear'.
+    """
+    scaling = fields.get("rope_scaling") or {}
+    kind = scaling.get("type", scaling.get("rope_type", "default"))
+    base = {"rope_theta": float(fields.get("rope_theta", default_base))}
+    if kind == "default" or float(scaling.get("factor", 1.0)) == 1.0 and kind == "linear":
+        return {"rope_type": "default", **base}
+    if kind not in ("dynamic", "linear"):
+        raise ModelError(
+            f"{family} with rope_scaling of type {kind!r}: supported are 'dynamic' and 'linear'. "
+            "Without it (rope_scaling: null) the model is right up to its trained length"
+        )
+    return {"rope_type": kind, "factor": float(scaling["factor"]), **base}
+
+
+class DynamicRotaryEmbedding(nn.Module):
+    """Cosines and sines [B, T, E] for positions [B, T]; each document scaled by its own length.
+
+    Args:
+        config: with head_dim, max_position_embeddings (L0), rope_parameters' rope_theta (b) and
+            factor (f).
+    """
+
+    def __init__(self, config: PretrainedConfig) -> None:
+        super().__init__()
+        self.width = config.head_dim
+        self.trained_length = config.max_position_embeddings
+        self.base = config.rope_parameters["rope_theta"]
+        self.factor = config.rope_parameters["factor"]
+
+    @torch.no_grad()
+    def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute them in fp32 and return them in the format of `x`.
+
+        Args:
+            x: hidden states; only device and dtype are used.
+            position_ids: int64 [B, T]; a document is a run of consecutive positions.
+        """
+        exponents = torch.arange(0, self.width, 2, device=x.device, dtype=torch.float32)
+        exponents = exponents / self.width
+        lengths = document_lengths(position_ids).float()  # [B, T]
+        growth = self.factor * lengths / self.trained_length - (self.factor - 1)
+        growth = torch.where(lengths > self.trained_length, growth, torch.ones_like(growth))
+        bases = self.base * growth ** (self.width / (self.width - 2))
+        angles = position_ids[..., None].float() * bases[..., None] ** -exponents
+        angles = torch.cat([angles, angles], dim=-1)
+        return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+
+
+def document_lengths(position_ids: Tensor) -> Tensor:
+    """The length of the document that each token is in, as far as the row shows it: [B, T].
+
+    positions  0 1 2 3 0 1   7
+    lengths    4 4 4 4 2 2   8      (7 alone: one step of cached generation)
+    """
+    begins = torch.ones_like(position_ids, dtype=torch.bool)
+    begins[:, 1:] = position_ids[:, 1:] != position_ids[:, :-1] + 1
+    document = begins.cumsum(1) - 1  # [B, T], 0, 1, …
+    last = torch.zeros_like(position_ids)
+    last.scatter_reduce_(1, document, position_ids + 1, reduce="amax")
+    return last.gather(1, document)

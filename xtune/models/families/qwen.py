@@ -1,0 +1,103 @@
+"""Qwen, the first generation: Qwen2 under other names and with q, k, v in one matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from transformers import PretrainedConfig, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
+from transformers.core_model_loading import Chunk, WeightConverter, WeightRenaming
+
+from xtune.errors import ModelError
+from xtune.models.families.base import Family, converts
+from xtune.models.families.files import CheckpointFiles
+from xtune.models.families.tiktoken_tokenizer import qwen_tokenizer
+from xtune.registry import FAMILIES
+
+__all__ = ["Qwen", "QwenForCausalLM"]
+
+_QKV = [f".self_attn.{name}_proj." for name in "qkv"]
+_REQUIRED = {"rotary_pct": 1.0, "no_bias": True, "scale_attn_weights": True}
+
+
+@converts(
+    WeightRenaming(r"^transformer\.wte\.", "model.embed_tokens."),
+    WeightRenaming(r"^transformer\.ln_f\.", "model.norm."),
+    WeightRenaming(r"^transformer\.h\.", "model.layers."),
+    WeightRenaming(r"\.ln_1\.", ".input_layernorm."),
+    WeightRenaming(r"\.ln_2\.", ".post_attention_layernorm."),
+    WeightRenaming(r"\.attn\.c_proj\.", ".self_attn.o_proj."),
+    WeightRenaming(r"\.mlp\.w1\.", ".mlp.up_proj."),
+    WeightRenaming(r"\.mlp\.w2\.", ".mlp.gate_proj."),  # w1(x) * silu(w2(x))
+    WeightRenaming(r"\.mlp\.c_proj\.", ".mlp.down_proj."),
+    WeightConverter(".attn.c_attn.", _QKV, operations=[Chunk(dim=0)]),
+)
+class QwenForCausalLM(Qwen2ForCausalLM):
+    """Qwen 1.8B, 7B, 14B and 72B of the first generation."""
+
+    _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
+
+
+@FAMILIES.register_module()
+class Qwen(Family):
+    """Qwen, first generation."""
+
+    title = "Qwen (the first generation)"
+    published = ("Qwen/Qwen-1_8B", "Qwen/Qwen-7B", "Qwen/Qwen-7B-Chat", "Qwen/Qwen-14B")
+    model_types = ("qwen",)
+    loaded_as = "Qwen2"
+    original_files = (
+        "qwen.tiktoken",
+        "tokenizer_config.json",
+        "configuration_qwen.py",
+        "modeling_qwen.py",
+        "tokenization_qwen.py",
+        "qwen_generation_utils.py",
+        "cpp_kernels.py",
+    )
+    differences = (
+        "Beyond seq_length (2,048 to 32,768 tokens) the original can go on with dynamic NTK "
+        "frequencies and scaled queries (use_dynamic_ntk, use_logn_attn); here seq_length is the "
+        "context, and these two are not applied.",
+    )
+
+    def config(self, fields: Mapping[str, Any]) -> PretrainedConfig:
+        """Translate; the MLP is half as wide as intermediate_size says.
+
+        Raises:
+            ModelError: a setting that Qwen2 does not compute.
+        """
+        for name, value in _REQUIRED.items():
+            if fields.get(name, value) != value:
+                raise ModelError(
+                    f"config.json sets {name} to {fields[name]!r}, which is not supported; the "
+                    f"published checkpoints have {value!r}"
+                )
+        return Qwen2Config(
+            vocab_size=fields["vocab_size"],
+            hidden_size=fields["hidden_size"],
+            intermediate_size=fields["intermediate_size"] // 2,
+            num_hidden_layers=fields["num_hidden_layers"],
+            num_attention_heads=fields["num_attention_heads"],
+            num_key_value_heads=fields["num_attention_heads"],
+            head_dim=fields["kv_channels"],
+            max_position_embeddings=fields["seq_length"],
+            rms_norm_eps=fields["layer_norm_epsilon"],
+            initializer_range=fields.get("initializer_range", 0.02),
+            rope_parameters={
+                "rope_type": "default",
+                "rope_theta": float(fields.get("rotary_emb_base", 10000)),
+            },
+            tie_word_embeddings=fields.get("tie_word_embeddings", False),
+            # config.json names none; the documents that it was trained on end with this one
+            bos_token_id=fields.get("bos_token_id"),
+            eos_token_id=fields.get("eos_token_id"),
+        )
+
+    def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
+        """Always the one class."""
+        return QwenForCausalLM
+
+    def tokenizer(self, files: CheckpointFiles) -> Any:
+        """From qwen.tiktoken."""
+        return qwen_tokenizer(files)
