@@ -18,4 +18,4 @@ prompt_template = 'auto'  # the template that comes with its tokenizer
 # about 500 optimizer steps in all
 save_steps = 100
 evaluation_freq = 100
-evaluation_inputs = ['Give three tips for staying healthy.', 'Why is the sky blue? In two sentences.']
+evaluation_inputs = ['Give three tips to stay healthy.', 'Why is the sky blue? In one sentence.']
