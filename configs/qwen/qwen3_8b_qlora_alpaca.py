@@ -1,8 +1,8 @@
 """Qwen3-8B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py qwen3_8b_qlora_alpaca
-Hardware:  one GPU of 12 GB: 10.1 GiB estimated in bf16
-Result:    not run with the published weights; its family is proven on a tiny checkpoint
+Hardware:  one GPU of 12 GB: `--dry-run` estimates 10.1 GiB
+Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base
 
@@ -14,7 +14,7 @@ with read_base():
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'Qwen/Qwen3-8B'
-prompt_template = 'auto'  # its own chat template
+prompt_template = 'auto'  # the template that comes with its tokenizer
 # about 500 optimizer steps in all
 save_steps = 100
 evaluation_freq = 100

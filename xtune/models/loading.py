@@ -30,6 +30,7 @@ from xtune.models.families import (
     family_of_fields,
     translated_config,
 )
+from xtune.models.families.llama_tokenizer import with_its_own_spaces
 from xtune.models.gguf import converted_gguf, is_gguf, no_progress_in_logs
 from xtune.models.precision import choose_precision, parse_dtype
 from xtune.models.quantization import quantization_config
@@ -67,6 +68,7 @@ def load_tokenizer(
         tokenizer = None if family is None else family.tokenizer(files)
         if tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
+            tokenizer = with_its_own_spaces(tokenizer, files)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _explained(pretrained_model_name_or_path, "tokenizer", error) from error
     if tokenizer.pad_token is None:

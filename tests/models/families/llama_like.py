@@ -42,6 +42,8 @@ def random_weights(
     biased: str = "",
     mlp_bias: bool = False,
     qk_norm: bool = False,
+    norms: tuple[str, ...] = ("input_layernorm", "post_attention_layernorm"),
+    norm_offset: float = 0.0,
     tied: bool = False,
     seed: int = 0,
 ) -> dict[str, Tensor]:
@@ -50,10 +52,16 @@ def random_weights(
     Args:
         biased: which of the projections 'qkvo' have a bias.
         qk_norm: q_norm and k_norm of width head_dim (Qwen3).
+        norms: of each layer, over the width.
+        norm_offset: what the model adds to every norm's weight (Gemma: 1).
         tied: no lm_head of its own.
         vocab, width, inner, layers, heads, kv_heads, head_dim, mlp_bias, seed: sizes.
     """
     draw = Draw(seed)
+
+    def norm(size: int) -> Tensor:
+        return draw.norm(size) - norm_offset
+
     rows = {"q": heads * head_dim, "k": kv_heads * head_dim, "v": kv_heads * head_dim, "o": width}
     weights = {"model.embed_tokens.weight": draw.embedding(vocab, width)}
     for layer in range(layers):
@@ -64,8 +72,8 @@ def random_weights(
             if name in biased:
                 weights[f"{at}self_attn.{name}_proj.bias"] = draw.bias(rows[name])
         if qk_norm:
-            weights[f"{at}self_attn.q_norm.weight"] = draw.norm(head_dim)
-            weights[f"{at}self_attn.k_norm.weight"] = draw.norm(head_dim)
+            weights[f"{at}self_attn.q_norm.weight"] = norm(head_dim)
+            weights[f"{at}self_attn.k_norm.weight"] = norm(head_dim)
         for name, shape in (
             ("gate", (inner, width)),
             ("up", (inner, width)),
@@ -74,9 +82,9 @@ def random_weights(
             weights[f"{at}mlp.{name}_proj.weight"] = draw.linear(*shape)
             if mlp_bias:
                 weights[f"{at}mlp.{name}_proj.bias"] = draw.bias(shape[0])
-        weights[f"{at}input_layernorm.weight"] = draw.norm(width)
-        weights[f"{at}post_attention_layernorm.weight"] = draw.norm(width)
-    weights["model.norm.weight"] = draw.norm(width)
+        for name in norms:
+            weights[f"{at}{name}.weight"] = norm(width)
+    weights["model.norm.weight"] = norm(width)
     if not tied:
         weights["lm_head.weight"] = draw.linear(vocab, width)
     return weights
@@ -90,10 +98,10 @@ def decoder(
     heads: int,
     eps: float,
     kv_heads: int | None = None,
-    frequencies: Tensor | None = None,
+    frequencies: Tensor | Callable[[int], Tensor] | None = None,
     base: float = 10000.0,
     rotate: Callable[[Tensor, Tensor, Tensor], Tensor] = rotate_half_split,
-    window: int | None = None,
+    window: int | Callable[[int], int | None] | None = None,
     bias: Tensor | None = None,
     activation: Callable[[Tensor], Tensor] = silu,
     norm_offset: float = 0.0,
@@ -105,11 +113,13 @@ def decoder(
     """Compute the logits [T, V] of one document with weights under Llama's names.
 
     Args:
-        frequencies: [E/2]; default of `base` over the whole head; of size 0 rotates nothing.
+        frequencies: [E/2]; default of `base` over the whole head; of size 0 rotates nothing. Or a
+            function of the layer's number that returns them.
+        window: likewise.
         bias: [H, T, T] of the scores (ALiBi).
         norm_offset: added to every norm's weight (Gemma: 1).
         scale_query: [T], of the rotated queries (logn).
-        weights, ids, layers, heads, eps, kv_heads, base, rotate, window, activation,
+        weights, ids, layers, heads, eps, kv_heads, base, rotate, activation,
         embedding_scale, residual_scale, logit_scale: of the family.
     """
     positions = torch.arange(len(ids))
@@ -137,11 +147,13 @@ def decoder(
         )
         if "self_attn.q_norm.weight" in w:
             q, k = norm(q, w["self_attn.q_norm.weight"]), norm(k, w["self_attn.k_norm.weight"])
-        if len(frequencies):
-            q, k = rotate(q, positions, frequencies), rotate(k, positions, frequencies)
+        turns = frequencies(layer) if callable(frequencies) else frequencies
+        if len(turns):
+            q, k = rotate(q, positions, turns), rotate(k, positions, turns)
         if scale_query is not None:
             q = q * scale_query[None, :, None]
-        mixed = attend(q, k, v, window=window, bias=bias, scale=1 / math.sqrt(head_dim))
+        seen = window(layer) if callable(window) else window
+        mixed = attend(q, k, v, window=seen, bias=bias, scale=1 / math.sqrt(head_dim))
         x = x + residual_scale * linear(
             mixed, w["self_attn.o_proj.weight"], w.get("self_attn.o_proj.bias")
         )

@@ -11,12 +11,14 @@ from xtune.registry import FAMILIES
 __all__ = [
     "DeepSeekLLM",
     "Gemma",
+    "Gemma3",
     "Llama",
     "Mistral",
     "Phi3",
     "Qwen2",
     "Qwen3",
     "SmolLM",
+    "SmolLM3",
     "Yi",
 ]
 
@@ -26,7 +28,33 @@ class Llama(Family):
     """Llama 1, 2 and 3."""
 
     title = "Llama 1, 2, 3, 3.1, 3.2"
-    published = ("huggyllama/llama-7b", "meta-llama/Llama-2-7b-hf", "meta-llama/Llama-3.1-8B")
+    published = (
+        "huggyllama/llama-7b",
+        "meta-llama/Llama-2-7b-hf",
+        "meta-llama/Meta-Llama-3-8B",
+        "meta-llama/Llama-3.1-8B",
+        "meta-llama/Llama-3.2-1B",
+    )
+    model_types = ("llama",)
+    loaded_as = "Llama"
+
+
+@FAMILIES.register_module()
+class Yi(Family):
+    """Yi and Yi-1.5."""
+
+    title = "Yi, Yi-1.5"
+    published = ("01-ai/Yi-6B", "01-ai/Yi-34B", "01-ai/Yi-1.5-6B")
+    model_types = ("llama",)
+    loaded_as = "Llama"
+
+
+@FAMILIES.register_module()
+class DeepSeekLLM(Family):
+    """DeepSeek's dense first version."""
+
+    title = "DeepSeek LLM (dense)"
+    published = ("deepseek-ai/deepseek-llm-7b-base", "deepseek-ai/deepseek-llm-67b-base")
     model_types = ("llama",)
     loaded_as = "Llama"
 
@@ -36,80 +64,89 @@ class SmolLM(Family):
     """SmolLM 1 and 2."""
 
     title = "SmolLM, SmolLM2"
-    published = ("smollm2 (the alias)", "HuggingFaceTB/SmolLM2-1.7B-Instruct")
-    model_types = ("llama",)
-    loaded_as = "Llama, its head tied to the embedding"
-
-
-@FAMILIES.register_module()
-class Yi(Family):
-    """Yi."""
-
-    title = "Yi, Yi-1.5"
-    published = ("01-ai/Yi-6B", "01-ai/Yi-1.5-9B")
+    published = ("HuggingFaceTB/SmolLM-135M", "HuggingFaceTB/SmolLM2-135M")
     model_types = ("llama",)
     loaded_as = "Llama"
 
 
 @FAMILIES.register_module()
-class DeepSeekLLM(Family):
-    """DeepSeek LLM, the dense first generation."""
+class SmolLM3(Family):
+    """SmolLM3: some of its layers have no positions."""
 
-    title = "DeepSeek LLM (dense)"
-    published = ("deepseek-ai/deepseek-llm-7b-base", "deepseek-ai/deepseek-llm-7b-chat")
-    model_types = ("llama",)
-    loaded_as = "Llama"
+    title = "SmolLM3"
+    published = ("HuggingFaceTB/SmolLM3-3B", "HuggingFaceTB/SmolLM3-3B-Base")
+    model_types = ("smollm3",)
+    loaded_as = "SmolLM3"
 
 
 @FAMILIES.register_module()
 class Qwen2(Family):
-    """Qwen 1.5, 2 and 2.5."""
+    """Qwen1.5, Qwen2 and Qwen2.5, whose dense models share one architecture."""
 
-    title = "Qwen1.5, Qwen2, Qwen2.5"
+    title = "Qwen1.5, Qwen2, Qwen2.5 (dense)"
     published = ("Qwen/Qwen1.5-7B", "Qwen/Qwen2-7B", "Qwen/Qwen2.5-7B")
     model_types = ("qwen2",)
     loaded_as = "Qwen2"
+    differences = (
+        "with use_sliding_window (false in the published models) the window is that of the layers "
+        "from max_window_layers on, as in transformers since 4.49; before, it was that of the "
+        "layers below",
+    )
 
 
 @FAMILIES.register_module()
 class Qwen3(Family):
-    """Qwen 3, dense."""
+    """Qwen3's dense models."""
 
     title = "Qwen3 (dense)"
-    published = ("Qwen/Qwen3-8B", "Qwen/Qwen3-0.6B")
+    published = ("Qwen/Qwen3-0.6B", "Qwen/Qwen3-8B", "Qwen/Qwen3-8B-Base")
     model_types = ("qwen3",)
     loaded_as = "Qwen3"
 
 
 @FAMILIES.register_module()
 class Mistral(Family):
-    """Mistral 7B."""
+    """Mistral 7B and Nemo."""
 
-    title = "Mistral 7B"
-    published = ("mistralai/Mistral-7B-v0.1", "mistralai/Mistral-7B-Instruct-v0.3")
+    title = "Mistral 7B, Mistral Nemo"
+    published = (
+        "mistralai/Mistral-7B-v0.1",
+        "mistralai/Mistral-7B-v0.3",
+        "mistralai/Mistral-Nemo-Base-2407",
+    )
     model_types = ("mistral",)
     loaded_as = "Mistral"
 
 
 @FAMILIES.register_module()
 class Gemma(Family):
-    """Gemma, first generation."""
+    """Gemma 1."""
 
-    title = "Gemma (the first generation)"
+    title = "Gemma 1"
     published = ("google/gemma-2b", "google/gemma-7b")
     model_types = ("gemma",)
     loaded_as = "Gemma"
 
 
 @FAMILIES.register_module()
+class Gemma3(Family):
+    """Gemma 3's text models; those that see images too are not read as text models."""
+
+    title = "Gemma 3 (text only)"
+    published = ("google/gemma-3-270m", "google/gemma-3-1b-pt", "google/gemma-3-1b-it")
+    model_types = ("gemma3_text",)
+    loaded_as = "Gemma 3"
+
+
+@FAMILIES.register_module()
 class Phi3(Family):
-    """Phi-3 with a context of 4,096 tokens."""
+    """Phi-3 with plain rotary positions; those for long texts are in phi3.py."""
 
     title = "Phi-3 (4k)"
-    published = ("microsoft/Phi-3-mini-4k-instruct",)
+    published = ("microsoft/Phi-3-mini-4k-instruct", "microsoft/Phi-3-medium-4k-instruct")
     model_types = ("phi3",)
-    loaded_as = "Phi3"
+    loaded_as = "Phi-3"
     differences = (
-        "Phi-3 with a long context (longrope) picks its frequencies by the longest document of a "
-        "pack; whether packs are right there has not been tested.",
+        "a token sees `sliding_window` tokens, itself included, as in transformers; Microsoft's "
+        "code, on flash-attn, one more",
     )

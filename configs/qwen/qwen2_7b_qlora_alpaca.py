@@ -1,8 +1,8 @@
-"""SmolLM2-135M-Instruct, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
+"""Qwen2-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py smollm2_135m_qlora_alpaca
-Hardware:  one GPU of 4 GB: 1.2 GiB estimated in bf16
-Result:    not run with the published weights; its family is proven on a tiny checkpoint
+Run:       python tools/train.py qwen2_7b_qlora_alpaca
+Hardware:  one GPU of 12 GB: `--dry-run` estimates 9.4 GiB
+Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base
 
@@ -13,8 +13,8 @@ with read_base():
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *
 
-pretrained_model_name_or_path = 'smollm2'
-prompt_template = 'auto'  # ChatML, the tokenizer's own
+pretrained_model_name_or_path = 'Qwen/Qwen2-7B'
+prompt_template = 'default'  # a base model has no template of its own
 # about 500 optimizer steps in all
 save_steps = 100
 evaluation_freq = 100
