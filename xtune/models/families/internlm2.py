@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import LlamaForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.core_model_loading import ConversionOps, WeightConverter, WeightRenaming
@@ -31,7 +32,7 @@ class SplitGroups(ConversionOps):
         source_patterns: list[str],
         target_patterns: list[str],
         **context: Any,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Any]:
         """Split one fused weight or bias."""
         fused = _only(input_dict)
         groups, queries, width = _grouping(context["config"])
@@ -55,10 +56,8 @@ class FuseGroups(ConversionOps):
         source_patterns: list[str],
         target_patterns: list[str],
         **context: Any,
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Any]:
         """Fuse q, k and v."""
-        import torch
-
         groups, _, width = _grouping(context["config"])
         parts = [_only({name: input_dict[name]}) for name in source_patterns]
         pieces = [part.view(groups, -1, width, *part.shape[1:]) for part in parts]
@@ -97,7 +96,7 @@ class InternLM2ForCausalLM(LlamaForCausalLM):
 
     _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
 
-    def __init__(self, config: PretrainedConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__(config)
         if config.rope_parameters["rope_type"] == "dynamic":
             self.model.rotary_emb = DynamicRotaryEmbedding(config)

@@ -39,6 +39,16 @@ CONFIG = {
     "use_cache": True,
     "vocab_size": 384,
 }
+# As the 20B: no biases, and scaled beyond its trained length of 4,096; 16 here, to be reached
+DYNAMIC = CONFIG | {
+    "bias": False,
+    "max_position_embeddings": 16,
+    "num_key_value_heads": 4,
+    "pretraining_tp": 1,
+    "rotary": {"base": 10000, "type": "dynamic"},
+    "torch_dtype": "bfloat16",
+    "transformers_version": "4.33.1",
+}
 TOKENIZER = {
     "add_bos_token": True,
     "add_eos_token": False,
@@ -53,29 +63,39 @@ TOKENIZER = {
 }
 
 
-def write(folder: Path) -> Path:
-    weights = random_weights(biased="qkvo")
+def write(folder: Path, config: dict) -> Path:
+    weights = random_weights(biased="qkvo" if config["bias"] else "")
     for layer in range(2):
         name = f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"
         weights[name] = rope_frequencies(16, 1e4).float()
-    write_checkpoint(folder, CONFIG, weights, form="bin")
+    write_checkpoint(folder, config, weights, form="bin")
     (folder / "tokenizer_config.json").write_text(json.dumps(TOKENIZER), encoding="utf-8")
     return write_sentencepiece(folder, vocab=384, user_defined_symbols=["<eoh>", "<eoa>"])
 
 
 def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
-    return decoder(weights, ids, layers=2, heads=config["num_attention_heads"], eps=1e-6)
+    base, length, trained = 10000.0, len(ids), config["max_position_embeddings"]
+    if config.get("rotary", {}).get("type") == "dynamic" and length > trained:
+        base = base * (length / trained) ** (16 / 14)
+    return decoder(
+        weights, ids, layers=2, heads=4, eps=1e-6, frequencies=rope_frequencies(16, base)
+    )
+
+
+def case(name: str, config: dict, leaf: str) -> Case:
+    return Case(
+        name=name,
+        family="InternLM",
+        write=lambda folder: write(folder, config),
+        reference=reference,
+        vocab=384,
+        leaf=leaf,
+        linears=LINEARS,
+        expects={"model_type": "llama", "attention_bias": config["bias"]},
+    )
 
 
 CASES = (
-    Case(
-        name="internlm",
-        family="InternLM",
-        write=write,
-        reference=reference,
-        vocab=384,
-        leaf="internlm_7b_qlora_alpaca",
-        linears=LINEARS,
-        expects={"model_type": "llama", "attention_bias": True},
-    ),
+    case("internlm", CONFIG, "internlm_7b_qlora_alpaca"),
+    case("internlm-20b", DYNAMIC, "internlm_20b_qlora_alpaca"),
 )
