@@ -11,11 +11,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from transformers import LlamaForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.core_model_loading import Chunk, WeightConverter
 
 from xtune.models.families.base import Family, Layout, converts
+from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.llama_like import llama_config
+from xtune.models.families.sentencepiece_tokenizer import sentencepiece_tokenizer
 from xtune.registry import FAMILIES
 
 __all__ = ["Baichuan", "BaichuanForCausalLM", "NormHead", "split_w_pack"]
@@ -50,7 +52,7 @@ class BaichuanForCausalLM(LlamaForCausalLM):
 
     _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
 
-    def __init__(self, config: PretrainedConfig) -> None:
+    def __init__(self, config: LlamaConfig) -> None:
         super().__init__(config)
         if config.normalises_head:
             self.lm_head = NormHead(config.hidden_size, config.vocab_size, bias=False)
@@ -78,7 +80,7 @@ class Baichuan(Family):
         "generation_utils.py",
         "quantizer.py",
     )
-    # Baichuan 2's head in the transformers layout is normalised, and not what training goes on from.
+    # In the transformers layout Baichuan 2's head is normalised: training cannot go on from it.
     checkpoint_layout = "original"
 
     def reads(self, fields: Mapping[str, Any]) -> bool:
@@ -94,6 +96,10 @@ class Baichuan(Family):
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
         return BaichuanForCausalLM
+
+    def tokenizer(self, files: CheckpointFiles) -> Any:
+        """From tokenizer.model."""
+        return sentencepiece_tokenizer(files, adds_bos=False)
 
     def weights(self, llm: PreTrainedModel, layout: Layout) -> dict[str, Tensor]:
         """In the transformers layout the head is written normalised, for a plain Llama."""

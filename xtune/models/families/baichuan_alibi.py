@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import LlamaConfig, PretrainedConfig, PreTrainedModel
 from transformers.models.llama.modeling_llama import LlamaAttention
 
 from xtune.models.families.baichuan import (
@@ -100,7 +100,7 @@ def _biased(mask: Tensor | None, slopes: Tensor, hidden_states: Tensor, before: 
 class BaichuanAlibiForCausalLM(BaichuanForCausalLM):
     """Baichuan 13B and Baichuan 2 13B."""
 
-    def __init__(self, config: PretrainedConfig) -> None:
+    def __init__(self, config: LlamaConfig) -> None:
         super().__init__(config)
         self.model.rotary_emb = _NoRotation()
         for index, layer in enumerate(self.model.layers):

@@ -15,6 +15,7 @@ from transformers.core_model_loading import (
 from xtune.errors import ModelError
 from xtune.models.families.base import Family, converts
 from xtune.models.families.files import CheckpointFiles
+from xtune.models.families.sentencepiece_tokenizer import chatglm_tokenizer
 from xtune.models.families.tiktoken_tokenizer import glm4_tokenizer
 from xtune.registry import FAMILIES
 
@@ -76,6 +77,11 @@ class ChatGLM(Family):
         "quantization.py",
     )
 
+    differences = (
+        "'<|user|>' and the other special tokens in a text become their ids; the original composes "
+        "dialogues from ids and reads them in a text as plain characters.",
+    )
+
     def config(self, fields: Mapping[str, Any]) -> PretrainedConfig:
         """Translate; only the first half of each head is rotated, in interleaved pairs.
 
@@ -127,7 +133,7 @@ class ChatGLM(Family):
         """From tokenizer.model: GLM-4's is a rank file, the others' is SentencePiece's."""
         if files.json("tokenizer_config.json").get("tokenizer_class") == "ChatGLM4Tokenizer":
             return glm4_tokenizer(files)
-        return None
+        return chatglm_tokenizer(files)
 
     def original_fields(
         self, config: PretrainedConfig, fields: Mapping[str, Any]

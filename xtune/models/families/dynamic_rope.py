@@ -48,13 +48,13 @@ class DynamicRotaryEmbedding(nn.Module):
     """Cosines and sines [B, T, E] for positions [B, T]; each document scaled by its own length.
 
     Args:
-        config: with head_dim, max_position_embeddings (L0), rope_parameters' rope_theta (b) and
-            factor (f).
+        config: with head_dim (or the sizes it follows from), max_position_embeddings (L0), and
+            rope_parameters' rope_theta (b) and factor (f).
     """
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
-        self.width = config.head_dim
+        self.width = getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
         self.trained_length = config.max_position_embeddings
         self.base = config.rope_parameters["rope_theta"]
         self.factor = config.rope_parameters.get("factor", 1.0)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import LlamaForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
 
 from xtune.errors import ModelError
 from xtune.models.families.base import Family, converts
 from xtune.models.families.dynamic_rope import DynamicRotaryEmbedding
+from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.llama_like import llama_config
+from xtune.models.families.sentencepiece_tokenizer import sentencepiece_tokenizer
 from xtune.registry import FAMILIES
 
 __all__ = ["InternLM", "InternLMForCausalLM"]
@@ -22,9 +24,10 @@ class InternLMForCausalLM(LlamaForCausalLM):
 
     _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]  # stored, but computed here
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: LlamaConfig) -> None:
         super().__init__(config)
-        if config.rope_parameters["rope_type"] == "dynamic":
+        rope: Any = config.rope_parameters
+        if rope["rope_type"] == "dynamic":
             self.model.rotary_emb = DynamicRotaryEmbedding(config)
 
 
@@ -63,7 +66,7 @@ class InternLM(Family):
         if rotary["type"] not in kinds:
             raise ModelError(
                 f"config.json sets rotary's type to {rotary['type']!r}; allowed are "
-                f"{', '.join(map(repr, kinds))}"
+                f"{' and '.join(map(repr, kinds))}"
             )
         rope = {"rope_type": kinds[rotary["type"]], "rope_theta": float(rotary["base"])}
         if rotary["type"] == "dynamic":
@@ -73,3 +76,7 @@ class InternLM(Family):
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
         return InternLMForCausalLM
+
+    def tokenizer(self, files: CheckpointFiles) -> Any:
+        """From tokenizer.model."""
+        return sentencepiece_tokenizer(files, adds_bos=True)

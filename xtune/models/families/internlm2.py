@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
-from transformers import LlamaForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.core_model_loading import ConversionOps, WeightConverter, WeightRenaming
 
 from xtune.models.families.base import Family, converts
 from xtune.models.families.dynamic_rope import DynamicRotaryEmbedding, rope_parameters
+from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.llama_like import llama_config
+from xtune.models.families.sentencepiece_tokenizer import sentencepiece_tokenizer
 from xtune.registry import FAMILIES
 
 __all__ = ["InternLM2", "InternLM2ForCausalLM"]
@@ -58,6 +59,8 @@ class FuseGroups(ConversionOps):
         **context: Any,
     ) -> dict[str, Any]:
         """Fuse q, k and v."""
+        import torch
+
         groups, _, width = _grouping(context["config"])
         parts = [_only({name: input_dict[name]}) for name in source_patterns]
         pieces = [part.view(groups, -1, width, *part.shape[1:]) for part in parts]
@@ -96,9 +99,10 @@ class InternLM2ForCausalLM(LlamaForCausalLM):
 
     _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
 
-    def __init__(self, config: Any) -> None:
+    def __init__(self, config: LlamaConfig) -> None:
         super().__init__(config)
-        if config.rope_parameters["rope_type"] == "dynamic":
+        rope: Any = config.rope_parameters
+        if rope["rope_type"] == "dynamic":
             self.model.rotary_emb = DynamicRotaryEmbedding(config)
 
 
@@ -137,3 +141,7 @@ class InternLM2(Family):
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
         return InternLM2ForCausalLM
+
+    def tokenizer(self, files: CheckpointFiles) -> Any:
+        """From tokenizer.model."""
+        return sentencepiece_tokenizer(files, adds_bos=True)

@@ -83,12 +83,8 @@ class Qwen(Family):
         Raises:
             ModelError: a setting that Qwen2 does not compute.
         """
-        if fields["kv_channels"] * fields["num_attention_heads"] != fields["hidden_size"]:
-            raise ModelError(
-                f"config.json sets kv_channels to {fields['kv_channels']}, which is not "
-                "hidden_size / num_attention_heads; the original could not run it either"
-            )
-        for name, value in _REQUIRED.items():
+        width = fields["hidden_size"] // fields["num_attention_heads"]
+        for name, value in {**_REQUIRED, "kv_channels": width}.items():
             if fields.get(name, value) != value:
                 raise ModelError(
                     f"config.json sets {name} to {fields[name]!r}, which is not supported; the "
@@ -96,19 +92,18 @@ class Qwen(Family):
                 )
         dynamic = fields.get("use_dynamic_ntk", True)  # as the original's class has it
         context = fields["max_position_embeddings"] if dynamic else fields["seq_length"]
-        architecture: Any = Qwen2Config  # its own arguments, and what is kept for qwen_long.py
+        architecture: Any = Qwen2Config  # takes what qwen_long.py needs, besides its own
         return architecture(
+            seq_length=fields["seq_length"],
+            use_dynamic_ntk=dynamic,
+            use_logn_attn=fields.get("use_logn_attn", True),
             vocab_size=fields["vocab_size"],
             hidden_size=fields["hidden_size"],
             intermediate_size=fields["intermediate_size"] // 2,
             num_hidden_layers=fields["num_hidden_layers"],
             num_attention_heads=fields["num_attention_heads"],
             num_key_value_heads=fields["num_attention_heads"],
-            head_dim=fields["kv_channels"],
             max_position_embeddings=context,
-            seq_length=fields["seq_length"],
-            use_dynamic_ntk=dynamic,
-            use_logn_attn=fields.get("use_logn_attn", True),
             attention_dropout=fields.get("attn_dropout_prob", 0.0),
             rms_norm_eps=fields["layer_norm_epsilon"],
             initializer_range=fields.get("initializer_range", 0.02),
