@@ -165,12 +165,8 @@ def test_what_is_there_is_not_written_over(tmp_path, capsys):
 
 
 def test_a_family_of_ours_is_written_for_transformers(tmp_path, chinese):
-    """InternLM 1's weights and config.json as published; the tokenizer named as Llama's."""
+    """InternLM 1 as published."""
     base = internlm.write(tmp_path / "internlm")
-    settings = {k: v for k, v in internlm.TOKENIZER.items() if k != "auto_map"}
-    (base / "tokenizer_config.json").write_text(
-        json.dumps({**settings, "tokenizer_class": "LlamaTokenizer", "legacy": False})
-    )
     assert expand(base, "--sentencepiece", chinese, tmp_path / "out", "--dtype", "fp32") == 0
     plain = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     assert plain.config.model_type == "llama"

@@ -357,10 +357,6 @@ def test_in_bf16_the_new_rows_are_trained_in_fp32(inputs, tmp_path):
 
 def test_the_original_layout_has_the_new_tokens_beside_the_published_files(tmp_path):
     folder = internlm.write(tmp_path / "base")
-    settings = {k: v for k, v in internlm.TOKENIZER.items() if k != "auto_map"}
-    (folder / "tokenizer_config.json").write_text(
-        json.dumps({**settings, "tokenizer_class": "LlamaTokenizer", "legacy": False})
-    )
     source = {"pretrained_model_name_or_path": str(folder), "added_tokens": TOKENS}
     tokenizer, pieces = open_vocabulary(source)
     llm = load_model(str(folder), dtype="fp32")

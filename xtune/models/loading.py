@@ -234,9 +234,10 @@ def _explained(name: str, what: str, error: Exception) -> ModelError:
         }
         if kind not in known:
             return ModelError(
-                f"{file} has the unknown model_type {kind!r}{did_you_mean(str(kind), known)}. What "
-                "is read without foreign code: python tools/list_models.py. A checkpoint with its "
-                "own code needs trust_remote_code=True"
+                f"{file} has the unknown model_type {kind!r}"
+                f"{did_you_mean(str(kind), known) or '.'} What is read without foreign code: "
+                "python tools/list_models.py. A checkpoint with its own code needs "
+                "trust_remote_code=True"
             )
     elif isinstance(error, OSError):
         return ModelError(

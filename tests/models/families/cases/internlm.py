@@ -63,7 +63,7 @@ TOKENIZER = {
 }
 
 
-def write(folder: Path, config: dict) -> Path:
+def write(folder: Path, config: dict = CONFIG) -> Path:
     weights = random_weights(biased="qkvo" if config["bias"] else "")
     for layer in range(2):
         name = f"model.layers.{layer}.self_attn.rotary_emb.inv_freq"
