@@ -48,16 +48,16 @@ class DynamicRotaryEmbedding(nn.Module):
     """Cosines and sines [B, T, E] for positions [B, T]; each document scaled by its own length.
 
     Args:
-        config: with head_dim, max_position_embeddings (L0), rope_parameters' rope_theta (b) and
-            factor (f).
+        config: with head_dim (or the sizes it follows from), max_position_embeddings (L0), and
+            rope_parameters' rope_theta (b) and factor (f).
     """
 
     def __init__(self, config: PretrainedConfig) -> None:
         super().__init__()
-        self.width = config.head_dim
+        self.width = getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
         self.trained_length = config.max_position_embeddings
         self.base = config.rope_parameters["rope_theta"]
-        self.factor = config.rope_parameters["factor"]
+        self.factor = config.rope_parameters.get("factor", 1.0)
 
     @torch.no_grad()
     def forward(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
@@ -69,13 +69,16 @@ class DynamicRotaryEmbedding(nn.Module):
         """
         exponents = torch.arange(0, self.width, 2, device=x.device, dtype=torch.float32)
         exponents = exponents / self.width
-        lengths = document_lengths(position_ids).float()  # [B, T]
-        growth = self.factor * lengths / self.trained_length - (self.factor - 1)
-        growth = torch.where(lengths > self.trained_length, growth, torch.ones_like(growth))
-        bases = self.base * growth ** (self.width / (self.width - 2))
+        bases = self.base * self.growth(position_ids) ** (self.width / (self.width - 2))  # [B, T]
         angles = position_ids[..., None].float() * bases[..., None] ** -exponents
         angles = torch.cat([angles, angles], dim=-1)
         return angles.cos().to(x.dtype), angles.sin().to(x.dtype)
+
+    def growth(self, position_ids: Tensor) -> Tensor:
+        """Return how often the trained length the slowest frequency must span: fp32 [B, T]."""
+        lengths = document_lengths(position_ids).float()
+        growth = self.factor * lengths / self.trained_length - (self.factor - 1)
+        return torch.where(lengths > self.trained_length, growth, torch.ones_like(growth))
 
 
 def document_lengths(position_ids: Tensor) -> Tensor:

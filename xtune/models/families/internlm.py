@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from transformers import LlamaForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
 
+from xtune.errors import ModelError
 from xtune.models.families.base import Family, converts
+from xtune.models.families.dynamic_rope import DynamicRotaryEmbedding
 from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.llama_like import llama_config
 from xtune.models.families.sentencepiece_tokenizer import sentencepiece_tokenizer
@@ -21,6 +23,12 @@ class InternLMForCausalLM(LlamaForCausalLM):
     """InternLM 1; its weights have Llama's names already."""
 
     _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]  # stored, but computed here
+
+    def __init__(self, config: LlamaConfig) -> None:
+        super().__init__(config)
+        rope: Any = config.rope_parameters
+        if rope["rope_type"] == "dynamic":
+            self.model.rotary_emb = DynamicRotaryEmbedding(config)
 
 
 @FAMILIES.register_module()
@@ -39,9 +47,31 @@ class InternLM(Family):
         "tokenization_internlm.py",
     )
 
+    differences = (
+        "A config.json without `rotary` is rotated plainly, as by the code that such checkpoints "
+        "came with; the code of the 20B scales every checkpoint beyond its trained length.",
+        "With a `rotary` of type 'dynamic' (20B) the original keeps the frequencies of the longest "
+        "row it has seen; here a row's logits do not depend on earlier rows. Saved in the "
+        "transformers layout, longer rows follow transformers' own rule, which keeps them too.",
+    )
+
     def config(self, fields: Mapping[str, Any]) -> PretrainedConfig:
-        """Translate; `bias` is that of q, k, v and o."""
-        return llama_config(fields, attention_bias=fields.get("bias", True))
+        """Translate; `bias` is that of q, k, v and o.
+
+        Raises:
+            ModelError: a kind of rotary embedding that the original does not know.
+        """
+        rotary = {"type": "origin", "base": 10000} | (fields.get("rotary") or {})
+        kinds = {"origin": "default", "dynamic": "dynamic"}
+        if rotary["type"] not in kinds:
+            raise ModelError(
+                f"config.json sets rotary's type to {rotary['type']!r}; allowed are "
+                f"{' and '.join(map(repr, kinds))}"
+            )
+        rope = {"rope_type": kinds[rotary["type"]], "rope_theta": float(rotary["base"])}
+        if rotary["type"] == "dynamic":
+            rope["factor"] = float(rotary.get("scaling_factor", 1.0))
+        return llama_config(fields, attention_bias=fields.get("bias", True), rope_parameters=rope)
 
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""

@@ -37,7 +37,7 @@ class InternLM3(Family):
 
     title = "InternLM3"
     published = ("internlm/internlm3-8b-instruct",)
-    model_types = ("internlm3",)  # transformers 5.23 knows its config and lacks its model
+    model_types = ("internlm3",)  # transformers' Llama too, with its own dynamic frequencies
     loaded_as = "Llama"
     original_files = (
         "tokenizer.model",
@@ -49,7 +49,8 @@ class InternLM3(Family):
     )
     differences = (
         "With dynamic scaling the original keeps the frequencies of the longest row it has seen; "
-        "here a row's logits do not depend on earlier rows.",
+        "here a row's logits do not depend on earlier rows. Saved in the transformers layout, "
+        "longer rows follow transformers' own rule, which keeps them too.",
     )
 
     def config(self, fields: Mapping[str, Any]) -> PretrainedConfig:

@@ -11,13 +11,20 @@ from transformers.core_model_loading import Chunk, WeightConverter, WeightRenami
 from xtune.errors import ModelError
 from xtune.models.families.base import Family, converts
 from xtune.models.families.files import CheckpointFiles
+from xtune.models.families.qwen_long import LognAttention, NtkModel
 from xtune.models.families.tiktoken_tokenizer import qwen_tokenizer
 from xtune.registry import FAMILIES
 
 __all__ = ["Qwen", "QwenForCausalLM"]
 
 _QKV = [f".self_attn.{name}_proj." for name in "qkv"]
-_REQUIRED = {"rotary_pct": 1.0, "no_bias": True, "scale_attn_weights": True}
+_REQUIRED = {
+    "rotary_pct": 1.0,
+    "no_bias": True,
+    "scale_attn_weights": True,
+    "emb_dropout_prob": 0.0,
+    "use_cache_quantization": False,
+}
 
 
 @converts(
@@ -36,6 +43,14 @@ class QwenForCausalLM(Qwen2ForCausalLM):
     """Qwen 1.8B, 7B, 14B and 72B of the first generation."""
 
     _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        if config.use_dynamic_ntk:
+            self.model = NtkModel(config)
+        if config.use_logn_attn:
+            for index, layer in enumerate(self.model.layers):
+                layer.self_attn = LognAttention(config, index)
 
 
 @FAMILIES.register_module()
@@ -56,9 +71,10 @@ class Qwen(Family):
         "cpp_kernels.py",
     )
     differences = (
-        "Beyond seq_length (2,048 to 32,768 tokens) the original can go on with dynamic NTK "
-        "frequencies and scaled queries (use_dynamic_ntk, use_logn_attn); here seq_length is the "
-        "context, and these two are not applied.",
+        "The original counts a left-padded row's padding in use_logn_attn's positions; here a "
+        "padded row is computed as it is alone.",
+        "In the transformers layout use_dynamic_ntk and use_logn_attn, which begin beyond "
+        "seq_length (2,048 to 32,768 tokens), have no place; the original layout keeps them.",
     )
 
     def config(self, fields: Mapping[str, Any]) -> PretrainedConfig:
@@ -74,14 +90,21 @@ class Qwen(Family):
                     f"config.json sets {name} to {fields[name]!r}, which is not supported; the "
                     f"published checkpoints have {value!r}"
                 )
-        return Qwen2Config(
+        dynamic = fields.get("use_dynamic_ntk", True)  # as the original's class has it
+        context = fields["max_position_embeddings"] if dynamic else fields["seq_length"]
+        architecture: Any = Qwen2Config  # takes what qwen_long.py needs, besides its own
+        return architecture(
+            seq_length=fields["seq_length"],
+            use_dynamic_ntk=dynamic,
+            use_logn_attn=fields.get("use_logn_attn", True),
             vocab_size=fields["vocab_size"],
             hidden_size=fields["hidden_size"],
             intermediate_size=fields["intermediate_size"] // 2,
             num_hidden_layers=fields["num_hidden_layers"],
             num_attention_heads=fields["num_attention_heads"],
             num_key_value_heads=fields["num_attention_heads"],
-            max_position_embeddings=fields["seq_length"],
+            max_position_embeddings=context,
+            attention_dropout=fields.get("attn_dropout_prob", 0.0),
             rms_norm_eps=fields["layer_norm_epsilon"],
             initializer_range=fields.get("initializer_range", 0.02),
             rope_parameters={

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from tests.models.families.case import Case
 from tests.models.families.llama_like import LINEARS, decoder, random_weights
 from tests.models.families.published import write_checkpoint
+from tests.models.families.reference import rope_frequencies
 from tests.models.families.tokenizer_files import write_tiktoken
 
 VOCAB, SPECIAL = 512, 208
@@ -48,6 +50,8 @@ CONFIG = {
     "use_logn_attn": True,
     "vocab_size": VOCAB,
 }
+# As published, with a length that the tests reach
+LONG = CONFIG | {"seq_length": 12}
 NAMES = {
     "model.embed_tokens": "transformer.wte",
     "model.norm": "transformer.ln_f",
@@ -67,7 +71,7 @@ def renamed(name: str, names: dict[str, str]) -> str:
     return name
 
 
-def write(folder: Path) -> Path:
+def write(folder: Path, config: dict) -> Path:
     weights = random_weights(vocab=VOCAB, biased="qkv")
     for layer in range(2):
         at = f"model.layers.{layer}."
@@ -75,7 +79,7 @@ def write(folder: Path) -> Path:
             parts = [weights.pop(f"{at}self_attn.{name}_proj.{kind}") for name in "qkv"]
             weights[f"{at}attn.c_attn.{kind}"] = torch.cat(parts)
     published = {renamed(name, NAMES): weight for name, weight in weights.items()}
-    write_checkpoint(folder, CONFIG, published)
+    write_checkpoint(folder, config, published)
     settings = {"model_max_length": 32768, "tokenizer_class": "QWenTokenizer"}
     settings["auto_map"] = {"AutoTokenizer": ["tokenization_qwen.QWenTokenizer", None]}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
@@ -91,18 +95,40 @@ def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
         for index, part in enumerate("qkv"):
             new = name.replace("attn.c_attn", f"self_attn.{part}_proj")
             llama[new] = rows[index * 64 : (index + 1) * 64]
-    return decoder(llama, ids, layers=2, heads=4, eps=1e-6)
+    length, trained, base, scale = len(ids), config["seq_length"], 10000.0, None
+    if config["use_dynamic_ntk"] and length > trained:
+        alpha = 2 ** math.ceil(math.log2(length / trained) + 1) - 1
+        base = base * alpha ** (16 / 14)
+    if config["use_logn_attn"]:
+        scale = torch.tensor(
+            [max(1.0, math.log(p) / math.log(trained)) for p in range(1, length + 1)],
+            dtype=torch.float64,
+        )
+    return decoder(
+        llama,
+        ids,
+        layers=2,
+        heads=4,
+        eps=1e-6,
+        frequencies=rope_frequencies(16, base),
+        scale_query=scale,
+    )
 
 
-CASES = (
-    Case(
-        name="qwen",
+def case(name: str, config: dict) -> Case:
+    return Case(
+        name=name,
         family="Qwen",
-        write=write,
+        write=lambda folder: write(folder, config),
         reference=reference,
         vocab=VOCAB,
         leaf="qwen_7b_qlora_alpaca",
         linears=LINEARS,
         expects={"model_type": "qwen2", "intermediate_size": 128},
-    ),
+    )
+
+
+CASES = (
+    case("qwen", CONFIG),
+    case("qwen-long", LONG),
 )
