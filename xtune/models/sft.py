@@ -2,17 +2,23 @@
 
 The backbone and the head are called apart, through transformers' public seams, so that logits
 exist for trained positions only and a chunk at a time.
+
+    most families            the backbone runs once, on all documents end to end
+    Gemma 2, BLOOM, Mamba    it runs once for each document, with the family's own attention
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+import logging
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from xtune.errors import ModelError
 from xtune.models.adapters import attach_adapter
-from xtune.models.attention import use_varlen_attention, varlen_arguments
+from xtune.models.attention import NAME, varlen_arguments, why_not_one_row
 from xtune.models.generation import base_of
 from xtune.models.head import Head
 from xtune.models.quantization import keep_differentiable
@@ -25,21 +31,23 @@ if TYPE_CHECKING:
 
 __all__ = ["SupervisedFinetune"]
 
+logger = logging.getLogger(__name__)
+
 
 @MODELS.register_module()
 class SupervisedFinetune(nn.Module):
     """A language model with the next-token loss on packed documents.
 
     Args:
-        llm: a transformers model, or a PeftModel. Its attention is set to xtune's; to run it on
-            plain inputs use `with generation_mode(model.llm)`.
+        llm: a transformers model, or a PeftModel. Its attention is set to xtune's, where the
+            family allows it; to run it on plain inputs use `with generation_mode(model.llm)`.
         adapter: a PEFT config to attach; without one all weights are trained.
         loss_chunk_size: trained positions whose logits are held at once.
         gradient_checkpointing: recompute each layer in the backward pass: about 40 % slower,
             and activations of one layer instead of all.
 
     Raises:
-        ModelError: a family whose documents would see each other in a pack.
+        ModelError: an adapter that adds tokens to the input.
         AdapterError: an adapter that does not fit the model.
     """
 
@@ -63,7 +71,13 @@ class SupervisedFinetune(nn.Module):
                 "allow; use LoraConfig or another adapter that changes the layers"
             )
         keep_differentiable(base)
-        use_varlen_attention(base)
+        reason = why_not_one_row(base)
+        self.one_row = reason is None
+        if reason is None:
+            base.set_attn_implementation(NAME)
+        else:
+            kind = base.config.get_text_config().model_type
+            logger.info("%s is run document by document: %s", kind, reason)
         if gradient_checkpointing:
             _checkpoint_layers(base)
         self.train()
@@ -87,16 +101,15 @@ class SupervisedFinetune(nn.Module):
 
     def hidden_states(self, batch: Batch) -> Tensor:
         """Return what the backbone makes of a batch: [1, T, D]."""
-        return (
-            base_of(self.llm)
-            .base_model(
-                input_ids=batch.input_ids,
-                position_ids=batch.position_ids,
-                use_cache=False,  # a cache makes transformers ignore the boundaries
-                **varlen_arguments(batch),
-            )
-            .last_hidden_state
-        )
+        backbone = base_of(self.llm).base_model
+        # A cache makes transformers ignore the boundaries, and holds what no one will ask for.
+        run: Any = functools.partial(backbone, use_cache=False)
+        if self.one_row:
+            arguments = varlen_arguments(batch) | {"position_ids": batch.position_ids}
+            return run(input_ids=batch.input_ids, **arguments).last_hidden_state
+        # Each begins at position 0 and has no padding, so that nothing but its ids is needed.
+        documents = batch.input_ids.split(batch.cu_seqlens.diff().tolist(), dim=1)
+        return torch.cat([run(input_ids=ids).last_hidden_state for ids in documents], dim=1)
 
 
 def _checkpoint_layers(base: PreTrainedModel) -> None:

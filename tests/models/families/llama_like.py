@@ -109,6 +109,7 @@ def decoder(
     residual_scale: float = 1.0,
     logit_scale: float = 1.0,
     scale_query: Tensor | None = None,
+    mlp: Callable[[Tensor, dict[str, Tensor]], Tensor] | None = None,
 ) -> Tensor:
     """Compute the logits [T, V] of one document with weights under Llama's names.
 
@@ -119,6 +120,7 @@ def decoder(
         bias: [H, T, T] of the scores (ALiBi).
         norm_offset: added to every norm's weight (Gemma: 1).
         scale_query: [T], of the rotated queries (logn).
+        mlp: what stands in the place of the gated MLP: of ([T, D], the layer's weights).
         weights, ids, layers, heads, eps, kv_heads, base, rotate, activation,
         embedding_scale, residual_scale, logit_scale: of the family.
     """
@@ -158,6 +160,9 @@ def decoder(
             mixed, w["self_attn.o_proj.weight"], w.get("self_attn.o_proj.bias")
         )
         normed = norm(x, w["post_attention_layernorm.weight"])
+        if mlp is not None:
+            x = x + residual_scale * mlp(normed, w)
+            continue
         gate, up = (
             linear(normed, w[f"mlp.{name}_proj.weight"], w.get(f"mlp.{name}_proj.bias"))
             for name in ("gate", "up")

@@ -137,6 +137,7 @@ def documents(case):
 
 def test_packed_is_unpacked_loss_and_gradients(case, llm):
     model = SupervisedFinetune(llm, loss_chunk_size=7)
+    assert model.one_row == (case.packs == "row")
     rows = documents(case)
     batch = pack(rows)
     expected = plain_loss(model.llm, rows, batch.trained_tokens)

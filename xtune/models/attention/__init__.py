@@ -7,6 +7,6 @@ gpu_kernels.py   flash-attn's and torch's kernels for rows of documents
 
 from __future__ import annotations
 
-from xtune.models.attention.varlen import use_varlen_attention, varlen_arguments
+from xtune.models.attention.varlen import NAME, varlen_arguments, why_not_one_row
 
-__all__ = ["use_varlen_attention", "varlen_arguments"]
+__all__ = ["NAME", "varlen_arguments", "why_not_one_row"]

@@ -9,6 +9,9 @@ T x T exists, and runs, in this order of preference:
     flash-attn's varlen kernel      GPU, fp16 or bf16, if flash-attn is installed
     torch's varlen_attn             GPU of compute capability 8 and above, fp16 or bf16
     SDPA, document by document      CPU, fp32 and everything else
+
+A family that cannot be run so keeps its own attention and sees one document at a time; see
+`why_not_one_row`.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ from xtune.models.attention.gpu_kernels import (
 )
 from xtune.structures import Batch
 
-__all__ = ["NAME", "use_varlen_attention", "varlen_arguments", "varlen_attention"]
+__all__ = ["NAME", "varlen_arguments", "varlen_attention", "why_not_one_row"]
 
 NAME = "xtune_varlen"
 _LAYERS = {
@@ -40,33 +43,24 @@ _LAYERS = {
 }  # of config.layer_types, those that are right here
 
 
-def use_varlen_attention(llm: PreTrainedModel) -> None:
-    """Make `llm` attend by documents; it then needs `varlen_arguments` in every call.
+def why_not_one_row(llm: PreTrainedModel) -> str | None:
+    """Say why documents must not be given to `llm` end to end; None if they may be.
 
-    Raises:
-        ModelError: a family that cannot: it caps attention scores, or mixes tokens in other ways
-            than attention, where the boundaries would have no effect.
+    They may where attention is all that mixes tokens, and where it is called through
+    transformers' AttentionInterface and is of a kind that `varlen_attention` computes.
     """
     config = llm.config.get_text_config()
-    kind = config.model_type
     if getattr(config, "attn_logit_softcapping", None) and not has_flash_attn():
-        raise ModelError(
-            f"{kind!r} caps its attention scores (attn_logit_softcapping="
-            f"{config.attn_logit_softcapping}), which needs a GPU with flash-attn installed"
-        )
+        return "it caps its attention scores, which only flash-attn does for packed rows"
     others = set(getattr(config, "layer_types", None) or ()) - _LAYERS
     if others or getattr(llm, "_is_stateful", False):
-        raise ModelError(
-            f"{kind!r} has layers that carry state from token to token "
-            f"({', '.join(sorted(others)) or 'recurrent'}): documents in one pack would see each "
-            f"other. Supported layers: {', '.join(sorted(_LAYERS))}"
-        )
+        names = ", ".join(sorted(others)) or "recurrent"
+        return f"its layers carry state from token to token ({names})"
+    if any(name.endswith(".sinks") for name, _ in llm.named_parameters()):
+        return "its attention has sinks"
     if not llm._can_set_attn_implementation():
-        raise ModelError(
-            f"{kind!r} does not take its attention from transformers' AttentionInterface, so "
-            "documents in one pack would see each other"
-        )
-    llm.set_attn_implementation(NAME)
+        return "it does not take its attention from transformers' AttentionInterface"
+    return None
 
 
 def varlen_arguments(batch: Batch) -> dict[str, Any]:
@@ -123,7 +117,8 @@ def varlen_attention(
         [1, T, H, E], and None for the attention weights.
 
     Raises:
-        ModelError: called without boundaries or with a mask; attention sinks or a position bias.
+        ModelError: called without boundaries or with a mask; a kind of attention that
+            `why_not_one_row` should have told.
     """
     if (
         document_lengths is None
@@ -138,7 +133,8 @@ def varlen_attention(
     for name in ("s_aux", "position_bias"):
         if others.get(name) is not None:
             raise ModelError(
-                f"{type(module).__name__} uses {name!r}, which packed training does not support"
+                f"{type(module).__name__} uses {name!r}, which packed training does not support. "
+                "Please report the family"
             )
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
         row = Row(cu_seq_lens_q, max_length_q, sliding_window)

@@ -8,15 +8,29 @@ from __future__ import annotations
 from xtune.models.families.base import Family
 from xtune.registry import FAMILIES
 
+# transformers 5 joins the experts of a layer to one tensor
+_SIXTEEN_BITS = "bitsandbytes leaves the experts in 16 bits, so that QLoRA saves little here"
+_NO_BALANCE = "no auxiliary loss balances the load of the experts"
+_LORA_ON_EXPERTS = (
+    "LoRA on all linear layers lands on experts and routers too, as PEFT's target_parameters"
+)
+
 __all__ = [
+    "Bloom",
     "DeepSeekLLM",
     "Gemma",
+    "Gemma2",
     "Gemma3",
+    "Glm",
+    "Glm4",
     "Llama",
     "Mistral",
+    "Mixtral",
     "Phi3",
     "Qwen2",
+    "Qwen2Moe",
     "Qwen3",
+    "Qwen3Moe",
     "SmolLM",
     "SmolLM3",
     "Yi",
@@ -129,6 +143,20 @@ class Gemma(Family):
 
 
 @FAMILIES.register_module()
+class Gemma2(Family):
+    """Gemma 2, whose scores are capped."""
+
+    title = "Gemma 2"
+    published = ("google/gemma-2-2b", "google/gemma-2-9b", "google/gemma-2-27b")
+    model_types = ("gemma2",)
+    loaded_as = "Gemma 2"
+    differences = (
+        "packs are run document by document, but for a GPU with flash-attn: no other kernel caps "
+        "the scores",
+    )
+
+
+@FAMILIES.register_module()
 class Gemma3(Family):
     """Gemma 3's text models; those that see images too are not read as text models."""
 
@@ -150,3 +178,71 @@ class Phi3(Family):
         "a token sees `sliding_window` tokens, itself included, as in transformers; Microsoft's "
         "code, on flash-attn, one more",
     )
+
+
+@FAMILIES.register_module()
+class Mixtral(Family):
+    """Mixtral."""
+
+    title = "Mixtral 8x7B, 8x22B"
+    published = ("mistralai/Mixtral-8x7B-v0.1", "mistralai/Mixtral-8x22B-v0.1")
+    model_types = ("mixtral",)
+    loaded_as = "Mixtral"
+    differences = (_SIXTEEN_BITS, _NO_BALANCE, _LORA_ON_EXPERTS)
+
+
+@FAMILIES.register_module()
+class Qwen2Moe(Family):
+    """Qwen1.5's and Qwen2's mixtures of experts."""
+
+    title = "Qwen1.5-MoE, Qwen2-MoE"
+    published = ("Qwen/Qwen1.5-MoE-A2.7B", "Qwen/Qwen2-57B-A14B")
+    model_types = ("qwen2_moe",)
+    loaded_as = "Qwen2 MoE"
+    differences = (
+        _SIXTEEN_BITS,
+        _NO_BALANCE,
+        "LoRA on all linear layers lands on attention and the shared expert only",
+    )
+
+
+@FAMILIES.register_module()
+class Qwen3Moe(Family):
+    """Qwen3's mixtures of experts."""
+
+    title = "Qwen3-MoE"
+    published = ("Qwen/Qwen3-30B-A3B", "Qwen/Qwen3-30B-A3B-Base", "Qwen/Qwen3-235B-A22B")
+    model_types = ("qwen3_moe",)
+    loaded_as = "Qwen3 MoE"
+    differences = (_SIXTEEN_BITS, _NO_BALANCE, _LORA_ON_EXPERTS)
+
+
+@FAMILIES.register_module()
+class Bloom(Family):
+    """BLOOM and BLOOMZ."""
+
+    title = "BLOOM, BLOOMZ"
+    published = ("bigscience/bloom-560m", "bigscience/bloom-7b1", "bigscience/bloomz-7b1")
+    model_types = ("bloom",)
+    loaded_as = "BLOOM"
+    differences = ("packs are run document by document: its attention is not exchangeable",)
+
+
+@FAMILIES.register_module()
+class Glm(Family):
+    """GLM-4 in transformers' layout; the older one is in chatglm.py."""
+
+    title = "GLM-4-9B (hf), GLM-Edge"
+    published = ("THUDM/glm-4-9b-hf", "THUDM/glm-4-9b-chat-hf", "THUDM/glm-edge-1.5b-chat")
+    model_types = ("glm",)
+    loaded_as = "GLM"
+
+
+@FAMILIES.register_module()
+class Glm4(Family):
+    """GLM-4-0414."""
+
+    title = "GLM-4-0414"
+    published = ("THUDM/GLM-4-9B-0414", "THUDM/GLM-4-32B-0414")
+    model_types = ("glm4",)
+    loaded_as = "GLM4"

@@ -219,6 +219,16 @@ CASES = (
         expects={"hidden_act": "gelu_pytorch_tanh"},
     ),
     Case(
+        name="gemma2",
+        family="Gemma2",
+        write=lambda folder: write_sandwich(folder, GEMMA2),
+        reference=sandwiched,
+        vocab=384,
+        leaf="gemma2_9b_qlora_alpaca",
+        linears=LINEARS,
+        packs="document",
+    ),
+    Case(
         name="gemma3",
         family="Gemma3",
         write=lambda folder: write_sandwich(folder, GEMMA3),
