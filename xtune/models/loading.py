@@ -7,6 +7,8 @@ load_model(name)       the weights; every missing, extra or misshapen one is an 
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -164,10 +166,21 @@ def load_model(
 
 def _with_weights(model_class: Any, name: str, **settings: Any) -> PreTrainedModel:
     no_progress_in_logs()
+    load = functools.partial(
+        model_class.from_pretrained,
+        _source(name),
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )
     try:
-        loaded: Any = model_class.from_pretrained(
-            _source(name), output_loading_info=True, ignore_mismatched_sizes=True, **settings
-        )
+        try:
+            loaded: Any = load(**settings)
+        except NotImplementedError:
+            # A head that is stored and tied is compared with the embedding, which has no values
+            # if both are misshapen. Untied, they are reported below.
+            untied = copy.deepcopy(settings["config"])
+            untied.tie_word_embeddings = False
+            loaded = load(**settings | {"config": untied})
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise _explained(name, "weights", error) from error
     llm, found = loaded

@@ -18,11 +18,14 @@ _LORA_ON_EXPERTS = (
 __all__ = [
     "Bloom",
     "DeepSeekLLM",
+    "DeepSeekV2",
+    "Falcon",
     "Gemma",
     "Gemma2",
     "Gemma3",
     "Glm",
     "Glm4",
+    "GptOss",
     "Llama",
     "Mistral",
     "Mixtral",
@@ -246,3 +249,47 @@ class Glm4(Family):
     published = ("THUDM/GLM-4-9B-0414", "THUDM/GLM-4-32B-0414")
     model_types = ("glm4",)
     loaded_as = "GLM4"
+
+
+@FAMILIES.register_module()
+class Falcon(Family):
+    """Falcon 7B, 40B, and what has their layout."""
+
+    title = "Falcon 7B, 40B"
+    published = ("tiiuae/falcon-7b", "tiiuae/falcon-7b-instruct", "tiiuae/falcon-40b")
+    model_types = ("falcon",)
+    loaded_as = "Falcon"
+    differences = ("packs are run document by document: its attention is not exchangeable",)
+
+
+@FAMILIES.register_module()
+class GptOss(Family):
+    """gpt-oss, from a copy in bf16."""
+
+    title = "gpt-oss (bf16 copies)"
+    published = ("unsloth/gpt-oss-20b-BF16", "unsloth/gpt-oss-120b-BF16")
+    model_types = ("gpt_oss",)
+    loaded_as = "gpt-oss"
+    differences = (
+        "packs are run document by document: no kernel here has attention sinks",
+        "the published MXFP4 weights are not trained from; give a copy in bf16",
+        _SIXTEEN_BITS,
+        _NO_BALANCE,
+        "LoRA on all linear layers lands on attention only",
+    )
+
+
+@FAMILIES.register_module()
+class DeepSeekV2(Family):
+    """DeepSeek-V2 and its small version."""
+
+    title = "DeepSeek-V2, V2-Lite"
+    published = ("deepseek-ai/DeepSeek-V2-Lite", "deepseek-ai/DeepSeek-V2")
+    model_types = ("deepseek_v2",)
+    loaded_as = "DeepSeek-V2"
+    differences = (
+        _SIXTEEN_BITS,
+        _NO_BALANCE,
+        "LoRA on all linear layers lands on attention, experts and routers, and not on dense "
+        "layers and shared experts, as PEFT reads it",
+    )
