@@ -14,7 +14,16 @@ if TYPE_CHECKING:  # `xtune --help` must not import torch
     import numpy as np
     from torch import Tensor
 
-__all__ = ["IGNORE_INDEX", "Batch", "Conversation", "Message", "Sample", "Span"]
+__all__ = [
+    "IGNORE_INDEX",
+    "Batch",
+    "Conversation",
+    "Message",
+    "Preference",
+    "Prompt",
+    "Sample",
+    "Span",
+]
 
 IGNORE_INDEX = -100  # torch's cross-entropy skips labels of this value
 
@@ -40,6 +49,24 @@ class Conversation(TypedDict, total=False):
     messages: list[Message]
     tools: list[dict[str, Any]]
     text: str
+
+
+class Prompt(TypedDict, total=False):
+    """What a map_fn returns for data without answers, which a model is to give itself."""
+
+    prompt: Required[list[Message]]
+    tools: list[dict[str, Any]]
+
+
+class Preference(Prompt):
+    """What a map_fn returns for a pair: after `prompt`, `chosen` is better than `rejected`.
+
+    The three are parts of two dialogues, prompt + chosen and prompt + rejected; each of the last
+    two ends with an assistant message.
+    """
+
+    chosen: list[Message]
+    rejected: list[Message]
 
 
 class Span(NamedTuple):

@@ -106,6 +106,30 @@ def test_report_counts_every_row(make):
     assert report.failures == []
 
 
+def test_the_configs_system_text_begins_a_dialogue_that_has_none(make, tokenizer):
+    asked, answered = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}
+    own = {"role": "system", "content": "Sing."}
+    rows = [{"messages": [asked, answered]}, {"messages": [own, asked, answered]}]
+    dataset = make(rows, map_fn="openai", system="Be brief.", pack_to_max_length=False)
+    texts = [tokenizer.decode(dataset.sample(number).input_ids) for number in range(2)]
+    assert texts[0].startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user")
+    assert texts[1].startswith("<|im_start|>system\nSing.<|im_end|>\n<|im_start|>user")
+    assert tokenizer.decode(make(rows[:1], map_fn="openai").sample(0).input_ids).startswith(
+        "<|im_start|>user"
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [("'chosen': [], 'rejected': []", "preference pairs"), ("", "prompts without answers")],
+)
+def test_data_without_one_dialogue_a_row_are_refused(make, tmp_path, made, kind):
+    path = tmp_path / "mine.py"
+    path.write_text(f"def pairs(row):\n    return {{'prompt': [], {made}}}\n")
+    with pytest.raises(DataError, match=f"'pairs' makes {kind}, which supervised fine-tuning"):
+        make(map_fn=f"{path}:pairs")
+
+
 def test_max_rows_reads_no_more(make):
     assert make(max_rows=3).report.rows == 3
 

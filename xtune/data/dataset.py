@@ -39,6 +39,7 @@ class SFTDataset:
         tokenizer: a tokenizer of transformers.
         map_fn: row to Conversation: a registered name, 'file.py:name', or a function.
         template: 'auto' for the tokenizer's own chat template, or a registered name.
+        system: put before every dialogue that does not begin with a system message of its own.
         max_length: tokens of the longest sample, and of a pack.
         split: which part of the source, where it has parts.
         pack_to_max_length: put several samples into one item, up to `max_length` tokens.
@@ -56,6 +57,7 @@ class SFTDataset:
         tokenizer: PreTrainedTokenizerBase,
         map_fn: str | MapFn,
         template: str = "auto",
+        system: str = "",
         max_length: int,
         split: str = "train",
         pack_to_max_length: bool = True,
@@ -65,13 +67,20 @@ class SFTDataset:
         source = open_source(data_path, split=split)
         self.template: Template = build_template(template, tokenizer)
         pipeline = Pipeline(
-            source, function, self.template, tokenizer, max_length=max_length, max_rows=max_rows
+            source,
+            function,
+            self.template,
+            tokenizer,
+            system=system,
+            max_length=max_length,
+            max_rows=max_rows,
         )
         key = cache_key(
             source=source.fingerprint(),
             map_fn=fingerprint_function(function),
             template=[self.template.name, self.template.jinja, self.template.stop_words],
             tokenizer=fingerprint_tokenizer(tokenizer),
+            system=system,
             max_length=max_length,
             max_rows=max_rows,
         )

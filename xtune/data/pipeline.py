@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
@@ -45,6 +45,7 @@ class Pipeline:
         map_fn: row to Conversation.
         template: Conversation to text.
         tokenizer: text to ids.
+        system: put before every dialogue that does not begin with a system message.
         max_length: tokens of the longest sample that may be made.
         max_rows: read no more than this; None for all.
     """
@@ -56,6 +57,7 @@ class Pipeline:
         template: Template,
         tokenizer: PreTrainedTokenizerBase,
         *,
+        system: str = "",
         max_length: int,
         max_rows: int | None,
     ) -> None:
@@ -64,6 +66,7 @@ class Pipeline:
         self._map_fn = map_fn
         self._template = template
         self._encode = Encoder(tokenizer)
+        self._system = system
         self._max_length = max_length
         self._max_rows = max_rows
         special = special_tokens(tokenizer)
@@ -95,7 +98,7 @@ class Pipeline:
 
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
         try:
-            conversation = _conversation(self._map_fn, where, row)
+            conversation = _begun_with(self._system, _conversation(self._map_fn, where, row))
             samples = self._template.samples_of(conversation)
             for spans in samples:
                 for span in spans:
@@ -168,11 +171,25 @@ def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversatio
             f"Fields of the row: {fields}"
         ) from error
     if _is_conversation(conversation):
-        return conversation
+        return cast(Conversation, conversation)
+    if isinstance(conversation, dict) and "prompt" in conversation:
+        kind = "preference pairs" if "chosen" in conversation else "prompts without answers"
+        raise DataError(
+            f"{where}: map_fn {name!r} makes {kind}, which supervised fine-tuning cannot learn "
+            "from: it needs one dialogue a row. Name a map_fn that makes dialogues (xtune "
+            "list-formats), or write one that takes the chosen answers: map_fn='my_code.py:name'"
+        )
     raise DataError(
         f"{where}: map_fn {name!r} returns {str(conversation)[:100]!r}; it must return "
         "{'messages': [{'role': ..., 'content': ...}, ...]} or {'text': '...'}"
     )
+
+
+def _begun_with(system: str, conversation: Conversation) -> Conversation:
+    messages = conversation.get("messages")
+    if not system or not messages or messages[0]["role"] == "system":
+        return conversation
+    return {**conversation, "messages": [{"role": "system", "content": system}, *messages]}
 
 
 def _is_conversation(value: object) -> bool:

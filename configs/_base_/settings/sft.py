@@ -31,7 +31,7 @@ save_total_limit = 2
 
 # Watch the model answer, before, during and after
 evaluation_freq = 500
-SYSTEM = ''
+SYSTEM = ''  # also begins every trained dialogue that has no system text of its own
 evaluation_inputs = []
 
 seed = 42

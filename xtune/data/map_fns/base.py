@@ -1,7 +1,7 @@
 """What every map_fn shares: its type, the error for a row that is skipped, and field access.
 
-A map_fn is one pure function from a raw row to a Conversation. Two things can be wrong with a
-row, and they end differently:
+A map_fn is one pure function from a raw row to a Conversation, or for pairs to a Preference. Two
+things can be wrong with a row, and they end differently:
 
     the row lacks a field, or holds another type   DataError    fatal: the whole file is another
                                                                 format than the map_fn reads
@@ -16,11 +16,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from xtune.errors import DataError
-from xtune.structures import Conversation
+from xtune.structures import Conversation, Preference, Prompt
 
 __all__ = ["MapFn", "UnusableRow", "describe", "field", "flag", "is_blank", "text_field"]
 
-MapFn: TypeAlias = Callable[[dict[str, Any]], Conversation]
+MapFn: TypeAlias = Callable[[dict[str, Any]], Conversation | Preference | Prompt]
 
 
 class UnusableRow(DataError):
