@@ -44,10 +44,14 @@ class Message(TypedDict, total=False):
 
 
 class Conversation(TypedDict, total=False):
-    """What a map_fn returns: a dialogue in `messages`, or plain `text` for pretraining."""
+    """What a map_fn returns: a dialogue in `messages`, or plain `text` for pretraining.
+
+    With `train_on_inputs` a dialogue is trained from its beginning to its last answer's end.
+    """
 
     messages: list[Message]
     tools: list[dict[str, Any]]
+    train_on_inputs: bool
     text: str
 
 

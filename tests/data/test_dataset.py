@@ -119,6 +119,27 @@ def test_the_configs_system_text_begins_a_dialogue_that_has_none(make, tokenizer
     )
 
 
+def test_map_fn_auto_recognises_the_rows_and_the_report_says_so(make):
+    dataset = make(map_fn="auto")
+    assert dataset.report.recognised.startswith("alpaca: the first 20 rows have instruction,")
+    assert dataset.report.lines()[0] == f"format    {dataset.report.recognised}"
+    assert dataset.tokens == make(map_fn="alpaca").tokens
+    assert make(map_fn="auto").report.recognised == dataset.report.recognised  # from the cache
+    assert make().report.recognised == ""
+
+
+def test_a_map_fn_with_switches_is_a_dict_and_trains_on_the_prompt(make, tokenizer):
+    rows = [{"prompt": "Two?", "output": "2"}]
+    masked = make(rows, map_fn={"type": "prompt_output"}).sample(0)
+    whole = make(rows, map_fn={"type": "prompt_output", "train_on_inputs": True}).sample(0)
+    assert masked.input_ids.tolist() == whole.input_ids.tolist()
+    text = "<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n2<|im_end|>"
+    assert tokenizer.decode(masked.input_ids[masked.labels != IGNORE_INDEX]) == "2<|im_end|>"
+    # The first token is predicted from nothing.
+    trained = whole.input_ids[whole.labels != IGNORE_INDEX]
+    assert tokenizer.decode(trained) in (text, text.removeprefix("<|im_start|>"))
+
+
 @pytest.mark.parametrize(
     ("made", "kind"),
     [("'chosen': [], 'rejected': []", "preference pairs"), ("", "prompts without answers")],

@@ -12,6 +12,7 @@ import numpy as np
 
 from xtune.data.fit import fit
 from xtune.data.map_fns.base import MapFn, UnusableRow
+from xtune.data.map_fns.build import name_of
 from xtune.data.report import DataReport
 from xtune.data.sources.base import Source
 from xtune.data.templates.base import Template
@@ -157,7 +158,7 @@ class Pipeline:
 
 
 def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversation:
-    name = getattr(map_fn, "__name__", repr(map_fn))
+    name = name_of(map_fn)
     try:
         conversation = map_fn(row)
     except UnusableRow:

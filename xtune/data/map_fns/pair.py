@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xtune.data.map_fns.base import UnusableRow, is_blank, text_field
+from xtune.data.map_fns.base import UnusableRow, describe, is_blank, text_field
+from xtune.errors import DataError
 from xtune.structures import Conversation, Message
 
-__all__ = ["exchange", "pair"]
+__all__ = ["exchange", "exchanges", "pair"]
 
 
 def pair(
@@ -50,3 +51,31 @@ def exchange(request: str, answer: str, *, system: str = "") -> Conversation:
     if not is_blank(system):
         messages.insert(0, {"role": "system", "content": system})
     return {"messages": messages}
+
+
+def exchanges(turns: object, *, of: str, asked: str, answer: str) -> list[dict[str, Any]]:
+    """Return the messages of turns that hold a request and an answer, for `dialogue`.
+
+    Args:
+        turns: a list of objects.
+        of: the field that holds it, for messages.
+        asked: the request's key in each.
+        answer: the answer's key.
+
+    Raises:
+        DataError: it is no list, or a turn lacks a key or holds something else than text.
+    """
+    if not isinstance(turns, list):
+        raise DataError(f"field {of!r} must be a list of turns, not {describe(turns)}")
+    messages: list[dict[str, Any]] = []
+    for number, turn in enumerate(turns, start=1):
+        place = f"turn {number}"
+        if not isinstance(turn, Mapping):
+            raise DataError(
+                f"{place} must be an object with {asked} and {answer}, not {describe(turn)}"
+            )
+        messages += [
+            {"role": "user", "content": text_field(turn, asked, of=place)},
+            {"role": "assistant", "content": text_field(turn, answer, of=place)},
+        ]
+    return messages
