@@ -27,6 +27,7 @@ VERBS = {
     "check": "check a config; every problem at once",
     "list-cfg": "list the named configs",
     "list-models": "list the model families: what is read, how, what is proven",
+    "list-formats": "list the data formats: fields read, an example, what becomes of it",
     "copy-cfg": "copy a named config, flat, to edit it",
     "explain": "say which file and line set each value of a config",
     "diff-cfg": "compare two configs value by value",
