@@ -1,8 +1,10 @@
 import pytest
+from datasets import Dataset, DatasetDict
 
 from xtune.data.sources import open_source
 from xtune.data.sources.files import FilesSource
 from xtune.data.sources.hub import HubSource
+from xtune.data.sources.modelscope import ModelScopeSource
 from xtune.data.sources.toolcall import ToolcallSource
 from xtune.errors import DataError, RegistryError
 
@@ -69,7 +71,10 @@ def test_a_users_own_source_is_found_in_its_file(here):
         ("trian.jsonl", r"'trian\.jsonl' names nothing; did you mean 'train\.jsonl'\?.*folder or"),
         ("folder/b.jsonl", r"'folder/b\.jsonl' names nothing; did you mean 'a\.jsonl'\?"),
         ("tolcall", "did you mean 'toolcall'"),
-        ("empty", "'empty' is a folder without a json, jsonl, csv, tsv or parquet file"),
+        (
+            "empty",
+            "'empty' is a folder without a json, jsonl, csv, tsv, txt, parquet or",
+        ),
         ("nowhere/*.jsonl", r"names nothing\. Looked for: .*\(toolcall\)"),
         ([], "an empty list"),
         ("", "'' names nothing"),
@@ -78,6 +83,22 @@ def test_a_users_own_source_is_found_in_its_file(here):
 def test_what_is_not_there_is_named(here, data_path, message):
     with pytest.raises(DataError, match=message):
         open_source(data_path, split="train")
+
+
+def test_modelscope_is_named_by_a_prefix(here):
+    source = open_source("modelscope:damo/MSAgent-Bench", split="validation")
+    assert isinstance(source, ModelScopeSource)
+    assert (source.path, source.split) == ("damo/MSAgent-Bench", "validation")
+
+
+def test_a_folder_of_splits_that_datasets_saved_is_read_by_split(here):
+    parts = {name: Dataset.from_list([{"q": name}]) for name in ("train", "validation")}
+    DatasetDict(parts).save_to_disk("saved")
+    for name in parts:
+        source = open_source("saved", split=name)
+        assert [row for _, row in source.rows()] == [{"q": name}]
+    with pytest.raises(DataError, match="no data at 'saved/test'"):
+        open_source("saved", split="test")
 
 
 def test_an_unknown_type_is_refused(here):
