@@ -44,15 +44,18 @@ class Message(TypedDict, total=False):
 
 
 class Conversation(TypedDict, total=False):
-    """What a map_fn returns: a dialogue in `messages`, or plain `text` for pretraining.
+    """What a map_fn returns: a dialogue in `messages`, plain `text`, or tokens in `input_ids`.
 
     With `train_on_inputs` a dialogue is trained from its beginning to its last answer's end.
+    `trained` says of each of the `input_ids` whether it is; text is trained whole.
     """
 
     messages: list[Message]
     tools: list[dict[str, Any]]
     train_on_inputs: bool
     text: str
+    input_ids: list[int]
+    trained: list[bool]
 
 
 class Prompt(TypedDict, total=False):

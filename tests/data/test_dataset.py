@@ -140,6 +140,23 @@ def test_a_map_fn_with_switches_is_a_dict_and_trains_on_the_prompt(make, tokeniz
     assert tokenizer.decode(trained) in (text, text.removeprefix("<|im_start|>"))
 
 
+def test_tokens_are_taken_as_they_are_and_long_ones_are_split(make, tokenizer, tmp_path):
+    ids = tokenizer.encode("Four plus two.", add_special_tokens=False)
+    mask = [False, *[True] * (len(ids) - 1)]
+    padded = [{"input_ids": ids + [0] * 3, "label_mask": mask + [False] * 3}]
+    dataset = make(padded, map_fn="tokenized", pack_to_max_length=False)
+    assert dataset.sample(0).input_ids.tolist() == ids
+    assert dataset.sample(0).labels.tolist() == [IGNORE_INDEX, *ids[1:]]
+    report = make(padded, map_fn="tokenized", max_length=3).report
+    assert report.cut == {"text split": 1}
+    assert report.trained_tokens == len(ids) - 1
+
+
+def test_tokens_of_another_tokenizer_are_refused(make):
+    with pytest.raises(DataError, match=r"data\.jsonl:1: tokens 1 to 900000, but this tokenizer"):
+        make([{"input_ids": [1, 900_000]}], map_fn="tokenized")
+
+
 @pytest.mark.parametrize(
     ("made", "kind"),
     [("'chosen': [], 'rejected': []", "preference pairs"), ("", "prompts without answers")],

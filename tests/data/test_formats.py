@@ -17,8 +17,8 @@ XTUNER = {
 OTHERS = {
     *("belle", "coig", "colossalchat_preference", "colossalchat_prompt", "colossalchat_sft"),
     *("dolly", "firefly", "gsm8k", "guanaco", "hh_rlhf", "moss_003_sft", "msagent", "oasst_tree"),
-    *("preference", "prompt_output", "prompt_reject_response", "sharegpt", "toolbench", "turns"),
-    *("ultrachat", "xlam"),
+    *("preference", "prompt_output", "prompt_reject_response", "sharegpt", "tokenized"),
+    *("toolbench", "turns", "ultrachat", "xlam"),
 }
 PREFERENCES = {
     *("colossalchat_preference", "hh_rlhf", "intel_orca_dpo", "orpo_dpo_mix_40k", "preference"),
@@ -57,6 +57,7 @@ def test_what_each_makes_is_of_one_kind():
     kinds = {name: kind_of(format.becomes) for name, format in FORMATS.items()}
     assert {name for name, kind in kinds.items() if kind == "preference pair"} == PREFERENCES
     assert {name for name, kind in kinds.items() if kind == "text"} == {"pretrain"}
+    assert {name for name, kind in kinds.items() if kind == "tokens"} == {"tokenized"}
     assert {name for name, kind in kinds.items() if kind == "prompt"} == {"colossalchat_prompt"}
 
 

@@ -68,12 +68,17 @@ def all_formats() -> dict[str, Format]:
 
 
 def kind_of(made: Mapping[str, Any]) -> str:
-    """Return what a map_fn has made: 'dialogue', 'text', 'preference pair' or 'prompt'.
+    """Return what a map_fn has made: 'dialogue', 'text', 'tokens', 'preference pair' or 'prompt'.
 
     >>> kind_of({'messages': []}), kind_of({'prompt': [], 'chosen': [], 'rejected': []})
     ('dialogue', 'preference pair')
     """
-    kinds = {"messages": "dialogue", "text": "text", "chosen": "preference pair"}
+    kinds = {
+        "messages": "dialogue",
+        "text": "text",
+        "input_ids": "tokens",
+        "chosen": "preference pair",
+    }
     return next((kind for key, kind in kinds.items() if key in made), "prompt")
 
 

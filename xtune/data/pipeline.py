@@ -17,7 +17,7 @@ from xtune.data.report import DataReport
 from xtune.data.sources.base import Source
 from xtune.data.templates.base import Template
 from xtune.data.templates.end_of_turn import special_tokens
-from xtune.data.tokenize import Encoder
+from xtune.data.tokenize import Encoder, sample_of
 from xtune.errors import DataError, TemplateError
 from xtune.structures import IGNORE_INDEX, Conversation, Sample, Span
 
@@ -33,6 +33,7 @@ class _Rendered(NamedTuple):
     conversation: Conversation
     samples: list[list[Span]]
     has_special_text: bool  # the row's own text holds the text of a special token
+    tokenized: Sample | None = None  # in place of samples, for a row that is tokens already
 
 
 class Pipeline:
@@ -70,6 +71,7 @@ class Pipeline:
         self._system = system
         self._max_length = max_length
         self._max_rows = max_rows
+        self._vocabulary = len(tokenizer)
         special = special_tokens(tokenizer)
         self._special_text = re.compile("|".join(map(re.escape, special)) or "(?!)")
         self._end_ids = np.array(tokenizer.convert_tokens_to_ids(list(template.end_tokens)))
@@ -100,6 +102,8 @@ class Pipeline:
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
         try:
             conversation = _begun_with(self._system, _conversation(self._map_fn, where, row))
+            if "input_ids" in conversation:
+                return _Rendered(conversation, [], False, self._tokenized(conversation, where))
             samples = self._template.samples_of(conversation)
             for spans in samples:
                 for span in spans:
@@ -111,6 +115,15 @@ class Pipeline:
         special_text = any(map(self._special_text.search, _texts(conversation)))
         return _Rendered(conversation, samples, special_text)
 
+    def _tokenized(self, conversation: Conversation, where: str) -> Sample:
+        ids = conversation["input_ids"]
+        if not 0 <= min(ids) <= max(ids) < self._vocabulary:
+            raise DataError(
+                f"{where}: tokens {min(ids)} to {max(ids)}, but this tokenizer has 0 to "
+                f"{self._vocabulary - 1}: they were made with another one"
+            )
+        return sample_of(np.array(ids, dtype=np.int32), np.array(conversation["trained"]))
+
     def _samples_of(self, rows: list[_Rendered | UnusableRow]) -> list[Sample]:
         spans = [spans for row in rows if isinstance(row, _Rendered) for spans in row.samples]
         encoded = iter(self._encode(spans))
@@ -120,7 +133,10 @@ class Pipeline:
             try:
                 if isinstance(row, UnusableRow):
                     raise row
-                kept += self._fitted(row.conversation, list(islice(encoded, len(row.samples))))
+                samples = list(islice(encoded, len(row.samples)))
+                if row.tokenized is not None:
+                    samples.append(row.tokenized)
+                kept += self._fitted(row.conversation, samples)
             except UnusableRow as unusable:
                 self.report.dropped[unusable.reason] += 1
             else:
@@ -198,6 +214,8 @@ def _is_conversation(value: object) -> bool:
         return False
     if "text" in value:
         return isinstance(value["text"], str)
+    if "input_ids" in value:
+        return bool(value["input_ids"]) and len(value["input_ids"]) == len(value.get("trained", ()))
     messages = value.get("messages")
     return isinstance(messages, list) and all(
         isinstance(message, dict) and isinstance(message.get("role"), str) for message in messages

@@ -48,6 +48,7 @@ FIELDS = {
     "sql": ["context", "question", "answer"],
     "stack_exchange": ["question", "response"],
     "tiny_codes": ["prompt", "response"],
+    "tokenized": ["input_ids", "labels", "label_mask", "attention_mask"],
     "toolbench": ["conversations"],
     "ultrachat": ["data", "messages"],
     "wizardlm": ["conversations"],
@@ -171,6 +172,9 @@ def check(made):
     json.dumps(made)  # plain data
     if "text" in made:
         assert made["text"].strip()
+    elif "input_ids" in made:
+        assert len(made["input_ids"]) == len(made["trained"])
+        assert any(made["trained"][1:])
     elif "messages" in made:
         check_messages(made["messages"])
         assert any(m["role"] == "assistant" and m.get("loss", True) for m in made["messages"])

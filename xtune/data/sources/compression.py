@@ -47,7 +47,5 @@ def opened(path: Path) -> io.BufferedIOBase:
         case ".zst":
             import pyarrow as pa  # Python has no zstd of its own before 3.14
 
-            return cast(
-                io.BufferedIOBase, io.BufferedReader(pa.input_stream(path, compression="zstd"))
-            )
+            return io.BufferedReader(pa.input_stream(path, compression="zstd"))
     return path.open("rb")

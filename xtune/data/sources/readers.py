@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
 __all__ = [
-    "TextRows",
     "Row",
+    "TextRows",
     "read_arrow",
     "read_csv",
     "read_json",
