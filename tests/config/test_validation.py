@@ -125,6 +125,7 @@ def test_one_wrong_option(option, said):
     [
         ["max_epochs=None", "max_steps=10"],
         ["data_path=tatsu-lab/alpaca"],
+        ["data_path=modelscope:damo/MSAgent-Bench"],
         [
             "data_path={'type': 'toolcall', 'rows': 8}",
             "val_data_path={'type': 'toolcall', 'split': 'train'}",

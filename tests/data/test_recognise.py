@@ -17,19 +17,12 @@ ALIKE = {
 }
 
 
-class Rows:
-    """A source of the rows given."""
-
-    def __init__(self, *rows):
-        self._rows = rows
-
-    def rows(self):
-        for number, row in enumerate(self._rows, start=1):
-            yield f"data.jsonl:{number}", row
+def numbered(*rows):
+    return [(f"data.jsonl:{number}", row) for number, row in enumerate(rows, start=1)]
 
 
 def chosen(*rows):
-    return recognise(Rows(*rows)).format.name
+    return recognise(numbered(*rows)).format.name
 
 
 @pytest.mark.parametrize("name", sorted(FORMATS))
@@ -39,7 +32,7 @@ def test_the_example_of_every_format_is_recognised(name):
 
 def test_it_says_why():
     row = {"id": 1, "instruction": "Add.", "input": "2 and 2", "output": "4"}
-    assert recognise(Rows(row, row)).why == (
+    assert recognise(numbered(row, row)).why == (
         "the first 2 rows have instruction, input, output; not read: id; "
         "belle, coig, guanaco, medical read them alike"
     )

@@ -25,6 +25,7 @@ VERBS = {
     "export": "write a model for other programs: adapter merged, layout chosen, read back",
     "expand-vocab": "give a model more tokens, and write it ready to train",
     "check": "check a config; every problem at once",
+    "check-dataset": "say what is wrong with a file of data, and how to fix it",
     "list-cfg": "list the named configs",
     "list-models": "list the model families: what is read, how, what is proven",
     "list-formats": "list the data formats: fields read, an example, what becomes of it",

@@ -69,7 +69,7 @@ class SFTDataset:
         source = open_source(data_path, split=split)
         recognised = ""
         if map_fn == "auto":
-            choice = recognise(source)
+            choice = recognise(source.rows())
             function, recognised = choice.format.map_fn, f"{choice.format.name}: {choice.why}"
         else:
             function = build_map_fn(map_fn)

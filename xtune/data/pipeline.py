@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from xtune.data.fit import fit
-from xtune.data.map_fns.base import MapFn, UnusableRow
+from xtune.data.map_fns.base import MapFn, UnusableRow, require_unicode
 from xtune.data.map_fns.build import name_of
 from xtune.data.report import DataReport
 from xtune.data.sources.base import Source
@@ -107,7 +107,7 @@ class Pipeline:
             samples = self._template.samples_of(conversation)
             for spans in samples:
                 for span in spans:
-                    _require_unicode(span.text)
+                    require_unicode(span.text)
         except UnusableRow as unusable:
             return unusable
         except TemplateError as error:
@@ -227,15 +227,6 @@ def _texts(conversation: Conversation) -> Iterator[str]:
         yield conversation["text"]
     for message in conversation.get("messages", ()):
         yield message.get("content") or ""
-
-
-def _require_unicode(text: str) -> None:
-    # A broken escape in JSON ("\\ud83d" alone) makes a string that no tokenizer takes.
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise UnusableRow("half a surrogate pair, which is no character") from error
 
 
 def _nothing_left(report: DataReport) -> str:

@@ -11,17 +11,16 @@ Nothing is guessed: rows that fit two formats with different outcomes are an err
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, NamedTuple
 
 from xtune.data.formats import Format, all_formats, kind_of, read_fields
-from xtune.data.map_fns.base import UnusableRow
-from xtune.data.sources.base import Source
+from xtune.data.map_fns.base import UnusableRow, fault
 from xtune.errors import DataError
 
-__all__ = ["Choice", "nearest", "recognise"]
+__all__ = ["Choice", "most_fitting", "nearest", "recognise"]
 
 _ROWS = 100  # looked at
 _CANDIDATES = 3  # shown where none fits
@@ -55,14 +54,17 @@ class _Fit(NamedTuple):
     fields: set[str]
 
 
-def recognise(source: Source) -> Choice:
+def recognise(all_rows: Iterable[tuple[str, dict[str, Any]]]) -> Choice:
     """Find the one format that the first rows of a source have.
+
+    Args:
+        all_rows: what the source's `rows()` gives; the first hundred are looked at.
 
     Raises:
         DataError: there are no rows, no format fits, or several fit and differ; the last two say
             what the candidates are and what they read.
     """
-    rows = list(islice(source.rows(), _ROWS))
+    rows = list(islice(all_rows, _ROWS))
     if not rows:
         raise DataError("map_fn='auto': the data set is empty, so its format cannot be told")
     candidates = [f for name, f in all_formats().items() if name not in _BY_NAME_ONLY]
@@ -77,6 +79,34 @@ def recognise(source: Source) -> Choice:
         raise DataError(_ambiguous(left, rows))
     left.sort(key=lambda fit: _rank(fit.format.name))
     return Choice(left[0].format, _why(left, rows))
+
+
+def most_fitting(rows: _Rows) -> Choice | None:
+    """Return the format that reads more than half of the rows and more than any other does.
+
+    For rows that `recognise` refuses because some of them are wrong.
+    """
+    by_name = {}
+    for name, format in all_formats().items():
+        if name not in _BY_NAME_ONLY:
+            made = sum(_can_read(format, row) for _, row in rows)
+            by_name[name] = (made, len(format.required), format)
+    most = max((made, fields) for made, fields, _ in by_name.values())
+    if most[0] <= len(rows) / 2:
+        return None
+    best = sorted((name for name, fit in by_name.items() if fit[:2] == most), key=_rank)
+    why = f"{most[0]} of {_first(rows)} can be read so"
+    return Choice(by_name[best[0]][2], why)
+
+
+def _can_read(format: Format, row: dict[str, Any]) -> bool:
+    try:
+        format.map_fn(row)
+    except UnusableRow:
+        return True
+    except DataError:
+        return False
+    return True
 
 
 def nearest(row: Mapping[str, Any]) -> list[tuple[Format, dict[str, str]]]:
@@ -200,7 +230,7 @@ def _first_failure(format: Format, rows: _Rows) -> str:
         except UnusableRow as unusable:
             reasons.append(unusable.reason)
         except DataError as error:
-            return f"{where}: {str(error).partition('. Name the map_fn')[0]}"
+            return f"{where}: {fault(error)}"
     return f"no row can be used: {reasons[0]}"
 
 

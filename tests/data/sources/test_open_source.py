@@ -1,12 +1,18 @@
+import sys
+
 import pytest
 from datasets import Dataset, DatasetDict
 
+from xtune.config import rules
 from xtune.data.sources import open_source
 from xtune.data.sources.files import FilesSource
 from xtune.data.sources.hub import HubSource
 from xtune.data.sources.modelscope import ModelScopeSource
 from xtune.data.sources.toolcall import ToolcallSource
 from xtune.errors import DataError, RegistryError
+from xtune.registry import SOURCES, names
+
+opening = sys.modules["xtune.data.sources.open_source"]  # the package has the function by that name
 
 
 @pytest.fixture
@@ -104,3 +110,9 @@ def test_a_folder_of_splits_that_datasets_saved_is_read_by_split(here):
 def test_an_unknown_type_is_refused(here):
     with pytest.raises(RegistryError, match="unknown source 'fils'; did you mean 'files'"):
         open_source({"type": "fils", "path": "train.jsonl"}, split="train")
+
+
+def test_the_configs_check_knows_the_same_sources_by_name():
+    """config may not import data, so that the list stands in both."""
+    assert rules._NEED_ARGUMENTS == opening._NEED_ARGUMENTS
+    assert set(rules._NEED_ARGUMENTS) < set(names(SOURCES))

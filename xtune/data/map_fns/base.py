@@ -18,7 +18,20 @@ from typing import Any, TypeAlias
 from xtune.errors import DataError
 from xtune.structures import Conversation, Preference, Prompt
 
-__all__ = ["MapFn", "UnusableRow", "describe", "field", "flag", "is_blank", "text_field"]
+__all__ = [
+    "MapFn",
+    "UnusableRow",
+    "describe",
+    "field",
+    "flag",
+    "is_blank",
+    "require_unicode",
+    "text_field",
+]
+
+_ANOTHER_MAP_FN = (
+    ". Name the map_fn that reads these fields, or your own: map_fn='path/to/file.py:name'"
+)
 
 MapFn: TypeAlias = Callable[[dict[str, Any]], Conversation | Preference | Prompt]
 
@@ -44,11 +57,13 @@ def field(row: Mapping[str, Any], name: str, *, of: str = "the row") -> Any:
     """
     if name not in row:
         seen = ", ".join(map(repr, row)) or "none"
-        raise DataError(
-            f"{of} has no field {name!r}; fields seen: {seen}. "
-            f"Name the map_fn that reads these fields, or your own: map_fn='path/to/file.py:name'"
-        )
+        raise DataError(f"{of} has no field {name!r}; fields seen: {seen}{_ANOTHER_MAP_FN}")
     return row[name]
+
+
+def fault(error: DataError) -> str:
+    """Return what an error says is wrong, without the advice to name another map_fn."""
+    return str(error).removesuffix(_ANOTHER_MAP_FN)
 
 
 def text_field(row: Mapping[str, Any], name: str, *, of: str = "the row") -> str:
@@ -84,6 +99,19 @@ def flag(value: object, *, name: str) -> bool:
 def is_blank(text: str) -> bool:
     """Return whether there is nothing but white space in `text`."""
     return not text.strip()
+
+
+def require_unicode(text: str) -> None:
+    """Refuse a text that no tokenizer takes.
+
+    Raises:
+        UnusableRow: a broken escape in JSON (a lone '\\ud83d') has left half a character.
+    """
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UnusableRow("half a surrogate pair, which is no character") from error
 
 
 def describe(value: object) -> str:

@@ -10,7 +10,9 @@ from typing import Any, get_args
 
 from xtune.data.sources.compression import COMPRESSIONS, DECOMPRESSION_ERRORS, opened, type_of
 from xtune.data.sources.readers import (
+    OnBroken,
     TextRows,
+    raise_it,
     read_arrow,
     read_csv,
     read_json,
@@ -22,9 +24,7 @@ from xtune.registry import SOURCES
 
 __all__ = ["FilesSource", "find_files", "is_data_file"]
 
-_JSON = (".json", ".jsonl", ".ndjson")
-_TABLES = {".csv": read_csv, ".tsv": read_csv, ".parquet": read_parquet, ".arrow": read_arrow}
-_TYPES = (*_JSON, *_TABLES, ".txt")
+_TYPES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 _ARE_COMPRESSED_INSIDE = (".parquet", ".arrow")
 # What `datasets` writes beside its .arrow files
 _NO_DATA = ("dataset_info.json", "state.json", "dataset_dict.json")
@@ -64,11 +64,16 @@ class FilesSource:
             raise DataError("an empty list of files; name at least one file, folder or glob")
         self.files = [file for one in given for file in _found(one)]
 
-    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each row with its place: 'a.jsonl:12' (line), or 'a.parquet row 12'."""
+    def rows(self, on_broken: OnBroken = raise_it) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each row with its place: 'a.jsonl:12' (line), or 'a.parquet row 12'.
+
+        Args:
+            on_broken: called with the error of a line that cannot be read, after which the next
+                is; what is wrong with a file as a whole is raised.
+        """
         for file in self.files:
             try:
-                yield from self._read(file)
+                yield from self._read(file, on_broken)
             except (OSError, *DECOMPRESSION_ERRORS) as error:
                 raise DataError(f"{file}: cannot be read: {_reason(error)}") from error
 
@@ -84,13 +89,15 @@ class FilesSource:
         whole.update(repr((self._fields, self._sample_by)).encode())
         return whole.hexdigest()
 
-    def _read(self, file: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _read(self, file: Path, on_broken: OnBroken) -> Iterator[tuple[str, dict[str, Any]]]:
         kind = type_of(file)
-        if kind in _JSON:
-            return read_json(file, self._fields)
+        if kind in (".json", ".jsonl", ".ndjson"):
+            return read_json(file, self._fields, on_broken)
+        if kind in (".csv", ".tsv"):
+            return read_csv(file, on_broken)
         if kind == ".txt":
             return read_text(file, self._sample_by)
-        return _TABLES[kind](file)
+        return read_parquet(file) if kind == ".parquet" else read_arrow(file)
 
 
 def is_data_file(path: str | Path) -> bool:

@@ -14,9 +14,9 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from xtune.data.sources.compression import opened, type_of
 from xtune.errors import DataError
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
 __all__ = [
+    "OnBroken",
     "Row",
     "TextRows",
+    "raise_it",
     "read_arrow",
     "read_csv",
     "read_json",
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 Row = tuple[str, dict[str, Any]]
+OnBroken: TypeAlias = Callable[[DataError], None]
 TextRows: TypeAlias = Literal["line", "paragraph", "file"]
 
 _BOM = b"\xef\xbb\xbf"
@@ -42,13 +45,21 @@ _LARGEST_CELL = 2**31 - 1  # csv's own limit of 128 kB is less than a long docum
 _BATCH_ROWS = 1000
 
 
-def read_json(path: Path, fields: Sequence[str] = ()) -> Iterator[Row]:
+def raise_it(error: DataError) -> None:
+    """Stop at a broken row, which is what every reader does if not told otherwise."""
+    raise error
+
+
+def read_json(
+    path: Path, fields: Sequence[str] = (), on_broken: OnBroken = raise_it
+) -> Iterator[Row]:
     """Read an array of objects, or one object a line.
 
     Args:
         path: the file.
         fields: where rows are lists and not objects, the names of their values. An array on each
             line is only expected in a file that is called .jsonl.
+        on_broken: called with the error of a row that cannot be read but does not hide the next.
 
     Raises:
         DataError: broken JSON, text that is not UTF-8, or something else than objects; with the
@@ -56,17 +67,26 @@ def read_json(path: Path, fields: Sequence[str] = ()) -> Iterator[Row]:
     """
     lists_on_lines = fields and type_of(path) != ".json"
     if _first_character(path) == b"[" and not lists_on_lines:
-        yield from _read_array(path, fields)
+        yield from _read_array(path, fields, on_broken)
         return
-    for number, line in _lines(path):
+    for number, line in _lines(path, on_broken):
         if not line.isspace():
             where = _located(path, number)
-            row = _parse(line.rstrip(), path, first_line=number)
-            yield where, _checked_object(row, where, fields)
+            try:
+                row = _parse(line.rstrip(), path, first_line=number)
+                checked = _checked_object(row, where, fields)
+            except DataError as error:
+                on_broken(error)
+            else:
+                yield where, checked
 
 
-def read_csv(path: Path) -> Iterator[Row]:
+def read_csv(path: Path, on_broken: OnBroken = raise_it) -> Iterator[Row]:
     """Read a table whose first line names the fields; a tab separates in a .tsv file.
+
+    Args:
+        path: the file.
+        on_broken: called with the error of a row that cannot be read but does not hide the next.
 
     Raises:
         DataError: two fields of one name, a row with more or fewer cells than the header, bad
@@ -89,11 +109,12 @@ def read_csv(path: Path) -> Iterator[Row]:
         if header is None:
             header = _checked_header(cells, _located(path, begins))
         elif len(cells) != len(header):
-            raise DataError(
+            uneven = DataError(
                 f"{_located(path, begins)}: {len(cells)} cells, but the header names "
                 f"{len(header)} fields ({', '.join(header)}). Text with a {separator!r} in it "
                 f'must stand in "quotes"'
             )
+            on_broken(uneven)
         else:
             yield _located(path, begins), dict(zip(header, cells, strict=True))
 
@@ -180,27 +201,34 @@ def _first_character(path: Path) -> bytes:
     return b""
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
+def _lines(path: Path, on_broken: OnBroken = raise_it) -> Iterator[tuple[int, str]]:
     with opened(path) as file:
         for number, line in enumerate(file, start=1):
             raw = line.removeprefix(_BOM) if number == 1 else line
             try:
-                yield number, raw.decode()
+                text = raw.decode()
             except UnicodeDecodeError as error:
-                _refuse_encoding(path, number, error)
+                on_broken(_not_utf8(path, number, error))
+            else:
+                yield number, text
 
 
-def _read_array(path: Path, fields: Sequence[str]) -> Iterator[Row]:
+def _read_array(path: Path, fields: Sequence[str], on_broken: OnBroken) -> Iterator[Row]:
     with opened(path) as file:
         raw = file.read().removeprefix(_BOM)
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        _refuse_encoding(path, raw.count(b"\n", 0, error.start) + 1, error)
+        raise _not_utf8(path, raw.count(b"\n", 0, error.start) + 1, error) from error
     rows = _parse(text, path, first_line=1)
     for number, row in enumerate(rows, start=1):
         where = f"{path} row {number}"
-        yield where, _checked_object(row, where, fields)
+        try:
+            checked = _checked_object(row, where, fields)
+        except DataError as error:
+            on_broken(error)
+        else:
+            yield where, checked
 
 
 def _parse(text: str, path: Path, *, first_line: int) -> Any:
@@ -246,11 +274,11 @@ def _checked_header(cells: list[str], where: str) -> list[str]:
     return cells
 
 
-def _refuse_encoding(path: Path, line: int, error: UnicodeDecodeError) -> NoReturn:
-    raise DataError(
+def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> DataError:
+    return DataError(
         f"{_located(path, line)}: not UTF-8: byte 0x{error.object[error.start]:02x}. "
         f"Convert the file, for example: iconv -f latin1 -t utf-8 {path.name} > utf8_{path.name}"
-    ) from error
+    )
 
 
 def _located(path: Path, line: int) -> str:
