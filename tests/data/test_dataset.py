@@ -8,6 +8,7 @@ from transformers import ByT5Tokenizer
 
 from tests.data.tiny_tokenizer import tiny_tokenizer
 from xtune.data.dataset import SFTDataset
+from xtune.data.formats import all_formats, kind_of
 from xtune.data.loader import StepLoader
 from xtune.errors import DataError
 from xtune.registry import DATASETS, build
@@ -155,6 +156,48 @@ def test_tokens_are_taken_as_they_are_and_long_ones_are_split(make, tokenizer, t
 def test_tokens_of_another_tokenizer_are_refused(make):
     with pytest.raises(DataError, match=r"data\.jsonl:1: tokens 1 to 900000, but this tokenizer"):
         make([{"input_ids": [1, 900_000]}], map_fn="tokenized")
+
+
+def trained_messages(conversation):
+    return [
+        message
+        for message in conversation.get("messages", [])
+        if message["role"] == "assistant" and message.get("loss", True)
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(all_formats()))
+def test_the_example_of_every_format_is_trained_or_refused(make, tokenizer, name):
+    format = all_formats()[name]
+    if kind_of(format.becomes) in ("preference pair", "prompt"):
+        with pytest.raises(DataError, match="which supervised fine-tuning cannot learn from"):
+            make([format.row], map_fn=name)
+        return
+    dataset = make([format.row], map_fn=name, max_length=2048, pack_to_max_length=False)
+    assert dataset.report.kept == 1
+    sample = dataset.sample(0)
+    trained = tokenizer.decode(sample.input_ids[sample.labels != IGNORE_INDEX])
+    masked = tokenizer.decode(sample.input_ids[sample.labels == IGNORE_INDEX])
+    answers_left = trained_messages(format.becomes)
+    for message in format.becomes.get("messages", []):
+        if not answers_left:  # what comes after the last trained answer is cut
+            break
+        is_trained = message in answers_left
+        assert message["content"] in (trained if is_trained else masked)
+        if is_trained:
+            answers_left.remove(message)
+    if name not in ("pretrain", "tokenized"):
+        assert dataset.report.ended_answers == dataset.report.answers > 0
+
+
+def test_moss_thoughts_and_commands_are_trained_and_results_are_not(make, tokenizer):
+    row = all_formats()["moss_003_sft"].row
+    sample = make([row], map_fn="moss_003_sft", max_length=2048).sample(0)
+    trained = tokenizer.decode(sample.input_ids[sample.labels != IGNORE_INDEX])
+    assert trained == (
+        "<|Inner Thoughts|>: It wants a product.<eot>\n"
+        '<|Commands|>: Calculate("3*3")<eoc><|im_end|>Nine.<|im_end|>'
+    )
 
 
 @pytest.mark.parametrize(
