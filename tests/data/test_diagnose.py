@@ -127,6 +127,23 @@ def test_a_users_own_function_is_run_and_may_fail(found, tmp_path):
     assert faults(made) == [("the map_fn fails with KeyError: 'n'", True, 1)]
 
 
+@pytest.mark.parametrize("returned", ["None", "[]", "{'messages': 'Hi'}", "{'text': 5}", "{}"])
+def test_a_users_own_function_must_return_a_conversation(found, tmp_path, returned):
+    own = tmp_path / "mine.py"
+    own.write_text(f"def mine(row):\n    return {returned}\n")
+    made = found({"q": "a"}, map_fn=f"{own}:mine")
+    assert made.usable == 0
+    assert "the function returns" in made.problems[0].what
+
+
+def test_rows_that_fit_two_formats_are_not_settled_by_counting(found):
+    rows = [{"instruction": f"{one}: 1\nAssistant: 2\n{one}: 3"} for one in ("Human", "User")]
+    made = found(*({**row, "input": "", "output": "4"} for row in rows))
+    assert made.format == ""
+    assert "can be read in several, with different outcomes" in made.why
+    assert not made.is_trainable
+
+
 def test_max_rows_and_an_empty_file(found):
     assert found(GOOD, "{", max_rows=1).problems == []
     empty = found(name="data.jsonl")

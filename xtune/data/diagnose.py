@@ -22,6 +22,7 @@ from typing import Any
 from xtune.data.formats import kind_of
 from xtune.data.map_fns import MapFn, UnusableRow, build_map_fn
 from xtune.data.map_fns.base import fault, require_unicode
+from xtune.data.map_fns.build import checked_return
 from xtune.data.recognise import Choice, most_fitting, recognise
 from xtune.data.sources.base import Source
 from xtune.data.sources.files import FilesSource
@@ -183,7 +184,7 @@ def _try(
     problems: dict[str, Problem],
 ) -> None:
     try:
-        made = function(row)
+        made = checked_return(function(row))
         require_unicode(json.dumps(made, ensure_ascii=False, default=str))
     except UnusableRow as unusable:
         fixes = (fix for word, fix in _FIXES.items() if word in unusable.reason)

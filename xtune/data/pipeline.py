@@ -12,7 +12,7 @@ import numpy as np
 
 from xtune.data.fit import fit
 from xtune.data.map_fns.base import MapFn, UnusableRow, require_unicode
-from xtune.data.map_fns.build import name_of
+from xtune.data.map_fns.build import checked_return, name_of
 from xtune.data.report import DataReport
 from xtune.data.sources.base import Source
 from xtune.data.templates.base import Template
@@ -176,7 +176,7 @@ class Pipeline:
 def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversation:
     name = name_of(map_fn)
     try:
-        conversation = map_fn(row)
+        made = checked_return(map_fn(row))
     except UnusableRow:
         raise
     except DataError as error:
@@ -187,19 +187,14 @@ def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversatio
             f"{where}: map_fn {name!r} fails with {type(error).__name__}: {error}. "
             f"Fields of the row: {fields}"
         ) from error
-    if _is_conversation(conversation):
-        return cast(Conversation, conversation)
-    if isinstance(conversation, dict) and "prompt" in conversation:
-        kind = "preference pairs" if "chosen" in conversation else "prompts without answers"
+    if "prompt" in made:
+        kind = "preference pairs" if "chosen" in made else "prompts without answers"
         raise DataError(
             f"{where}: map_fn {name!r} makes {kind}, which supervised fine-tuning cannot learn "
             "from: it needs one dialogue a row. Name a map_fn that makes dialogues (xtune "
             "list-formats), or write one that takes the chosen answers: map_fn='my_code.py:name'"
         )
-    raise DataError(
-        f"{where}: map_fn {name!r} returns {str(conversation)[:100]!r}; it must return "
-        "{'messages': [{'role': ..., 'content': ...}, ...]} or {'text': '...'}"
-    )
+    return cast(Conversation, made)
 
 
 def _begun_with(system: str, conversation: Conversation) -> Conversation:
@@ -207,19 +202,6 @@ def _begun_with(system: str, conversation: Conversation) -> Conversation:
     if not system or not messages or messages[0]["role"] == "system":
         return conversation
     return {**conversation, "messages": [{"role": "system", "content": system}, *messages]}
-
-
-def _is_conversation(value: object) -> bool:
-    if not isinstance(value, dict):
-        return False
-    if "text" in value:
-        return isinstance(value["text"], str)
-    if "input_ids" in value:
-        return bool(value["input_ids"]) and len(value["input_ids"]) == len(value.get("trained", ()))
-    messages = value.get("messages")
-    return isinstance(messages, list) and all(
-        isinstance(message, dict) and isinstance(message.get("role"), str) for message in messages
-    )
 
 
 def _texts(conversation: Conversation) -> Iterator[str]:

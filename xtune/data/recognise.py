@@ -82,9 +82,10 @@ def recognise(all_rows: Iterable[tuple[str, dict[str, Any]]]) -> Choice:
 
 
 def most_fitting(rows: _Rows) -> Choice | None:
-    """Return the format that reads more than half of the rows and more than any other does.
+    """Return the format that reads the most of the rows, if that is more than half but not all.
 
-    For rows that `recognise` refuses because some of them are wrong.
+    For rows that `recognise` refuses because some of them are wrong. A format that reads them all
+    was refused for another reason, which no count can settle.
     """
     by_name = {}
     for name, format in all_formats().items():
@@ -92,7 +93,7 @@ def most_fitting(rows: _Rows) -> Choice | None:
             made = sum(_can_read(format, row) for _, row in rows)
             by_name[name] = (made, len(format.required), format)
     most = max((made, fields) for made, fields, _ in by_name.values())
-    if most[0] <= len(rows) / 2:
+    if not len(rows) / 2 < most[0] < len(rows):
         return None
     best = sorted((name for name, fit in by_name.items() if fit[:2] == most), key=_rank)
     why = f"{most[0]} of {_first(rows)} can be read so"
