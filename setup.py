@@ -37,6 +37,7 @@ setup(
     extras_require={
         "dev": requirements("dev"),
         "flash-attn": ["flash-attn>=2.8"],  # compiles against CUDA
+        "modelscope": ["modelscope>=1.20"],  # data_path='modelscope:owner/name'
         "wandb": ["wandb"],
         "swanlab": ["swanlab"],
     },

@@ -12,6 +12,7 @@ import pytest
 
 from xtune.cli.entry import VERBS
 from xtune.config import find_config
+from xtune.data.formats import all_formats
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -69,3 +70,11 @@ def test_every_english_page_has_its_chinese_one():
 def test_readme_tree_is_true():
     done = subprocess.run([sys.executable, ROOT / "docs/tree.py", "--check"], check=False)
     assert done.returncode == 0, "the tree in README.md is stale: run python docs/tree.py"
+
+
+@pytest.mark.parametrize(("page", "optional"), [("en", "(optional)"), ("zh", "（可选）")])
+def test_the_table_of_formats_is_what_the_formats_say(page, optional):
+    text = (ROOT / f"docs/{page}/data.md").read_text("utf-8")
+    shown = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", text, re.M))
+    formats = all_formats().values()
+    assert shown == {f.name: f.fields.replace("(optional)", optional) for f in formats}

@@ -14,7 +14,16 @@ if TYPE_CHECKING:  # `xtune --help` must not import torch
     import numpy as np
     from torch import Tensor
 
-__all__ = ["IGNORE_INDEX", "Batch", "Conversation", "Message", "Sample", "Span"]
+__all__ = [
+    "IGNORE_INDEX",
+    "Batch",
+    "Conversation",
+    "Message",
+    "Preference",
+    "Prompt",
+    "Sample",
+    "Span",
+]
 
 IGNORE_INDEX = -100  # torch's cross-entropy skips labels of this value
 
@@ -35,11 +44,36 @@ class Message(TypedDict, total=False):
 
 
 class Conversation(TypedDict, total=False):
-    """What a map_fn returns: a dialogue in `messages`, or plain `text` for pretraining."""
+    """What a map_fn returns: a dialogue in `messages`, plain `text`, or tokens in `input_ids`.
+
+    With `train_on_inputs` a dialogue is trained from its beginning to its last answer's end.
+    `trained` says of each of the `input_ids` whether it is; text is trained whole.
+    """
 
     messages: list[Message]
     tools: list[dict[str, Any]]
+    train_on_inputs: bool
     text: str
+    input_ids: list[int]
+    trained: list[bool]
+
+
+class Prompt(TypedDict, total=False):
+    """What a map_fn returns for data without answers, which a model is to give itself."""
+
+    prompt: Required[list[Message]]
+    tools: list[dict[str, Any]]
+
+
+class Preference(Prompt):
+    """What a map_fn returns for a pair: after `prompt`, `chosen` is better than `rejected`.
+
+    The three are parts of two dialogues, prompt + chosen and prompt + rejected; each of the last
+    two ends with an assistant message.
+    """
+
+    chosen: list[Message]
+    rejected: list[Message]
 
 
 class Span(NamedTuple):

@@ -10,7 +10,8 @@ Edit:      pretrained_model_name_or_path  the model to start from
            map_fn                         the form of its rows: openai {"messages": [...]},
                                           alpaca {"instruction", "input", "output"},
                                           sharegpt {"conversations": [...]}, turns, pretrain
-                                          {"text"}, or your own: 'my_code.py:my_map_fn'
+                                          {"text"}, 'auto' to recognise them (xtune list-formats
+                                          names all), or your own: 'my_code.py:my_map_fn'
 Hardware:  as it stands two CPU cores and 3 GB; a 7B model wants a 24 GB card
 """
 from mmengine.config import read_base

@@ -125,6 +125,7 @@ def test_one_wrong_option(option, said):
     [
         ["max_epochs=None", "max_steps=10"],
         ["data_path=tatsu-lab/alpaca"],
+        ["data_path=modelscope:damo/MSAgent-Bench"],
         [
             "data_path={'type': 'toolcall', 'rows': 8}",
             "val_data_path={'type': 'toolcall', 'split': 'train'}",
@@ -165,6 +166,11 @@ def test_ones_own_function_in_the_config_and_in_a_file(tmp_path):
     sheet = edited(("map_fn = 'openai'", own))
     assert check(sheet) == []
     assert callable(sheet.values.train_dataset.map_fn)
+    assert check(edited(("map_fn = 'openai'", "map_fn = 'auto'"))) == []
+    switched = "map_fn = dict(type='prompt_output', train_on_inputs=True)"
+    assert check(edited(("map_fn = 'openai'", switched))) == []
+    misspelt = edited(("map_fn = 'openai'", switched.replace("inputs", "input")))
+    assert any("did you mean 'train_on_inputs'?" in str(problem) for problem in check(misspelt))
     (problem,) = check(edited(("map_fn = 'openai'", "map_fn = 'code.py:my_mapfn'")))
     assert "did you mean 'my_map_fn'?" in str(problem)
 

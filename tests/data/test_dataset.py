@@ -8,6 +8,7 @@ from transformers import ByT5Tokenizer
 
 from tests.data.tiny_tokenizer import tiny_tokenizer
 from xtune.data.dataset import SFTDataset
+from xtune.data.formats import all_formats, kind_of
 from xtune.data.loader import StepLoader
 from xtune.errors import DataError
 from xtune.registry import DATASETS, build
@@ -104,6 +105,110 @@ def test_report_counts_every_row(make):
     assert "4 read, 3 kept" in text
     assert "1 of them are NOT trained to end" in text
     assert report.failures == []
+
+
+def test_the_configs_system_text_begins_a_dialogue_that_has_none(make, tokenizer):
+    asked, answered = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}
+    own = {"role": "system", "content": "Sing."}
+    rows = [{"messages": [asked, answered]}, {"messages": [own, asked, answered]}]
+    dataset = make(rows, map_fn="openai", system="Be brief.", pack_to_max_length=False)
+    texts = [tokenizer.decode(dataset.sample(number).input_ids) for number in range(2)]
+    assert texts[0].startswith("<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user")
+    assert texts[1].startswith("<|im_start|>system\nSing.<|im_end|>\n<|im_start|>user")
+    assert tokenizer.decode(make(rows[:1], map_fn="openai").sample(0).input_ids).startswith(
+        "<|im_start|>user"
+    )
+
+
+def test_map_fn_auto_recognises_the_rows_and_the_report_says_so(make):
+    dataset = make(map_fn="auto")
+    assert dataset.report.recognised.startswith("alpaca: the first 20 rows have instruction,")
+    assert dataset.report.lines()[0] == f"format    {dataset.report.recognised}"
+    assert dataset.tokens == make(map_fn="alpaca").tokens
+    assert make(map_fn="auto").report.recognised == dataset.report.recognised  # from the cache
+    assert make().report.recognised == ""
+
+
+def test_a_map_fn_with_switches_is_a_dict_and_trains_on_the_prompt(make, tokenizer):
+    rows = [{"prompt": "Two?", "output": "2"}]
+    masked = make(rows, map_fn={"type": "prompt_output"}).sample(0)
+    whole = make(rows, map_fn={"type": "prompt_output", "train_on_inputs": True}).sample(0)
+    assert masked.input_ids.tolist() == whole.input_ids.tolist()
+    text = "<|im_start|>user\nTwo?<|im_end|>\n<|im_start|>assistant\n2<|im_end|>"
+    assert tokenizer.decode(masked.input_ids[masked.labels != IGNORE_INDEX]) == "2<|im_end|>"
+    # The first token is predicted from nothing.
+    trained = whole.input_ids[whole.labels != IGNORE_INDEX]
+    assert tokenizer.decode(trained) in (text, text.removeprefix("<|im_start|>"))
+
+
+def test_tokens_are_taken_as_they_are_and_long_ones_are_split(make, tokenizer, tmp_path):
+    ids = tokenizer.encode("Four plus two.", add_special_tokens=False)
+    mask = [False, *[True] * (len(ids) - 1)]
+    padded = [{"input_ids": ids + [0] * 3, "label_mask": mask + [False] * 3}]
+    dataset = make(padded, map_fn="tokenized", pack_to_max_length=False)
+    assert dataset.sample(0).input_ids.tolist() == ids
+    assert dataset.sample(0).labels.tolist() == [IGNORE_INDEX, *ids[1:]]
+    report = make(padded, map_fn="tokenized", max_length=3).report
+    assert report.cut == {"text split": 1}
+    assert report.trained_tokens == len(ids) - 1
+
+
+def test_tokens_of_another_tokenizer_are_refused(make):
+    with pytest.raises(DataError, match=r"data\.jsonl:1: tokens 1 to 900000, but this tokenizer"):
+        make([{"input_ids": [1, 900_000]}], map_fn="tokenized")
+
+
+def trained_messages(conversation):
+    return [
+        message
+        for message in conversation.get("messages", [])
+        if message["role"] == "assistant" and message.get("loss", True)
+    ]
+
+
+@pytest.mark.parametrize("name", sorted(all_formats()))
+def test_the_example_of_every_format_is_trained_or_refused(make, tokenizer, name):
+    format = all_formats()[name]
+    if kind_of(format.becomes) in ("preference pair", "prompt"):
+        with pytest.raises(DataError, match="which supervised fine-tuning cannot learn from"):
+            make([format.row], map_fn=name)
+        return
+    dataset = make([format.row], map_fn=name, max_length=2048, pack_to_max_length=False)
+    assert dataset.report.kept == 1
+    sample = dataset.sample(0)
+    trained = tokenizer.decode(sample.input_ids[sample.labels != IGNORE_INDEX])
+    masked = tokenizer.decode(sample.input_ids[sample.labels == IGNORE_INDEX])
+    answers_left = trained_messages(format.becomes)
+    for message in format.becomes.get("messages", []):
+        if not answers_left:  # what comes after the last trained answer is cut
+            break
+        is_trained = message in answers_left
+        assert message["content"] in (trained if is_trained else masked)
+        if is_trained:
+            answers_left.remove(message)
+    if name not in ("pretrain", "tokenized"):
+        assert dataset.report.ended_answers == dataset.report.answers > 0
+
+
+def test_moss_thoughts_and_commands_are_trained_and_results_are_not(make, tokenizer):
+    row = all_formats()["moss_003_sft"].row
+    sample = make([row], map_fn="moss_003_sft", max_length=2048).sample(0)
+    trained = tokenizer.decode(sample.input_ids[sample.labels != IGNORE_INDEX])
+    assert trained == (
+        "<|Inner Thoughts|>: It wants a product.<eot>\n"
+        '<|Commands|>: Calculate("3*3")<eoc><|im_end|>Nine.<|im_end|>'
+    )
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [("'chosen': [], 'rejected': []", "preference pairs"), ("", "prompts without answers")],
+)
+def test_data_without_one_dialogue_a_row_are_refused(make, tmp_path, made, kind):
+    path = tmp_path / "mine.py"
+    path.write_text(f"def pairs(row):\n    return {{'prompt': [], {made}}}\n")
+    with pytest.raises(DataError, match=f"'pairs' makes {kind}, which supervised fine-tuning"):
+        make(map_fn=f"{path}:pairs")
 
 
 def test_max_rows_reads_no_more(make):

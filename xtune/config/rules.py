@@ -100,8 +100,9 @@ def _quantization(values: Values) -> Iterator[Breach]:
         yield Breach("model.llm.quantization.bits", "must be 4 or 8")
 
 
-_DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|txt)(\.\w+)?$", re.IGNORECASE)
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)
+_HUB_ID = re.compile(r"(modelscope:)?[\w.-]+/[\w.-]+")
+_NEED_ARGUMENTS = ("files", "hub", "modelscope", "olmo")
 
 
 def _data_files(values: Values) -> Iterator[Breach]:
@@ -126,7 +127,7 @@ def _data_files(values: Values) -> Iterator[Breach]:
 
 
 def _generated_sources() -> list[str]:
-    return [name for name in registry.names(registry.SOURCES) if name not in ("files", "hub")]
+    return [name for name in registry.names(registry.SOURCES) if name not in _NEED_ARGUMENTS]
 
 
 def _is_no_file(name: str) -> bool:

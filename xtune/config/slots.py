@@ -135,6 +135,9 @@ def slots(values: Mapping[str, Any]) -> Iterator[Slot]:
     for key, cfg in _hooks(values):
         yield Slot(key, registry.HOOKS, cfg)
     for key in ("train_dataset", "val_dataset", "test_cfg"):
+        map_fn = _get(values.get(key), "map_fn")
+        if isinstance(map_fn, Mapping):
+            yield Slot(f"{key}.map_fn", registry.MAP_FNS, map_fn, supplied=("row",))
         source = _get(values.get(key), "data_path")
         if isinstance(source, Mapping):
             yield Slot(f"{key}.data_path", registry.SOURCES, source, defaults=("split",))
@@ -144,7 +147,8 @@ def named(values: Mapping[str, Any]) -> Iterator[Named]:
     """Yield every map_fn and every template that a sheet names."""
     for key in ("train_dataset", "val_dataset", "test_cfg"):
         map_fn, template = _get(values.get(key), "map_fn"), _get(values.get(key), "template")
-        if map_fn is not None:
+        by_name = not isinstance(map_fn, Mapping) and (map_fn != "auto" or key == "test_cfg")
+        if map_fn is not None and by_name:
             yield Named(f"{key}.map_fn", registry.MAP_FNS, map_fn)
         if template not in (None, "auto"):
             yield Named(f"{key}.template", registry.TEMPLATES, template)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 from xtune.data.cache import open_cache
 from xtune.data.collate import collate
 from xtune.data.fingerprint import cache_key, fingerprint_function, fingerprint_tokenizer
-from xtune.data.map_fns.base import MapFn
+from xtune.data.map_fns import MapFn, build_map_fn
 from xtune.data.pack import pack
 from xtune.data.pipeline import Pipeline
+from xtune.data.recognise import recognise
 from xtune.data.report import DataReport
 from xtune.data.sources import open_source
 from xtune.data.templates import Template, build_template
-from xtune.registry import DATASETS, MAP_FNS, resolve
+from xtune.registry import DATASETS
 from xtune.structures import Batch, Sample
 
 if TYPE_CHECKING:
@@ -37,8 +38,11 @@ class SFTDataset:
     Args:
         data_path: a file, folder, list of files, registered source, hub id, or a source's dict.
         tokenizer: a tokenizer of transformers.
-        map_fn: row to Conversation: a registered name, 'file.py:name', or a function.
+        map_fn: row to Conversation: a registered name, 'file.py:name', a function, a dict with
+            one of these as `type` and the function's switches, or 'auto' for the registered one
+            that the first rows fit.
         template: 'auto' for the tokenizer's own chat template, or a registered name.
+        system: put before every dialogue that does not begin with a system message of its own.
         max_length: tokens of the longest sample, and of a pack.
         split: which part of the source, where it has parts.
         pack_to_max_length: put several samples into one item, up to `max_length` tokens.
@@ -54,29 +58,43 @@ class SFTDataset:
         *,
         data_path: str | list[str] | Mapping[str, Any],
         tokenizer: PreTrainedTokenizerBase,
-        map_fn: str | MapFn,
+        map_fn: str | MapFn | Mapping[str, Any],
         template: str = "auto",
+        system: str = "",
         max_length: int,
         split: str = "train",
         pack_to_max_length: bool = True,
         max_rows: int | None = None,
     ) -> None:
-        function = resolve(MAP_FNS, map_fn)
         source = open_source(data_path, split=split)
+        recognised = ""
+        if map_fn == "auto":
+            choice = recognise(source.rows())
+            function, recognised = choice.format.map_fn, f"{choice.format.name}: {choice.why}"
+        else:
+            function = build_map_fn(map_fn)
         self.template: Template = build_template(template, tokenizer)
         pipeline = Pipeline(
-            source, function, self.template, tokenizer, max_length=max_length, max_rows=max_rows
+            source,
+            function,
+            self.template,
+            tokenizer,
+            system=system,
+            max_length=max_length,
+            max_rows=max_rows,
         )
         key = cache_key(
             source=source.fingerprint(),
             map_fn=fingerprint_function(function),
             template=[self.template.name, self.template.jinja, self.template.stop_words],
             tokenizer=fingerprint_tokenizer(tokenizer),
+            system=system,
             max_length=max_length,
             max_rows=max_rows,
         )
         self._cache = open_cache(key, pipeline.chunks, lambda: pipeline.report.to_dict())
         self.report = DataReport.from_dict(self._cache.report)
+        self.report.recognised = recognised
         self._packs: list[list[int]] | None = None
         if pack_to_max_length:
             self._packs = pack(self._cache.lengths, length=max_length)

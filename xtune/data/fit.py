@@ -5,7 +5,7 @@
     one exchange, answer fits      the beginning of the prompt             'prompt cut'
     one exchange, prompt fits      the end of the answer                   'answer cut'
     one exchange, neither fits     the row                                 dropped
-    plain text                     nothing: it becomes several samples     'text split'
+    plain text, or tokens          nothing: it becomes several samples     'text split'
 
 Turns are counted, not dialogues, where turns are cut.
 """
@@ -49,7 +49,7 @@ def fit(
     """
     if all(len(sample) <= max_length for sample in samples):
         return samples
-    if "text" in conversation:
+    if "text" in conversation or "input_ids" in conversation:
         cut["text split"] += 1
         return [piece for sample in samples for piece in _split(sample, max_length)]
     parts = [conversation] if len(samples) == 1 else list(single_answers(conversation))

@@ -6,17 +6,18 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
 from xtune.data.fit import fit
-from xtune.data.map_fns.base import MapFn, UnusableRow
+from xtune.data.map_fns.base import MapFn, UnusableRow, require_unicode
+from xtune.data.map_fns.build import checked_return, name_of
 from xtune.data.report import DataReport
 from xtune.data.sources.base import Source
 from xtune.data.templates.base import Template
 from xtune.data.templates.end_of_turn import special_tokens
-from xtune.data.tokenize import Encoder
+from xtune.data.tokenize import Encoder, sample_of
 from xtune.errors import DataError, TemplateError
 from xtune.structures import IGNORE_INDEX, Conversation, Sample, Span
 
@@ -32,6 +33,7 @@ class _Rendered(NamedTuple):
     conversation: Conversation
     samples: list[list[Span]]
     has_special_text: bool  # the row's own text holds the text of a special token
+    tokenized: Sample | None = None  # in place of samples, for a row that is tokens already
 
 
 class Pipeline:
@@ -45,6 +47,7 @@ class Pipeline:
         map_fn: row to Conversation.
         template: Conversation to text.
         tokenizer: text to ids.
+        system: put before every dialogue that does not begin with a system message.
         max_length: tokens of the longest sample that may be made.
         max_rows: read no more than this; None for all.
     """
@@ -56,6 +59,7 @@ class Pipeline:
         template: Template,
         tokenizer: PreTrainedTokenizerBase,
         *,
+        system: str = "",
         max_length: int,
         max_rows: int | None,
     ) -> None:
@@ -64,8 +68,10 @@ class Pipeline:
         self._map_fn = map_fn
         self._template = template
         self._encode = Encoder(tokenizer)
+        self._system = system
         self._max_length = max_length
         self._max_rows = max_rows
+        self._vocabulary = len(tokenizer)
         special = special_tokens(tokenizer)
         self._special_text = re.compile("|".join(map(re.escape, special)) or "(?!)")
         self._end_ids = np.array(tokenizer.convert_tokens_to_ids(list(template.end_tokens)))
@@ -95,17 +101,28 @@ class Pipeline:
 
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
         try:
-            conversation = _conversation(self._map_fn, where, row)
+            conversation = _begun_with(self._system, _conversation(self._map_fn, where, row))
+            if "input_ids" in conversation:
+                return _Rendered(conversation, [], False, self._tokenized(conversation, where))
             samples = self._template.samples_of(conversation)
             for spans in samples:
                 for span in spans:
-                    _require_unicode(span.text)
+                    require_unicode(span.text)
         except UnusableRow as unusable:
             return unusable
         except TemplateError as error:
             raise TemplateError(f"{where}: {error}") from error
         special_text = any(map(self._special_text.search, _texts(conversation)))
         return _Rendered(conversation, samples, special_text)
+
+    def _tokenized(self, conversation: Conversation, where: str) -> Sample:
+        ids = conversation["input_ids"]
+        if not 0 <= min(ids) <= max(ids) < self._vocabulary:
+            raise DataError(
+                f"{where}: tokens {min(ids)} to {max(ids)}, but this tokenizer has 0 to "
+                f"{self._vocabulary - 1}: they were made with another one"
+            )
+        return sample_of(np.array(ids, dtype=np.int32), np.array(conversation["trained"]))
 
     def _samples_of(self, rows: list[_Rendered | UnusableRow]) -> list[Sample]:
         spans = [spans for row in rows if isinstance(row, _Rendered) for spans in row.samples]
@@ -116,7 +133,10 @@ class Pipeline:
             try:
                 if isinstance(row, UnusableRow):
                     raise row
-                kept += self._fitted(row.conversation, list(islice(encoded, len(row.samples))))
+                samples = list(islice(encoded, len(row.samples)))
+                if row.tokenized is not None:
+                    samples.append(row.tokenized)
+                kept += self._fitted(row.conversation, samples)
             except UnusableRow as unusable:
                 self.report.dropped[unusable.reason] += 1
             else:
@@ -154,9 +174,9 @@ class Pipeline:
 
 
 def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversation:
-    name = getattr(map_fn, "__name__", repr(map_fn))
+    name = name_of(map_fn)
     try:
-        conversation = map_fn(row)
+        made = checked_return(map_fn(row))
     except UnusableRow:
         raise
     except DataError as error:
@@ -167,23 +187,21 @@ def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversatio
             f"{where}: map_fn {name!r} fails with {type(error).__name__}: {error}. "
             f"Fields of the row: {fields}"
         ) from error
-    if _is_conversation(conversation):
+    if "prompt" in made:
+        kind = "preference pairs" if "chosen" in made else "prompts without answers"
+        raise DataError(
+            f"{where}: map_fn {name!r} makes {kind}, which supervised fine-tuning cannot learn "
+            "from: it needs one dialogue a row. Name a map_fn that makes dialogues (xtune "
+            "list-formats), or write one that takes the chosen answers: map_fn='my_code.py:name'"
+        )
+    return cast(Conversation, made)
+
+
+def _begun_with(system: str, conversation: Conversation) -> Conversation:
+    messages = conversation.get("messages")
+    if not system or not messages or messages[0]["role"] == "system":
         return conversation
-    raise DataError(
-        f"{where}: map_fn {name!r} returns {str(conversation)[:100]!r}; it must return "
-        "{'messages': [{'role': ..., 'content': ...}, ...]} or {'text': '...'}"
-    )
-
-
-def _is_conversation(value: object) -> bool:
-    if not isinstance(value, dict):
-        return False
-    if "text" in value:
-        return isinstance(value["text"], str)
-    messages = value.get("messages")
-    return isinstance(messages, list) and all(
-        isinstance(message, dict) and isinstance(message.get("role"), str) for message in messages
-    )
+    return {**conversation, "messages": [{"role": "system", "content": system}, *messages]}
 
 
 def _texts(conversation: Conversation) -> Iterator[str]:
@@ -191,15 +209,6 @@ def _texts(conversation: Conversation) -> Iterator[str]:
         yield conversation["text"]
     for message in conversation.get("messages", ()):
         yield message.get("content") or ""
-
-
-def _require_unicode(text: str) -> None:
-    # A broken escape in JSON ("\\ud83d" alone) makes a string that no tokenizer takes.
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise UnusableRow("half a surrogate pair, which is no character") from error
 
 
 def _nothing_left(report: DataReport) -> str:

@@ -26,6 +26,7 @@ class DataReport:
         ended_answers: of these, the ones whose end-of-turn token is trained.
         special_text_rows: rows whose own text holds a special token's text, which the tokenizer
             then reads as that token, as `apply_chat_template` does.
+        recognised: with map_fn='auto' the format that was chosen, and why.
         template: its name.
         stop_words: the tokens that end an answer.
         packs: 0 when samples are not packed.
@@ -42,6 +43,7 @@ class DataReport:
     answers: int = 0
     ended_answers: int = 0
     special_text_rows: int = 0
+    recognised: str = ""
     template: str = ""
     stop_words: tuple[str, ...] = ()
     packs: int = 0
@@ -73,7 +75,8 @@ class DataReport:
 
     def lines(self) -> list[str]:
         """The report for a reader, line by line."""
-        lines = [f"rows      {self.rows:,} read, {self.kept:,} kept"]
+        lines = [f"format    {self.recognised}"] if self.recognised else []
+        lines.append(f"rows      {self.rows:,} read, {self.kept:,} kept")
         lines += [f"dropped   {count:,}: {why}" for why, count in self.dropped.most_common()]
         lines += [f"too long  {count:,}: {what}" for what, count in self.cut.most_common()]
         lines.append(f"samples   {self.samples:,}")

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from xtune.chat.generate import answer_batch
-from xtune.data.map_fns.base import UnusableRow
+from xtune.data.map_fns import UnusableRow, build_map_fn
 from xtune.data.sources import open_source
 from xtune.errors import DataError
 from xtune.eval.call_match import call_in, is_attempt, same_call
 from xtune.eval.result import EvaluationResult, EvaluationRow
-from xtune.registry import EVALUATIONS, MAP_FNS, resolve
-from xtune.structures import Message
+from xtune.registry import EVALUATIONS
+from xtune.structures import Conversation, Message
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -44,12 +44,12 @@ class ToolCallEvaluation:
         *,
         data_path: str | Sequence[str] | Mapping[str, Any],
         split: str = "held_out",
-        map_fn: str | Callable[..., Any] = "openai",
+        map_fn: str | Callable[..., Any] | Mapping[str, Any] = "openai",
         batch_size: int = 32,
         max_new_tokens: int = 64,
     ) -> None:
         self.source = open_source(data_path, split=split)
-        self._map_fn = resolve(MAP_FNS, map_fn)
+        self._map_fn = build_map_fn(map_fn)
         self._batch_size = batch_size
         self._max_new_tokens = max_new_tokens
 
@@ -107,7 +107,7 @@ class ToolCallEvaluation:
         """Yield prompt, expected answer and kind of each usable row; count the others."""
         for where, row in self.source.rows():
             try:
-                messages = self._map_fn(row).get("messages", [])
+                messages = cast(Conversation, self._map_fn(row)).get("messages", [])
             except UnusableRow:
                 result.skipped += 1
                 continue

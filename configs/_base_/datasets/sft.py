@@ -5,6 +5,7 @@ train_dataset = dict(
     split='train',
     map_fn=map_fn,
     template=prompt_template,
+    system=SYSTEM,
     max_length=max_length,
     pack_to_max_length=pack_to_max_length)
 val_dataset = dict(
@@ -13,6 +14,7 @@ val_dataset = dict(
     split='validation',
     map_fn=map_fn,
     template=prompt_template,
+    system=SYSTEM,
     max_length=max_length,
     pack_to_max_length=pack_to_max_length)
 train_dataloader = dict(batch_size=batch_size, num_workers=dataloader_num_workers, shuffle=True)

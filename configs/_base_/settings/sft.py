@@ -7,7 +7,7 @@ prompt_template = 'auto'
 
 # Data: a json, jsonl, csv or parquet file, a folder or list of them, or a hub id
 data_path = 'data.jsonl'
-map_fn = 'openai'
+map_fn = 'openai'  # the form of its rows: 'auto' recognises it, xtune list-formats names all
 val_data_path = None  # a file to measure validation loss on
 max_length = 2048  # tokens
 pack_to_max_length = True
@@ -31,7 +31,7 @@ save_total_limit = 2
 
 # Watch the model answer, before, during and after
 evaluation_freq = 500
-SYSTEM = ''
+SYSTEM = ''  # also begins every trained dialogue that has no system text of its own
 evaluation_inputs = []
 
 seed = 42

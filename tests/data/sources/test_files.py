@@ -1,10 +1,14 @@
+import bz2
 import gc
+import gzip
 import json
+import lzma
 import tracemalloc
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from datasets import Dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -65,6 +69,150 @@ def test_a_tab_separates_in_tsv(tmp_path):
 def test_each_row_says_where_it_stands(tmp_path, suffix, places):
     path = str(write(tmp_path / f"data{suffix}"))
     assert [where for where, _ in FilesSource(path).rows()] == [path + place for place in places]
+
+
+def compress(path, kind):
+    data = path.read_bytes()
+    packed = path.with_name(path.name + kind)
+    match kind:
+        case ".gz":
+            packed.write_bytes(gzip.compress(data))
+        case ".bz2":
+            packed.write_bytes(bz2.compress(data))
+        case ".xz":
+            packed.write_bytes(lzma.compress(data))
+        case ".zst":
+            with pa.CompressedOutputStream(str(packed), "zstd") as stream:
+                stream.write(data)
+    path.unlink()
+    return packed
+
+
+COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".tsv"])
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+def test_a_compressed_file_gives_the_same_rows_and_places(tmp_path, suffix, kind):
+    plain = write(tmp_path / f"data{suffix}")
+    expected, content = list(FilesSource(str(plain)).rows()), FilesSource(str(plain)).fingerprint()
+    packed = compress(plain, kind)
+    source = FilesSource(str(packed))
+    assert [row for _, row in source.rows()] == [row for _, row in expected]
+    assert [where for where, _ in source.rows()] == [
+        where.replace(str(plain), str(packed)) for where, _ in expected
+    ]
+    assert source.fingerprint() == content
+    assert read(str(tmp_path)) == [row for _, row in expected]  # found in a folder too
+
+
+@pytest.mark.parametrize("kind", COMPRESSIONS)
+@pytest.mark.parametrize("damage", [lambda data: data[:-9], lambda data: b"not compressed" * 5])
+def test_a_damaged_compressed_file_is_refused(tmp_path, kind, damage):
+    path = compress(write(tmp_path / "data.jsonl"), kind)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DataError, match=rf"data\.jsonl\{kind}: cannot be read: \S"):
+        read(str(path))
+    with pytest.raises(DataError, match="cannot be read: "):
+        FilesSource(str(path)).fingerprint()
+
+
+@pytest.mark.parametrize("name", ["data.parquet.gz", "data.arrow.zst", "data.gz", "data"])
+def test_what_is_compressed_inside_is_not_compressed_again(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match="unknown type of file .*allowed: .*after it"):
+        FilesSource(str(tmp_path / name))
+
+
+def write_arrow(path, *, indexed):
+    table = pa.Table.from_pylist(ROWS)
+    with pa.OSFile(str(path), "wb") as file:
+        make = pa.ipc.new_file if indexed else pa.ipc.new_stream
+        with make(file, table.schema) as writer:
+            writer.write_table(table, max_chunksize=2)
+    return str(path)
+
+
+@pytest.mark.parametrize("indexed", [True, False])
+def test_both_forms_of_arrow_files_are_read(tmp_path, indexed):
+    path = write_arrow(tmp_path / "data.arrow", indexed=indexed)
+    assert list(FilesSource(path).rows()) == [
+        (f"{path} row {number}", row) for number, row in enumerate(ROWS, start=1)
+    ]
+
+
+def test_a_broken_arrow_file_is_refused(tmp_path):
+    path = tmp_path / "data.arrow"
+    for content in (b"", b"ARROW1\0\0 and no more", b'{"q": 1}\n'):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"data\.arrow: .*(not a readable|cannot be)"):
+            read(str(path))
+
+
+def test_what_datasets_saves_is_read_and_its_notes_are_not(tmp_path):
+    Dataset.from_list(ROWS).save_to_disk(tmp_path / "saved")
+    assert read(str(tmp_path / "saved")) == ROWS
+
+
+TEXT = "\n  One.\nTwo.\r\n\n \nThree.\n"
+
+
+@pytest.mark.parametrize(
+    ("sample_by", "rows"),
+    [
+        ("line", [(2, "  One."), (3, "Two."), (6, "Three.")]),
+        ("paragraph", [(2, "  One.\nTwo."), (6, "Three.")]),
+        ("file", [(2, "  One.\nTwo.\r\n\n \nThree.")]),
+    ],
+)
+def test_a_text_file_is_lines_paragraphs_or_one_text(tmp_path, sample_by, rows):
+    path = tmp_path / "data.txt"
+    path.write_bytes(TEXT.encode())
+    source = FilesSource(str(path), sample_by=sample_by)
+    assert list(source.rows()) == [(f"{path}:{line}", {"text": text}) for line, text in rows]
+
+
+def test_an_empty_text_file_has_no_rows_and_an_unknown_sample_by_is_refused(tmp_path):
+    path = tmp_path / "data.txt"
+    path.write_text("\n \n")
+    for sample_by in ("line", "paragraph", "file"):
+        assert list(FilesSource(str(path), sample_by=sample_by).rows()) == []
+    with pytest.raises(DataError, match="sample_by='word' is unknown; allowed: 'line', 'paragra"):
+        FilesSource(str(path), sample_by="word")
+
+
+def test_text_files_beside_data_are_notes_and_alone_they_are_data(tmp_path):
+    (tmp_path / "notes.txt").write_text("note\n")
+    assert read(str(tmp_path)) == read(str(tmp_path / "*")) == [{"text": "note"}]
+    write(tmp_path / "data.jsonl")
+    assert read(str(tmp_path)) == read(str(tmp_path / "*")) == ROWS
+    assert read(str(tmp_path / "*.txt")) == [{"text": "note"}]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("data.json", '[["p", "r", "x"], ["q", "s", "y"]]'),
+        ("data.jsonl", '["p", "r", "x"]\n\n["q", "s", "y"]\n'),
+    ],
+)
+def test_rows_that_are_lists_get_the_names_of_their_fields(tmp_path, name, content):
+    (tmp_path / name).write_text(content)
+    source = FilesSource(str(tmp_path / name), fields=["prompt", "reject", "response"])
+    assert [list(row.items()) for _, row in source.rows()] == [
+        [("prompt", "p"), ("reject", "r"), ("response", "x")],
+        [("prompt", "q"), ("reject", "s"), ("response", "y")],
+    ]
+    two = FilesSource(str(tmp_path / name), fields=["prompt", "response"])
+    with pytest.raises(DataError, match="a list of 3 values, but fields names 2: prompt, "):
+        list(two.rows())
+    assert two.fingerprint() != source.fingerprint()
+
+
+def test_without_names_a_list_is_refused_with_the_way_to_give_them(tmp_path):
+    (tmp_path / "data.json").write_text('[["p", "r", "x"]]')
+    with pytest.raises(DataError, match=r"row 1: the row is a list of 3 values.*fields=\['prompt'"):
+        read(str(tmp_path / "data.json"))
 
 
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])

@@ -1,10 +1,18 @@
-import pytest
+import sys
 
+import pytest
+from datasets import Dataset, DatasetDict
+
+from xtune.config import rules
 from xtune.data.sources import open_source
 from xtune.data.sources.files import FilesSource
 from xtune.data.sources.hub import HubSource
+from xtune.data.sources.modelscope import ModelScopeSource
 from xtune.data.sources.toolcall import ToolcallSource
 from xtune.errors import DataError, RegistryError
+from xtune.registry import SOURCES, names
+
+opening = sys.modules["xtune.data.sources.open_source"]  # the package has the function by that name
 
 
 @pytest.fixture
@@ -69,7 +77,10 @@ def test_a_users_own_source_is_found_in_its_file(here):
         ("trian.jsonl", r"'trian\.jsonl' names nothing; did you mean 'train\.jsonl'\?.*folder or"),
         ("folder/b.jsonl", r"'folder/b\.jsonl' names nothing; did you mean 'a\.jsonl'\?"),
         ("tolcall", "did you mean 'toolcall'"),
-        ("empty", "'empty' is a folder without a json, jsonl, csv, tsv or parquet file"),
+        (
+            "empty",
+            "'empty' is a folder without a json, jsonl, csv, tsv, txt, parquet or",
+        ),
         ("nowhere/*.jsonl", r"names nothing\. Looked for: .*\(toolcall\)"),
         ([], "an empty list"),
         ("", "'' names nothing"),
@@ -80,6 +91,28 @@ def test_what_is_not_there_is_named(here, data_path, message):
         open_source(data_path, split="train")
 
 
+def test_modelscope_is_named_by_a_prefix(here):
+    source = open_source("modelscope:damo/MSAgent-Bench", split="validation")
+    assert isinstance(source, ModelScopeSource)
+    assert (source.path, source.split) == ("damo/MSAgent-Bench", "validation")
+
+
+def test_a_folder_of_splits_that_datasets_saved_is_read_by_split(here):
+    parts = {name: Dataset.from_list([{"q": name}]) for name in ("train", "validation")}
+    DatasetDict(parts).save_to_disk("saved")
+    for name in parts:
+        source = open_source("saved", split=name)
+        assert [row for _, row in source.rows()] == [{"q": name}]
+    with pytest.raises(DataError, match="no data at 'saved/test'"):
+        open_source("saved", split="test")
+
+
 def test_an_unknown_type_is_refused(here):
     with pytest.raises(RegistryError, match="unknown source 'fils'; did you mean 'files'"):
         open_source({"type": "fils", "path": "train.jsonl"}, split="train")
+
+
+def test_the_configs_check_knows_the_same_sources_by_name():
+    """config may not import data, so that the list stands in both."""
+    assert rules._NEED_ARGUMENTS == opening._NEED_ARGUMENTS
+    assert set(rules._NEED_ARGUMENTS) < set(names(SOURCES))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtune.data.map_fns.base import UnusableRow, is_blank, text_field
+from xtune.data.map_fns.base import UnusableRow
+from xtune.data.map_fns.pair import pair
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
 
@@ -26,16 +27,7 @@ def alpaca_map_fn(row: dict[str, Any]) -> Conversation:
         UnusableRow: the output is empty, null or '<nooutput>', or nothing is asked.
         DataError: one of the three fields is missing or not text.
     """
-    asked = [text_field(row, "instruction"), text_field(row, "input")]
-    answer = text_field(row, "output")
-    if is_blank(answer) or answer.strip() == _NO_OUTPUT:
+    made = pair(row, asked=("instruction", "input"), answer="output")
+    if made["messages"][-1]["content"].strip() == _NO_OUTPUT:
         raise UnusableRow("empty answer")
-    request = "\n".join(part for part in asked if not is_blank(part))
-    if not request:
-        raise UnusableRow("empty request")
-    return {
-        "messages": [
-            {"role": "user", "content": request},
-            {"role": "assistant", "content": answer},
-        ]
-    }
+    return made

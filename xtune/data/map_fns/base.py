@@ -1,7 +1,7 @@
 """What every map_fn shares: its type, the error for a row that is skipped, and field access.
 
-A map_fn is one pure function from a raw row to a Conversation. Two things can be wrong with a
-row, and they end differently:
+A map_fn is one pure function from a raw row to a Conversation, or for pairs to a Preference. Two
+things can be wrong with a row, and they end differently:
 
     the row lacks a field, or holds another type   DataError    fatal: the whole file is another
                                                                 format than the map_fn reads
@@ -16,11 +16,24 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from xtune.errors import DataError
-from xtune.structures import Conversation
+from xtune.structures import Conversation, Preference, Prompt
 
-__all__ = ["MapFn", "UnusableRow", "describe", "field", "flag", "is_blank", "text_field"]
+__all__ = [
+    "MapFn",
+    "UnusableRow",
+    "describe",
+    "field",
+    "flag",
+    "is_blank",
+    "require_unicode",
+    "text_field",
+]
 
-MapFn: TypeAlias = Callable[[dict[str, Any]], Conversation]
+_ANOTHER_MAP_FN = (
+    ". Name the map_fn that reads these fields, or your own: map_fn='path/to/file.py:name'"
+)
+
+MapFn: TypeAlias = Callable[[dict[str, Any]], Conversation | Preference | Prompt]
 
 
 class UnusableRow(DataError):
@@ -44,11 +57,13 @@ def field(row: Mapping[str, Any], name: str, *, of: str = "the row") -> Any:
     """
     if name not in row:
         seen = ", ".join(map(repr, row)) or "none"
-        raise DataError(
-            f"{of} has no field {name!r}; fields seen: {seen}. "
-            f"Name the map_fn that reads these fields, or your own: map_fn='path/to/file.py:name'"
-        )
+        raise DataError(f"{of} has no field {name!r}; fields seen: {seen}{_ANOTHER_MAP_FN}")
     return row[name]
+
+
+def fault(error: DataError) -> str:
+    """Return what an error says is wrong, without the advice to name another map_fn."""
+    return str(error).removesuffix(_ANOTHER_MAP_FN)
 
 
 def text_field(row: Mapping[str, Any], name: str, *, of: str = "the row") -> str:
@@ -84,6 +99,19 @@ def flag(value: object, *, name: str) -> bool:
 def is_blank(text: str) -> bool:
     """Return whether there is nothing but white space in `text`."""
     return not text.strip()
+
+
+def require_unicode(text: str) -> None:
+    """Refuse a text that no tokenizer takes.
+
+    Raises:
+        UnusableRow: a broken escape in JSON (a lone '\\ud83d') has left half a character.
+    """
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UnusableRow("half a surrogate pair, which is no character") from error
 
 
 def describe(value: object) -> str:

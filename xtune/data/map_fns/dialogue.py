@@ -14,7 +14,7 @@ from xtune.data.map_fns.base import UnusableRow, describe, flag, is_blank
 from xtune.errors import DataError, did_you_mean
 from xtune.structures import Conversation, Message
 
-__all__ = ["ROLES", "as_list", "dialogue"]
+__all__ = ["ROLES", "as_list", "checked_messages", "dialogue"]
 
 ROLES = ("system", "user", "assistant", "tool")
 
@@ -39,10 +39,7 @@ def dialogue(messages: Sequence[object], tools: object = None) -> Conversation:
         UnusableRow: no message, an empty request or answer, or no answer that is trained.
         DataError: a message is not of this form.
     """
-    if not messages:
-        raise UnusableRow("no messages")
-    made = [_message(raw, f"message {number}") for number, raw in enumerate(messages, start=1)]
-    kept = [message for message in made if message["role"] != "system" or message["content"]]
+    kept = checked_messages(messages)
     for message in kept[: _first_prompt(kept)]:
         if message["role"] == "assistant":
             message["loss"] = False
@@ -55,6 +52,23 @@ def dialogue(messages: Sequence[object], tools: object = None) -> Conversation:
     if described := as_list(tools, name="tools"):
         conversation["tools"] = described
     return conversation
+
+
+def checked_messages(messages: Sequence[object], *, of: str = "") -> list[Message]:
+    """Check raw messages one by one, whatever they are together; see `dialogue`.
+
+    Args:
+        messages: as there.
+        of: what they belong to, for messages: ' of the prompt'.
+
+    Raises:
+        UnusableRow: no message, or an empty request or answer.
+        DataError: a message is not of this form.
+    """
+    if not messages:
+        raise UnusableRow("no messages")
+    made = [_message(raw, f"message {number}{of}") for number, raw in enumerate(messages, start=1)]
+    return [message for message in made if message["role"] != "system" or message["content"]]
 
 
 def as_list(value: object, *, name: str) -> list[Any]:

@@ -8,21 +8,19 @@ from typing import Any
 
 from xtune.data.map_fns.base import UnusableRow, describe, field, is_blank
 from xtune.data.map_fns.dialogue import dialogue
-from xtune.errors import DataError, did_you_mean
+from xtune.data.map_fns.speakers import SPEAKERS, spoken
+from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
 
 __all__ = ["sharegpt_map_fn"]
 
-_ROLES = {
-    "system": "system",
-    "human": "user",
-    "user": "user",
-    "gpt": "assistant",
-    "assistant": "assistant",
+_SPEAKERS = {
+    **SPEAKERS,
     "function_call": "assistant",
     "tool": "tool",
     "observation": "tool",
+    "function_response": "tool",
 }
 
 
@@ -30,8 +28,9 @@ _ROLES = {
 def sharegpt_map_fn(row: dict[str, Any]) -> Conversation:
     """Read `conversations` (from, value, loss), and optional `system` and `tools`.
 
-    `from` is system, human (or user), gpt (or assistant), function_call (`value` is one call as
-    JSON, or a list of them), tool or observation.
+    `from` is system, human (or user), gpt (or assistant, chatgpt, bing, bard), function_call
+    (`value` is one call as JSON, or a list of them), tool, observation or function_response.
+    An element may have {role, content} in place of {from, value}.
 
     >>> sharegpt_map_fn({'system': 'Be brief.', 'conversations': [
     ...     {'from': 'human', 'value': 'Time in Rome?'},
@@ -54,19 +53,15 @@ def sharegpt_map_fn(row: dict[str, Any]) -> Conversation:
 
 
 def _message(said: object, place: str) -> dict[str, Any]:
-    if not isinstance(said, Mapping):
-        raise DataError(f"{place} must be an object with from and value, not {describe(said)}")
-    speaker = field(said, "from", of=place)
-    value = field(said, "value", of=place)
-    if not isinstance(speaker, str) or speaker not in _ROLES:
-        near = did_you_mean(speaker, _ROLES) if isinstance(speaker, str) else ""
-        raise DataError(f"{place} is from {speaker!r}{near or ';'} allowed: {', '.join(_ROLES)}")
-    message: dict[str, Any] = {"role": _ROLES[speaker], "loss": said.get("loss")}
-    if speaker == "function_call":
-        message["tool_calls"] = _calls(value, place)
-    else:
-        message["content"] = value
+    by, text = ("role", "content") if _has_roles(said) else ("from", "value")
+    message = spoken(said, place, speakers=_SPEAKERS, by=by, text=text)
+    if isinstance(said, Mapping) and said[by] == "function_call":
+        message["tool_calls"] = _calls(message.pop("content"), place)
     return message
+
+
+def _has_roles(said: object) -> bool:
+    return isinstance(said, Mapping) and "role" in said and "from" not in said
 
 
 def _calls(value: object, place: str) -> list[Any]:

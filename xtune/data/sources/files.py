@@ -1,4 +1,4 @@
-"""Rows from json, jsonl, csv, tsv and parquet files: one, a folder, a glob, or a list of these."""
+"""Rows from files of text, tables and Arrow, compressed or not: one, a folder, a glob, a list."""
 
 from __future__ import annotations
 
@@ -6,13 +6,28 @@ import glob
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from xtune.data.sources.readers import READERS
+from xtune.data.sources.compression import COMPRESSIONS, DECOMPRESSION_ERRORS, opened, type_of
+from xtune.data.sources.readers import (
+    OnBroken,
+    TextRows,
+    raise_it,
+    read_arrow,
+    read_csv,
+    read_json,
+    read_parquet,
+    read_text,
+)
 from xtune.errors import DataError
 from xtune.registry import SOURCES
 
 __all__ = ["FilesSource", "find_files", "is_data_file"]
+
+_TYPES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
+_ARE_COMPRESSED_INSIDE = (".parquet", ".arrow")
+# What `datasets` writes beside its .arrow files
+_NO_DATA = ("dataset_info.json", "state.json", "dataset_dict.json")
 
 
 @SOURCES.register_module("files")
@@ -23,39 +38,73 @@ class FilesSource:
 
     Args:
         path: a file, a folder (its data files, not those of its subfolders), a glob ('**' goes
-            into folders), or a list of these.
+            into folders), or a list of these. The .txt files of a folder or glob are read if it
+            has no others, since beside data they are notes.
+        fields: where a JSON file's rows are lists and not objects, the names of their values.
+        sample_by: what a row of a .txt file is: 'line', 'paragraph' or 'file'.
 
     Raises:
-        DataError: nothing is there, or a file's type is unknown.
+        DataError: nothing is there, a file's type is unknown, or `sample_by` is.
     """
 
-    def __init__(self, path: str | Sequence[str]) -> None:
+    def __init__(
+        self,
+        path: str | Sequence[str],
+        *,
+        fields: Sequence[str] = (),
+        sample_by: TextRows = "line",
+    ) -> None:
+        if sample_by not in get_args(TextRows):
+            allowed = ", ".join(map(repr, get_args(TextRows)))
+            raise DataError(f"sample_by={sample_by!r} is unknown; allowed: {allowed}")
+        self._fields = tuple(fields)
+        self._sample_by = sample_by
         given = [path] if isinstance(path, str) else list(path)
         if not given:
             raise DataError("an empty list of files; name at least one file, folder or glob")
         self.files = [file for one in given for file in _found(one)]
 
-    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each row with its place: 'a.jsonl:12' (line), or 'a.parquet row 12'."""
+    def rows(self, on_broken: OnBroken = raise_it) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each row with its place: 'a.jsonl:12' (line), or 'a.parquet row 12'.
+
+        Args:
+            on_broken: called with the error of a line that cannot be read, after which the next
+                is; what is wrong with a file as a whole is raised.
+        """
         for file in self.files:
             try:
-                yield from READERS[file.suffix.lower()](file)
-            except OSError as error:
-                raise DataError(f"{file}: cannot be read: {error.strerror}") from error
+                yield from self._read(file, on_broken)
+            except (OSError, *DECOMPRESSION_ERRORS) as error:
+                raise DataError(f"{file}: cannot be read: {_reason(error)}") from error
 
     def fingerprint(self) -> str:
         """Return a hash over every file's type and bytes, in order, whatever they are called."""
         whole = hashlib.sha256()
         for file in self.files:
-            with file.open("rb") as stream:
-                content = hashlib.file_digest(stream, "sha256").hexdigest()
-            whole.update(f"{file.suffix.lower()} {content}\n".encode())
+            try:
+                content = _digest(file)
+            except (OSError, *DECOMPRESSION_ERRORS) as error:
+                raise DataError(f"{file}: cannot be read: {_reason(error)}") from error
+            whole.update(f"{type_of(file)} {content}\n".encode())
+        whole.update(repr((self._fields, self._sample_by)).encode())
         return whole.hexdigest()
+
+    def _read(self, file: Path, on_broken: OnBroken) -> Iterator[tuple[str, dict[str, Any]]]:
+        kind = type_of(file)
+        if kind in (".json", ".jsonl", ".ndjson"):
+            return read_json(file, self._fields, on_broken)
+        if kind in (".csv", ".tsv"):
+            return read_csv(file, on_broken)
+        if kind == ".txt":
+            return read_text(file, self._sample_by)
+        return read_parquet(file) if kind == ".parquet" else read_arrow(file)
 
 
 def is_data_file(path: str | Path) -> bool:
     """Return whether the name ends like a file that can be read."""
-    return Path(path).suffix.lower() in READERS
+    kind = type_of(Path(path))
+    compressed = Path(path).suffix.lower() in COMPRESSIONS
+    return kind in _TYPES and not (compressed and kind in _ARE_COMPRESSED_INSIDE)
 
 
 def find_files(path: str) -> list[Path]:
@@ -66,14 +115,26 @@ def find_files(path: str) -> list[Path]:
     if place.is_file():
         return [place]
     if place.is_dir():
-        return sorted(file for file in place.iterdir() if _is_visible_data(file))
-    return sorted(
-        file for file in map(Path, glob.glob(str(place), recursive=True)) if _is_visible_data(file)
-    )
+        found = list(place.iterdir())
+    else:
+        found = [Path(name) for name in glob.glob(str(place), recursive=True)]
+    data = sorted(file for file in found if _is_visible_data(file))
+    return [file for file in data if type_of(file) != ".txt"] or data
 
 
 def _is_visible_data(file: Path) -> bool:
-    return file.is_file() and is_data_file(file) and not file.name.startswith(".")
+    if file.name.startswith(".") or file.name in _NO_DATA:
+        return False
+    return is_data_file(file) and file.is_file()
+
+
+def _digest(file: Path) -> str:
+    with opened(file) as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _found(path: str) -> list[Path]:
@@ -81,13 +142,13 @@ def _found(path: str) -> list[Path]:
     if not files:
         raise DataError(
             f"no data at {path!r}: it names no file, and no folder or glob with "
-            f"{', '.join(READERS)} files in it (looked from {Path.cwd()})"
+            f"{', '.join(_TYPES)} files in it (looked from {Path.cwd()})"
         )
     unknown = [file for file in files if not is_data_file(file)]
     if unknown:
         raise DataError(
-            f"{unknown[0]}: unknown type of file {unknown[0].suffix!r}; allowed: "
-            f"{', '.join(READERS)}. Convert it, or write a source: "
-            f"data_path=dict(type='path/to/file.py:MySource')"
+            f"{unknown[0]}: unknown type of file {''.join(unknown[0].suffixes)!r}; allowed: "
+            f"{', '.join(_TYPES)}; text also with {', '.join(COMPRESSIONS)} after it. "
+            "Convert it, or write a source: data_path=dict(type='path/to/file.py:MySource')"
         )
     return files

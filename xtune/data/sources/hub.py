@@ -13,7 +13,7 @@ from xtune.registry import SOURCES
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["HubSource"]
+__all__ = ["HubSource", "rows_of"]
 
 _ROWS_AT_ONCE = 1000  # row by row, `datasets` is many times slower
 
@@ -35,11 +35,7 @@ class HubSource:
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each row with its place: 'owner/name[train] row 12'."""
-        number = itertools.count(1)
-        for columns in self._dataset.iter(batch_size=_ROWS_AT_ONCE):
-            for cells in zip(*columns.values(), strict=True):
-                row = dict(zip(columns, cells, strict=True))
-                yield f"{self.path}[{self.split}] row {next(number)}", row
+        yield from rows_of(self._dataset, f"{self.path}[{self.split}]")
 
     def fingerprint(self) -> str:
         """Return the fingerprint that `datasets` keeps of the data, its version and the split."""
@@ -61,3 +57,11 @@ class HubSource:
                 f"datasets.load_dataset({self.path!r}, split={self.split!r})"
                 f".to_parquet('data.parquet'), and give that file's path"
             ) from error
+
+
+def rows_of(dataset: Dataset, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each row of a data set of `datasets` with its place: 'name row 12'."""
+    number = itertools.count(1)
+    for columns in dataset.iter(batch_size=_ROWS_AT_ONCE):
+        for cells in zip(*columns.values(), strict=True):
+            yield f"{name} row {next(number)}", dict(zip(columns, cells, strict=True))

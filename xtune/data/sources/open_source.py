@@ -11,13 +11,15 @@ from typing import Any
 from xtune.data.sources.base import Source
 from xtune.data.sources.files import FilesSource, find_files, is_data_file
 from xtune.data.sources.hub import HubSource
+from xtune.data.sources.modelscope import ModelScopeSource
 from xtune.errors import DataError, did_you_mean
 from xtune.registry import SOURCES, names, resolve
 
 __all__ = ["open_source"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_NEED_ARGUMENTS = ("files", "hub")  # as a bare name they would say nothing
+_MODELSCOPE = "modelscope:"
+_NEED_ARGUMENTS = ("files", "hub", "modelscope", "olmo")  # as a bare name they would say nothing
 
 
 def open_source(data_path: str | Sequence[str] | Mapping[str, Any], *, split: str) -> Source:
@@ -26,7 +28,8 @@ def open_source(data_path: str | Sequence[str] | Mapping[str, Any], *, split: st
     Args:
         data_path: a dict with a `type` names a source and its arguments; a string is, in this
             order, the name of a source ('toolcall'), files that exist (a file, a folder, a
-            glob), or a hub id ('owner/name'); a list is files.
+            glob), a data set on ModelScope ('modelscope:owner/name'), or a hub id
+            ('owner/name'); a list is files.
         split: passed to sources that have splits, unless the dict names one; files have none.
 
     Raises:
@@ -39,8 +42,13 @@ def open_source(data_path: str | Sequence[str] | Mapping[str, Any], *, split: st
         return FilesSource(data_path)
     if data_path in names(SOURCES) and data_path not in _NEED_ARGUMENTS:
         return _build({"type": data_path}, split)
+    folder = Path(data_path).expanduser()
+    if (folder / "dataset_dict.json").is_file():  # `datasets` has saved several splits there
+        return FilesSource(str(folder / split))
     if find_files(data_path):
         return FilesSource(data_path)
+    if data_path.startswith(_MODELSCOPE):
+        return ModelScopeSource(data_path.removeprefix(_MODELSCOPE), split=split)
     if _HUB_ID.fullmatch(data_path) and not is_data_file(data_path):
         return HubSource(data_path, split=split)
     raise DataError(_nothing_there(data_path))
@@ -58,7 +66,8 @@ def _nothing_there(data_path: str) -> str:
     path = Path(data_path).expanduser()
     if data_path and path.is_dir():
         return (
-            f"data_path {data_path!r} is a folder without a json, jsonl, csv, tsv or parquet file"
+            f"data_path {data_path!r} is a folder without a json, jsonl, csv, tsv, txt, parquet "
+            "or arrow file"
         )
     siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
     own_names = [name for name in names(SOURCES) if name not in _NEED_ARGUMENTS]
@@ -66,5 +75,5 @@ def _nothing_there(data_path: str) -> str:
         f"data_path {data_path!r} names nothing"
         f"{did_you_mean(path.name, [*siblings, *own_names]) or '.'} "
         f"Looked for: a source of that name ({', '.join(own_names)}); a file, folder or glob "
-        f"at {path.absolute()}; a hub id 'owner/name'"
+        f"at {path.absolute()}; a hub id 'owner/name'; 'modelscope:owner/name'"
     )

@@ -2,10 +2,11 @@
 
     .json .jsonl .ndjson   an array, read whole; or one object a line, streamed
     .csv .tsv              the first line names the fields; every cell is text, an empty one ''
-    .parquet               streamed in batches of rows
+    .txt                   each line, paragraph or file is a row {"text": ...}
+    .parquet .arrow        streamed in batches of rows; .arrow is what `datasets` saves
 
-Text is UTF-8, with or without a byte order mark. A JSON file is told by its first character,
-not by its suffix, since many a .json file holds JSON lines.
+Text is UTF-8, with or without a byte order mark, and may be compressed. A JSON file is told by
+its first character, not by its suffix, since many a .json file holds JSON lines.
 """
 
 from __future__ import annotations
@@ -13,46 +14,86 @@ from __future__ import annotations
 import csv
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from xtune.data.sources.compression import opened, type_of
 from xtune.errors import DataError
 
-__all__ = ["READERS", "Row", "read_csv", "read_json", "read_parquet"]
+if TYPE_CHECKING:
+    from pyarrow import RecordBatch
+
+__all__ = [
+    "OnBroken",
+    "Row",
+    "TextRows",
+    "raise_it",
+    "read_arrow",
+    "read_csv",
+    "read_json",
+    "read_parquet",
+    "read_text",
+]
 
 Row = tuple[str, dict[str, Any]]
+OnBroken: TypeAlias = Callable[[DataError], None]
+TextRows: TypeAlias = Literal["line", "paragraph", "file"]
 
 _BOM = b"\xef\xbb\xbf"
 _LARGEST_CELL = 2**31 - 1  # csv's own limit of 128 kB is less than a long document
-_PARQUET_ROWS = 1000
+_BATCH_ROWS = 1000
 
 
-def read_json(path: Path) -> Iterator[Row]:
+def raise_it(error: DataError) -> None:
+    """Stop at a broken row, which is what every reader does if not told otherwise."""
+    raise error
+
+
+def read_json(
+    path: Path, fields: Sequence[str] = (), on_broken: OnBroken = raise_it
+) -> Iterator[Row]:
     """Read an array of objects, or one object a line.
+
+    Args:
+        path: the file.
+        fields: where rows are lists and not objects, the names of their values. An array on each
+            line is only expected in a file that is called .jsonl.
+        on_broken: called with the error of a row that cannot be read but does not hide the next.
 
     Raises:
         DataError: broken JSON, text that is not UTF-8, or something else than objects; with the
             line ('file.jsonl:12'), or for an array's element its number ('file.json row 12').
     """
-    if _first_character(path) == b"[":
-        yield from _read_array(path)
+    lists_on_lines = fields and type_of(path) != ".json"
+    if _first_character(path) == b"[" and not lists_on_lines:
+        yield from _read_array(path, fields, on_broken)
         return
-    for number, line in _lines(path):
+    for number, line in _lines(path, on_broken):
         if not line.isspace():
             where = _located(path, number)
-            yield where, _checked_object(_parse(line.rstrip(), path, first_line=number), where)
+            try:
+                row = _parse(line.rstrip(), path, first_line=number)
+                checked = _checked_object(row, where, fields)
+            except DataError as error:
+                on_broken(error)
+            else:
+                yield where, checked
 
 
-def read_csv(path: Path) -> Iterator[Row]:
+def read_csv(path: Path, on_broken: OnBroken = raise_it) -> Iterator[Row]:
     """Read a table whose first line names the fields; a tab separates in a .tsv file.
+
+    Args:
+        path: the file.
+        on_broken: called with the error of a row that cannot be read but does not hide the next.
 
     Raises:
         DataError: two fields of one name, a row with more or fewer cells than the header, bad
             quoting, or text that is not UTF-8; with the line.
     """
     csv.field_size_limit(_LARGEST_CELL)
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
+    separator = "\t" if type_of(path) == ".tsv" else ","
     reader = csv.reader((line for _, line in _lines(path)), delimiter=separator, strict=True)
     header: list[str] | None = None
     while True:
@@ -68,11 +109,12 @@ def read_csv(path: Path) -> Iterator[Row]:
         if header is None:
             header = _checked_header(cells, _located(path, begins))
         elif len(cells) != len(header):
-            raise DataError(
+            uneven = DataError(
                 f"{_located(path, begins)}: {len(cells)} cells, but the header names "
                 f"{len(header)} fields ({', '.join(header)}). Text with a {separator!r} in it "
                 f'must stand in "quotes"'
             )
+            on_broken(uneven)
         else:
             yield _located(path, begins), dict(zip(header, cells, strict=True))
 
@@ -86,55 +128,107 @@ def read_parquet(path: Path) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    number = itertools.count(1)
     try:
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=_PARQUET_ROWS):
-                for row in batch.to_pylist():
-                    yield f"{path} row {next(number)}", row
+            yield from _read_batches(file.iter_batches(batch_size=_BATCH_ROWS), path)
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable parquet file: {error}") from error
 
 
-READERS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    ".json": read_json,
-    ".jsonl": read_json,
-    ".ndjson": read_json,
-    ".csv": read_csv,
-    ".tsv": read_csv,
-    ".parquet": read_parquet,
-}
+def read_arrow(path: Path) -> Iterator[Row]:
+    """Read the rows of an Arrow file, of the streaming form or the one with an index.
+
+    Raises:
+        DataError: it is no Arrow file, or holds text that is not UTF-8.
+    """
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(path)) as file:
+            indexed = file.read(6) == b"ARROW1"
+            file.seek(0)
+            if indexed:
+                whole = pa.ipc.open_file(file)
+                parts = (whole.get_batch(part) for part in range(whole.num_record_batches))
+                yield from _read_batches(parts, path)
+            else:
+                yield from _read_batches(pa.ipc.open_stream(file), path)
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: not a readable Arrow file: {error}") from error
+
+
+def read_text(path: Path, sample_by: TextRows = "line") -> Iterator[Row]:
+    """Read plain text as rows with one field, `text`; blank ones are no rows.
+
+    Args:
+        path: the file.
+        sample_by: what a row is: a line, a paragraph (blank lines part them), or the whole file.
+
+    Raises:
+        DataError: text that is not UTF-8; with the line.
+    """
+    begins = 1
+    lines: list[str] = []
+    for number, line in _lines(path):
+        blank = line.isspace()
+        if sample_by == "line" and not blank:
+            yield _located(path, number), {"text": line.rstrip("\r\n")}
+        elif sample_by == "paragraph" and blank:
+            if lines:
+                yield _located(path, begins), {"text": "".join(lines).rstrip("\r\n")}
+            lines = []
+        elif sample_by != "line" and (lines or not blank):
+            begins = begins if lines else number
+            lines.append(line)
+    if lines:
+        yield _located(path, begins), {"text": "".join(lines).rstrip("\r\n")}
+
+
+def _read_batches(batches: Iterable[RecordBatch], path: Path) -> Iterator[Row]:
+    number = itertools.count(1)
+    for batch in batches:
+        for start in range(0, batch.num_rows, _BATCH_ROWS):
+            for row in batch.slice(start, _BATCH_ROWS).to_pylist():
+                yield f"{path} row {next(number)}", row
 
 
 def _first_character(path: Path) -> bytes:
     """The first byte that is neither white space nor part of a byte order mark."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         while chunk := file.read(4096):
             if stripped := chunk.removeprefix(_BOM).lstrip():
                 return stripped[:1]
     return b""
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    with path.open("rb") as file:
+def _lines(path: Path, on_broken: OnBroken = raise_it) -> Iterator[tuple[int, str]]:
+    with opened(path) as file:
         for number, line in enumerate(file, start=1):
             raw = line.removeprefix(_BOM) if number == 1 else line
             try:
-                yield number, raw.decode()
+                text = raw.decode()
             except UnicodeDecodeError as error:
-                _refuse_encoding(path, number, error)
+                on_broken(_not_utf8(path, number, error))
+            else:
+                yield number, text
 
 
-def _read_array(path: Path) -> Iterator[Row]:
-    raw = path.read_bytes().removeprefix(_BOM)
+def _read_array(path: Path, fields: Sequence[str], on_broken: OnBroken) -> Iterator[Row]:
+    with opened(path) as file:
+        raw = file.read().removeprefix(_BOM)
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        _refuse_encoding(path, raw.count(b"\n", 0, error.start) + 1, error)
+        raise _not_utf8(path, raw.count(b"\n", 0, error.start) + 1, error) from error
     rows = _parse(text, path, first_line=1)
     for number, row in enumerate(rows, start=1):
         where = f"{path} row {number}"
-        yield where, _checked_object(row, where)
+        try:
+            checked = _checked_object(row, where, fields)
+        except DataError as error:
+            on_broken(error)
+        else:
+            yield where, checked
 
 
 def _parse(text: str, path: Path, *, first_line: int) -> Any:
@@ -152,9 +246,21 @@ def _parse(text: str, path: Path, *, first_line: int) -> Any:
         ) from error
 
 
-def _checked_object(row: object, where: str) -> dict[str, Any]:
+def _checked_object(row: object, where: str, fields: Sequence[str]) -> dict[str, Any]:
     if isinstance(row, dict):
         return row
+    if isinstance(row, list) and len(row) == len(fields):
+        return dict(zip(fields, row, strict=True))
+    if isinstance(row, list) and fields:
+        raise DataError(
+            f"{where}: a list of {len(row)} values, but fields names {len(fields)}: "
+            f"{', '.join(fields)}"
+        )
+    if isinstance(row, list):
+        raise DataError(
+            f"{where}: the row is a list of {len(row)} values; name them: "
+            "data_path=dict(type='files', path=..., fields=['prompt', ...])"
+        )
     raise DataError(
         f'{where}: a row must be a JSON object like {{"instruction": …}}, '
         f"not {type(row).__name__} {str(row)[:40]!r}"
@@ -168,11 +274,11 @@ def _checked_header(cells: list[str], where: str) -> list[str]:
     return cells
 
 
-def _refuse_encoding(path: Path, line: int, error: UnicodeDecodeError) -> NoReturn:
-    raise DataError(
+def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> DataError:
+    return DataError(
         f"{_located(path, line)}: not UTF-8: byte 0x{error.object[error.start]:02x}. "
         f"Convert the file, for example: iconv -f latin1 -t utf-8 {path.name} > utf8_{path.name}"
-    ) from error
+    )
 
 
 def _located(path: Path, line: int) -> str:

@@ -98,8 +98,12 @@ class Template:
             return []
         spans = self._whole(conversation)
         if spans is not None:
-            return [spans]
-        return [self._last_answer(single) for single in single_answers(conversation)]
+            samples = [spans]
+        else:
+            samples = [self._last_answer(single) for single in single_answers(conversation)]
+        if conversation.get("train_on_inputs"):
+            return [_trained_from_the_start(sample) for sample in samples]
+        return samples
 
     def spans(self, conversation: Conversation) -> list[Span]:
         """Render a conversation that makes one sample.
@@ -179,6 +183,12 @@ def single_answers(conversation: Conversation) -> Iterator[Conversation]:
                 for m in conversation["messages"][:index]
             ]
             yield {**conversation, "messages": [*earlier, message]}
+
+
+def _trained_from_the_start(spans: list[Span]) -> list[Span]:
+    """The same spans with all trained up to the end of the last one that is."""
+    last = max(place for place, span in enumerate(spans) if span.trained)
+    return [Span(span.text, place <= last) for place, span in enumerate(spans)]
 
 
 def _is_trained(message: Message) -> bool:

@@ -1,0 +1,116 @@
+import pytest
+
+from xtune.data.formats import all_formats
+from xtune.data.recognise import nearest, recognise
+from xtune.errors import DataError
+
+FORMATS = all_formats()
+# Formats that read a row just as another does, and what is named in their place.
+ALIKE = {
+    "crime_kg_assitant": "default",
+    "law_reference": "gsm8k",
+    "medical": "alpaca",
+    "orpo_dpo_mix_40k": "preference",
+    # Chosen by name only, since they rewrite what others read as it stands
+    "msagent_react": "msagent",
+    "wizardlm": "sharegpt",
+}
+
+
+def numbered(*rows):
+    return [(f"data.jsonl:{number}", row) for number, row in enumerate(rows, start=1)]
+
+
+def chosen(*rows):
+    return recognise(numbered(*rows)).format.name
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_the_example_of_every_format_is_recognised(name):
+    assert chosen(FORMATS[name].row) == ALIKE.get(name, name)
+
+
+def test_it_says_why():
+    row = {"id": 1, "instruction": "Add.", "input": "2 and 2", "output": "4"}
+    assert recognise(numbered(row, row)).why == (
+        "the first 2 rows have instruction, input, output; not read: id; "
+        "belle, coig, guanaco, medical read them alike"
+    )
+
+
+def test_the_format_that_reads_the_most_fields_is_chosen():
+    pair = {"question": "Two?", "response": "2"}
+    assert chosen(pair) == "stack_exchange"
+    assert chosen({**pair, "system_prompt": ""}) == "openorca"
+    assert chosen({"input": "a", "output": "b"}) == "default"
+    assert chosen({"input": "a", "output": "b", "instruction": "c"}) == "alpaca"
+
+
+def test_marks_in_the_text_decide():
+    assert chosen({"text": "Once upon a time."}) == "pretrain"
+    assert chosen({"text": "### Human: Hi### Assistant: Hello!"}) == "oasst1"
+    plain = {"instruction": "Add.", "input": "", "output": "4"}
+    assert chosen(plain) == "alpaca"
+    assert chosen(plain, {**plain, "instruction": "Human:1\nAssistant:2\nHuman:3"}) == "belle"
+    assert chosen(plain, {**plain, "instruction": "User: 1\nAssistant: 2\nUser: 3"}) == "guanaco"
+
+
+def test_an_unusable_row_is_no_obstacle():
+    plain = {"instruction": "Add.", "input": "", "output": "4"}
+    assert chosen({**plain, "output": ""}, plain) == "alpaca"
+
+
+def test_only_the_first_hundred_rows_are_looked_at():
+    plain = {"input": "a", "output": "b"}
+    assert chosen(*[plain] * 100, {"other": 1}) == "default"
+    with pytest.raises(DataError, match="data.jsonl:100: the row has no field 'input'"):
+        chosen(*[plain] * 99, {"other": 1})
+
+
+def test_what_fits_two_formats_differently_is_refused_with_both():
+    rows = [{"instruction": f"{one}: 1\nAssistant: 2\n{one}: 3"} for one in ("Human", "User")]
+    rows = [{**row, "input": "", "output": "4"} for row in rows]
+    with pytest.raises(DataError) as caught:
+        chosen(*rows)
+    message = str(caught.value)
+    assert "cannot tell the format: the first 2 rows, from data.jsonl:1 on" in message
+    assert all(f"map_fn='{name}'" in message for name in ("alpaca", "belle", "guanaco"))
+
+
+def test_no_rows_are_refused():
+    with pytest.raises(DataError, match="the data set is empty"):
+        chosen()
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"foo": 1}, ["Fields seen: foo."]),
+        (
+            {"instruction": "a", "output": "b"},
+            ["alpaca reads instruction, input, output: there is no 'input'"],
+        ),
+        (
+            {"message": []},
+            ["openai reads messages: there is no 'messages' (perhaps the row's 'message')"],
+        ),
+        (
+            {"messages": [{"role": "asistant", "content": "x"}]},
+            ["openai reads messages: data.jsonl:1: message 1 has the role 'asistant'"],
+        ),
+        ({"input": "", "output": ""}, ["no row can be used: empty answer"]),
+    ],
+)
+def test_unknown_rows_are_refused_with_the_nearest_formats(row, told):
+    with pytest.raises(DataError) as caught:
+        chosen(row)
+    assert all(text in str(caught.value) for text in told)
+    assert "no format fits the first row, from data.jsonl:1 on" in str(caught.value)
+    assert str(caught.value).count(" reads ") <= 3
+
+
+def test_the_nearest_formats_come_first():
+    near = nearest({"instruction": "a", "output": "b"})
+    assert near[0][0].name == "alpaca"
+    assert near[0][1] == {"input": ""}
+    assert nearest({"foo": 1}) == []

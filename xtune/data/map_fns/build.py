@@ -1,0 +1,69 @@
+"""What a config's `map_fn` stands for."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from xtune.data.map_fns.base import MapFn
+from xtune.errors import DataError
+from xtune.registry import MAP_FNS, resolve
+
+__all__ = ["build_map_fn", "checked_return", "name_of"]
+
+
+def build_map_fn(map_fn: str | MapFn | Mapping[str, Any]) -> MapFn:
+    """Turn a config's `map_fn` into the function.
+
+    >>> name_of(build_map_fn({'type': 'prompt_output', 'train_on_inputs': True}))
+    'prompt_output_map_fn'
+
+    Args:
+        map_fn: a registered name, 'path/to/file.py:name', a function, or a dict with one of these
+            as `type` and the function's switches.
+
+    Raises:
+        RegistryError: nothing has that name.
+    """
+    if not isinstance(map_fn, Mapping):
+        return resolve(MAP_FNS, map_fn)
+    switches = dict(map_fn)
+    return functools.partial(resolve(MAP_FNS, switches.pop("type", None)), **switches)
+
+
+def name_of(map_fn: Callable[..., Any]) -> str:
+    """Return the function's own name, for messages."""
+    inner = map_fn.func if isinstance(map_fn, functools.partial) else map_fn
+    return getattr(inner, "__name__", repr(inner))
+
+
+def checked_return(made: object) -> dict[str, Any]:
+    """Return what a map_fn has returned, if it is of the form that structures.py describes.
+
+    A function of the user's own may return anything; ours are tested.
+
+    Raises:
+        DataError: it is of another form.
+    """
+    if isinstance(made, dict):
+        keys = [key for key in ("messages", "prompt", "chosen", "rejected") if key in made]
+        if isinstance(made.get("text"), str) or _are_tokens(made):
+            return made
+        if keys and all(_are_messages(made[key]) for key in keys):
+            return made
+    raise DataError(
+        f"the function returns {str(made)[:100]!r}; it must return "
+        "{'messages': [{'role': ..., 'content': ...}, ...]} or {'text': '...'}"
+    )
+
+
+def _are_messages(value: object) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(message, dict) and isinstance(message.get("role"), str) for message in value
+    )
+
+
+def _are_tokens(made: dict[str, Any]) -> bool:
+    ids, trained = made.get("input_ids"), made.get("trained")
+    return isinstance(ids, list) and isinstance(trained, list) and 0 < len(ids) == len(trained)
