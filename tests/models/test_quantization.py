@@ -150,3 +150,13 @@ def test_the_settings_that_reach_bitsandbytes():
     assert config.load_in_4bit
     assert not config.bnb_4bit_use_double_quant
     assert config.bnb_4bit_compute_dtype == torch.bfloat16
+
+
+def test_experts_that_stay_in_16_bits_are_reported(tiny_family, caplog):
+    folder = tiny_family("mixtral", num_local_experts=2)
+    with caplog.at_level("WARNING", logger="xtune.models"):
+        load_model(str(folder), dtype="fp32", quantization={"bits": 4, "compute_dtype": "fp32"})
+    assert "weights of mixtral, its experts, are not quantized" in caplog.text
+    caplog.clear()
+    load_model(str(folder), dtype="fp32")
+    assert not caplog.records

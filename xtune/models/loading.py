@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import functools
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ from xtune.models.vocabulary import add_tokens
 from xtune.registry import MODELS
 
 __all__ = ["load_config", "load_model", "load_tokenizer"]
+
+logger = logging.getLogger(__name__)
 
 _PUBLISHED = Path(__file__).with_name("published_configs")
 
@@ -159,6 +162,8 @@ def load_model(
             device_map={"": place} if bnb or place.type != "cpu" else None,
             **({"trust_remote_code": trust_remote_code} if family is None else {}),
         )
+    if bnb:
+        _warn_of_joined_experts(llm)
     # What the user wrote, not the cache folder behind it: PEFT records this as the adapter's base.
     llm.name_or_path = llm.config.name_or_path = pretrained_model_name_or_path
     return llm
@@ -199,6 +204,18 @@ def _with_weights(model_class: Any, name: str, **settings: Any) -> PreTrainedMod
             f"(model_type {llm.config.model_type!r}):\n" + "\n".join(problems)
         )
     return llm
+
+
+def _warn_of_joined_experts(llm: PreTrainedModel) -> None:
+    """Only linear layers are quantized; the experts of a layer are one tensor [E, F, D]."""
+    joined = sum(weight.numel() for weight in llm.parameters() if weight.ndim == 3)
+    if joined:
+        logger.warning(
+            "%.3g billion weights of %s, its experts, are not quantized: bitsandbytes has no form "
+            "for them. `train.py CONFIG --dry-run` says what memory this takes",
+            joined / 1e9,
+            llm.config.model_type,
+        )
 
 
 def _shown(key: str | tuple[Any, ...]) -> str:

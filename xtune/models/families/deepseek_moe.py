@@ -7,7 +7,7 @@ and some shared experts, published as one wide MLP, see every token (Dai et al. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
 from transformers.core_model_loading import Concatenate, MergeModulelist, WeightConverter
@@ -43,9 +43,9 @@ class DeepSeekMoeForCausalLM(LlamaForCausalLM):
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__(config)
-        first: Any = config.first_k_dense_replace
-        for layer in self.model.layers[first:]:
-            layer.mlp = DeepseekV2Moe(config)
+        experts: Any = config  # has what DeepSeek-V2's experts ask for; see `DeepSeekMoe.config`
+        for layer in self.model.layers[experts.first_k_dense_replace :]:
+            layer.mlp = DeepseekV2Moe(experts)
 
 
 @FAMILIES.register_module()
@@ -68,6 +68,10 @@ class DeepSeekMoe(Family):
         "no auxiliary loss balances the load of the experts",
         "LoRA on all linear layers lands on attention, dense layers and shared experts only",
     )
+
+    unproven: ClassVar[Mapping[str, str]] = {
+        "transformers_layout": "no transformers architecture computes the same"
+    }
 
     def config(self, fields: Mapping[str, Any]) -> PretrainedConfig:
         """Translate; the experts' settings keep their names.
