@@ -51,6 +51,22 @@ def test_equals_one_masked_product_over_the_whole_row(window):
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_alibi_equals_one_biased_product_over_the_whole_row():
+    lengths = [1, 700, 3, 256, 40]  # longer than two blocks of queries, and shorter
+    slopes = torch.tensor([0.5, 0.25, 0.0625, 0.01])
+    states = [t.requires_grad_() for t in random_states(sum(lengths))]
+    out = attend_by_document(*states, lengths=lengths, alibi_slopes=slopes)
+    position = torch.arange(sum(lengths))
+    bias = -slopes[:, None, None] * (position[:, None] - position[None])
+    bias = bias.masked_fill(~whole_mask(lengths, None), -torch.inf)
+    expected = F.scaled_dot_product_attention(*states, attn_mask=bias[None], enable_gqa=True)
+    expected = expected.transpose(1, 2)
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+    weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+    grads, wanted = (torch.autograd.grad((x * weights).sum(), states) for x in (out, expected))
+    torch.testing.assert_close(grads, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_arguments_of_a_batch():
     arguments = varlen_arguments(pack(random_documents([3, 5])))
     assert arguments["document_lengths"] == [3, 5]
