@@ -208,7 +208,11 @@ def _with_weights(model_class: Any, name: str, **settings: Any) -> PreTrainedMod
 
 def _warn_of_joined_experts(llm: PreTrainedModel) -> None:
     """Only linear layers are quantized; the experts of a layer are one tensor [E, F, D]."""
-    joined = sum(weight.numel() for weight in llm.parameters() if weight.ndim == 3)
+    joined = sum(
+        weight.numel()
+        for name, weight in llm.named_parameters()
+        if weight.ndim == 3 and ".experts." in name
+    )
     if joined:
         logger.warning(
             "%.3g billion weights of %s, its experts, are not quantized: bitsandbytes has no form "

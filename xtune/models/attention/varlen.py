@@ -50,7 +50,8 @@ def why_not_one_row(llm: PreTrainedModel) -> str | None:
     transformers' AttentionInterface and is of a kind that `varlen_attention` computes.
     """
     config = llm.config.get_text_config()
-    if getattr(config, "attn_logit_softcapping", None) and not has_flash_attn():
+    capped = getattr(config, "attn_logit_softcapping", None)
+    if capped and not (llm.device.type == "cuda" and has_flash_attn()):
         return "it caps its attention scores, which only flash-attn does for packed rows"
     others = set(getattr(config, "layer_types", None) or ()) - _LAYERS
     if others or getattr(llm, "_is_stateful", False):
