@@ -51,3 +51,47 @@ def test_text_is_not_stripped():
     row = {"instruction": " Indent:", "input": "\tx", "output": "  y\n"}
     said = [message["content"] for message in alpaca_map_fn(row)["messages"]]
     assert said == [" Indent:\n\tx", "  y\n"]
+
+
+ROW = {"instruction": "Sing.", "input": "", "output": "La."}
+TURN = [{"role": "user", "content": "Sing."}, {"role": "assistant", "content": "La."}]
+
+
+def test_a_system_text_and_a_history_come_before():
+    row = {**ROW, "system": "Be brief.", "history": [["Hi", "Hello!"], ["Well?", "Well."]]}
+    assert alpaca_map_fn(row)["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello!"},
+        {"role": "user", "content": "Well?"},
+        {"role": "assistant", "content": "Well."},
+        *TURN,
+    ]
+
+
+@pytest.mark.parametrize(
+    "nothing", [{"system": None, "history": None}, {"system": ""}, {"history": []}]
+)
+def test_an_empty_system_text_and_history_are_none(nothing):
+    assert alpaca_map_fn({**ROW, **nothing})["messages"] == TURN
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"history": "Hi"}, "'history' is text, but not JSON"),
+        ({"history": ["Hi", "Hello!"]}, r"must hold \[request, answer\] pairs, not str 'Hi'"),
+        ({"history": [["Hi"]]}, r"must hold \[request, answer\] pairs, not list \['Hi'\]"),
+        ({"history": [["Hi", 5]]}, "must be text, not int 5"),
+        ({"system": 5}, "'system' of the row must be text, not int 5"),
+    ],
+)
+def test_additions_of_another_form_are_fatal(more, message):
+    with pytest.raises(DataError, match=message) as caught:
+        alpaca_map_fn({**ROW, **more})
+    assert not isinstance(caught.value, UnusableRow)
+
+
+def test_a_history_with_an_empty_answer_is_unusable():
+    with pytest.raises(UnusableRow, match="empty answer"):
+        alpaca_map_fn({**ROW, "history": [["Hi", ""]]})

@@ -16,6 +16,7 @@ from xtune.registry import MAP_FNS, resolve
 
 # Fields that a format reads besides those of its example
 MORE = {
+    "alpaca": ["system", "history"],
     "belle": ["conversations"],
     "coig": ["input", "output"],
     "firefly": ["conversation"],

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtune.data.map_fns.base import UnusableRow
+from xtune.data.map_fns.base import UnusableRow, describe, text_field
+from xtune.data.map_fns.dialogue import as_list, dialogue
 from xtune.data.map_fns.pair import pair
+from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
 
@@ -18,16 +20,40 @@ _NO_OUTPUT = "<nooutput>"  # what Alpaca's own file has where its generator gave
 def alpaca_map_fn(row: dict[str, Any]) -> Conversation:
     r"""Read `instruction`, `input` (empty or null if there is none) and `output`.
 
-    The request is the instruction, and on the next line the input.
+    The request is the instruction, and on the next line the input. LLaMA-Factory's additions are
+    read where a row has them: `system`, and `history`, a list of earlier [request, answer], whose
+    answers are trained too.
 
     >>> alpaca_map_fn({'instruction': 'Add.', 'input': '2 and 2', 'output': '4'})['messages']
     [{'role': 'user', 'content': 'Add.\n2 and 2'}, {'role': 'assistant', 'content': '4'}]
 
     Raises:
         UnusableRow: the output is empty, null or '<nooutput>', or nothing is asked.
-        DataError: one of the three fields is missing or not text.
+        DataError: one of the three fields is missing or not text, or an addition is of another
+            form.
     """
     made = pair(row, asked=("instruction", "input"), answer="output")
     if made["messages"][-1]["content"].strip() == _NO_OUTPUT:
         raise UnusableRow("empty answer")
-    return made
+    if row.get("system") is None and row.get("history") is None:
+        return made
+    system = text_field(row, "system") if "system" in row else ""
+    return dialogue(
+        [
+            {"role": "system", "content": system},
+            *_messages(as_list(row.get("history"), name="history")),
+            *made["messages"],
+        ]
+    )
+
+
+def _messages(history: list[Any]) -> list[dict[str, Any]]:
+    for turn in history:
+        if not isinstance(turn, list) or len(turn) != 2:
+            raise DataError(f"'history' must hold [request, answer] pairs, not {describe(turn)}")
+    roles = ("user", "assistant")
+    return [
+        {"role": role, "content": text}
+        for turn in history
+        for role, text in zip(roles, turn, strict=True)
+    ]
