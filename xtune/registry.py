@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import pkgutil
 import sys
 from collections.abc import Callable, Mapping
@@ -41,6 +42,7 @@ __all__ = [
     "TRAIN_LOOPS",
     "build",
     "names",
+    "names_alone",
     "resolve",
 ]
 
@@ -69,6 +71,23 @@ def names(registry: Registry) -> list[str]:
     """Return every name registered in `registry`, sorted, after scanning its folder."""
     _scan(registry)
     return sorted(registry.module_dict)
+
+
+def names_alone(registry: Registry, *supplied: str) -> list[str]:
+    """Return the names of what can be built without arguments of the user's, sorted.
+
+    Args:
+        registry: the registry that takes plug-ins of this kind.
+        supplied: arguments that whoever builds it gives.
+    """
+    return [
+        name
+        for name in names(registry)
+        if not any(
+            parameter.default is parameter.empty and parameter.name not in supplied
+            for parameter in inspect.signature(registry.module_dict[name]).parameters.values()
+        )
+    ]
 
 
 def resolve(registry: Registry, named: str | Callable[..., Any]) -> Callable[..., Any]:

@@ -102,7 +102,6 @@ def _quantization(values: Values) -> Iterator[Breach]:
 
 _DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)
 _HUB_ID = re.compile(r"(modelscope:)?[\w.-]+/[\w.-]+")
-_NEED_ARGUMENTS = ("files", "hub", "modelscope", "olmo")
 
 
 def _data_files(values: Values) -> Iterator[Breach]:
@@ -127,7 +126,7 @@ def _data_files(values: Values) -> Iterator[Breach]:
 
 
 def _generated_sources() -> list[str]:
-    return [name for name in registry.names(registry.SOURCES) if name not in _NEED_ARGUMENTS]
+    return registry.names_alone(registry.SOURCES, "split")
 
 
 def _is_no_file(name: str) -> bool:

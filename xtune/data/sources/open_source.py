@@ -13,13 +13,12 @@ from xtune.data.sources.files import FilesSource, find_files, is_data_file
 from xtune.data.sources.hub import HubSource
 from xtune.data.sources.modelscope import ModelScopeSource
 from xtune.errors import DataError, did_you_mean
-from xtune.registry import SOURCES, names, resolve
+from xtune.registry import SOURCES, names_alone, resolve
 
 __all__ = ["open_source"]
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _MODELSCOPE = "modelscope:"
-_NEED_ARGUMENTS = ("files", "hub", "modelscope", "olmo")  # as a bare name they would say nothing
 
 
 def open_source(data_path: str | Sequence[str] | Mapping[str, Any], *, split: str) -> Source:
@@ -40,7 +39,7 @@ def open_source(data_path: str | Sequence[str] | Mapping[str, Any], *, split: st
         return _build(data_path, split)
     if not isinstance(data_path, str):
         return FilesSource(data_path)
-    if data_path in names(SOURCES) and data_path not in _NEED_ARGUMENTS:
+    if data_path in names_alone(SOURCES, "split"):
         return _build({"type": data_path}, split)
     folder = Path(data_path).expanduser()
     if (folder / "dataset_dict.json").is_file():  # `datasets` has saved several splits there
@@ -70,7 +69,7 @@ def _nothing_there(data_path: str) -> str:
             "or arrow file"
         )
     siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
-    own_names = [name for name in names(SOURCES) if name not in _NEED_ARGUMENTS]
+    own_names = names_alone(SOURCES, "split")
     return (
         f"data_path {data_path!r} names nothing"
         f"{did_you_mean(path.name, [*siblings, *own_names]) or '.'} "
