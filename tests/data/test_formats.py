@@ -4,6 +4,7 @@ import pytest
 
 from xtune.data.formats import Format, all_formats, kind_of, read_fields
 from xtune.data.map_fns import UnusableRow
+from xtune.data.recognise import recognise
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS, names
 
@@ -29,6 +30,22 @@ PREFERENCES = {
 def test_all_that_users_expect_are_there():
     assert {*XTUNER, *OTHERS} <= set(FORMATS) == set(names(MAP_FNS))
     assert len(XTUNER) == 20  # of its names; the two for images are not ours
+
+
+def test_a_users_own_function_is_chosen_by_name_only():
+    @MAP_FNS.register_module("my_own")
+    def my_own_map_fn(row):
+        return {"text": row["instruction"]}
+
+    all_formats.cache_clear()
+    try:
+        assert "my_own" in names(MAP_FNS)
+        assert "my_own" not in all_formats()
+        rows = [("f:1", {"instruction": "Add.", "input": "", "output": "4"})]
+        assert recognise(rows).format.name == "alpaca"
+    finally:
+        del MAP_FNS.module_dict["my_own"]
+        all_formats.cache_clear()
 
 
 @pytest.mark.parametrize("format", FORMATS.values(), ids=FORMATS)

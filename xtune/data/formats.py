@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from xtune.data import map_fns
 from xtune.data.map_fns.base import MapFn, UnusableRow
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS, names, resolve
@@ -63,8 +64,16 @@ class Format:
 
 @functools.cache
 def all_formats() -> dict[str, Format]:
-    """Return every registered format by its name, sorted."""
-    return {name: _format(name) for name in names(MAP_FNS)}
+    """Return every format that comes with xtune by its name, sorted.
+
+    A user's own map_fn, though registered, is chosen by name: nothing says what rows it is for.
+    """
+    ours = [name for name in names(MAP_FNS) if _is_ours(resolve(MAP_FNS, name))]
+    return {name: _format(name) for name in ours}
+
+
+def _is_ours(map_fn: MapFn) -> bool:
+    return map_fn.__module__.startswith(f"{map_fns.__name__}.")
 
 
 def kind_of(made: Mapping[str, Any]) -> str:

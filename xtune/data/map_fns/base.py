@@ -22,6 +22,7 @@ __all__ = [
     "MapFn",
     "UnusableRow",
     "describe",
+    "fault",
     "field",
     "flag",
     "is_blank",
