@@ -1,4 +1,4 @@
-"""gpt-oss-20b with adapters, in bf16, learns to follow the 52,000 instructions of Alpaca.
+"""gpt-oss-20b with adapters learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py gpt_oss_20b_lora_alpaca
 Hardware:  one GPU of 80 GB: `--dry-run` estimates 44.5 GiB
@@ -13,7 +13,7 @@ with read_base():
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *
 
-pretrained_model_name_or_path = 'unsloth/gpt-oss-20b-BF16'
+pretrained_model_name_or_path = 'openai/gpt-oss-20b'
 prompt_template = 'default'  # a base model has no template of its own
 # about 500 optimizer steps in all
 save_steps = 100

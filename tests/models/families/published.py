@@ -79,8 +79,15 @@ def write_checkpoint(
     return folder
 
 
-def read_checkpoint(folder: Path | str) -> tuple[dict, dict[str, Tensor]]:
-    """Read any checkpoint that `write_checkpoint` or `save_pretrained` wrote, in float64."""
+def read_checkpoint(
+    folder: Path | str, dtype: torch.dtype | None = torch.float64
+) -> tuple[dict, dict[str, Tensor]]:
+    """Read any checkpoint that `write_checkpoint` or `save_pretrained` wrote.
+
+    Args:
+        folder: of the checkpoint.
+        dtype: of the weights; None leaves them as stored.
+    """
     folder = Path(folder)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     weights: dict[str, Tensor] = {}
@@ -88,4 +95,4 @@ def read_checkpoint(folder: Path | str) -> tuple[dict, dict[str, Tensor]]:
         weights |= load_file(file)
     for file in sorted(folder.glob("pytorch_model*.bin")):
         weights |= torch.load(file, weights_only=True)
-    return config, {name: weight.double() for name, weight in weights.items()}
+    return config, {name: weight.to(dtype or weight.dtype) for name, weight in weights.items()}

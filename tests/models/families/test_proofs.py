@@ -223,6 +223,8 @@ def test_adapter_saved_and_loaded_and_merged(case, published, llm, ids, tmp_path
     assert_close(logits_of(merged, ids), expected, 1e-5)
     tokenizer = load_tokenizer(str(published))
     for layout in ("transformers", "original") if is_ours(published) else (None,):
+        if layout == "original" and "original_layout" in all_families()[case.family].unproven:
+            continue
         folder = tmp_path / str(layout)
         write_model(folder, merged, tokenizer, {}, layout=layout)
         assert_close(logits_of(load_model(str(folder), dtype="fp32"), ids), expected, 1e-5)
@@ -267,14 +269,14 @@ def test_transformers_layout_needs_no_code_of_ours(published, llm, ids, tmp_path
 def damaged(published, folder, change):
     """A copy with its weights changed by `change(weights)`, as one safetensors file."""
     shutil.copytree(published, folder)
-    _, weights = read_checkpoint(published)
+    _, weights = read_checkpoint(published, dtype=None)
     for file in (
         *folder.glob("*.safetensors"),
         *folder.glob("*.bin"),
         *folder.glob("*.index.json"),
     ):
         file.unlink()
-    weights = {name: weight.float().contiguous() for name, weight in weights.items()}
+    weights = {name: weight.contiguous() for name, weight in weights.items()}
     save_file(change(weights), folder / "model.safetensors", metadata={"format": "pt"})
     return str(folder)
 

@@ -25,7 +25,6 @@ __all__ = [
     "Gemma3",
     "Glm",
     "Glm4",
-    "GptOss",
     "Llama",
     "Mistral",
     "Mixtral",
@@ -260,23 +259,6 @@ class Falcon(Family):
     model_types = ("falcon",)
     loaded_as = "Falcon"
     differences = ("packs are run document by document: its attention is not exchangeable",)
-
-
-@FAMILIES.register_module()
-class GptOss(Family):
-    """gpt-oss, from a copy in bf16."""
-
-    title = "gpt-oss (bf16 copies)"
-    published = ("unsloth/gpt-oss-20b-BF16", "unsloth/gpt-oss-120b-BF16")
-    model_types = ("gpt_oss",)
-    loaded_as = "gpt-oss"
-    differences = (
-        "packs are run document by document: no kernel here has attention sinks",
-        "the published MXFP4 weights are not trained from; give a copy in bf16",
-        _SIXTEEN_BITS,
-        _NO_BALANCE,
-        "LoRA on all linear layers lands on attention only",
-    )
 
 
 @FAMILIES.register_module()

@@ -1,7 +1,8 @@
 """gpt-oss (OpenAI 2025): attention sinks, every second layer a window, YaRN, a capped SwiGLU.
 
-The experts of a layer are published as one tensor, input before output; gate and up alternate. The
-published files hold them in MXFP4; what is read here is the bf16 copy.
+The experts of a layer are one tensor, in which gate and up alternate. They are published in MXFP4
+(OCP Microscaling Formats, version 1.0, 2023), output before input; the copies in bf16 that others
+have made hold them input before output.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ CONFIG = {
     "hidden_size": 64,
     "initial_context_length": 64,
     "initializer_range": 0.02,
-    "intermediate_size": 48,
+    "intermediate_size": 64,
     "layer_types": ["sliding_attention", "full_attention"],
     "max_position_embeddings": 2048,
     "model_type": "gpt_oss",
@@ -67,9 +68,41 @@ CONFIG = {
     "use_cache": True,
     "vocab_size": 384,
 }
+PACKED = CONFIG | {
+    "quantization_config": {
+        "modules_to_not_convert": [
+            "model.layers.*.self_attn",
+            "model.layers.*.mlp.router",
+            "model.embed_tokens",
+            "lm_head",
+        ],
+        "quant_method": "mxfp4",
+    }
+}
+# Of a 4-bit float: a bit of sign, two of exponent, one of fraction
+FLOATS = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
+FLOATS += [-number for number in FLOATS]
 
 
-def write(folder: Path) -> Path:
+def packed(experts: int, rows: int, columns: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Random blocks [E, rows, columns / 32, 16] and scales; values about 1 / sqrt(columns)."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (experts, rows, columns // 32)
+    blocks = torch.randint(0, 256, (*shape, 16), generator=generator, dtype=torch.uint8)
+    usual = 127 - round(math.log2(2 * columns**0.5))
+    scales = torch.randint(usual - 1, usual + 2, shape, generator=generator, dtype=torch.uint8)
+    return blocks, scales
+
+
+def unpacked(blocks: Tensor, scales: Tensor) -> Tensor:
+    """[E, columns, rows] in float64; of a byte the low half comes first."""
+    codes = blocks.long()
+    codes = torch.stack([codes % 16, codes // 16], dim=-1).flatten(-2)
+    numbers = torch.tensor(FLOATS, dtype=torch.float64)[codes]
+    return (numbers * 2.0 ** (scales.double() - 127)[..., None]).flatten(-2).transpose(1, 2)
+
+
+def write(folder: Path, config: dict) -> Path:
     draw, width, inner = Draw(), CONFIG["hidden_size"], CONFIG["intermediate_size"]
     experts, each, heads = CONFIG["num_local_experts"], CONFIG["head_dim"], 4
     weights = {"model.embed_tokens.weight": draw.embedding(CONFIG["vocab_size"], width)}
@@ -89,14 +122,19 @@ def write(folder: Path) -> Path:
             ("gate_up_proj", width, 2 * inner),
             ("down_proj", inner, width),
         ):
-            matrices = [draw.linear(after, before).T for _ in range(experts)]
-            weights[f"{at}mlp.experts.{name}"] = torch.stack(matrices).contiguous()
+            if "quantization_config" in config:
+                blocks, scales = packed(experts, after, before, seed=len(weights))
+                weights[f"{at}mlp.experts.{name}_blocks"] = blocks
+                weights[f"{at}mlp.experts.{name}_scales"] = scales
+            else:
+                matrices = [draw.linear(after, before).T for _ in range(experts)]
+                weights[f"{at}mlp.experts.{name}"] = torch.stack(matrices).contiguous()
             weights[f"{at}mlp.experts.{name}_bias"] = draw.bias(experts * after).view(experts, -1)
         for name in ("input_layernorm", "post_attention_layernorm"):
             weights[f"{at}{name}.weight"] = draw.norm(width)
     weights["model.norm.weight"] = draw.norm(width)
     weights["lm_head.weight"] = draw.linear(CONFIG["vocab_size"], width)
-    write_checkpoint(folder, CONFIG, weights)
+    write_checkpoint(folder, config, weights)
     return write_tiny_tokenizer(folder, vocab=CONFIG["vocab_size"])
 
 
@@ -135,6 +173,10 @@ def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
         y = norm(x, "post_attention_layernorm", w)
         scores = affine(y, "mlp.router", w)
         experts, out = below(w, "mlp.experts."), torch.zeros_like(y)
+        for name in ("gate_up_proj", "down_proj"):
+            if f"{name}_blocks" in experts:
+                halves = (experts[f"{name}_{part}"] for part in ("blocks", "scales"))
+                experts[name] = unpacked(*halves)
         for token in range(len(y)):
             best = scores[token].argsort(descending=True)[: config["num_experts_per_tok"]]
             shares = torch.softmax(scores[token, best], dim=-1)
@@ -144,15 +186,16 @@ def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
     return linear(norm(x, "model.norm", weights), weights["lm_head.weight"])
 
 
-CASES = (
+CASES = tuple(
     Case(
-        name="gpt-oss",
+        name=name,
         family="GptOss",
-        write=write,
+        write=lambda folder, config=config: write(folder, config),
         reference=reference,
         vocab=384,
         leaf="gpt_oss_20b_lora_alpaca",
         linears=("q_proj", "k_proj", "v_proj", "o_proj"),
         packs="document",
-    ),
+    )
+    for name, config in (("gpt-oss", PACKED), ("gpt-oss-bf16", CONFIG))
 )
