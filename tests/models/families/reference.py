@@ -14,9 +14,12 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "GATED",
     "attend",
     "below",
     "causal",
+    "gated",
+    "gelu_tanh",
     "heads_first",
     "layer_norm",
     "linear",
@@ -26,6 +29,8 @@ __all__ = [
     "rotate_interleaved",
     "silu",
 ]
+
+GATED = ("gate_proj", "up_proj", "down_proj")  # Llama's names
 
 
 def below(weights: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -47,6 +52,17 @@ def silu(x: Tensor) -> Tensor:
 def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """Zhang & Sennrich 2019: x / sqrt(mean(x^2) + eps) * weight."""
     return x / torch.sqrt((x * x).mean(-1, keepdim=True) + eps) * weight
+
+
+def gelu_tanh(x: Tensor) -> Tensor:
+    """Hendrycks & Gimpel 2016, the approximation."""
+    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def gated(x: Tensor, w: dict[str, Tensor], parts: tuple[str, str, str] = GATED) -> Tensor:
+    """Shazeer 2020, SwiGLU: down(silu(gate(x)) * up(x)); `parts` are the names of the three."""
+    gate, up, down = (w[f"{part}.weight"] for part in parts)
+    return linear(silu(linear(x, gate)) * linear(x, up), down)
 
 
 def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:

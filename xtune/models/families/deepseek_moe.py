@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
-from transformers.core_model_loading import Concatenate, MergeModulelist, WeightConverter
+from transformers.conversion_mapping import get_checkpoint_conversion_mapping
 from transformers.models.deepseek_v2.modeling_deepseek_v2 import DeepseekV2Moe
 
 from xtune.errors import ModelError
@@ -24,18 +24,8 @@ __all__ = ["DeepSeekMoe", "DeepSeekMoeForCausalLM"]
 _ONLY = {"scoring_func": "softmax", "norm_topk_prob": False, "moe_layer_freq": 1}
 
 
-@converts(
-    WeightConverter(
-        ["mlp.experts.*.gate_proj.weight", "mlp.experts.*.up_proj.weight"],
-        "mlp.experts.gate_up_proj",
-        operations=[MergeModulelist(dim=0), Concatenate(dim=1)],
-    ),
-    WeightConverter(
-        "mlp.experts.*.down_proj.weight",
-        "mlp.experts.down_proj",
-        operations=[MergeModulelist(dim=0)],
-    ),
-)
+# Joined as transformers joins those of every family whose experts have these names
+@converts(*get_checkpoint_conversion_mapping("qwen2_moe"))
 class DeepSeekMoeForCausalLM(LlamaForCausalLM):
     """Llama with experts from layer `first_k_dense_replace` on."""
 

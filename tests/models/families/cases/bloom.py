@@ -6,7 +6,6 @@ The published files name the weights without transformers' leading 'transformer.
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 
 from tests.models.families.case import Case
 from tests.models.families.published import Draw, write_checkpoint
-from tests.models.families.reference import attend, below, layer_norm, linear
+from tests.models.families.reference import attend, below, gelu_tanh, layer_norm, linear
 from tests.tiny import write_tiny_tokenizer
 
 # bigscience/bloom-560m; 4 heads, so that the slopes are 2^-2, 2^-4, 2^-6, 2^-8
@@ -73,11 +72,6 @@ def write(folder: Path) -> Path:
     norm("ln_f")
     write_checkpoint(folder, CONFIG, weights, form="bin")
     return write_tiny_tokenizer(folder, vocab=CONFIG["vocab_size"])
-
-
-def gelu_tanh(x: Tensor) -> Tensor:
-    """Hendrycks & Gimpel 2016, the approximation."""
-    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from tests.models.families.case import Case
 from tests.models.families.llama_like import LINEARS, random_weights
 from tests.models.families.native import native_logits
 from tests.models.families.published import Draw, write_checkpoint
-from tests.models.families.reference import below, linear, silu
+from tests.models.families.reference import below, gated, linear
 from tests.tiny import write_tiny_tokenizer
 
 # deepseek-ai/deepseek-moe-16b-base
@@ -74,10 +74,6 @@ def write(folder: Path) -> Path:
 
 
 def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
-    def gated(x: Tensor, w: dict[str, Tensor]) -> Tensor:
-        gate, up = (linear(x, w[f"{part}_proj.weight"]) for part in ("gate", "up"))
-        return linear(silu(gate) * up, w["down_proj.weight"])
-
     def mlp(x: Tensor, w: dict[str, Tensor]) -> Tensor:
         w = below(w, "mlp.")
         if "gate.weight" not in w:

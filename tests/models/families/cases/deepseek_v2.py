@@ -17,12 +17,13 @@ from tests.models.families.case import Case
 from tests.models.families.native import rope_of
 from tests.models.families.published import Draw, write_checkpoint
 from tests.models.families.reference import (
+    GATED,
     attend,
     below,
+    gated,
     linear,
     rms_norm,
     rotate_interleaved,
-    silu,
 )
 from tests.models.families.yarn import yarn_frequencies
 from tests.tiny import write_tiny_tokenizer
@@ -89,7 +90,6 @@ LARGE = LITE | {
     "topk_group": 2,
     "topk_method": "group_limited_greedy",
 }
-PARTS = ("gate_proj", "up_proj", "down_proj")
 
 
 def write(folder: Path, config: dict) -> Path:
@@ -101,7 +101,7 @@ def write(folder: Path, config: dict) -> Path:
     weights = {"model.embed_tokens.weight": draw.embedding(config["vocab_size"], width)}
 
     def mlp(at: str, inner: int) -> None:
-        for part in PARTS:
+        for part in GATED:
             shape = (width, inner) if part == "down_proj" else (inner, width)
             weights[f"{at}.{part}.weight"] = draw.linear(*shape)
 
@@ -134,11 +134,6 @@ def write(folder: Path, config: dict) -> Path:
     weights["lm_head.weight"] = draw.linear(config["vocab_size"], width)
     write_checkpoint(folder, config, weights)
     return write_tiny_tokenizer(folder, vocab=config["vocab_size"])
-
-
-def gated(x: Tensor, w: dict[str, Tensor]) -> Tensor:
-    gate, up, down = (w[f"{part}.weight"] for part in PARTS)
-    return linear(silu(linear(x, gate)) * linear(x, up), down)
 
 
 def mixture(config: dict, x: Tensor, w: dict[str, Tensor]) -> Tensor:

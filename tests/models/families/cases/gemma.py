@@ -9,7 +9,6 @@ all    norm weights w mean 1 + w; embeddings times sqrt(width); GELU in its tanh
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import torch
@@ -21,6 +20,7 @@ from tests.models.families.native import native_logits, rope_of, write_native
 from tests.models.families.reference import (
     attend,
     below,
+    gelu_tanh,
     heads_first,
     linear,
     rms_norm,
@@ -136,11 +136,6 @@ def write_sandwich(folder: Path, config: dict) -> Path:
         norms=SANDWICH,
         qk_norm=config["model_type"] == "gemma3_text",
     )
-
-
-def gelu_tanh(x: Tensor) -> Tensor:
-    """Hendrycks & Gimpel 2016, the approximation."""
-    return 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
 
 
 def bounded(x: Tensor, cap: float | None) -> Tensor:

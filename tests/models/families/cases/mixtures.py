@@ -20,7 +20,7 @@ from tests.models.families.case import Case
 from tests.models.families.llama_like import random_weights
 from tests.models.families.native import head_width, native_logits
 from tests.models.families.published import Draw, write_checkpoint
-from tests.models.families.reference import below, linear, silu
+from tests.models.families.reference import GATED, below, gated, linear
 from tests.tiny import write_tiny_tokenizer
 
 # mistralai/Mixtral-8x7B-v0.1
@@ -123,7 +123,6 @@ QWEN3_MOE = {
     "vocab_size": 384,
 }
 PARTS = {"mixtral": ("w1", "w3", "w2")}  # gate, up, down; the others' have Llama's names
-LLAMA_PARTS = ("gate_proj", "up_proj", "down_proj")
 
 
 def block_of(config: dict) -> str:
@@ -141,7 +140,7 @@ def write(folder: Path, config: dict) -> Path:
     )
     weights = {name: w for name, w in weights.items() if ".mlp." not in name}
     draw = Draw(7)
-    parts = PARTS.get(kind, LLAMA_PARTS)
+    parts = PARTS.get(kind, GATED)
 
     def expert(at: str, inner: int, parts: tuple[str, str, str]) -> dict[str, Tensor]:
         gate, up, down = parts
@@ -160,7 +159,7 @@ def write(folder: Path, config: dict) -> Path:
             weights |= expert(f"{at}.experts.{number}", inner, parts)
         if kind == "qwen2_moe":
             shared = config["shared_expert_intermediate_size"]
-            weights |= expert(f"{at}.shared_expert", shared, LLAMA_PARTS)
+            weights |= expert(f"{at}.shared_expert", shared, GATED)
             weights[f"{at}.shared_expert_gate.weight"] = draw.linear(1, width)
     write_checkpoint(folder, config, weights)
     return write_tiny_tokenizer(folder)
@@ -168,11 +167,7 @@ def write(folder: Path, config: dict) -> Path:
 
 def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
     kind, chosen = config["model_type"], config["num_experts_per_tok"]
-    parts = PARTS.get(kind, LLAMA_PARTS)
-
-    def compute(x: Tensor, w: dict[str, Tensor], parts: tuple[str, str, str]) -> Tensor:
-        gate, up, down = (w[f"{part}.weight"] for part in parts)
-        return linear(silu(linear(x, gate)) * linear(x, up), down)
+    parts = PARTS.get(kind, GATED)
 
     def mixture(x: Tensor, w: dict[str, Tensor]) -> Tensor:
         w = below(w, f"{block_of(config)}.")
@@ -187,10 +182,10 @@ def reference(config: dict, weights: dict[str, Tensor], ids: Tensor) -> Tensor:
                 share = torch.softmax(scores[token, best], dim=-1)
             for part, number in zip(share, best.tolist(), strict=True):
                 expert = below(w, f"experts.{number}.")
-                out[token] += part * compute(x[token], expert, parts)
+                out[token] += part * gated(x[token], expert, parts)
         if kind == "qwen2_moe":
             opened = torch.sigmoid(linear(x, w["shared_expert_gate.weight"]))
-            out = out + opened * compute(x, below(w, "shared_expert."), LLAMA_PARTS)
+            out = out + opened * gated(x, below(w, "shared_expert."))
         return out
 
     return native_logits(config, weights, ids, mlp=mixture)
@@ -216,7 +211,7 @@ CASES = (
         reference=reference,
         vocab=384,
         leaf="qwen1_5_moe_a2_7b_lora_alpaca",
-        linears=(*ATTENTION, *LLAMA_PARTS, "shared_expert_gate"),
+        linears=(*ATTENTION, *GATED, "shared_expert_gate"),
     ),
     Case(
         name="qwen3-moe",
