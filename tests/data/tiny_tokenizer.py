@@ -20,6 +20,20 @@ SPECIAL = [
     "<|end_header_id|>",
     "<|eot_id|>",
     "<|eom_id|>",
+    "<eot>",
+    "<eoc>",
+    "<eor>",
+    "<eom>",
+    "<start_of_turn>",
+    "<end_of_turn>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|observation|>",
+    "<|end|>",
+    "<|im_sep|>",
+    "<|EOT|>",
+    "<|END_OF_TURN_TOKEN|>",
 ]
 
 LINES = [
@@ -66,7 +80,7 @@ def _trained(without: tuple[str, ...], like_llama3: bool) -> str:
     tokenizer.pre_tokenizer = words
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=420,
+        vocab_size=434,
         special_tokens=[token for token in SPECIAL if token not in without],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

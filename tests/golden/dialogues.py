@@ -35,6 +35,21 @@ DIALOGUES: dict[str, Conversation] = {
             {"role": "assistant", "content": "Seven, then.\n\n  Sorry."},
         ]
     },
+    "a system text in the middle": {
+        "messages": [
+            {"role": "user", "content": "Is it warm in Paris?"},
+            {"role": "assistant", "content": "I look it up."},
+            {"role": "system", "content": "19 degrees"},
+            {"role": "assistant", "content": "It is."},
+        ]
+    },
+    "an empty system text": {
+        "messages": [
+            {"role": "system", "content": ""},
+            {"role": "user", "content": "What is 2 + 2?"},
+            {"role": "assistant", "content": "Four."},
+        ]
+    },
     "tools": {
         "tools": [_WEATHER],
         "messages": [
@@ -48,6 +63,19 @@ DIALOGUES: dict[str, Conversation] = {
             {"role": "tool", "content": "11 degrees"},
             {"role": "tool", "content": "19 degrees"},
             {"role": "assistant", "content": "In Rome."},
+        ],
+    },
+    "one call, its arguments as text": {
+        "tools": [_WEATHER],
+        "messages": [
+            {"role": "user", "content": "Is it warm in Rome?"},
+            {
+                "role": "assistant",
+                "content": "I look it up.",
+                "tool_calls": [{"function": {"name": "weather", "arguments": '{"city": "Rome"}'}}],
+            },
+            {"role": "tool", "content": "19 degrees"},
+            {"role": "assistant", "content": "It is."},
         ],
     },
     "reasoning": {

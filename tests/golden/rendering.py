@@ -12,7 +12,7 @@ from tests.data.tiny_tokenizer import tiny_tokenizer
 from tests.golden.dialogues import DIALOGUES
 from xtune.data.templates import Template, build_template
 from xtune.errors import DataError
-from xtune.registry import TEMPLATES, names
+from xtune.registry import TEMPLATES, names, resolve
 from xtune.structures import Span
 
 FOLDER = Path(__file__).parent
@@ -21,7 +21,7 @@ JINJA = sorted(path.stem for path in (FOLDER / "jinja").glob("*.jinja"))
 
 def golden_template(name: str) -> tuple[Template, object]:
     """The template of a golden file and a tokenizer for it: registered, or 'auto' with a jinja."""
-    llama3 = name in ("llama3_chat", "two_ends")
+    llama3 = name in ("llama3_chat", "llama3_1_chat", "two_ends")
     tokenizer = tiny_tokenizer(bos="<|begin_of_text|>" if llama3 else "<s>", like_llama3=llama3)
     if name in names(TEMPLATES):
         return build_template(name, tokenizer), tokenizer
@@ -34,7 +34,12 @@ def golden_path(name: str) -> Path:
 
 
 def golden_names() -> list[str]:
-    return [*names(TEMPLATES), *JINJA]
+    """Of the templates; a second name of one has no file of its own."""
+    return [name for name in names(TEMPLATES) if main_name(name) == name] + JINJA
+
+
+def main_name(name: str) -> str:
+    return resolve(TEMPLATES, name).__name__
 
 
 def golden_text(template: Template) -> str:

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 
 from tests.golden.dialogues import DIALOGUES
-from tests.golden.rendering import golden_names, golden_path, golden_template, golden_text
+from tests.golden.rendering import (
+    golden_names,
+    golden_path,
+    golden_template,
+    golden_text,
+    main_name,
+)
+from xtune.data.formats import all_formats
 from xtune.data.tokenize import Encoder
-from xtune.registry import TEMPLATES, names
+from xtune.registry import MAP_FNS, TEMPLATES, names
 from xtune.structures import IGNORE_INDEX
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def refused(name, title) -> bool:
@@ -19,7 +29,7 @@ def refused(name, title) -> bool:
 
 
 CASES = [
-    pytest.param(name, conversation, id=f"{name}-{title.split()[0]}")
+    pytest.param(name, conversation, id=f"{name}-{title.replace(' ', '_')}")
     for name in golden_names()
     for title, conversation in DIALOGUES.items()
     if not refused(name, title)
@@ -43,16 +53,34 @@ def test_text_and_mask_are_those_of_the_golden_file(name):
     assert golden_text(template) == golden_path(name).read_text(encoding="utf-8")
 
 
+XTUNERS = """default zephyr internlm_chat internlm2_chat moss_sft llama2_chat code_llama_chat
+    chatglm2 chatglm3 qwen_chat baichuan_chat baichuan2_chat wizardlm wizardcoder vicuna
+    deepseek_coder deepseekcoder deepseek_moe deepseek_v2 mistral mixtral minicpm
+    gemma cohere_chat llama3_chat phi3_chat"""
+NEWER = """qwen3 qwen3_no_thinking llama3 llama3_1_chat gemma2 gemma3 phi4 phi4_mini deepseek_v3
+    deepseek_r1 glm4 mistral_v3 internlm3 chatml alpaca bloom_chat"""
+SECOND_NAMES = {
+    "code_llama_chat": "llama2_chat",
+    "deepseek_moe": "deepseek_v2",
+    "deepseekcoder": "deepseek_coder",
+    "gemma2": "gemma",
+    "gemma3": "gemma",
+    "internlm3": "internlm2_chat",
+    "llama3": "llama3_chat",
+    "mixtral": "mistral",
+    "wizardcoder": "alpaca",
+    "wizardlm": "vicuna",
+}
+
+
 def test_every_registered_template_has_a_golden_file():
     assert {path.stem for path in golden_path("x").parent.glob("*.txt")} == set(golden_names())
-    assert set(names(TEMPLATES)) >= {
-        "chatml",
-        "default",
-        "internlm2_chat",
-        "internlm_chat",
-        "llama2_chat",
-        "llama3_chat",
-    }
+
+
+def test_the_names_are_those_that_xtuner_had_and_those_of_newer_models():
+    assert len(XTUNERS.split()) == 26
+    assert set(names(TEMPLATES)) == {*XTUNERS.split(), *NEWER.split()}
+    assert {n: main_name(n) for n in names(TEMPLATES) if main_name(n) != n} == SECOND_NAMES
 
 
 @pytest.mark.parametrize(("name", "conversation"), CASES)
@@ -97,10 +125,29 @@ def test_prompt_tokens_are_those_of_apply_chat_template(name, conversation):
 def test_whole_text_is_that_of_apply_chat_template(name, conversation):
     template, tokenizer = golden_template(name)
     samples = template.samples_of(conversation)
-    if len(samples) > 1 or name == "opens_thinking":
+    if len(samples) > 1 or name in ("opens_thinking", "deepseek_r1"):
         pytest.skip("rendered answer by answer")
     tokenizer.chat_template = template.jinja
     whole = tokenizer.apply_chat_template(
         conversation["messages"], tools=conversation.get("tools"), tokenize=False
     )
     assert "".join(span.text for span in samples[0]) == whole
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_name_stands_in_the_users_pages(language):
+    page = (REPOSITORY / f"docs/{language}/data.md").read_text(encoding="utf-8")
+    assert [name for name in names(TEMPLATES) if f"`{name}`" not in page] == []
+    assert f" {len(names(TEMPLATES))} " in page
+
+
+def test_moss_is_trained_on_its_thoughts_commands_and_answers_and_not_on_results():
+    row = all_formats()["moss_003_sft"].row
+    template, _ = golden_template("moss_sft")
+    text = marked(template.spans(MAP_FNS.get("moss_003_sft")(row)))
+    assert text.partition("<eoh>\n")[2] == (
+        "«<|Inner Thoughts|>: It wants a product.<eot>\n"
+        '<|Commands|>: Calculate("3*3")<eoc>»\n'
+        '<|Results|>: Calculate("3*3") => 9<eor>\n'
+        "<|MOSS|>:« Nine.<eom>»\n"
+    )

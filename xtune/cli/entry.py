@@ -28,6 +28,7 @@ VERBS = {
     "check-dataset": "say what is wrong with a file of data, and how to fix it",
     "list-cfg": "list the named configs",
     "list-models": "list the model families: what is read, how, what is proven",
+    "list-templates": "list the chat templates: models, text form, what ends an answer",
     "list-formats": "list the data formats: fields read, an example, what becomes of it",
     "copy-cfg": "copy a named config, flat, to edit it",
     "explain": "say which file and line set each value of a config",

@@ -1,8 +1,8 @@
 # PART 1  Settings: what a user usually changes
 # Model: a hub id, a folder, a .gguf file, or the alias smollm2
 pretrained_model_name_or_path = 'smollm2'
-# 'auto': the tokenizer's own chat template. Or chatml, internlm_chat, internlm2_chat,
-# llama2_chat, llama3_chat, default (a base model's)
+# 'auto': the tokenizer's own chat template; a base model has none. xtune list-templates names
+# the others, 'default' (plain words) among them
 prompt_template = 'auto'
 
 # Data: a json, jsonl, csv or parquet file, a folder or list of them, or a hub id

@@ -62,7 +62,7 @@ def llama2_chat(messages):
     system = ""
     for role, content in messages:
         if role == "system":
-            system = f"<<SYS>>\n{content}\n<</SYS>>\n\n"
+            system = f"<<SYS>>\n{content}\n<</SYS>>\n\n" if content else ""
         elif role == "user":
             yield f"<s>[INST] {system}{content} [/INST]"
             system = ""
@@ -70,7 +70,59 @@ def llama2_chat(messages):
             yield f"« {content} </s>»"
 
 
-FORMATS = [chatml, internlm2_chat, internlm_chat, default, llama3_chat, llama2_chat]
+def mistral(messages):
+    yield "<s>"
+    system = ""
+    for role, content in messages:
+        if role == "system":
+            system = f"{content}\n\n" if content else ""
+        elif role == "user":
+            yield f" [INST] {system}{content} [/INST]"
+            system = ""
+        else:
+            yield f"« {content}</s>»"
+
+
+def glm4(messages):
+    yield "[gMASK]<sop>"
+    opened = False  # an answer ends with what opens the next question
+    for role, content in messages:
+        if role == "assistant":
+            yield f"<|assistant|>«\n{content}<|user|>»"
+        else:
+            yield f"\n{content}" if opened else f"<|{role}|>\n{content}"
+        opened = role == "assistant"
+
+
+def deepseek_v2(messages):
+    yield "<s>"
+    for role, content in messages:
+        yield {
+            "system": f"{content}\n\n" if content else "",
+            "user": f"User: {content}\n\n",
+            "assistant": f"Assistant:« {content}</s>»",
+        }[role]
+
+
+def zephyr(messages):
+    for role, content in messages:
+        yield f"<|{role}|>\n" + (
+            f"«{content}</s>»\n" if role == "assistant" else f"{content}</s>\n"
+        )
+
+
+FORMATS = [
+    chatml,
+    deepseek_v2,
+    default,
+    glm4,
+    internlm2_chat,
+    internlm_chat,
+    llama2_chat,
+    llama3_chat,
+    mistral,
+    zephyr,
+]
 
 # Any text, with special tokens and the formats' own marks among it; « and » are the tests'.
 texts = st.lists(
@@ -138,7 +190,7 @@ def test_end_token_that_is_no_token_of_the_vocabulary_is_refused():
         build_template("internlm_chat", tokenizer)
     message = str(caught.value)
     assert "'<eoa>'" in message
-    assert "<|im_end|>" in message  # what the tokenizer has
+    assert "</s>" in message  # what the tokenizer has
     assert "'auto'" in message  # what to do
 
 

@@ -30,7 +30,7 @@ from xtune.structures import Conversation, Message, Span
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Template", "build_template", "single_answers"]
+__all__ = ["Template", "build_template", "eos_of", "single_answers"]
 
 _OPENED_TAG = re.compile(r"<(\w+)>\s*\Z")  # a generation prompt that begins with '<think>'
 
@@ -49,7 +49,8 @@ class Template:
         name: see above.
         jinja: see above.
         tokenizer: gives the special tokens.
-        stop: the token that ends an answer; default: found by rendering.
+        stop: the token that ends an answer, or several, the first of which ends a plain one and
+            the others a call; default: found by rendering.
 
     Raises:
         TemplateError: the tokenizer has no such token as `stop`.
@@ -61,16 +62,16 @@ class Template:
         jinja: str | None,
         tokenizer: PreTrainedTokenizerBase,
         *,
-        stop: str | None = None,
+        stop: str | tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.jinja = jinja
-        self.stop_words: tuple[str, ...] = (stop,) if stop else ()
+        self.stop_words: tuple[str, ...] = (stop,) if isinstance(stop, str) else stop
         self.end_tokens = self.stop_words or special_tokens(tokenizer)
         self._bos = tokenizer.bos_token or ""
         self._eos = tokenizer.eos_token or ""
-        if stop is not None:
-            _require_one_token(stop, name, tokenizer)
+        for word in self.stop_words:
+            _require_one_token(word, name, tokenizer)
         if jinja is not None:
             self._render = Renderer(jinja, tokenizer)
             self._end_of_turn = EndOfTurn(self._render, tokenizer)
@@ -172,6 +173,20 @@ def build_template(name: str, tokenizer: PreTrainedTokenizerBase) -> Template:
             jinja = jinja.get("default")
         return Template("auto", jinja, tokenizer)
     return cast(Template, resolve(TEMPLATES, name)(tokenizer))
+
+
+def eos_of(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
+    """Return the EOS of a tokenizer for the template `name`, which ends its answers with it.
+
+    Raises:
+        TemplateError: it has none.
+    """
+    if tokenizer.eos_token is None:
+        raise TemplateError(
+            f"template {name!r} ends answers with the tokenizer's EOS, and this one has none; "
+            "name a template that ends with a token of its own (chatml, llama3_chat, ...)"
+        )
+    return str(tokenizer.eos_token)
 
 
 def single_answers(conversation: Conversation) -> Iterator[Conversation]:

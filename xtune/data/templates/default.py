@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xtune.data.templates.base import Template
-from xtune.errors import TemplateError
+from xtune.data.templates.base import Template, eos_of
 from xtune.registry import TEMPLATES
 
 if TYPE_CHECKING:
@@ -41,7 +40,5 @@ _JINJA = """\
 
 @TEMPLATES.register_module()
 def default(tokenizer: PreTrainedTokenizerBase) -> Template:
-    """For any tokenizer with an EOS."""
-    if tokenizer.eos_token is None:
-        raise TemplateError("template 'default' ends answers with EOS; the tokenizer has none")
-    return Template("default", _JINJA, tokenizer, stop=str(tokenizer.eos_token))
+    """Base models: plain words, for any tokenizer with an EOS."""
+    return Template("default", _JINJA, tokenizer, stop=eos_of(tokenizer, "default"))

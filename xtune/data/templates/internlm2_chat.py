@@ -1,9 +1,16 @@
-"""InternLM2's chat format: ChatML after one BOS.
+"""InternLM2's chat format, and InternLM3's: ChatML after one BOS, with tools as plugins.
 
     <s><|im_start|>system
     Be brief.<|im_end|>
+    <|im_start|>system name=<|plugin|>
+    [{"name": "add", ...}]<|im_end|>
     <|im_start|>user
     2 + 2?<|im_end|>
+    <|im_start|>assistant
+    <|action_start|><|plugin|>
+    {"name": "add", "parameters": {"a": 2, "b": 2}}<|action_end|><|im_end|>
+    <|im_start|>environment name=<|plugin|>
+    4<|im_end|>
     <|im_start|>assistant
     Four.<|im_end|>
 
@@ -23,9 +30,30 @@ if TYPE_CHECKING:
 __all__ = ["internlm2_chat"]
 
 _JINJA = """\
+{%- macro plugins() -%}
+{{- '<|im_start|>system name=<|plugin|>\\n[' -}}
+{%- for tool in tools -%}
+{{- (tool.function or tool) | tojson + ('' if loop.last else ', ') -}}
+{%- endfor -%}
+{{- ']<|im_end|>\\n' -}}
+{%- endmacro -%}
 {{- bos_token -}}
+{%- if tools and messages and messages[0].role != 'system' -%}
+{{- plugins() -}}
+{%- endif -%}
 {%- for message in messages -%}
-{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' -}}
+{%- set role = 'environment name=<|plugin|>' if message.role == 'tool' else message.role -%}
+{{- '<|im_start|>' + role + '\\n' + (message.content or '') -}}
+{%- for call in message.tool_calls or [] -%}
+{%- set call = call.function or call -%}
+{%- set arguments = call.arguments if call.arguments is string else call.arguments | tojson -%}
+{{- '<|action_start|><|plugin|>\\n{"name": ' + call.name | tojson -}}
+{{- ', "parameters": ' + arguments + '}<|action_end|>' -}}
+{%- endfor -%}
+{{- '<|im_end|>\\n' -}}
+{%- if tools and loop.first and message.role == 'system' -%}
+{{- plugins() -}}
+{%- endif -%}
 {%- endfor -%}
 {%- if add_generation_prompt -%}
 {{- '<|im_start|>assistant\\n' -}}
@@ -33,7 +61,7 @@ _JINJA = """\
 """
 
 
-@TEMPLATES.register_module()
+@TEMPLATES.register_module(name=["internlm2_chat", "internlm3"])
 def internlm2_chat(tokenizer: PreTrainedTokenizerBase) -> Template:
-    """InternLM2, 2.5 and 3; tools are not written."""
+    """InternLM2, 2.5 and 3."""
     return Template("internlm2_chat", _JINJA, tokenizer, stop="<|im_end|>")

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from xtune.data.templates.base import Template
-from xtune.errors import TemplateError
+from xtune.data.templates.base import Template, eos_of
+from xtune.data.templates.system_in_user import SYSTEM_IN_USER
 from xtune.registry import TEMPLATES
 
 if TYPE_CHECKING:
@@ -22,15 +22,14 @@ if TYPE_CHECKING:
 
 __all__ = ["llama2_chat"]
 
-_JINJA = """\
-{%- set pending = namespace(system='') -%}
-{%- for message in messages -%}
-{%- if message.role == 'system' -%}
-{%- set pending.system = '<<SYS>>\\n' + message.content + '\\n<</SYS>>\\n\\n' -%}
-{%- elif message.role == 'user' -%}
-{{- bos_token -}}
-{{- '[INST] ' + pending.system + message.content + ' [/INST]' -}}
-{%- set pending.system = '' -%}
+_JINJA = (
+    SYSTEM_IN_USER
+    + """\
+{%- for message in turns.all -%}
+{%- if message.role == 'user' -%}
+{{- bos_token + '[INST] ' -}}
+{{- '<<SYS>>\\n' + message.system + '\\n<</SYS>>\\n\\n' if message.system -}}
+{{- message.content + ' [/INST]' -}}
 {%- elif message.role == 'assistant' -%}
 {{- ' ' + message.content + ' ' + eos_token -}}
 {%- else -%}
@@ -38,11 +37,10 @@ _JINJA = """\
 {%- endif -%}
 {%- endfor -%}
 """
+)
 
 
-@TEMPLATES.register_module()
+@TEMPLATES.register_module(name=["llama2_chat", "code_llama_chat"])
 def llama2_chat(tokenizer: PreTrainedTokenizerBase) -> Template:
-    """Llama 2; an answer ends with the tokenizer's EOS."""
-    if tokenizer.eos_token is None:
-        raise TemplateError("template 'llama2_chat' ends answers with EOS; the tokenizer has none")
-    return Template("llama2_chat", _JINJA, tokenizer, stop=str(tokenizer.eos_token))
+    """Llama 2 and Code Llama; an answer ends with the tokenizer's EOS."""
+    return Template("llama2_chat", _JINJA, tokenizer, stop=eos_of(tokenizer, "llama2_chat"))

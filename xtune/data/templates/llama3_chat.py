@@ -35,7 +35,7 @@ _JINJA = """\
 """
 
 
-@TEMPLATES.register_module()
+@TEMPLATES.register_module(name=["llama3_chat", "llama3"])
 def llama3_chat(tokenizer: PreTrainedTokenizerBase) -> Template:
-    """Llama 3; tools are not written."""
+    """Llama 3; tools are not written. Llama 3.1 and later have llama3_1_chat."""
     return Template("llama3_chat", _JINJA, tokenizer, stop="<|eot_id|>")

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateSyntaxError
-from transformers.utils.chat_template_utils import render_jinja_template
 
 from xtune.data.map_fns.base import UnusableRow
 from xtune.errors import TemplateError
@@ -31,7 +30,11 @@ class Renderer:
     """
 
     def __init__(self, jinja: str, tokenizer: PreTrainedTokenizerBase) -> None:
+        # Here, since `xtune list-templates` imports this file and needs no transformers
+        from transformers.utils.chat_template_utils import render_jinja_template
+
         self.jinja = jinja
+        self._render = render_jinja_template
         self._special_tokens: dict[str, Any] = dict(tokenizer.special_tokens_map)
 
     def __call__(
@@ -54,7 +57,7 @@ class Renderer:
             for message in messages
         ]
         try:
-            rendered = render_jinja_template(
+            rendered = self._render(
                 [plain],
                 tools=list(tools) if tools else None,
                 chat_template=self.jinja,
