@@ -14,6 +14,7 @@ from tests.golden.rendering import (
     golden_template,
     golden_text,
     main_name,
+    marked,
 )
 from xtune.data.formats import all_formats
 from xtune.data.tokenize import Encoder
