@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +93,7 @@ def _datasets(
         return build_datasets(cfg, tokenizer)
     except DataError as error:
         path = cfg["train_dataset"]["data_path"]
-        if not (isinstance(path, str) and _is_remote(path)):
+        if not _is_remote_data(path):
             raise
         unchecked.append(f"data {path!r}: {_first_line(error)}")
         return None
@@ -165,6 +165,13 @@ def _looks_like_hub_id(name: str) -> bool:
 def _is_remote(name: str) -> bool:
     """Whether `name` can only be a hub id: owner/name, and nothing on this disk."""
     return _looks_like_hub_id(name) and not _is_here(name)
+
+
+def _is_remote_data(data_path: Any) -> bool:
+    """Whether a data set comes from a hub: by its id, or by the source that it names."""
+    if isinstance(data_path, str):
+        return data_path.startswith("modelscope:") or _is_remote(data_path)
+    return isinstance(data_path, Mapping) and data_path.get("type") in ("hub", "modelscope")
 
 
 def _first_line(error: Exception) -> str:

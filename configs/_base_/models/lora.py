@@ -10,4 +10,4 @@ model = dict(
         dtype='auto'),
     vocabulary=dict(init='subtokens', pad_to_multiple_of=None),  # of added_tokens
     adapter=lora,
-    gradient_checkpointing=False)
+    gradient_checkpointing=gradient_checkpointing)

@@ -12,6 +12,7 @@ val_data_path = None  # a file to measure validation loss on
 max_length = 2048  # tokens
 pack_to_max_length = True
 added_tokens = []  # words to become one token each, with rows that are trained
+gradient_checkpointing = False  # True: a third slower, and far less memory for activations
 
 # Optimizer; a step is accumulative_counts micro-batches of batch_size packs, on each device
 batch_size = 1

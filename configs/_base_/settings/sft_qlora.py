@@ -10,3 +10,4 @@ lora = dict(
     lora_dropout=0.1,
     target_modules='all-linear',
     modules_to_save=None)
+gradient_checkpointing = True

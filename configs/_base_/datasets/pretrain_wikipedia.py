@@ -1,0 +1,8 @@
+from mmengine.config import read_base
+
+with read_base():
+    from .sft import *
+
+data_path = dict(type='hub', path='wikimedia/wikipedia', name='20231101.en')
+map_fn = 'pretrain'
+evaluation_inputs = ['Shanghai is']

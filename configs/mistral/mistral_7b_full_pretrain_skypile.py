@@ -1,0 +1,19 @@
+"""Mistral-7B, all its weights, is trained further on Chinese web pages, SkyPile.
+
+Run:       python tools/train.py mistral_7b_full_pretrain_skypile
+Hardware:  several GPUs of 80 GB: 110 GiB estimated in bf16 for one
+Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
+"""
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.settings.sft import *
+    from .._base_.models.full import *
+    from .._base_.datasets.pretrain_skypile import *
+    from .._base_.schedules.cosine import *
+    from .._base_.runtimes.default import *
+
+pretrained_model_name_or_path = 'mistralai/Mistral-7B-v0.1'
+prompt_template = 'default'  # a base model has no template of its own
+gradient_checkpointing = True
+max_epochs = 1

@@ -1,0 +1,17 @@
+"""SmolLM2-135M with adapters learns to program from Code Alpaca's 20,000 tasks.
+
+Run:       python tools/train.py smollm2_135m_lora_code_alpaca
+Hardware:  one GPU of 8 GB: 2.8 GiB estimated in bf16; or a patient laptop
+Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
+"""
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.settings.sft_lora import *
+    from .._base_.models.lora import *
+    from .._base_.datasets.code_alpaca import *
+    from .._base_.schedules.cosine import *
+    from .._base_.runtimes.default import *
+
+pretrained_model_name_or_path = 'HuggingFaceTB/SmolLM2-135M'
+prompt_template = 'default'  # a base model has no template of its own
