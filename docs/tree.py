@@ -31,7 +31,10 @@ def lines(folder: Path, depth: int = 0) -> Iterator[tuple[str, str]]:
     yield "  " * depth + folder.name + "/", sentence(init) if init.exists() else ""
     entries = sorted(folder.iterdir(), key=lambda p: (p.is_dir(), p.name))
     for entry in entries:
-        if entry.is_dir() and any(entry.rglob("*.py")) and entry.name != "__pycache__":
+        if folder == ROOT / "configs" and entry.is_dir() and entry.name != "_base_":
+            count = len(list(entry.glob("*.py")))
+            yield f"  {entry.name}/", f"{count} config{'s' * (count > 1)}, each in INDEX.md"
+        elif entry.is_dir() and any(entry.rglob("*.py")) and entry.name != "__pycache__":
             yield from lines(entry, depth + 1)
         elif entry.suffix == ".py" and entry.name != "__init__.py":
             yield "  " * (depth + 1) + entry.name, sentence(entry)

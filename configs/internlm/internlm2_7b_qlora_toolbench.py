@@ -14,4 +14,4 @@ with read_base():
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'internlm/internlm2-7b'
-prompt_template = 'default'  # a base model has no template of its own
+prompt_template = 'internlm2_chat'  # it has a place for results

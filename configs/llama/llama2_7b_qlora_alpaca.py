@@ -1,7 +1,7 @@
 """Llama-2-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py llama2_7b_qlora_alpaca
-Hardware:  one GPU of 12 GB: `--dry-run` estimates 7.6 GiB
+Hardware:  one GPU of 12 GB: 7.6 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base

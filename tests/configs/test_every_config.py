@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +14,8 @@ from mmengine.config import Config
 
 from xtune.config import check, find_config, list_configs, render
 from xtune.config.find import config_root
+from xtune.models.memory import MemoryEstimate, estimate_memory
+from xtune.models.precision import choose_precision
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = REPOSITORY / "configs"
@@ -27,9 +32,17 @@ def _in_the_repository(monkeypatch):
 
 def test_the_walk_finds_them():
     assert config_root() == ROOT
-    assert len(LEAVES) >= 6
-    assert len(PARTS) >= 11
+    assert len(LEAVES) == 125  # no fewer than are promised; one more is one more here
+    assert len(PARTS) >= 34
     assert set(LEAVES) == set(list_configs().values())
+
+
+def test_the_index_is_true():
+    done = subprocess.run([sys.executable, "docs/index_configs.py", "--check"], check=False)
+    assert done.returncode == 0, "configs/INDEX.md is stale: run python docs/index_configs.py"
+    assert (
+        (ROOT / "INDEX.md").read_text().startswith(f"# The named configs\n\n{len(LEAVES)} configs")
+    )
 
 
 def test_no_two_share_a_name():
@@ -97,13 +110,29 @@ def test_every_comment_of_its_parts_that_was_not_replaced_is_there(leaf):
                 assert line in text
 
 
-@every_leaf
-def test_it_builds_without_weights(leaf):
-    from xtune.models.build import build_model
+@pytest.fixture(scope="module")
+def estimates():
+    """Sheet -> estimate of its memory in bf16; leaves that differ in their data share one."""
+    made: dict[str, MemoryEstimate] = {}
 
-    model = build_model(render(leaf.stem).values.model, device="meta")
-    assert {parameter.device.type for parameter in model.parameters()} == {"meta"}
-    assert any(parameter.requires_grad for parameter in model.parameters())
+    def of(values) -> MemoryEstimate:
+        tokens = values.max_length * values.batch_size
+        key = repr((values.model, tokens))
+        if key not in made:
+            made[key] = estimate_memory(values.model, choose_precision("cpu", "bf16"), tokens)
+        return made[key]
+
+    return of
+
+
+@every_leaf
+def test_it_builds_without_weights_and_says_what_memory_it_takes(leaf, estimates):
+    estimate = estimates(render(leaf.stem).values)
+    assert 0 < estimate.trainable <= estimate.parameters
+    said = re.search(r"([\d.]+) GiB estimated", leaf.read_text())
+    if said:
+        digits = len(said[1].partition(".")[2])
+        assert float(said[1]) == round(estimate.total / 2**30, digits)
 
 
 @pytest.mark.parametrize("name", ["custom_sft_lora", "custom_sft_qlora"])

@@ -115,10 +115,9 @@ def _write_original_tokenizer(
     folder: Path, llm: Any, family: Family, tokenizer: PreTrainedTokenizerBase
 ) -> None:
     """Copy the published files, which whatever served the original reads, and add the template."""
-    source = CheckpointFiles(llm.name_or_path)
-    found = [
-        file for name in (*family.original_files, "tokenizer.json") if (file := source.path(name))
-    ]
+    names = (*family.original_files, "tokenizer.json")
+    source = CheckpointFiles(llm.name_or_path)  # '' for a model that was loaded from nowhere
+    found = [file for name in names if llm.name_or_path and (file := source.path(name))]
     if not found:
         tokenizer.save_pretrained(folder)
         return

@@ -29,6 +29,7 @@ VERBS = {
     "list-cfg": "list the named configs",
     "list-models": "list the model families: what is read, how, what is proven",
     "list-templates": "list the chat templates: models, text form, what ends an answer",
+    "tiny-model": "write a tiny random model, to try a config without its weights",
     "list-formats": "list the data formats: fields read, an example, what becomes of it",
     "copy-cfg": "copy a named config, flat, to edit it",
     "explain": "say which file and line set each value of a config",

@@ -40,7 +40,7 @@ from xtune.models.quantization import quantization_config
 from xtune.models.vocabulary import add_tokens
 from xtune.registry import MODELS
 
-__all__ = ["load_config", "load_model", "load_tokenizer"]
+__all__ = ["load_config", "load_model", "load_tokenizer", "published_fields"]
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +95,7 @@ def load_config(
     Raises:
         ModelError: nothing is there, or its model_type is unknown.
     """
-    published = _PUBLISHED / f"{pretrained_model_name_or_path.replace('/', '--')}.json"
-    if offline and published.is_file():
-        fields = json.loads(published.read_text(encoding="utf-8"))
+    if offline and (fields := _shipped_fields(pretrained_model_name_or_path)):
         return translated_config(fields) or AutoConfig.for_model(fields.pop("model_type"), **fields)
     source = _source(pretrained_model_name_or_path)
     try:
@@ -108,6 +106,28 @@ def load_config(
         return AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _explained(pretrained_model_name_or_path, "config", error) from error
+
+
+def published_fields(pretrained_model_name_or_path: str) -> dict[str, Any]:
+    """Return a checkpoint's config.json as published; from what comes with xtune if it is there.
+
+    Raises:
+        ModelError: it is not there, and cannot be fetched.
+    """
+    if fields := _shipped_fields(pretrained_model_name_or_path):
+        return fields
+    source = _source(pretrained_model_name_or_path)
+    try:
+        fields, _ = PretrainedConfig.get_config_dict(source)
+    except (OSError, ValueError) as error:
+        raise _explained(pretrained_model_name_or_path, "config", error) from error
+    return fields
+
+
+def _shipped_fields(pretrained_model_name_or_path: str) -> dict[str, Any]:
+    """The published config.json that comes with xtune, or nothing."""
+    file = _PUBLISHED / f"{pretrained_model_name_or_path.replace('/', '--')}.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 @MODELS.register_module(name="CausalLM")

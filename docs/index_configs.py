@@ -1,0 +1,88 @@
+"""Write configs/INDEX.md, a row for each named config: python docs/index_configs.py [--check].
+
+Everything in a row is the config's own: its sheet, and its docstring's Hardware and Verified. The
+tests hold the estimate in Hardware equal to what `--dry-run` says.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
+from xtune.config import list_configs, render  # noqa: E402
+
+INDEX = ROOT / "configs/INDEX.md"
+HEAD = """# The named configs
+
+{count} configs. `xtune train NAME` runs one, `xtune copy-cfg NAME .` copies one to edit, and
+`xtune tiny-model NAME OUT` writes a tiny random model to try one with.
+
+*Memory* is the estimate of `xtune train NAME --dry-run` for one device, in bf16, to about a
+quarter. *Verified on* says what was really run to its end, where, when and at which commit. All
+others build only: they render and check, and take two optimizer steps in the tests, on a tiny
+random model of their family and rows of their data's form.
+"""
+COLUMNS = ("name", "model", "method", "data", "memory", "smallest card", "verified on")
+METHODS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
+
+
+def notes(path: Path) -> dict[str, str]:
+    """The labelled lines of a config's docstring: Run, Hardware, Result, Verified."""
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    labelled = re.findall(r"^(\w+): +(.*(?:\n {6,}.*)*)", docstring, re.M)
+    return {label: " ".join(text.split()) for label, text in labelled}
+
+
+def row(name: str, path: Path) -> tuple[str, ...]:
+    """The cells of a config's row."""
+    values = render(name).values
+    said = notes(path)
+    one = re.match(r"one GPU of (\d+ GB)", said["Hardware"])
+    estimate = re.search(r"([\d.]+ GiB) estimated", said["Hardware"])
+    method = next(METHODS[part] for part in name.split("_") if part in METHODS)
+    data = values.data_path
+    return (
+        f"`{name}`",
+        values.pretrained_model_name_or_path,
+        method,
+        data if isinstance(data, str) else data["path"],
+        estimate[1] if estimate else "",
+        one[1] if one else said["Hardware"].partition(":")[0].partition(";")[0],
+        said.get("Verified", "builds only"),
+    )
+
+
+def text() -> str:
+    """The whole page."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    configs = sorted(list_configs().items(), key=lambda item: (item[1].parent.name, item[0]))
+    yield HEAD.format(count=len(configs)).rstrip()
+    folder = ""
+    for name, path in configs:
+        if path.parent.name != folder:
+            folder = path.parent.name
+            yield from ("", f"## {folder}", "")
+            yield f"| {' | '.join(COLUMNS)} |"
+            yield f"|{'---|' * len(COLUMNS)}"
+        yield f"| {' | '.join(row(name, path))} |"
+
+
+def main() -> int:
+    """Write the page, or with --check only compare."""
+    wanted = text()
+    if "--check" in sys.argv:
+        return int(not INDEX.exists() or INDEX.read_text(encoding="utf-8") != wanted)
+    INDEX.write_text(wanted, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
