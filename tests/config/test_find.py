@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from xtune.cli.entry import main
 from xtune.config import find_config, list_configs
+from xtune.config.find import _say_what_it_is_called_here
 from xtune.errors import UsageError
 
 
@@ -37,7 +39,7 @@ def test_an_unknown_name_lists_near_ones():
 
 
 def test_part_of_a_name_lists_what_contains_it():
-    with pytest.raises(UsageError, match="internlm_7b_qlora_alpaca"):
+    with pytest.raises(UsageError, match="near it: internlm_7b_"):
         find_config("internlm_7b")
 
 
@@ -45,3 +47,20 @@ def test_a_missing_path_is_not_taken_for_a_name(write):
     write(there="lr = 1")
     with pytest.raises(UsageError, match=r"no config file 'elsewhere/custom_sft_lora.py'"):
         find_config("elsewhere/custom_sft_lora.py")
+
+
+@pytest.mark.parametrize("ending", ["_e3", "_e1_gpu8", "_e3_gpu8_sp2", "_e3_8k", "_e3.py"])
+def test_xtuners_names_are_found_with_a_notice(ending, caplog):
+    _say_what_it_is_called_here.cache_clear()
+    assert find_config(f"internlm_7b_qlora_alpaca{ending}") == find_config(
+        "internlm_7b_qlora_alpaca"
+    )
+    (notice,) = caplog.messages
+    assert "here it is internlm_7b_qlora_alpaca," in notice
+    assert f"max_epochs={ending[2]}" in notice
+
+
+@pytest.mark.parametrize("command", ["train", "check"])
+def test_a_name_of_xtuners_that_has_no_config_here_is_unknown(command, capsys):
+    assert main([command, "internlm_7b_qlora_poems_e3"]) == 2
+    assert "internlm_7b_qlora" in capsys.readouterr().err

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import logging
+import re
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -10,6 +13,9 @@ from xtune.errors import UsageError
 __all__ = ["config_root", "find_config", "list_configs"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_XTUNERS = re.compile(r"(?P<stem>.+)_e(?P<epochs>\d+)(_gpu\d+)?(_sp\d+)?(_\d+k)?")
+
+logger = logging.getLogger(__name__)
 
 
 def config_root() -> Path:
@@ -43,6 +49,9 @@ def list_configs(pattern: str | None = None) -> dict[str, Path]:
 def find_config(name_or_path: str | Path) -> Path:
     """Turn what a user typed into a config file.
 
+    XTuner's names say the epochs, and sometimes the GPUs: internlm_7b_qlora_alpaca_e3. They are
+    found too, with a notice; nothing of a config is changed by its name.
+
     Args:
         name_or_path: a path to a Python file, or the name of a shipped config.
 
@@ -57,6 +66,10 @@ def find_config(name_or_path: str | Path) -> Path:
     is_bare_name = path.parent == Path(".")
     if is_bare_name and name in known:
         return known[name]
+    theirs = _XTUNERS.fullmatch(name)
+    if is_bare_name and theirs and theirs["stem"] in known:
+        _say_what_it_is_called_here(name, theirs["stem"], theirs["epochs"])
+        return known[theirs["stem"]]
     near = get_close_matches(name, known, n=3, cutoff=0.5)
     near += [other for other in known if name.lower() in other.lower() and other not in near]
     what = "config named" if is_bare_name and path.suffix != ".py" else "config file"
@@ -64,4 +77,14 @@ def find_config(name_or_path: str | Path) -> Path:
         f"no {what} {str(name_or_path)!r}"
         + (f"; near it: {', '.join(near[:5])}" if near else "")
         + ". All names: xtune list-cfg"
+    )
+
+
+@functools.cache  # a command looks a name up more than once
+def _say_what_it_is_called_here(theirs: str, ours: str, epochs: str) -> None:
+    logger.warning(
+        "%s is XTuner's name; here it is %s, and epochs are a knob: --cfg-options max_epochs=%s",
+        theirs,
+        ours,
+        epochs,
     )
