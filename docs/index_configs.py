@@ -11,6 +11,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
@@ -45,16 +46,26 @@ def row(name: str, path: Path) -> tuple[str, ...]:
     one = re.match(r"one GPU of (\d+ GB)", said["Hardware"])
     estimate = re.search(r"([\d.]+ GiB) estimated", said["Hardware"])
     method = next(METHODS[part] for part in name.split("_") if part in METHODS)
-    data = values.data_path
     return (
         f"`{name}`",
         values.pretrained_model_name_or_path,
         method,
-        data if isinstance(data, str) else data["path"],
+        " + ".join(_names(values.data_path)),
         estimate[1] if estimate else "",
         one[1] if one else said["Hardware"].partition(":")[0].partition(";")[0],
         said.get("Verified", "builds only"),
     )
+
+
+def _names(data_path: Any) -> Iterator[str]:
+    """What the data are called; all sources of a mixture."""
+    if isinstance(data_path, list):
+        for source in data_path:
+            yield from _names(source)
+    elif isinstance(data_path, str):
+        yield data_path
+    else:
+        yield from _names(data_path.get("data_path", data_path.get("path")))
 
 
 def text() -> str:

@@ -5,7 +5,6 @@ The tiny model is what `xtune tiny-model` writes, the rows are the examples of t
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,11 @@ from safetensors.torch import load_file
 
 from xtune.checkpoint.tiny import write_tiny
 from xtune.config import list_configs, render
-from xtune.data.formats import all_formats
+from xtune.data.examples import write_examples
 from xtune.engine.runner import Runner
 from xtune.models.loading import load_model
-from xtune.registry import SOURCES, names_alone
 
 LEAVES = sorted(list_configs())
-ROWS = 6
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +39,7 @@ def test_it_takes_two_steps_and_saves(leaf, tiny, tmp_path):
     values = render(leaf).values
     options = [
         f"pretrained_model_name_or_path={tiny(values.pretrained_model_name_or_path)}",
+        f"data_path={write_examples(tmp_path, values.data_path, values.map_fn)}",
         "max_length=192",
         "accumulative_counts=1",
         "max_steps=2",
@@ -52,10 +50,6 @@ def test_it_takes_two_steps_and_saves(leaf, tiny, tmp_path):
         "default_hooks.tensorboard=None",
         "default_hooks.loss_curve=None",
     ]
-    if values.data_path not in names_alone(SOURCES, "split"):
-        row = json.dumps(all_formats()[values.map_fn].row, ensure_ascii=False)
-        (tmp_path / "rows.jsonl").write_text(f"{row}\n" * ROWS, encoding="utf-8")
-        options.append(f"data_path={tmp_path / 'rows.jsonl'}")
     runner = Runner(render(leaf, options), work_dir=tmp_path / "run")
     runner.train()
     assert runner.step == 2

@@ -79,6 +79,7 @@ def run(args: argparse.Namespace) -> int:
 def _named(args: argparse.Namespace) -> Iterator[_Data]:
     """The data that the command line names: a file's, or those of a config."""
     from xtune.config import list_configs, render
+    from xtune.data.mixture import shares_of
     from xtune.errors import UsageError
 
     target = args.target
@@ -91,13 +92,21 @@ def _named(args: argparse.Namespace) -> Iterator[_Data]:
     values = render(target, args.cfg_options).values
     for key in ("train_dataset", "val_dataset"):
         data = values.get(key) or {}
-        if data.get("data_path") is not None:
+        if data.get("data_path") is None:
+            continue
+        shares = shares_of(
+            data["data_path"],
+            map_fn=data.get("map_fn", "auto"),
+            split=data.get("split", "train"),
+            max_rows=data.get("max_rows"),
+        )
+        for share in shares:
             yield _Data(
-                key,
-                data["data_path"],
-                data.get("split", "train"),
-                args.map_fn or data.get("map_fn", "auto"),
-                args.max_rows or data.get("max_rows"),
+                key if len(shares) == 1 else f"{key} {share.name}",
+                share.data_path,
+                share.split,
+                args.map_fn or share.map_fn,
+                args.max_rows or share.max_rows,
                 True,
             )
 

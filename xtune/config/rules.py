@@ -25,7 +25,15 @@ class Breach(NamedTuple):
 
 def breaches(values: Values) -> Iterator[Breach]:
     """Yield every rule that the sheet's values break."""
-    for rule in (_ranges, _length_of_run, _quantization, _data_files, _model_files, _added_tokens):
+    for rule in (
+        _ranges,
+        _length_of_run,
+        _quantization,
+        _data_files,
+        _mixtures,
+        _model_files,
+        _added_tokens,
+    ):
         yield from rule(values)
 
 
@@ -101,13 +109,12 @@ def _quantization(values: Values) -> Iterator[Breach]:
 
 
 _DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)
+_DATA_SECTIONS = ("train_dataset", "val_dataset", "test_cfg")
 _HUB_ID = re.compile(r"(modelscope:)?[\w.-]+/[\w.-]+")
 
 
 def _data_files(values: Values) -> Iterator[Breach]:
-    for section in ("train_dataset", "val_dataset", "test_cfg"):
-        key = f"{section}.data_path"
-        data_path = _get(values, key)
+    for key, data_path in _data_paths(values):
         if isinstance(data_path, Mapping):
             if data_path.get("type") != "files":
                 continue
@@ -123,6 +130,40 @@ def _data_files(values: Values) -> Iterator[Breach]:
                     "give a data file, a folder, a hub id 'owner/name', or one of: "
                     + ", ".join(_generated_sources()),
                 )
+
+
+def _mixtures(values: Values) -> Iterator[Breach]:
+    for section in _DATA_SECTIONS:
+        sources = _sources(_get(values, f"{section}.data_path"))
+        weighted = [number for number, source in sources if source.get("weight") is not None]
+        for number, source in sources:
+            key = f"{section}.data_path.{number}"
+            for name in ("weight", "epochs", "max_rows"):
+                value = source.get(name)
+                if isinstance(value, int | float) and value <= 0:
+                    yield Breach(f"{key}.{name}", "must be above 0")
+            if source.get("weight") is not None and source.get("epochs") is not None:
+                yield Breach(f"{key}.epochs", "stands beside a weight", "give one of the two")
+            if weighted and number not in weighted:
+                yield Breach(key, "has no weight", "give all sources of a mixture one, or none")
+
+
+def _data_paths(values: Values) -> Iterator[tuple[str, Any]]:
+    """The data_path of every section, or of every source where it is a mixture."""
+    for section in _DATA_SECTIONS:
+        key = f"{section}.data_path"
+        data_path = _get(values, key)
+        sources = _sources(data_path)
+        for number, source in sources:
+            yield f"{key}.{number}.data_path", source.get("data_path")
+        if not sources:
+            yield key, data_path
+
+
+def _sources(data_path: Any) -> list[tuple[int, Mapping[str, Any]]]:
+    """The sources of a mixture by their number; none if it is no mixture."""
+    listed = data_path if isinstance(data_path, list | tuple) else ()
+    return [(number, one) for number, one in enumerate(listed) if isinstance(one, Mapping)]
 
 
 def _generated_sources() -> list[str]:

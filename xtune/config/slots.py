@@ -59,6 +59,19 @@ def train_dataloader(*, batch_size: int, num_workers: int = 0, shuffle: bool = T
     """Micro-batches of `batch_size` packs on each device."""
 
 
+def mixture_source(
+    *,
+    data_path: Any,
+    map_fn: Any = None,
+    split: str = "train",
+    max_rows: int | None = None,
+    epochs: float | None = None,
+    weight: float | None = None,
+    seed: int = 0,
+) -> None:
+    """One source of a mixture; see xtune/data/mixture.py."""
+
+
 def vocabulary(
     *, init: Literal["subtokens", "mean"] = "subtokens", pad_to_multiple_of: int | None = None
 ) -> None:
@@ -86,6 +99,8 @@ _PLAIN: dict[str, Callable[..., None] | str] = {
     "paramwise_cfg": paramwise_cfg,
     "randomness": randomness,
 }
+
+_DATA = ("train_dataset", "val_dataset", "test_cfg")
 
 REQUIRED_KEYS = (
     "tokenizer",
@@ -134,19 +149,19 @@ def slots(values: Mapping[str, Any]) -> Iterator[Slot]:
             yield Slot(key, its_registry, values[key], supplied=supplied)
     for key, cfg in _hooks(values):
         yield Slot(key, registry.HOOKS, cfg)
-    for key in ("train_dataset", "val_dataset", "test_cfg"):
-        map_fn = _get(values.get(key), "map_fn")
+    for key, data in _data(values):
+        map_fn = data.get("map_fn")
         if isinstance(map_fn, Mapping):
             yield Slot(f"{key}.map_fn", registry.MAP_FNS, map_fn, supplied=("row",))
-        source = _get(values.get(key), "data_path")
+        source = data.get("data_path")
         if isinstance(source, Mapping):
             yield Slot(f"{key}.data_path", registry.SOURCES, source, defaults=("split",))
 
 
 def named(values: Mapping[str, Any]) -> Iterator[Named]:
     """Yield every map_fn and every template that a sheet names."""
-    for key in ("train_dataset", "val_dataset", "test_cfg"):
-        map_fn, template = _get(values.get(key), "map_fn"), _get(values.get(key), "template")
+    for key, data in _data(values):
+        map_fn, template = data.get("map_fn"), data.get("template")
         by_name = not isinstance(map_fn, Mapping) and (map_fn != "auto" or key == "test_cfg")
         if map_fn is not None and by_name:
             yield Named(f"{key}.map_fn", registry.MAP_FNS, map_fn)
@@ -162,6 +177,9 @@ def plain(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, Form]]:
             section = _get(section, part)
         if section is not None:
             yield key, section, Form(registry.resolve(registry.MODELS, target))
+    for key, data in _data(values):
+        if key not in _DATA:
+            yield key, data, Form(mixture_source)
 
 
 def form_of(values: Mapping[str, Any], owner: Mapping[str, Any]) -> Form | None:
@@ -177,6 +195,19 @@ def form_of(values: Mapping[str, Any], owner: Mapping[str, Any]) -> Form | None:
             except RegistryError:  # the check says so
                 return None
     return next((form for _, cfg, form in plain(values) if cfg is owner), None)
+
+
+def _data(values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every section that names data, and every source of a mixture."""
+    for key in _DATA:
+        section = values.get(key)
+        if not isinstance(section, Mapping):
+            continue
+        yield key, section
+        paths = section.get("data_path")
+        for number, source in enumerate(paths if isinstance(paths, list | tuple) else ()):
+            if isinstance(source, Mapping):
+                yield f"{key}.data_path.{number}", source
 
 
 def _hooks(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

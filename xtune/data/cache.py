@@ -39,6 +39,7 @@ class TokenCache:
 
     Attributes:
         offsets: int64 [N + 1].
+        checksums: of its files.
         report: what the writer gave.
 
     Args:
@@ -53,6 +54,7 @@ class TokenCache:
         for name in _FILES:
             if _checksum(folder / name) != meta["checksums"][name]:
                 raise ValueError(f"{name} does not have the checksum that it was written with")
+        self.checksums: dict[str, int] = meta["checksums"]
         self.report: dict[str, Any] = meta["report"]
         self.offsets: np.ndarray = np.load(folder / "offsets.npy")
         self._ids = np.memmap(folder / "ids.bin", dtype=np.int32, mode="r")
@@ -65,6 +67,11 @@ class TokenCache:
     def lengths(self) -> np.ndarray:
         """Tokens of each sample, int64 [N]."""
         return np.diff(self.offsets)
+
+    @property
+    def trained_lengths(self) -> np.ndarray:
+        """Tokens of each sample that have a label, int64 [N]."""
+        return np.add.reduceat(self._trained, self.offsets[:-1], dtype=np.int64)
 
     def sample(self, index: int) -> Sample:
         """Return one sample, copied out of the map."""

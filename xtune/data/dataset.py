@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xtune.data.cache import open_cache
+import numpy as np
+
 from xtune.data.collate import collate
-from xtune.data.fingerprint import cache_key, fingerprint_function, fingerprint_tokenizer
-from xtune.data.map_fns import MapFn, build_map_fn
+from xtune.data.map_fns import MapFn
+from xtune.data.mixture import choose, shares_of
 from xtune.data.pack import pack
-from xtune.data.pipeline import Pipeline
-from xtune.data.recognise import recognise
-from xtune.data.report import DataReport
-from xtune.data.sources import open_source
 from xtune.data.templates import Template, build_template
+from xtune.data.tokenized import report_of, tokenized
 from xtune.registry import DATASETS
 from xtune.structures import Batch, Sample
 
@@ -36,7 +35,8 @@ class SFTDataset:
         report: what became of the rows.
 
     Args:
-        data_path: a file, folder, list of files, registered source, hub id, or a source's dict.
+        data_path: a file, folder, list of files, registered source, hub id, or a source's dict;
+            or a list of dicts, a mixture, each of them with a data_path and what mixture.py says.
         tokenizer: a tokenizer of transformers.
         map_fn: row to Conversation: a registered name, 'file.py:name', a function, a dict with
             one of these as `type` and the function's switches, or 'auto' for the registered one
@@ -56,7 +56,7 @@ class SFTDataset:
     def __init__(
         self,
         *,
-        data_path: str | list[str] | Mapping[str, Any],
+        data_path: str | Sequence[str | Mapping[str, Any]] | Mapping[str, Any],
         tokenizer: PreTrainedTokenizerBase,
         map_fn: str | MapFn | Mapping[str, Any],
         template: str = "auto",
@@ -66,61 +66,57 @@ class SFTDataset:
         pack_to_max_length: bool = True,
         max_rows: int | None = None,
     ) -> None:
-        source = open_source(data_path, split=split)
-        recognised = ""
-        if map_fn == "auto":
-            choice = recognise(source.rows())
-            function, recognised = choice.format.map_fn, f"{choice.format.name}: {choice.why}"
-        else:
-            function = build_map_fn(map_fn)
         self.template: Template = build_template(template, tokenizer)
-        pipeline = Pipeline(
-            source,
-            function,
-            self.template,
-            tokenizer,
-            system=system,
-            max_length=max_length,
-            max_rows=max_rows,
+        shares = shares_of(data_path, map_fn=map_fn, split=split, max_rows=max_rows)
+        made = [
+            tokenized(share, self.template, tokenizer, system=system, max_length=max_length)
+            for share in shares
+        ]
+        self._caches = [cache for cache, _ in made]
+        counts = [len(cache) for cache in self._caches]
+        self._starts = np.cumsum([0, *counts])  # of each source among all samples
+        chosen = choose(shares, counts)
+        self.report = report_of(shares, self._caches, [report for _, report in made], chosen)
+        # The samples of an epoch, int64
+        self._chosen = np.concatenate(
+            [start + indices for start, indices in zip(self._starts, chosen, strict=False)]
         )
-        key = cache_key(
-            source=source.fingerprint(),
-            map_fn=fingerprint_function(function),
-            template=[self.template.name, self.template.jinja, self.template.stop_words],
-            tokenizer=fingerprint_tokenizer(tokenizer),
-            system=system,
-            max_length=max_length,
-            max_rows=max_rows,
-        )
-        self._cache = open_cache(key, pipeline.chunks, lambda: pipeline.report.to_dict())
-        self.report = DataReport.from_dict(self._cache.report)
-        self.report.recognised = recognised
         self._packs: list[list[int]] | None = None
         if pack_to_max_length:
-            self._packs = pack(self._cache.lengths, length=max_length)
+            lengths = np.concatenate([cache.lengths for cache in self._caches])
+            self._packs = pack(lengths[self._chosen], length=max_length)
             self.report.packs = len(self._packs)
             self.report.pack_length = max_length
 
     def __len__(self) -> int:
-        return len(self._cache) if self._packs is None else len(self._packs)
+        return len(self._chosen) if self._packs is None else len(self._packs)
 
     @property
     def tokens(self) -> int:
-        """Tokens of all samples."""
+        """Tokens of an epoch."""
         return self.report.tokens
 
     @property
     def trained_tokens(self) -> int:
-        """Tokens that have a label, of all samples."""
+        """Tokens of an epoch that have a label."""
         return self.report.trained_tokens
+
+    @property
+    def digest(self) -> str:
+        """A hash of the tokens and of which of them an epoch has: equal only for equal data."""
+        whole = hashlib.sha256(repr([cache.checksums for cache in self._caches]).encode())
+        whole.update(self._chosen.tobytes())
+        return whole.hexdigest()[:16]
 
     def pack(self, index: int) -> list[int]:
         """Return the samples of item `index`."""
-        return [index] if self._packs is None else self._packs[index]
+        places = [index] if self._packs is None else self._packs[index]
+        return [int(self._chosen[place]) for place in places]
 
     def sample(self, index: int) -> Sample:
         """Return one tokenised document."""
-        return self._cache.sample(index)
+        source = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self._caches[source].sample(index - int(self._starts[source]))
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Return the documents of these items end to end."""

@@ -3,11 +3,51 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-__all__ = ["DataReport"]
+__all__ = ["DataReport", "SourceReport"]
+
+
+@dataclass(slots=True)
+class SourceReport:
+    """What one source of a mixture gives.
+
+    Attributes:
+        name: its path or hub id.
+        format: with map_fn='auto' the format that was chosen, and why.
+        rows: rows read.
+        kept: rows that made at least one sample.
+        samples: documents that it has.
+        shown: documents of it in an epoch, repetitions too.
+        tokens: of an epoch.
+        trained_tokens: of these, the ones that have a label.
+    """
+
+    name: str
+    format: str
+    rows: int
+    kept: int
+    samples: int
+    shown: int
+    tokens: int
+    trained_tokens: int
+
+    def line(self, trained_tokens: int) -> str:
+        """For a reader; `trained_tokens` are those of the whole mixture."""
+        share = 100 * self.trained_tokens / max(trained_tokens, 1)
+        return (
+            f"{self.name}: {self.rows:,} rows, {self.samples:,} samples shown "
+            f"{self.shown / max(self.samples, 1):.2f} times an epoch, {share:.1f} % of the trained "
+            "tokens" + (f"; {self.format}" if self.format else "")
+        )
+
+
+_COUNTS = (
+    *("rows", "kept", "dropped", "cut", "samples", "tokens", "trained_tokens", "answers"),
+    *("ended_answers", "special_text_rows"),
+)
 
 
 @dataclass(slots=True)
@@ -31,6 +71,7 @@ class DataReport:
         stop_words: the tokens that end an answer.
         packs: 0 when samples are not packed.
         pack_length: tokens that a pack has room for.
+        sources: of a mixture, one by one; samples and tokens above are then those of an epoch.
     """
 
     rows: int = 0
@@ -48,6 +89,7 @@ class DataReport:
     stop_words: tuple[str, ...] = ()
     packs: int = 0
     pack_length: int = 0
+    sources: list[SourceReport] = field(default_factory=list)
 
     @property
     def trained_percent(self) -> float:
@@ -76,6 +118,7 @@ class DataReport:
     def lines(self) -> list[str]:
         """The report for a reader, line by line."""
         lines = [f"format    {self.recognised}"] if self.recognised else []
+        lines += [f"source    {source.line(self.trained_tokens)}" for source in self.sources]
         lines.append(f"rows      {self.rows:,} read, {self.kept:,} kept")
         lines += [f"dropped   {count:,}: {why}" for why, count in self.dropped.most_common()]
         lines += [f"too long  {count:,}: {what}" for what, count in self.cut.most_common()]
@@ -106,6 +149,7 @@ class DataReport:
         """All counts and what follows from them, for JSON."""
         return {
             **{name: getattr(self, name) for name in self.__slots__},
+            "sources": [asdict(source) for source in self.sources],
             "dropped": dict(self.dropped.most_common()),
             "cut": dict(self.cut.most_common()),
             "trained_percent": round(self.trained_percent, 3),
@@ -114,9 +158,20 @@ class DataReport:
         }
 
     @classmethod
+    def sum_of(cls, reports: Sequence[DataReport]) -> DataReport:
+        """Add the counts of several data sets that share a template."""
+        first = reports[0]
+        whole = cls(template=first.template, stop_words=first.stop_words)
+        for report in reports:
+            for name in _COUNTS:
+                setattr(whole, name, getattr(whole, name) + getattr(report, name))
+        return whole
+
+    @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataReport:
         """Read what `to_dict` wrote."""
         given = {name: values[name] for name in cls.__slots__}
+        given["sources"] = [SourceReport(**source) for source in given["sources"]]
         given["dropped"] = Counter(given["dropped"])
         given["cut"] = Counter(given["cut"])
         given["stop_words"] = tuple(given["stop_words"])

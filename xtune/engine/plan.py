@@ -14,6 +14,7 @@ from xtune.engine.loops import TrainLoop
 from xtune.engine.work_dir import DRY_RUN_SHEET, WorkDir
 from xtune.errors import DataError, ModelError
 from xtune.models.memory import estimate_memory
+from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.vocabulary import Pieces, open_vocabulary
 from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
 
@@ -155,6 +156,11 @@ def _model_lines(
 def _is_here(name: str) -> bool:
     if name == "smollm2" or Path(name).expanduser().exists():
         return True
+    if name.startswith(MODELSCOPE):
+        try:
+            return fetched(name, local_files_only=True).is_dir()
+        except ModelError:
+            return False
     return _looks_like_hub_id(name) and isinstance(try_to_load_from_cache(name, "config.json"), str)
 
 
@@ -171,7 +177,9 @@ def _is_remote_data(data_path: Any) -> bool:
     """Whether a data set comes from a hub: by its id, or by the source that it names."""
     if isinstance(data_path, str):
         return data_path.startswith("modelscope:") or _is_remote(data_path)
-    return isinstance(data_path, Mapping) and data_path.get("type") in ("hub", "modelscope")
+    if isinstance(data_path, Mapping):
+        return data_path.get("type") in ("hub", "modelscope")
+    return any(isinstance(one, Mapping) and _is_remote_data(one["data_path"]) for one in data_path)
 
 
 def _first_line(error: Exception) -> str:

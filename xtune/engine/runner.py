@@ -327,8 +327,9 @@ class Runner:
                 state["threads"],
             )
 
-    def _data_identity(self) -> dict[str, int]:
+    def _data_identity(self) -> dict[str, int | str]:
         return {
+            "digest": self.train_dataset.digest,
             "items": len(self.train_dataset),
             "tokens": int(self.train_dataset.tokens),
             "trained_tokens": int(self.train_dataset.trained_tokens),

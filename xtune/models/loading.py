@@ -35,6 +35,7 @@ from xtune.models.families import (
 )
 from xtune.models.families.llama_tokenizer import with_its_own_spaces
 from xtune.models.gguf import converted_gguf, is_gguf, no_progress_in_logs
+from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.precision import choose_precision, parse_dtype
 from xtune.models.quantization import quantization_config
 from xtune.models.vocabulary import add_tokens
@@ -258,6 +259,8 @@ def _source(name: str, *also_enough: str) -> str:
     """The folder, with config.json or a file that is `also_enough`, or the hub id to load from."""
     if is_gguf(name):
         return str(converted_gguf(name))
+    if name.startswith(MODELSCOPE):
+        return str(fetched(name))
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not any((folder / mark).is_file() for mark in ("config.json", *also_enough)):

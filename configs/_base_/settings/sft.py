@@ -1,11 +1,12 @@
 # PART 1  Settings: what a user usually changes
-# Model: a hub id, a folder, a .gguf file, or the alias smollm2
+# Model: a hub id, modelscope:owner/name, a folder, a .gguf file, or the alias smollm2
 pretrained_model_name_or_path = 'smollm2'
 # 'auto': the tokenizer's own chat template; a base model has none. xtune list-templates names
 # the others, 'default' (plain words) among them
 prompt_template = 'auto'
 
-# Data: a json, jsonl, csv or parquet file, a folder or list of them, or a hub id
+# Data: a json, jsonl, csv or parquet file, a folder or list of them, a hub id, or a list of dicts:
+# a mixture, [dict(data_path=..., map_fn=..., weight=...), ...]
 data_path = 'data.jsonl'
 map_fn = 'openai'  # the form of its rows: 'auto' recognises it, xtune list-formats names all
 val_data_path = None  # a file to measure validation loss on

@@ -1,0 +1,18 @@
+"""InternLM-7B, all its weights trained, learns to follow Alpaca in English and Chinese.
+
+Run:       python tools/train.py internlm_7b_full_alpaca_enzh
+Hardware:  several GPUs of 80 GB: 112 GiB estimated in bf16 for one
+Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
+"""
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.settings.sft import *
+    from .._base_.models.full import *
+    from .._base_.datasets.alpaca_enzh import *
+    from .._base_.schedules.cosine import *
+    from .._base_.runtimes.default import *
+
+pretrained_model_name_or_path = 'internlm/internlm-7b'
+prompt_template = 'default'  # a base model has no template of its own
+gradient_checkpointing = True
