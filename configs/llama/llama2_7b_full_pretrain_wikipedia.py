@@ -16,4 +16,4 @@ with read_base():
 pretrained_model_name_or_path = 'meta-llama/Llama-2-7b-hf'
 prompt_template = 'default'  # a base model has no template of its own
 gradient_checkpointing = True
-max_epochs = 1
+max_steps = 10000  # of 32,768 tokens each: the data are streamed, and have no end that is known

@@ -15,4 +15,4 @@ with read_base():
 
 pretrained_model_name_or_path = 'HuggingFaceTB/SmolLM2-135M'
 prompt_template = 'default'  # a base model has no template of its own
-max_epochs = 1
+max_steps = 10000  # of 32,768 tokens each: the data are streamed, and have no end that is known

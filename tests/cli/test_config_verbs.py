@@ -24,7 +24,7 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 def test_list_cfg_prints_the_names_and_nothing_else(capsys):
     assert main(["list-cfg"]) == 0
     assert capsys.readouterr().out.splitlines() == list(list_configs())
-    assert main(["list_cfg", "-p", "QLORA_tool"]) == 0
+    assert main(["list_cfg", "-p", "QLORA_toolC"]) == 0
     assert capsys.readouterr().out == "smollm2_135m_qlora_toolcall\n"
     assert main(["list-cfg", "-p", "nothing-like-this"]) == 1
     assert capsys.readouterr().out == ""

@@ -10,6 +10,8 @@ from xtune.data.loader import StepLoader
 class Items:
     """Stands for a data set whose batches are the items asked for."""
 
+    report = None
+
     def __init__(self, count: int) -> None:
         self.count = count
 

@@ -89,7 +89,7 @@ def test_a_seed_chooses_and_a_weight_retokenises_nothing(mixed, monkeypatch):
     monkeypatch.setattr("xtune.data.tokenized.Pipeline.chunks", None)  # nothing is read again
     again, other = mixed({"epochs": 0.5}, {}), mixed({"epochs": 0.5, "seed": 1}, {})
     assert shown(first) == shown(again) != shown(other)
-    assert first.digest == again.digest != other.digest
+    assert first.identity == again.identity != other.identity
     assert len(shown(other)) == len(shown(first))
 
 

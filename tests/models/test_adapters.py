@@ -187,7 +187,8 @@ def test_merged_equals_unmerged_also_when_saved(tiny_family, tmp_path, tied, mod
     llm = trained_adapter(folder, LoraConfig(r=4, modules_to_save=modules_to_save))
     expected = logits(llm)
     merged = merge_adapter(llm)
-    torch.testing.assert_close(logits(merged), expected, rtol=1e-5, atol=1e-5)
+    # fp32 rounds the merged weight once; how far that shows depends on what was drawn
+    torch.testing.assert_close(logits(merged), expected, rtol=1e-4, atol=1e-4)
     assert not any("lora" in name for name, _ in merged.named_modules())
     merged.save_pretrained(tmp_path / "merged")
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")

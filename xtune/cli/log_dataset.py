@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from xtune.config import render, require_valid
+    from xtune.data.streaming import StreamedSFTDataset
     from xtune.errors import UsageError
     from xtune.models import load_tokenizer
     from xtune.registry import DATASETS, build
@@ -59,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
     require_valid(sheet)
     tokenizer = load_tokenizer(**sheet.values["tokenizer"])
     dataset = build(DATASETS, sheet.values["train_dataset"], tokenizer=tokenizer)
+    if isinstance(dataset, StreamedSFTDataset):
+        dataset = next(dataset.windows())
     if args.index is None:
         indices = range(min(args.n, len(dataset)))
     else:

@@ -91,6 +91,13 @@ def _length_of_run(values: Values) -> Iterator[Breach]:
         return
     if loop.get("max_epochs") is None and loop.get("max_steps") is None:
         yield Breach("train_cfg.max_epochs", "max_steps is None too", "give one of the two")
+    streamed = _get(values, "train_dataset.type") == "StreamedSFTDataset"
+    if streamed and loop.get("max_steps") is None:
+        yield Breach(
+            "train_cfg.max_steps",
+            "is None, and nobody knows how long an epoch of streamed data is",
+            "set max_steps",
+        )
 
 
 def _quantization(values: Values) -> Iterator[Breach]:

@@ -102,11 +102,16 @@ class SFTDataset:
         return self.report.trained_tokens
 
     @property
-    def digest(self) -> str:
-        """A hash of the tokens and of which of them an epoch has: equal only for equal data."""
+    def identity(self) -> dict[str, int | str]:
+        """What must be the same for a run to go on: above all a hash of an epoch's tokens."""
         whole = hashlib.sha256(repr([cache.checksums for cache in self._caches]).encode())
         whole.update(self._chosen.tobytes())
-        return whole.hexdigest()[:16]
+        return {
+            "digest": whole.hexdigest()[:16],
+            "items": len(self),
+            "tokens": self.tokens,
+            "trained_tokens": self.trained_tokens,
+        }
 
     def pack(self, index: int) -> list[int]:
         """Return the samples of item `index`."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
 
+from xtune.data.report import DataReport
 from xtune.structures import Batch
 
 __all__ = ["StepLoader"]
@@ -17,6 +18,8 @@ _AHEAD = 2  # optimizer steps that are prepared while one is computed
 
 
 class _Items(Protocol):
+    report: DataReport
+
     def __len__(self) -> int: ...
 
     def batch(self, indices: Sequence[int]) -> Batch: ...
@@ -30,6 +33,7 @@ class StepLoader:
 
     Attributes:
         steps_per_epoch: optimizer steps.
+        report: what became of the data set's rows.
 
     Args:
         dataset: items to visit.
@@ -58,6 +62,14 @@ class StepLoader:
         self._pool = ThreadPoolExecutor(num_workers) if num_workers else None
         self._ahead: dict[int, Future[list[Batch]]] = {}
         self.steps_per_epoch = -(-len(dataset) // self._per_step)
+        self.report = dataset.report
+
+    def state_dict(self) -> dict[str, int]:
+        """Return nothing: a step's number says all."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Take what `state_dict` gave."""
 
     def items(self, step: int) -> list[list[int]]:
         """Return the items of each micro-batch of a step.

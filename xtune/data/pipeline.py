@@ -24,9 +24,13 @@ from xtune.structures import IGNORE_INDEX, Conversation, Sample, Span
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Pipeline"]
+__all__ = ["NothingUsable", "Pipeline"]
 
 _CHUNK = 1024  # rows; two chunks are in memory at once
+
+
+class NothingUsable(DataError):
+    """No row of all that were read makes a sample."""
 
 
 class _Rendered(NamedTuple):
@@ -97,7 +101,7 @@ class Pipeline:
             if before is not None:
                 yield before.result()
         if not self.report.samples:
-            raise DataError(_nothing_left(self.report))
+            raise NothingUsable(_nothing_left(self.report))
 
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
         try:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from xtune.data.loader import StepLoader
+from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.engine.hooks.base import Hook
 from xtune.engine.loops import TrainLoop
 from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build
@@ -30,7 +31,7 @@ __all__ = [
 
 def build_datasets(
     cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
-) -> tuple[SFTDataset, SFTDataset | None]:
+) -> tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None]:
     """Return training and validation data; no validation data where its data_path is None."""
     train = build(DATASETS, cfg["train_dataset"], tokenizer=tokenizer)
     validation = cfg.get("val_dataset")
@@ -39,10 +40,13 @@ def build_datasets(
     return train, build(DATASETS, validation, tokenizer=tokenizer)
 
 
-def build_loop(cfg: Mapping[str, Any], dataset: SFTDataset) -> tuple[TrainLoop, StepLoader]:
+def build_loop(
+    cfg: Mapping[str, Any], dataset: SFTDataset | StreamedSFTDataset
+) -> tuple[TrainLoop, StepLoader | StreamLoader]:
     """Return the loop and the loader that gives it the micro-batches of each step."""
     loop = build(TRAIN_LOOPS, cfg["train_cfg"])
-    loader = StepLoader(
+    make: Any = StreamLoader if isinstance(dataset, StreamedSFTDataset) else StepLoader
+    loader = make(
         dataset,
         accumulative_counts=loop.accumulative_counts,
         seed=cfg["randomness"]["seed"],

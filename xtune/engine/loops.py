@@ -55,11 +55,19 @@ class TrainLoop:
         self.accumulative_counts = accumulative_counts
         self.val_interval = val_interval
 
-    def total_steps(self, steps_per_epoch: int) -> int:
-        """Return how many optimizer steps the run has."""
+    def total_steps(self, steps_per_epoch: int | None) -> int:
+        """Return how many optimizer steps the run has.
+
+        Raises:
+            ConfigError: the epochs of a streamed data set, whose length nobody knows.
+        """
         if self.max_steps is not None:
             return self.max_steps
         assert self.max_epochs is not None
+        if steps_per_epoch is None:
+            raise ConfigError(
+                "how long an epoch of streamed data is nobody knows before its end: set max_steps"
+            )
         return self.max_epochs * steps_per_epoch
 
     def run(self, runner: Runner) -> None:

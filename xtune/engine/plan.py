@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from xtune.data.dataset import SFTDataset
+    from xtune.data.streaming import StreamedSFTDataset
     from xtune.engine.strategies.base import Strategy
 
 __all__ = ["make_plan"]
@@ -87,7 +88,7 @@ def _vocabulary(
 
 def _datasets(
     cfg: Any, tokenizer: PreTrainedTokenizerBase | None, unchecked: list[str]
-) -> tuple[SFTDataset, SFTDataset | None] | None:
+) -> tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None:
     if tokenizer is None:
         return None
     try:
@@ -100,7 +101,9 @@ def _datasets(
         return None
 
 
-def _data_lines(datasets: tuple[SFTDataset, SFTDataset | None] | None) -> Iterator[str]:
+def _data_lines(
+    datasets: tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None,
+) -> Iterator[str]:
     if datasets is None:
         yield "data        not known here"
         return
@@ -110,7 +113,9 @@ def _data_lines(datasets: tuple[SFTDataset, SFTDataset | None] | None) -> Iterat
                 yield f"{name if place == 0 else '':<11} {line}"
 
 
-def _step_lines(cfg: Any, datasets: tuple[SFTDataset, SFTDataset | None] | None) -> Iterator[str]:
+def _step_lines(
+    cfg: Any, datasets: tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None
+) -> Iterator[str]:
     if datasets is None:
         loop: TrainLoop = build(TRAIN_LOOPS, cfg["train_cfg"])
         yield f"steps       {loop.max_steps or f'{loop.max_epochs} epochs of data not known here'}"
@@ -118,24 +123,27 @@ def _step_lines(cfg: Any, datasets: tuple[SFTDataset, SFTDataset | None] | None)
     train = datasets[0]
     loop, loader = build_loop(cfg, train)
     steps = loop.total_steps(loader.steps_per_epoch)
+    if loader.steps_per_epoch is None:
+        yield f"steps       {steps:,}; the data are streamed"
+        return
     epochs = steps / loader.steps_per_epoch
     yield f"steps       {steps:,}, {loader.steps_per_epoch:,} an epoch, {epochs:.2f} epochs"
     yield (
-        f"tokens      {round(train.tokens * epochs):,} in all, "
-        f"{round(train.trained_tokens * epochs):,} of them trained"
+        f"tokens      {round(train.report.tokens * epochs):,} in all, "
+        f"{round(train.report.trained_tokens * epochs):,} of them trained"
     )
 
 
 def _model_lines(
     cfg: Any,
     strategy: Strategy,
-    datasets: tuple[SFTDataset, SFTDataset | None] | None,
+    datasets: tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None,
     pieces: Pieces,
     unchecked: list[str],
 ) -> Iterator[str]:
     name = cfg["model"]["llm"]["pretrained_model_name_or_path"]
     tokens = cfg["train_dataloader"]["batch_size"] * cfg["train_dataset"]["max_length"]
-    share = datasets[0].trained_tokens / datasets[0].tokens if datasets else 1.0
+    share = datasets[0].report.trained_percent / 100 if datasets else 1.0
     try:
         estimate = estimate_memory(cfg["model"], strategy.precision, tokens, share, pieces)
     except ModelError as error:

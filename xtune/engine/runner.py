@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
     from xtune.data.dataset import SFTDataset
     from xtune.data.loader import StepLoader
+    from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 
 __all__ = ["Runner"]
 
@@ -86,12 +87,12 @@ class Runner:
 
     tokenizer: PreTrainedTokenizerBase
     pieces: dict[int, list[int]]
-    train_dataset: SFTDataset
+    train_dataset: SFTDataset | StreamedSFTDataset
     val_dataset: SFTDataset | None
     model: nn.Module
     llm: Any
     strategy: Strategy
-    loader: StepLoader
+    loader: StepLoader | StreamLoader
     val_loader: StepLoader | None
     schedule: Schedule
     loop: TrainLoop
@@ -151,11 +152,6 @@ class Runner:
         return ended or self.step >= self.max_steps
 
     @property
-    def epoch(self) -> int:
-        """The pass over the data that the next step belongs to, 0 for the first."""
-        return self.step // self.loader.steps_per_epoch
-
-    @property
     def base_lr(self) -> float:
         """The learning rate that the schedule multiplies, in the sheet's own number."""
         return float(self.cfg["optimizer"]["lr"])
@@ -212,7 +208,8 @@ class Runner:
             "max_steps": self.max_steps,
             "tokens": self.tokens,
             "trained_tokens": self.trained_tokens,
-            "data": self._data_identity(),
+            "data": self.train_dataset.identity,
+            "loader": self.loader.state_dict(),
             "threads": torch.get_num_threads(),
             "rng": rng_state(),
             "strategy": self.strategy.state_dict(),
@@ -305,12 +302,13 @@ class Runner:
 
     def _load(self, checkpoint: Path) -> None:
         state = load_state(checkpoint / "state")
-        if state["data"] != (now := self._data_identity()):
+        if state["data"] != (now := self.train_dataset.identity):
             raise CheckpointError(
                 f"the data are not those that {checkpoint} was trained on: {state['data']} then, "
                 f"{now} now. Resume with the data as they were, or start in another --work-dir"
             )
         self.strategy.load_state_dict(state["strategy"])
+        self.loader.load_state_dict(state["loader"])
         self.step = state["step"]
         self.tokens, self.trained_tokens = state["tokens"], state["trained_tokens"]
         for name, hook in self.hooks.items():
@@ -326,11 +324,3 @@ class Runner:
                 state["threads"],
                 state["threads"],
             )
-
-    def _data_identity(self) -> dict[str, int | str]:
-        return {
-            "digest": self.train_dataset.digest,
-            "items": len(self.train_dataset),
-            "tokens": int(self.train_dataset.tokens),
-            "trained_tokens": int(self.train_dataset.trained_tokens),
-        }

@@ -1,8 +1,8 @@
 from mmengine.config import read_base
 
 with read_base():
-    from .sft import *
+    from .sft_streamed import *
 
-data_path = 'Skywork/SkyPile-150B'
+data_path = dict(type='hub', path='Skywork/SkyPile-150B', streaming=True)
 map_fn = 'pretrain'
 evaluation_inputs = ['上海的历史']

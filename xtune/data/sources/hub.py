@@ -26,12 +26,16 @@ class HubSource:
         path: the hub id, 'owner/name'.
         split: 'train', 'validation', or a slice of one: 'train[:1000]'.
         name: which of the data set's configurations, where it has several.
+        streaming: fetch rows as they are read, and keep none; for a StreamedSFTDataset.
     """
 
-    def __init__(self, path: str, *, split: str, name: str | None = None) -> None:
+    def __init__(
+        self, path: str, *, split: str, name: str | None = None, streaming: bool = False
+    ) -> None:
         self.path = path
         self.split = split
         self.name = name
+        self.streaming = streaming
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each row with its place: 'owner/name[train] row 12'."""
@@ -39,6 +43,8 @@ class HubSource:
 
     def fingerprint(self) -> str:
         """Return the fingerprint that `datasets` keeps of the data, its version and the split."""
+        if self.streaming:  # nobody has seen them all
+            return f"{self.path}-{self.name}-{self.split}-streamed"
         return f"{self.path}-{self.name}-{self.split}-{self._dataset._fingerprint}"
 
     @cached_property
@@ -46,7 +52,9 @@ class HubSource:
         import datasets  # half a second, and only needed here
 
         try:
-            return datasets.load_dataset(self.path, self.name, split=self.split)
+            return datasets.load_dataset(
+                self.path, self.name, split=self.split, streaming=self.streaming
+            )
         # Unknown names, splits and configurations, and what the network can do, are a dozen
         # types from three libraries.
         except Exception as error:

@@ -20,14 +20,15 @@ class DataReportHook(Hook):
 
     def after_load_data(self, runner: Runner) -> None:
         """Report, before minutes go into loading a model for the wrong data."""
-        datasets = {"train": runner.train_dataset, "validation": runner.val_dataset}
+        loaders = {"train": runner.loader, "validation": runner.val_loader}
         reports = {}
-        for name, dataset in datasets.items():
-            if dataset is None:
+        for name, loader in loaders.items():
+            if loader is None:
                 continue
-            reports[name] = dataset.report.to_dict()
-            runner.logger.info("%s data:", name)
-            for line in dataset.report.lines():
+            reports[name] = loader.report.to_dict()
+            part = " of the first window" if loader.steps_per_epoch is None else ""
+            runner.logger.info("%s data%s:", name, part)
+            for line in loader.report.lines():
                 runner.logger.info("  %s", line)
         path = runner.work_dir / "data_report.json"
         path.write_text(json.dumps(reports, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,265 @@
+"""Data larger than memory or disk: rows are tokenised and packed window by window, as they come.
+
+    rows       0 ............ 9,999 | 10,000 ......... 19,999 | 20,000 ....
+    window           0: packs       |       1: packs          |
+               the steps of this one   is made meanwhile by a thread of its own
+
+Two windows are held at a time, and nothing is written to the token cache. A window is a function
+of where it begins, so that a run goes on exactly where it was: at a row, and a step after it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from xtune.data.collate import collate
+from xtune.data.loader import StepLoader
+from xtune.data.map_fns import MapFn, build_map_fn
+from xtune.data.mixture import is_mixture
+from xtune.data.pack import pack
+from xtune.data.pipeline import NothingUsable, Pipeline
+from xtune.data.recognise import recognise
+from xtune.data.report import DataReport
+from xtune.data.sources import open_source
+from xtune.data.templates import Template, build_template
+from xtune.errors import DataError
+from xtune.registry import DATASETS
+from xtune.structures import Batch, Sample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["StreamLoader", "StreamedSFTDataset", "Window"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Window:
+    """Packs of the samples of some rows, as a data set of its own.
+
+    Attributes:
+        epoch: passes over the source before it.
+        row: of the source, where it begins.
+        samples: its documents.
+        packs: which of them make each item.
+        report: what became of its rows.
+        template: how the dialogues were rendered.
+    """
+
+    epoch: int
+    row: int
+    samples: list[Sample]
+    packs: list[list[int]]
+    report: DataReport
+    template: Template
+
+    def __len__(self) -> int:
+        return len(self.packs)
+
+    def pack(self, index: int) -> list[int]:
+        """Return the samples of item `index`."""
+        return self.packs[index]
+
+    def sample(self, index: int) -> Sample:
+        """Return one tokenised document."""
+        return self.samples[index]
+
+    def batch(self, indices: Sequence[int]) -> Batch:
+        """Return the documents of these items end to end."""
+        numbers = [number for index in indices for number in self.packs[index]]
+        return collate([self.samples[number] for number in numbers], numbers)
+
+
+@DATASETS.register_module()
+class StreamedSFTDataset:
+    """What `SFTDataset` is, read window by window; the run needs `max_steps`.
+
+    Attributes:
+        template: how the dialogues are rendered.
+
+    Args:
+        data_path: as `SFTDataset` takes it, but no mixture. A hub data set that shall not be
+            downloaded whole is dict(type='hub', path=..., streaming=True).
+        tokenizer: a tokenizer of transformers.
+        map_fn: as `SFTDataset` takes it.
+        template: as `SFTDataset` takes it.
+        system: put before every dialogue that does not begin with a system message of its own.
+        max_length: tokens of the longest sample, and of a pack.
+        split: which part of the source, where it has parts.
+        pack_to_max_length: put several samples into one item, up to `max_length` tokens.
+        window_rows: rows of a window. More fill packs better and shuffle further, and take longer
+            until the first step.
+
+    Raises:
+        DataError: the data cannot be read, or are a mixture.
+        TemplateError: the template does not fit the tokenizer.
+    """
+
+    def __init__(
+        self,
+        *,
+        data_path: str | Sequence[str] | Mapping[str, Any],
+        tokenizer: PreTrainedTokenizerBase,
+        map_fn: str | MapFn | Mapping[str, Any],
+        template: str = "auto",
+        system: str = "",
+        max_length: int,
+        split: str = "train",
+        pack_to_max_length: bool = True,
+        window_rows: int = 10_000,
+    ) -> None:
+        if is_mixture(data_path):
+            raise DataError("a streamed data set has one source; mixtures are SFTDataset's")
+        if window_rows < 1:
+            raise DataError(f"window_rows={window_rows} must be at least 1")
+        self._source = open_source(data_path, split=split)
+        self._recognised = ""
+        if map_fn == "auto":
+            choice = recognise(self._source.rows())
+            self._map_fn = choice.format.map_fn
+            self._recognised = f"{choice.format.name}: {choice.why}"
+        else:
+            self._map_fn = build_map_fn(map_fn)
+        self.template: Template = build_template(template, tokenizer)
+        self._tokenizer = tokenizer
+        self._system = system
+        self._max_length = max_length
+        self._packing = pack_to_max_length
+        self._window_rows = window_rows
+
+    @cached_property
+    def identity(self) -> dict[str, int | str]:
+        """What must be the same for a run to go on."""
+        return {"source": self._source.fingerprint(), "window_rows": self._window_rows}
+
+    @cached_property
+    def report(self) -> DataReport:
+        """What becomes of the rows of the first window, for a plan."""
+        return next(self.windows()).report
+
+    def windows(self, epoch: int = 0, row: int = 0) -> Iterator[Window]:
+        """Yield one window after the other, for ever: after the last row comes the first.
+
+        A window no row of which can be used is passed over with a warning.
+
+        Raises:
+            DataError: no row of a whole epoch can be used.
+        """
+        while True:
+            rows = islice(self._source.rows(), row, None)
+            unusable: DataError | None = None
+            found = False
+            while some := list(islice(rows, self._window_rows)):
+                try:
+                    yield self._window(epoch, row, some)
+                    found = True
+                except NothingUsable as error:
+                    logger.warning("rows %d to %d: %s", row, row + len(some) - 1, error)
+                    unusable = error
+                row += len(some)
+            if not found and not row:
+                raise DataError("the source has no rows")
+            if not found and unusable is not None:
+                raise unusable
+            epoch, row = epoch + 1, 0
+
+    def _window(self, epoch: int, row: int, rows: list[tuple[str, dict[str, Any]]]) -> Window:
+        pipeline = Pipeline(
+            _Rows(rows),
+            self._map_fn,
+            self.template,
+            self._tokenizer,
+            system=self._system,
+            max_length=self._max_length,
+            max_rows=None,
+        )
+        samples = [sample for chunk in pipeline.chunks() for sample in chunk]
+        report = pipeline.report
+        report.recognised = self._recognised
+        packs = [[number] for number in range(len(samples))]
+        if self._packing:
+            packs = pack([len(sample) for sample in samples], length=self._max_length)
+            report.packs, report.pack_length = len(packs), self._max_length
+        return Window(epoch, row, samples, packs, report, self.template)
+
+
+class _Rows:
+    """Rows that have been read already, as a source."""
+
+    def __init__(self, rows: list[tuple[str, dict[str, Any]]]) -> None:
+        self._rows = rows
+
+    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        return iter(self._rows)
+
+    def fingerprint(self) -> str:
+        return ""  # nothing of a window is kept
+
+
+class StreamLoader:
+    """The micro-batches of each optimizer step of a streamed data set.
+
+    Steps must be asked for in order, from the first or from where `load_state_dict` has set it.
+    The last step of a window takes what is left, as that of an epoch does in `StepLoader`.
+
+    Attributes:
+        steps_per_epoch: None: nobody has counted the rows.
+        window: the one that the current step is of.
+        report: what became of its rows.
+
+    Args:
+        dataset: gives the windows.
+        settings: of the `StepLoader` of each window.
+    """
+
+    steps_per_epoch = None
+
+    def __init__(self, dataset: StreamedSFTDataset, **settings: Any) -> None:
+        self._dataset = dataset
+        self._settings = settings
+        self._first_step = 0
+        self._begin(epoch=0, row=0)
+
+    def step(self, step: int) -> list[Batch]:
+        """Return the micro-batches of a step."""
+        while step - self._first_step >= self._inner.steps_per_epoch:
+            self._first_step += self._inner.steps_per_epoch
+            self._enter(self._next.result())
+        return self._inner.step(step - self._first_step)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return where the current window begins, in rows and in steps."""
+        return {
+            "epoch": self.window.epoch,
+            "row": self.window.row,
+            "first_step": self._first_step,
+        }
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on in the window of a saved state."""
+        self._first_step = state["first_step"]
+        self._begin(epoch=state["epoch"], row=state["row"])
+
+    def _begin(self, *, epoch: int, row: int) -> None:
+        self._windows = self._dataset.windows(epoch, row)
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._enter(next(self._windows))
+
+    def _enter(self, window: Window) -> None:
+        self.window = window
+        self.report = window.report
+        logger.info(
+            "epoch %d, rows from %d on: %s",
+            window.epoch,
+            window.row,
+            "; ".join(" ".join(line.split()) for line in self.report.lines()[:3]),
+        )
+        self._inner = StepLoader(window, **self._settings)
+        self._next: Future[Window] = self._thread.submit(next, self._windows)
