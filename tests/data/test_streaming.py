@@ -10,13 +10,11 @@ import pytest
 from xtune.data.dataset import SFTDataset
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.errors import DataError
-from xtune.registry import SOURCES
 
 ROWS = 50
 read: list[int] = []
 
 
-@SOURCES.register_module(name="counted_rows")
 class CountedRows:
     """Rows that are noted when they are read."""
 
@@ -40,7 +38,7 @@ def make(tokenizer):
     def of(kind=StreamedSFTDataset, **arguments):
         return kind(
             **{
-                "data_path": {"type": "counted_rows"},
+                "data_path": {"type": CountedRows},
                 "map_fn": "alpaca",
                 "template": "chatml",
                 "max_length": 96,
@@ -122,14 +120,14 @@ def test_from_a_saved_state_on_the_steps_are_the_same(make):
 
 
 def test_a_window_without_a_usable_row_is_passed_over_with_a_warning(make, caplog):
-    unusable = {"type": "counted_rows", "unusable": tuple(range(8, 16))}
+    unusable = {"type": CountedRows, "unusable": tuple(range(8, 16))}
     windows = list(islice(make(data_path=unusable, window_rows=8).windows(), 3))
     assert [window.row for window in windows] == [0, 16, 24]
     assert "rows 8 to 15: no sample can be made of 8 rows: 8 empty answer" in caplog.text
 
 
 def test_data_without_a_usable_row_and_mixtures_are_refused(make):
-    nothing = {"type": "counted_rows", "unusable": tuple(range(ROWS))}
+    nothing = {"type": CountedRows, "unusable": tuple(range(ROWS))}
     with pytest.raises(DataError, match="no sample can be made of"):
         loader_of(make(data_path=nothing, window_rows=8))
     with pytest.raises(DataError, match="one source"):

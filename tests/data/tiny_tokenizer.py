@@ -33,6 +33,7 @@ SPECIAL = [
     "<|end|>",
     "<|im_sep|>",
     "<|EOT|>",
+    "<|end_of_turn|>",
     "<|END_OF_TURN_TOKEN|>",
 ]
 
@@ -80,7 +81,7 @@ def _trained(without: tuple[str, ...], like_llama3: bool) -> str:
     tokenizer.pre_tokenizer = words
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=434,
+        vocab_size=435,
         special_tokens=[token for token in SPECIAL if token not in without],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,

@@ -78,6 +78,7 @@ _SPECIAL = [
     "<|observation|>",
     "<|end|>",
     "<|EOT|>",
+    "<|end_of_turn|>",
     "<|END_OF_TURN_TOKEN|>",
     "<think>",
     "</think>",
