@@ -12,7 +12,6 @@ from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.errors import DataError
 
 ROWS = 50
-read: list[int] = []
 
 
 class CountedRows:
@@ -20,10 +19,11 @@ class CountedRows:
 
     def __init__(self, *, unusable: tuple[int, ...] = ()) -> None:
         self.unusable = unusable
+        self.read: list[int] = []
 
     def rows(self):
         for n in range(ROWS):
-            read.append(n)
+            self.read.append(n)
             output = "" if n in self.unusable else f"{n} and {n * n}"
             yield f"row {n}", {"instruction": f"{n}?", "input": "", "output": output}
 
@@ -33,8 +33,6 @@ class CountedRows:
 
 @pytest.fixture
 def make(tokenizer):
-    read.clear()
-
     def of(kind=StreamedSFTDataset, **arguments):
         return kind(
             **{
@@ -95,7 +93,8 @@ def test_the_steps_of_an_epoch_show_each_document_once_and_the_next_epoch_begins
 
 
 def test_no_more_is_read_than_this_window_and_the_next(make):
-    loader = loader_of(make(window_rows=8))
+    dataset = make(window_rows=8)
+    loader, read = loader_of(dataset), dataset._source.read
     loader._next.result()
     assert max(read) < 16
     step = 0
