@@ -55,11 +55,11 @@ def test_a_format_that_is_named_is_used(capsys):
 
 
 def test_an_unknown_format_shows_the_nearest(capsys):
-    write({"instruction": "a", "output": "b"})
+    write({"instruction": "a", "outputs": "b"})
     assert main(["check-dataset", "data.jsonl"]) == 1
     shown = capsys.readouterr().out
     assert "  format    unknown: map_fn='auto': no format fits the first row" in shown
-    assert "alpaca reads instruction, input, output: there is no 'input'" in shown
+    assert "alpaca reads instruction, output, input (optional): there is no 'output'" in shown
 
 
 def test_an_empty_file_ends_with_1(capsys):

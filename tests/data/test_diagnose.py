@@ -68,15 +68,15 @@ def test_uneven_rows_of_a_table_are_found_and_reading_goes_on(found):
 
 
 def test_what_stops_a_run_comes_first_and_each_has_its_fix(found):
-    no_input = {"instruction": "Add.", "output": "4"}
-    made = found(*[GOOD] * 8, {**GOOD, "output": ""}, {**GOOD, "output": 5}, no_input, no_input)
+    unasked = {"id": 1, "output": "4"}
+    made = found(*[GOOD] * 8, {**GOOD, "output": ""}, {**GOOD, "output": 5}, unasked, unasked)
     assert faults(made) == [
-        ("the row has no field 'input'; fields seen: 'instruction', 'output'", True, 2),
+        ("the row has no field 'instruction'; fields seen: 'id', 'output'", True, 2),
         ("field 'output' of the row must be text, not int 5", True, 1),
         ("empty answer", False, 1),
     ]
     assert [problem.fix.split(",")[0] for problem in made.problems] == [
-        "add 'input' to these rows",
+        "add 'instruction' to these rows",
         "write it as text",
         "write the answer",
     ]

@@ -87,8 +87,11 @@ def test_no_rows_are_refused():
     [
         ({"foo": 1}, ["Fields seen: foo."]),
         (
-            {"instruction": "a", "output": "b"},
-            ["alpaca reads instruction, input, output: there is no 'input'"],
+            {"instruction": "a", "outputs": "b"},
+            [
+                "alpaca reads instruction, output, input (optional): there is no 'output' "
+                "(perhaps the row's 'outputs')"
+            ],
         ),
         (
             {"message": []},
@@ -110,7 +113,14 @@ def test_unknown_rows_are_refused_with_the_nearest_formats(row, told):
 
 
 def test_the_nearest_formats_come_first():
-    near = nearest({"instruction": "a", "output": "b"})
+    near = nearest({"instruction": "a", "outputs": "b"})
     assert near[0][0].name == "alpaca"
-    assert near[0][1] == {"input": ""}
+    assert near[0][1] == {"output": "outputs"}
     assert nearest({"foo": 1}) == []
+
+
+def test_alpaca_without_inputs_is_alpaca():
+    rows = [{"instruction": f"Say {n}.", "output": str(n)} for n in range(3)]
+    assert chosen(*rows) == "alpaca"
+    rows[1]["input"] = "loudly"  # in some rows only
+    assert chosen(*rows) == "alpaca"

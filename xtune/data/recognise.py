@@ -91,7 +91,7 @@ def most_fitting(rows: _Rows) -> Choice | None:
     for name, format in all_formats().items():
         if name not in _BY_NAME_ONLY:
             made = sum(_can_read(format, row) for _, row in rows)
-            by_name[name] = (made, len(format.required), format)
+            by_name[name] = (made, len(format.required) + len(format.optional), format)
     most = max((made, fields) for made, fields, _ in by_name.values())
     if not len(rows) / 2 < most[0] < len(rows):
         return None
@@ -145,7 +145,8 @@ def _tried(format: Format, rows: _Rows) -> _Fit | None:
     made = [row for (_, row), outcome in zip(rows, outcomes, strict=True) if _is_made(outcome)]
     for row in made[:_PROBED]:
         needed, read = read_fields(format.map_fn, row)
-        fields.update(needed, read)
+        # What is empty in these rows is read all the same.
+        fields.update(needed, read, (name for name in format.optional if name in row))
     return _Fit(format, outcomes, fields) if made else None
 
 

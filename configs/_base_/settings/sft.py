@@ -17,15 +17,15 @@ gradient_checkpointing = False  # True: a third slower, and far less memory for 
 
 # Optimizer; a step is accumulative_counts micro-batches of batch_size packs, on each device
 batch_size = 1
-accumulative_counts = 16
+accumulative_counts = 16  # 16 packs of 2,048 are about 100 Alpaca rows a step
 dataloader_num_workers = 0
-max_epochs = 3
+max_epochs = 3  # as XTuner's: Alpaca's own recipe
 max_steps = None  # optimizer steps; overrides max_epochs
-lr = 2e-5
+lr = 2e-5  # for all weights of a 7B model
 betas = (0.9, 0.999)
-weight_decay = 0.0
+weight_decay = 0.0  # three epochs are too few to need it
 max_norm = 1.0  # gradient clipping
-warmup_ratio = 0.03
+warmup_ratio = 0.03  # of the steps, linear; then a cosine to 0
 
 # Save, every so many optimizer steps
 save_steps = 500

@@ -3,7 +3,8 @@ from mmengine.config import read_base
 with read_base():
     from .sft import *
 
-# LoRA: any argument of peft.LoraConfig
+# LoRA: any argument of peft.LoraConfig. alpha / r = 2, and on all linear layers: attention alone
+# learns less (Hu et al., 2021, tried only that; Dettmers et al., 2023, section 4)
 lora = dict(
     type='LoraConfig',
     r=16,
@@ -11,4 +12,4 @@ lora = dict(
     lora_dropout=0.0,
     target_modules='all-linear',
     modules_to_save=None)
-lr = 2e-4
+lr = 2e-4  # ten times what all weights take: only the adapter moves

@@ -33,13 +33,18 @@ def test_a_row_that_asks_nothing_is_unusable():
         alpaca_map_fn({"instruction": None, "input": "", "output": "La."})
 
 
-@pytest.mark.parametrize("missing", ["instruction", "input", "output"])
+@pytest.mark.parametrize("missing", ["instruction", "output"])
 def test_a_missing_field_is_fatal_and_the_fields_seen_are_named(missing):
     row = {"instruction": "Sing.", "input": "", "output": "La.", "id": 7}
     del row[missing]
     with pytest.raises(DataError, match=f"no field '{missing}'.*seen: .*'id'") as caught:
         alpaca_map_fn(row)
     assert not isinstance(caught.value, UnusableRow)
+
+
+def test_the_input_may_be_left_out():
+    row = {"instruction": "Sing.", "output": "La."}
+    assert alpaca_map_fn(row) == alpaca_map_fn({**row, "input": ""})
 
 
 def test_a_number_as_answer_is_fatal_and_shown():

@@ -18,7 +18,7 @@ _NO_OUTPUT = "<nooutput>"  # what Alpaca's own file has where its generator gave
 
 @MAP_FNS.register_module("alpaca")
 def alpaca_map_fn(row: dict[str, Any]) -> Conversation:
-    r"""Read `instruction`, `input` (empty or null if there is none) and `output`.
+    r"""Read `instruction`, `input` (empty, null or left out if there is none) and `output`.
 
     The request is the instruction, and on the next line the input. LLaMA-Factory's additions are
     read where a row has them: `system`, and `history`, a list of earlier [request, answer], whose
@@ -29,10 +29,11 @@ def alpaca_map_fn(row: dict[str, Any]) -> Conversation:
 
     Raises:
         UnusableRow: the output is empty, null or '<nooutput>', or nothing is asked.
-        DataError: one of the three fields is missing or not text, or an addition is of another
-            form.
+        DataError: `instruction` or `output` is missing, a field is not text, or an addition is of
+            another form.
     """
-    made = pair(row, asked=("instruction", "input"), answer="output")
+    asked = ("instruction", "input") if "input" in row else ("instruction",)
+    made = pair(row, asked=asked, answer="output")
     if made["messages"][-1]["content"].strip() == _NO_OUTPUT:
         raise UnusableRow("empty answer")
     if row.get("system") is None and row.get("history") is None:
