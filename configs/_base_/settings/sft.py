@@ -17,7 +17,7 @@ gradient_checkpointing = False  # True: a third slower, and far less memory for 
 
 # Optimizer; a step is accumulative_counts micro-batches of batch_size packs, on each device
 batch_size = 1
-accumulative_counts = 16  # 16 packs of 2,048 are about 100 Alpaca rows a step
+accumulative_counts = 16  # 16 packs of 2,048 are about 250 rows of Alpaca
 dataloader_num_workers = 0
 max_epochs = 3  # as XTuner's: Alpaca's own recipe
 max_steps = None  # optimizer steps; overrides max_epochs

@@ -3,8 +3,8 @@ from mmengine.config import read_base
 with read_base():
     from .sft_lora import *
 
-# As in the QLoRA paper (Dettmers et al., 2023) and in XTuner: a high rank on every linear layer makes
-# up for the 4-bit base, and alpha / r = 1/4 keeps its steps small at this learning rate
+# As in the QLoRA paper (Dettmers et al., 2023) and in XTuner: a high rank on every linear layer
+# makes up for the 4-bit base, and alpha / r = 1/4 keeps its steps small at this learning rate
 lora = dict(
     type='LoraConfig',
     r=64,
