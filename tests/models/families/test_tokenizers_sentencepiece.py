@@ -112,6 +112,22 @@ def test_chatglm_puts_its_two_tokens_in_front(tmp_path):
     assert tokenizer.convert_tokens_to_ids("<|observation|>") == 368
 
 
+def test_chatglm_finds_no_special_token_within_a_word(tmp_path):
+    """The original calls two special tokens 'sop' and 'eop'."""
+    write_sentencepiece(tmp_path, vocab=360, add_dummy_prefix=True)
+    published = "[gMASK]sop{% for m in messages %}<|{{ m.role }}|>\n {{ m.content }}{% endfor %}"
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"chat_template": published}))
+    tokenizer = chatglm_tokenizer(CheckpointFiles(str(tmp_path)))
+    theirs = sentencepiece.SentencePieceProcessor(str(tmp_path / "tokenizer.model"))
+    for text in ("people of philosophy", "sop eop", "a sop, a people"):
+        assert tokenizer.encode(text, add_special_tokens=False) == theirs.encode(text)
+    rendered = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "people"}], return_dict=False
+    )
+    assert rendered[:3] == [361, 363, 366]  # [gMASK], sop, <|user|>
+    assert not {363, 364} & set(rendered[3:])
+
+
 @pytest.mark.parametrize("kind", ["internlm", "chatglm"])
 def test_saved_and_read_by_transformers_alone(kind, tmp_path):
     folder = internlm(tmp_path / "published")

@@ -1,6 +1,6 @@
 """ChatGLM2's chat format: numbered rounds in Chinese words.
 
-    [gMASK]sop[Round 1]
+    [gMASK]<sop>[Round 1]
 
     问：2 + 2?
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["chatglm2"]
 
 _JINJA = """\
-{{- '[gMASK]sop' -}}
+{{- '[gMASK]<sop>' -}}
 {%- set count = namespace(rounds=0) -%}
 {%- for message in messages -%}
 {%- if message.role == 'system' -%}

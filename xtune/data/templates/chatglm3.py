@@ -1,6 +1,6 @@
 """ChatGLM3's chat format, with tools.
 
-    [gMASK]sop<|system|>
+    [gMASK]<sop><|system|>
      Be brief.<|user|>
      2 + 2?<|assistant|>add
      ```python
@@ -11,7 +11,8 @@
 
 What ends an answer is the token that opens the next turn: <|user|>, or <|observation|> after a
 call. Each text begins with a space, and the line after <|assistant|> names the tool; it is empty in
-a plain answer, and the model writes the line break itself.
+a plain answer, and the model writes the line break itself. '<sop>' is the token that the original
+calls 'sop'.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["chatglm3"]
 
 _JINJA = """\
-{{- '[gMASK]sop' -}}
+{{- '[gMASK]<sop>' -}}
 {%- if tools -%}
 {{- '<|system|>\\n Answer the following questions as best as you can. ' -}}
 {{- 'You have access to the following tools:\\n' + tools | tojson(indent=4) -}}

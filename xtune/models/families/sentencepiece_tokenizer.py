@@ -29,7 +29,9 @@ _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # sentencepiece_model.p
 _UNIGRAM, _BPE = 1, 2
 _SPACE = "\u2581"
 _NAMED = ("bos_token", "eos_token", "unk_token", "pad_token")
-_CHATGLM_SPECIAL = ["[MASK]", "[gMASK]", "[sMASK]", "sop", "eop"]
+# The original calls two of them 'sop' and 'eop', which it never looks for in a text. Here a text is
+# searched for all of them, and 'eop' stands in 'people': they have GLM-4's names instead.
+_CHATGLM_SPECIAL = ["[MASK]", "[gMASK]", "[sMASK]", "<sop>", "<eop>"]
 _CHATGLM_SPECIAL += ["<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"]
 
 
@@ -143,7 +145,7 @@ def sentencepiece_tokenizer(
 def chatglm_tokenizer(files: CheckpointFiles) -> PreTrainedTokenizerBase | None:
     """Make the tokenizer of ChatGLM2 or ChatGLM3; None without tokenizer.model.
 
-    Its special tokens follow the pieces; the default call puts [gMASK] sop in front. The original
+    Its special tokens follow the pieces; the default call puts [gMASK] <sop> in front. The original
     reads '<|user|>' in a text as plain characters and composes dialogues from ids; here dialogues
     are text, so that it becomes the special id. ChatGLM2 has the first five special tokens only;
     the other four have rows of its padded embedding.
@@ -157,7 +159,10 @@ def chatglm_tokenizer(files: CheckpointFiles) -> PreTrainedTokenizerBase | None:
     named = {"eos_token": "</s>", "pad_token": "<unk>", "unk_token": "<unk>"} | _named(settings)
     named = {name: token for name, token in named.items() if token != "<pad>"}
     fast = fast_from_sentencepiece(file, special)
-    return _wrapped(fast, files, settings, named, ["[gMASK]", "sop"], [])
+    wrapped = _wrapped(fast, files, settings, named, ["[gMASK]", "<sop>"], [])
+    if isinstance(wrapped.chat_template, str):
+        wrapped.chat_template = wrapped.chat_template.replace("[gMASK]sop", "[gMASK]<sop>")
+    return wrapped
 
 
 def _named(settings: Mapping[str, Any]) -> dict[str, str]:
