@@ -114,6 +114,8 @@ class Batch:
         cu_seqlens: int32 [S + 1]; where documents begin, and T.
         max_seqlen: tokens of the longest document.
         samples: the data set's index of each document, for reports.
+        is_filler: whether it stands for a micro-batch that this process lacks: it is run, so that
+            all processes do the same, and nothing of it is trained or counted.
     """
 
     input_ids: Tensor
@@ -122,6 +124,7 @@ class Batch:
     cu_seqlens: Tensor
     max_seqlen: int
     samples: tuple[int, ...] = ()
+    is_filler: bool = False
 
     @property
     def tokens(self) -> int:
@@ -142,4 +145,5 @@ class Batch:
             cu_seqlens=self.cu_seqlens.to(device, non_blocking=True),
             max_seqlen=self.max_seqlen,
             samples=self.samples,
+            is_filler=self.is_filler,
         )

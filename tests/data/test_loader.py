@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xtune.data.collate import collate
 from xtune.data.loader import StepLoader
+from xtune.parallel.world import World
+from xtune.structures import Sample
 
 
 class Items:
@@ -90,3 +94,45 @@ def test_error_in_a_worker_reaches_the_caller():
     steps._dataset.batch = lambda indices: 1 / 0
     with pytest.raises(ZeroDivisionError):
         steps.step(0)
+
+
+@given(count=st.integers(1, 40), size=st.integers(1, 5), accumulative_counts=st.integers(1, 3))
+def test_the_processes_share_an_epoch_and_do_the_same_number_of_micro_batches(
+    count, size, accumulative_counts
+):
+    loaders = [
+        StepLoader(
+            Samples(count),
+            batch_size=2,
+            accumulative_counts=accumulative_counts,
+            seed=1,
+            world=World(rank=rank, size=size),
+        )
+        for rank in range(size)
+    ]
+    shown = []
+    for step in range(loaders[0].steps_per_epoch):
+        batches = [loader.step(step) for loader in loaders]
+        assert len({len(own) for own in batches}) == 1
+        assert 1 <= len(batches[0]) <= accumulative_counts
+        every = [batch for own in batches for batch in own]
+        shown += [number for batch in every if not batch.is_filler for number in batch.samples]
+        fillers = [batch for batch in every if batch.is_filler]
+        assert all((batch.tokens, batch.trained_tokens) == (1, 0) for batch in fillers)
+    assert sorted(shown) == list(range(count))
+
+
+class Samples:
+    """Documents of two tokens, the data set's number in both."""
+
+    report = None
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, indices):
+        ids = [np.array([n, n], dtype=np.int32) for n in indices]
+        return collate([Sample(one, one) for one in ids], indices)

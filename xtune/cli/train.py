@@ -6,12 +6,17 @@ work_dirs/CONFIG: the sheet that ran in config.py, checkpoints/latest, metrics.j
 Ctrl-C or SIGTERM finish the step and save; --resume goes on as if nothing had happened. Where no
 checkpoint has been written yet, --resume starts from the beginning, with a notice, so that one
 command line serves a first start and a restart.
+
+On several devices: NPROC_PER_NODE=8 xtune train CONFIG; on several hosts each says besides
+NNODES=2 NODE_RANK=0 ADDR=first.host PORT=29500. Under torchrun or srun it joins what is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +25,8 @@ if TYPE_CHECKING:
     from xtune.engine.runner import Runner
 
 __all__ = ["add_arguments", "run"]
+
+_STRATEGIES = {"single": "SingleStrategy", "ddp": "DDPStrategy"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +50,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="auto",
         help="go on from the newest whole checkpoint of the work dir, or from the one in DIR",
     )
+    parser.add_argument(
+        "--strategy",
+        choices=_STRATEGIES,
+        help="how the processes share the work (default: the config's; ddp on several)",
+    )
     parser.add_argument("--seed", metavar="N", type=int, help="the same as --cfg-options seed=N")
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, load no weights, print the plan"
@@ -51,10 +63,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, or print the plan; return the exit code."""
+    from xtune.cli.launch import launch, wanted_processes
     from xtune.config import render
 
+    if not args.dry_run and wanted_processes() > 1:
+        words = sys.argv[1:]
+        return launch(words if words[:1] == ["train"] else ["train", *words])
     options = [*args.cfg_options, *([f"seed={args.seed}"] if args.seed is not None else [])]
+    if args.strategy is not None:
+        options.append(f"strategy.type={_STRATEGIES[args.strategy]}")
     sheet = render(args.config, options)
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    if several and args.strategy is None and _is_for_one(sheet):
+        sheet = render(args.config, [*options, f"strategy.type={_STRATEGIES['ddp']}"])
     named = sheet.values.get("work_dir") or f"work_dirs/{sheet.name}"
     work_dir = args.work_dir or Path(str(named))
     if args.dry_run:
@@ -66,7 +87,17 @@ def run(args: argparse.Namespace) -> int:
 
     runner = Runner(sheet, work_dir=work_dir, resume=args.resume)
     runner.train()
-    return _report_end(runner, sheet, args)
+    if runner.world.size == 1:
+        return _report_end(runner, sheet, args)
+    code = _report_end(runner, sheet, args) if runner.world.is_main else 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # without destructors; see xtune.parallel.world.leave
+
+
+def _is_for_one(sheet: Sheet) -> bool:
+    strategy = sheet.values.get("strategy")
+    return isinstance(strategy, Mapping) and strategy.get("type") == _STRATEGIES["single"]
 
 
 def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ import torch
 
 from xtune.structures import IGNORE_INDEX, Batch, Sample
 
-__all__ = ["collate"]
+__all__ = ["collate", "filler"]
 
 
 def collate(samples: Sequence[Sample], indices: Sequence[int] = ()) -> Batch:
@@ -39,4 +39,16 @@ def collate(samples: Sequence[Sample], indices: Sequence[int] = ()) -> Batch:
         cu_seqlens=torch.from_numpy(np.concatenate([[0], ends]).astype(np.int32)),
         max_seqlen=max(lengths),
         samples=tuple(indices),
+    )
+
+
+def filler(batch: Batch) -> Batch:
+    """Return one token of a batch, for a process that has no micro-batch to run."""
+    return Batch(
+        input_ids=batch.input_ids[:, :1],
+        position_ids=batch.position_ids[:, :1],
+        labels=torch.full_like(batch.labels[:, :1], IGNORE_INDEX),
+        cu_seqlens=torch.tensor([0, 1], dtype=torch.int32),
+        max_seqlen=1,
+        is_filler=True,
     )

@@ -9,7 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
+from xtune.data.collate import filler
 from xtune.data.report import DataReport
+from xtune.parallel.world import ALONE, World
 from xtune.structures import Batch
 
 __all__ = ["StepLoader"]
@@ -42,6 +44,10 @@ class StepLoader:
         seed: of the order.
         shuffle: visit in another order each epoch, or always from first to last.
         num_workers: threads that prepare the next steps; 0 for none.
+        world: the processes that share the steps.
+
+    Every process takes part in every step with as many micro-batches as any other: one that has
+    fewer gets a filler, of which nothing is trained.
     """
 
     def __init__(
@@ -53,10 +59,12 @@ class StepLoader:
         seed: int,
         shuffle: bool = True,
         num_workers: int = 0,
+        world: World = ALONE,
     ) -> None:
         self._dataset = dataset
         self._batch_size = batch_size
-        self._per_step = batch_size * accumulative_counts
+        self._per_step = batch_size * accumulative_counts * world.size
+        self._world = world
         self._seed = seed
         self._shuffle = shuffle
         self._pool = ThreadPoolExecutor(num_workers) if num_workers else None
@@ -72,7 +80,7 @@ class StepLoader:
         """Take what `state_dict` gave."""
 
     def items(self, step: int) -> list[list[int]]:
-        """Return the items of each micro-batch of a step.
+        """Return the items of each micro-batch of a step, of all processes.
 
         Args:
             step: counts optimizer steps from 0 over all epochs.
@@ -86,7 +94,9 @@ class StepLoader:
         ]
 
     def step(self, step: int) -> list[Batch]:
-        """Return the micro-batches of a step: `accumulative_counts`, or fewer in the last one."""
+        """Return this process's micro-batches of a step: `accumulative_counts`, or fewer in the
+        last one of an epoch.
+        """
         if self._pool is None:
             return self._load(step)
         wanted = range(step, step + 1 + _AHEAD)
@@ -97,7 +107,12 @@ class StepLoader:
         return self._ahead.pop(step).result()
 
     def _load(self, step: int) -> list[Batch]:
-        return [self._dataset.batch(items) for items in self.items(step)]
+        everyones = self.items(step)
+        mine = everyones[self._world.rank :: self._world.size]
+        batches = [self._dataset.batch(items) for items in mine]
+        if len(mine) < -(-len(everyones) // self._world.size):
+            batches.append(filler(self._dataset.batch(everyones[0])))
+        return batches
 
 
 @lru_cache(maxsize=4)

@@ -12,6 +12,7 @@ from xtune.data.loader import StepLoader
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.engine.hooks.base import Hook
 from xtune.engine.loops import TrainLoop
+from xtune.parallel.world import ALONE, World
 from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def build_datasets(
 
 
 def build_loop(
-    cfg: Mapping[str, Any], dataset: SFTDataset | StreamedSFTDataset
+    cfg: Mapping[str, Any], dataset: SFTDataset | StreamedSFTDataset, world: World = ALONE
 ) -> tuple[TrainLoop, StepLoader | StreamLoader]:
     """Return the loop and the loader that gives it the micro-batches of each step."""
     loop = build(TRAIN_LOOPS, cfg["train_cfg"])
@@ -50,6 +51,7 @@ def build_loop(
         dataset,
         accumulative_counts=loop.accumulative_counts,
         seed=cfg["randomness"]["seed"],
+        world=world,
         **cfg["train_dataloader"],
     )
     return loop, loader

@@ -73,29 +73,39 @@ class TrainLoop:
     def run(self, runner: Runner) -> None:
         """Train from `runner.step` to the last step, or until the runner is told to stop."""
         runner.model.train()
+        runner.agree_to_end()  # it may have been told so before the first step
         while not runner.is_over:
             metrics = self._train_step(runner)
             if self._validates_at(runner):
                 metrics["val_loss"] = validation_loss(runner)
             runner.metrics = metrics
             runner.call_hooks("after_train_iter", metrics)
+            runner.agree_to_end()
 
     def _train_step(self, runner: Runner) -> dict[str, Any]:
         started = time.perf_counter()
         batches = runner.loader.step(runner.step)
         runner.call_hooks("before_train_iter", batches)
         strategy = runner.strategy
-        tokens = sum(batch.tokens for batch in batches)
-        trained = sum(batch.trained_tokens for batch in batches)
+        own = [batch for batch in batches if not batch.is_filler]
+        tokens, trained = (
+            int(total)
+            for total in runner.world.sum(
+                [sum(batch.tokens for batch in own), sum(batch.trained_tokens for batch in own)]
+            )
+        )
         # Sums stay on the device: a GPU is waited for once a step, not once a micro-batch.
         sums: dict[str, torch.Tensor] = {}
-        for batch in batches:
-            outputs = strategy.forward(batch, normalizer=max(trained, 1))
+        for number, batch in enumerate(batches, start=1):
+            outputs = strategy.forward(
+                batch, normalizer=max(trained, 1), is_last=number == len(batches)
+            )
             strategy.backward(outputs["loss"])
             for name, value in outputs.items():
                 sums[name] = sums[name] + value.detach() if name in sums else value.detach()
         norm = strategy.clip_grad_norm(runner.max_norm)
-        values = {name: value.item() for name, value in sums.items()}
+        totals = runner.world.sum([value.item() for value in sums.values()])
+        values = dict(zip(sums, totals, strict=True))
         grad_norm = norm.item()
         runner.call_hooks("before_optimizer_step", batches, values["loss"], grad_norm)
         factor = runner.schedule(runner.step, runner.max_steps)
@@ -128,14 +138,17 @@ class TrainLoop:
 def validation_loss(runner: Runner) -> float:
     """Return the mean loss over all trained tokens of the validation data."""
     assert runner.val_loader is not None
-    total, trained = 0.0, 0
+    total, trained = 0.0, 0.0
     runner.model.eval()
     with preserved_rng():
-        for step in range(runner.val_loader.steps_per_epoch):
+        steps = runner.val_loader.steps_per_epoch
+        assert steps is not None
+        for step in range(runner.world.rank, steps, runner.world.size):
             for batch in runner.val_loader.step(step):
                 total += runner.strategy.forward(batch, normalizer=1)["loss"].item()
                 trained += batch.trained_tokens
     runner.model.train()
+    total, trained = runner.world.sum([total, trained])
     return total / max(trained, 1)
 
 

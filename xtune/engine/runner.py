@@ -40,10 +40,11 @@ from xtune.engine.schedules import Schedule
 from xtune.engine.signals import StopSignals
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.work_dir import WorkDir
-from xtune.errors import CheckpointError, TrainingError
+from xtune.errors import CheckpointError, ConfigError, TrainingError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
 from xtune.models.vocabulary import open_vocabulary, vocabulary_notes
+from xtune.parallel.world import join, leave, world_of_environment
 from xtune.registry import SCHEDULES, STRATEGIES, build
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ class Runner:
         template: of the training data.
         model: the algorithm; `llm` the language model in it, a PeftModel with an adapter.
         strategy, loader, schedule, loop, hooks: what the sheet names.
+        world: the processes of the run; one of them logs and writes.
         step: optimizer steps done; max_steps of how many.
         tokens, trained_tokens: seen since the beginning of the run.
         metrics: of the last step.
@@ -104,10 +106,11 @@ class Runner:
         self.resume = resume
         self.console = Console()
         self.logger = logging.getLogger("xtune.engine")
+        self.world = world_of_environment()
         self.hooks: dict[str, Hook] = {}
         self.step = self.tokens = self.trained_tokens = 0
         self.metrics: dict[str, Any] = {}
-        self._stopping = False
+        self._stopping = self._ending = False
         self.interrupted: signal.Signals | None = None
         self.saved: Path | None = None
         self._signals = StopSignals()
@@ -119,11 +122,14 @@ class Runner:
             XtuneError: of the kind that fits; checkpoints written before stay whole.
         """
         require_valid(self.sheet)
-        handlers = [log_to_console(self.console)]
+        join(self.world)
+        handlers = [log_to_console(self.console)] if self.world.is_main else []
         folder = WorkDir(self.work_dir, self.sheet)
         try:
-            checkpoint = folder.open(self.resume)
-            handlers.append(log_to_file(self.work_dir / "train.log"))
+            checkpoint = folder.open(self.resume) if self.world.is_main else None
+            checkpoint = self.world.from_main(checkpoint)
+            rank = "" if self.world.is_main else f".rank{self.world.rank}"
+            handlers.append(log_to_file(self.work_dir / f"train{rank}.log"))
             self.logger.info("%s -> %s", self.sheet.path, folder.config)
             self._prepare(checkpoint)
             self._run()
@@ -138,6 +144,7 @@ class Runner:
         finally:
             folder.close()
             close_logs(handlers)
+        leave(self.world)
 
     def stop(self, reason: str) -> None:
         """End the run after this step, as if it were the last one."""
@@ -148,8 +155,16 @@ class Runner:
     @property
     def is_over(self) -> bool:
         """Whether no further step is to be done."""
-        ended = self._stopping or self._signals.received is not None
-        return ended or self.step >= self.max_steps
+        return self._ending or self.step >= self.max_steps
+
+    def agree_to_end(self) -> None:
+        """End all processes after the same step, if one of them was told to."""
+        own = (self._stopping, self._signals.received is not None)
+        stopping, signals = zip(*self.world.gather(own), strict=True)
+        signalled = any(signals)
+        self._ending = signalled or any(stopping)
+        if signalled and self._signals.received is None:
+            self._signals.received = signal.SIGTERM
 
     @property
     def base_lr(self) -> float:
@@ -180,6 +195,8 @@ class Runner:
     def call_hooks(self, point: str, *arguments: Any) -> None:
         """Call every hook at `point`; one that is not essential may fail, with a warning."""
         for name, hook in self.hooks.items():
+            if not (self.world.is_main or hook.on_every_process):
+                continue
             try:
                 getattr(hook, point)(self, *arguments)
             except Exception as error:
@@ -211,7 +228,7 @@ class Runner:
             "data": self.train_dataset.identity,
             "loader": self.loader.state_dict(),
             "threads": torch.get_num_threads(),
-            "rng": rng_state(),
+            "rng": self.world.gather(rng_state()),
             "strategy": self.strategy.state_dict(),
             "hooks": {name: hook.state_dict() for name, hook in self.hooks.items()},
         }
@@ -226,13 +243,15 @@ class Runner:
             else:
                 write_model(folder / "model", self.llm, self.tokenizer, self.notes)
 
-        self.saved = save_checkpoint(
-            self.work_dir / "checkpoints",
-            self.step,
-            write=write,
-            bytes_needed=state_bytes(state) + state_bytes(weights),
-            max_keep=max_keep,
-        )
+        if self.world.is_main:
+            self.saved = save_checkpoint(
+                self.work_dir / "checkpoints",
+                self.step,
+                write=write,
+                bytes_needed=state_bytes(state) + state_bytes(weights),
+                max_keep=max_keep,
+            )
+        self.saved = self.world.from_main(self.saved)
         self.logger.info("saved %s", self.saved)
         self.call_hooks("after_save_checkpoint", self.saved)
         return self.saved
@@ -244,13 +263,18 @@ class Runner:
         self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer)
         self.template = self.train_dataset.template
         self.tokenizer.chat_template = self.template.jinja
-        self.loop, self.loader = build_loop(self.cfg, self.train_dataset)
+        self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.world)
         self.max_steps = self.loop.total_steps(self.loader.steps_per_epoch)
         self.val_loader = validation_loader(self.cfg, self.val_dataset)
         self.schedule = build(SCHEDULES, self.cfg["param_scheduler"])
         self.hooks = build_hooks(self.cfg)
         self.call_hooks("after_load_data")
         self.strategy = build(STRATEGIES, self.cfg["strategy"])
+        if self.strategy.world.size != self.world.size:
+            raise ConfigError(
+                f"{type(self.strategy).__name__} is for one process, and {self.world.size} were "
+                "started: leave --strategy out, or name ddp"
+            )
         self.logger.info(
             "%s, %s (%s)",
             self.strategy.device,
@@ -270,8 +294,9 @@ class Runner:
             self.model, self.cfg["optimizer"], self.cfg.get("paramwise_cfg")
         )
         self.strategy.prepare(self.model, optimizer)
-        # Training begins at the same random numbers, however many the model's building drew.
-        seed_everything(self.cfg["randomness"]["seed"])
+        # Training begins at the same random numbers, however many the model's building drew; each
+        # process has dropout of its own.
+        seed_everything(self.cfg["randomness"]["seed"] + self.world.rank)
         if checkpoint is not None:
             self._load(checkpoint)
 
@@ -314,7 +339,14 @@ class Runner:
         for name, hook in self.hooks.items():
             if name in state["hooks"]:
                 hook.load_state_dict(state["hooks"][name])
-        load_rng_state(state["rng"])
+        if self.world.rank < len(state["rng"]):
+            load_rng_state(state["rng"][self.world.rank])
+        if self.world.size != len(state["rng"]):
+            self.logger.warning(
+                "%d processes now, %d before: the data go on where they were, dropout draws anew",
+                self.world.size,
+                len(state["rng"]),
+            )
         self.logger.info("resumed from %s", checkpoint)
         if self.strategy.device.type == "cpu" and state["threads"] != torch.get_num_threads():
             self.logger.warning(

@@ -30,9 +30,12 @@ class Hook:
 
     Attributes:
         essential: False for a hook whose failure is reported and otherwise ignored.
+        on_every_process: True for a hook that saves or stops, which all processes must do
+            together; any other is called on the one that logs.
     """
 
     essential = True
+    on_every_process = False
 
     def after_load_data(self, runner: Runner) -> None:
         """The data sets are there, the model is not."""

@@ -25,6 +25,8 @@ class CheckLossHook(Hook):
     of the last good step.
     """
 
+    on_every_process = True
+
     def before_optimizer_step(
         self, runner: Runner, batches: list[Batch], loss: float, grad_norm: float
     ) -> None:

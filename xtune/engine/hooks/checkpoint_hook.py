@@ -23,6 +23,8 @@ class CheckpointHook(Hook):
         max_keep: checkpoints that are kept, the newest; None: all.
     """
 
+    on_every_process = True
+
     def __init__(self, *, interval: int | None = None, max_keep: int | None = None) -> None:
         for name, value in (("interval", interval), ("max_keep", max_keep)):
             if value is not None and value < 1:

@@ -25,6 +25,8 @@ class EarlyStoppingHook(Hook):
         min_delta: an improvement is at least so much.
     """
 
+    on_every_process = True
+
     def __init__(
         self, *, monitor: str = "val_loss", patience: int = 3, min_delta: float = 0.0
     ) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from xtune.parallel.world import ALONE, World
 from xtune.structures import Batch
 
 __all__ = ["Strategy"]
@@ -22,22 +23,25 @@ class Strategy(ABC):
     Attributes:
         device: where this process computes.
         precision: an `xtune.models.precision.Precision`, what it computes in.
+        world: the processes that it runs on.
     """
 
     device: torch.device
     precision: Any
+    world: World = ALONE
 
     @abstractmethod
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
         """Take the model, already on `device`, and its optimizer."""
 
     @abstractmethod
-    def forward(self, batch: Batch, *, normalizer: int) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, *, normalizer: int, is_last: bool = True) -> dict[str, Tensor]:
         """Run the model on one micro-batch.
 
         Args:
             batch: on any device.
-            normalizer: trained tokens of the whole optimizer step.
+            normalizer: trained tokens of the whole optimizer step, on all processes.
+            is_last: whether it is the step's last micro-batch here.
 
         Returns:
             What the model returns: 'loss', an fp32 scalar, and other metrics.

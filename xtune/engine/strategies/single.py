@@ -43,13 +43,15 @@ class SingleStrategy(Strategy):
             name: p for name, p in model.named_parameters() if p.requires_grad
         }
 
-    def forward(self, batch: Batch, *, normalizer: int) -> dict[str, Tensor]:  # noqa: D102
+    def forward(  # noqa: D102
+        self, batch: Batch, *, normalizer: int, is_last: bool = True
+    ) -> dict[str, Tensor]:
         with torch.autocast(
             self.device.type,
             dtype=self.precision.compute_dtype,
             enabled=self.precision.autocast,
         ):
-            return self.model(batch.to(self.device), normalizer=normalizer)
+            return self._run(batch.to(self.device), normalizer)
 
     def backward(self, loss: Tensor) -> None:  # noqa: D102
         self.scaler.scale(loss).backward()
@@ -103,6 +105,9 @@ class SingleStrategy(Strategy):
 
     def close(self) -> None:  # noqa: D102
         torch.set_flush_denormal(False)
+
+    def _run(self, batch: Batch, normalizer: int) -> dict[str, Tensor]:
+        return self.model(batch, normalizer=normalizer)
 
     def _adapter_weights(self) -> dict[str, Tensor]:
         return dict(self.trainable) if isinstance(self.model.llm, PeftModel) else {}

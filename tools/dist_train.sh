@@ -1,0 +1,5 @@
+#!/usr/bin/env bash
+# Train on several devices of this host: tools/dist_train.sh CONFIG GPUS [further words of xtune train]
+set -euo pipefail
+config=${1:?CONFIG GPUS ...} gpus=${2:?CONFIG GPUS ...}
+NPROC_PER_NODE=$gpus exec python "$(dirname "$0")/train.py" "$config" "${@:3}"

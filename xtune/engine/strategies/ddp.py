@@ -1,0 +1,68 @@
+"""Several processes, each with the whole model: PyTorch's DistributedDataParallel."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from xtune.engine.strategies.single import SingleStrategy
+from xtune.errors import ConfigError
+from xtune.parallel.world import world_of_environment
+from xtune.registry import STRATEGIES
+from xtune.structures import Batch
+
+__all__ = ["DDPStrategy"]
+
+
+@STRATEGIES.register_module()
+class DDPStrategy(SingleStrategy):
+    """Trains on one device for each process; gradients are exchanged once a step.
+
+    Args:
+        precision: as SingleStrategy's; the same on every process.
+        device: 'cpu' or 'cuda'; None: the GPUs if there are any.
+
+    Raises:
+        ConfigError: there is only one process.
+    """
+
+    def __init__(self, *, precision: str = "auto", device: str | None = None) -> None:
+        world = world_of_environment()
+        if world.size == 1:
+            raise ConfigError(
+                "DDPStrategy is for several processes, and this is the only one. Start them: "
+                "NPROC_PER_NODE=2 xtune train CONFIG, or use strategy.type=SingleStrategy"
+            )
+        kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        super().__init__(
+            precision=precision, device=f"cuda:{world.local_rank}" if kind == "cuda" else kind
+        )
+        self.world = world
+
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
+        super().prepare(model, optimizer)
+        self._replica = DistributedDataParallel(
+            model,
+            device_ids=[self.device] if self.device.type == "cuda" else None,
+            forward_sync_buffers=False,  # those of a rotary embedding are each replica's own
+            gradient_as_bucket_view=True,
+        )
+
+    def forward(  # noqa: D102
+        self, batch: Batch, *, normalizer: int, is_last: bool = True
+    ) -> dict[str, Tensor]:
+        # Gradients are exchanged in the backward pass of the step's last micro-batch alone.
+        with nullcontext() if is_last else self._replica.no_sync():
+            return super().forward(batch, normalizer=normalizer)
+
+    def backward(self, loss: Tensor) -> None:  # noqa: D102
+        # The replicas' gradients are averaged, and the loss is a share of the sum over all.
+        super().backward(loss * self.world.size)
+
+    def _run(self, batch: Batch, normalizer: int) -> dict[str, Tensor]:
+        if torch.is_grad_enabled():
+            return self._replica(batch, normalizer=normalizer)
+        return super()._run(batch, normalizer)

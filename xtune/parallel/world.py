@@ -1,0 +1,112 @@
+"""`World`: which of how many processes this one is, and sums over all of them.
+
+torchrun, and `xtune train` with NPROC_PER_NODE or NNODES, tell each process by RANK, WORLD_SIZE and
+LOCAL_RANK; alone, none of them is set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+__all__ = ["ALONE", "World", "join", "leave", "world_of_environment"]
+
+_TIMEOUT = timedelta(minutes=30)  # of one collective: a generation on rank 0 is waited for
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The processes of a run.
+
+    Attributes:
+        rank: number of this process, 0 to size - 1.
+        size: how many there are.
+        local_rank: number of this process on its host; its GPU has the same.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process logs and writes."""
+        return self.rank == 0
+
+    def sum(self, values: Sequence[float]) -> list[float]:
+        """Add numbers up over all processes; exact for integers below 2**53."""
+        if self.size == 1:
+            return list(values)
+        import torch
+        from torch import distributed
+
+        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
+        total = torch.tensor(list(values), dtype=torch.float64, device=device)
+        distributed.all_reduce(total)
+        return list(total.tolist())
+
+    def gather(self, value: Any) -> list[Any]:
+        """Return every process's `value`, by rank; plain values and tensors of this run's own."""
+        if self.size == 1:
+            return [value]
+        from torch import distributed
+
+        values: list[Any] = [None] * self.size
+        distributed.all_gather_object(values, value)
+        return values
+
+    def from_main(self, value: Any) -> Any:
+        """Return the main process's `value`."""
+        return self.gather(value)[0]
+
+    def wait(self) -> None:
+        """Wait until all have come here."""
+        if self.size > 1:
+            from torch import distributed
+
+            distributed.barrier()
+
+
+ALONE = World()
+
+
+def world_of_environment() -> World:
+    """Return what the launcher has told this process."""
+    if "WORLD_SIZE" not in os.environ:
+        return ALONE
+    return World(
+        rank=int(os.environ["RANK"]),
+        size=int(os.environ["WORLD_SIZE"]),
+        local_rank=int(os.environ.get("LOCAL_RANK", 0)),
+    )
+
+
+def join(world: World) -> None:
+    """Meet the other processes; NCCL where there are GPUs, gloo elsewhere."""
+    if world.size == 1:
+        return
+    import torch
+    from torch import distributed
+
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(world.local_rank)
+    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
+
+
+def leave(world: World) -> None:
+    """Part from the other processes, when all are done.
+
+    Gloo's group is left to the end of the process: its destructor waits for a thread that may wait
+    for Python's lock (torch 2.13).
+    """
+    if world.size == 1:
+        return
+    from torch import distributed
+
+    distributed.barrier()
+    if distributed.get_backend() == "nccl":
+        distributed.destroy_process_group()
