@@ -116,8 +116,9 @@ def test_ended_by_a_signal_to_one_process_and_resumed_it_is_the_run_never_stoppe
     process = start(inputs, cut, "lora.lora_dropout=0.1")
     wait_for_steps(process, cut, 3)
     os.kill(processes_of(cut)[-1], signal.SIGTERM)  # of the last one alone
-    process.communicate(timeout=120)
-    assert process.returncode != 0
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "--resume" in said.splitlines()[-1]
     assert 3 <= len(losses(cut)) < 20
     run(inputs, cut, "lora.lora_dropout=0.1", resume=True)
     assert losses(cut) == losses(whole)
@@ -127,13 +128,23 @@ def test_a_process_that_is_killed_ends_the_others_with_an_error(inputs, tmp_path
     process = start(inputs, tmp_path, "max_steps=100000")
     wait_for_steps(process, tmp_path, 2)
     os.kill(processes_of(tmp_path)[-1], signal.SIGKILL)
-    process.communicate(timeout=60)
-    assert process.returncode != 0
+    said = process.communicate(timeout=60)[0]
+    assert process.returncode == 1
+    assert "a process was killed" in said.splitlines()[-1]
     assert processes_of(tmp_path) == []
 
 
-def test_an_error_in_every_process_is_said_and_is_the_exit_code(inputs, tmp_path):
+def test_the_first_error_is_said_last_and_its_exit_code_is_the_runs(inputs, tmp_path):
     process = start(inputs, tmp_path, "data_path=nowhere.jsonl")
     said = process.communicate(timeout=120)[0]
-    assert process.returncode != 0
-    assert "no file, folder or pattern 'nowhere.jsonl'" in said
+    assert process.returncode == 2
+    end = said.partition("The first of ")[2]
+    assert "no file, folder or pattern 'nowhere.jsonl'" in end
+    assert "Traceback" not in end
+
+
+def test_a_loss_that_is_no_number_ends_all_processes_with_the_rows(inputs, tmp_path):
+    process = start(inputs, tmp_path, "lr=1e30")
+    said = process.communicate(timeout=120)[0]
+    assert process.returncode == 1
+    assert "loss" in said.partition("The first of ")[2]

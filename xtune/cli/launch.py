@@ -8,11 +8,14 @@ ADDR, PORT       of the first host, where all meet; default 127.0.0.1 and a free
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from xtune.errors import UsageError
 
@@ -29,7 +32,8 @@ def wanted_processes() -> int:
 def launch(words: Sequence[str]) -> int:
     """Run `xtune` with these words in all processes of this host; return the exit code.
 
-    torchrun stops the others when one fails.
+    torchrun stops the others when one fails. What the first to fail has said is said last, and its
+    exit code is the launcher's.
 
     Raises:
         UsageError: several hosts, and no address of the first.
@@ -48,7 +52,22 @@ def launch(words: Sequence[str]) -> int:
         *words,
     ]
     threads = str(max(1, (os.cpu_count() or 1) // _number("NPROC_PER_NODE", 1)))
-    return subprocess.run(command, env={"OMP_NUM_THREADS": threads, **os.environ}).returncode
+    with tempfile.TemporaryDirectory() as ends:
+        environment = {"OMP_NUM_THREADS": threads, **os.environ, "XTUNE_ENDS": ends}
+        code = subprocess.run(command, env=environment).returncode
+        return code and _report(Path(ends), code)
+
+
+def _report(ends: Path, code: int) -> int:
+    """Say what the process that failed first has said; return its exit code."""
+    found = {file.stem: json.loads(file.read_text()) for file in ends.glob("*.json")}
+    if not found:
+        print(f"xtune train: a process was killed; torchrun ended with {code}", file=sys.stderr)
+        return 1
+    rank, first = min(found.items(), key=lambda one: one[1]["time"])
+    print(f"\nThe first of {len(found)} that failed, rank {rank}:", file=sys.stderr)
+    print(first["said"].rstrip(), file=sys.stderr)
+    return int(first["code"])
 
 
 def _number(name: str, default: int) -> int:

@@ -87,12 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
     runner = Runner(sheet, work_dir=work_dir, resume=args.resume)
     runner.train()
-    if runner.world.size == 1:
-        return _report_end(runner, sheet, args)
-    code = _report_end(runner, sheet, args) if runner.world.is_main else 0
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # without destructors; see xtune.parallel.world.leave
+    return _report_end(runner, sheet, args) if runner.world.is_main else 0
 
 
 def _is_for_one(sheet: Sheet) -> bool:

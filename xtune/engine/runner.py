@@ -125,6 +125,7 @@ class Runner:
         join(self.world)
         handlers = [log_to_console(self.console)] if self.world.is_main else []
         folder = WorkDir(self.work_dir, self.sheet)
+        done = False
         try:
             checkpoint = folder.open(self.resume) if self.world.is_main else None
             checkpoint = self.world.from_main(checkpoint)
@@ -141,10 +142,12 @@ class Runner:
                     "some space, then go on with --resume"
                 ) from error
             raise
+        else:
+            done = True
         finally:
             folder.close()
             close_logs(handlers)
-        leave(self.world)
+            leave(self.world, all_are_done=done)
 
     def stop(self, reason: str) -> None:
         """End the run after this step, as if it were the last one."""

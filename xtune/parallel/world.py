@@ -7,6 +7,7 @@ LOCAL_RANK; alone, none of them is set.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -97,16 +98,15 @@ def join(world: World) -> None:
     distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
 
 
-def leave(world: World) -> None:
-    """Part from the other processes, when all are done.
-
-    Gloo's group is left to the end of the process: its destructor waits for a thread that may wait
-    for Python's lock (torch 2.13).
-    """
+def leave(world: World, *, all_are_done: bool) -> None:
+    """Part from the other processes; wait for them first if all come here."""
     if world.size == 1:
         return
     from torch import distributed
 
-    distributed.barrier()
-    if distributed.get_backend() == "nccl":
-        distributed.destroy_process_group()
+    if all_are_done:
+        distributed.barrier()
+    # Gloo's destructor holds Python's lock and joins a thread that may be waiting for that lock to
+    # drop its last tensor (torch 2.13). Asleep, this thread gives it away.
+    time.sleep(0.5)
+    distributed.destroy_process_group()
