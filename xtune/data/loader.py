@@ -33,6 +33,9 @@ class StepLoader:
     An epoch visits every item once. Its order follows from (seed, epoch) alone, so to resume is
     to go on with the next step's number. The last step of an epoch takes what is left.
 
+    Several processes share every step, each with as many micro-batches as any other: one that has
+    fewer gets a filler, of which nothing is trained.
+
     Attributes:
         steps_per_epoch: optimizer steps.
         report: what became of the data set's rows.
@@ -45,9 +48,6 @@ class StepLoader:
         shuffle: visit in another order each epoch, or always from first to last.
         num_workers: threads that prepare the next steps; 0 for none.
         world: the processes that share the steps.
-
-    Every process takes part in every step with as many micro-batches as any other: one that has
-    fewer gets a filler, of which nothing is trained.
     """
 
     def __init__(
