@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -64,10 +65,9 @@ def wait_for_steps(process: subprocess.Popen, work_dir: Path, count: int) -> Non
 
 
 def processes_of(work_dir: Path) -> list[int]:
-    found = subprocess.run(
-        ["pgrep", "-f", f"work-dir {work_dir} "], capture_output=True, text=True, check=False
-    )
-    return sorted(map(int, found.stdout.split()))
+    """Of a run, launcher and all, by their numbers: the last is the last rank."""
+    found = psutil.process_iter(["pid", "cmdline"])
+    return sorted(p.info["pid"] for p in found if str(work_dir) in (p.info["cmdline"] or ()))
 
 
 def column(work_dir: Path, name: str) -> list[float]:

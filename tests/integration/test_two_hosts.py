@@ -12,7 +12,7 @@ import pytest
 from tests.integration.test_ddp import chosen, run
 from tests.runs import losses
 
-HOSTS = {"xtune_a": "10.77.0.1", "xtune_b": "10.77.0.2"}
+HOSTS = {f"xtune{os.getpid()}a": "10.77.0.1", f"xtune{os.getpid()}b": "10.77.0.2"}
 
 
 def ip(*words: str) -> None:
@@ -30,8 +30,9 @@ def hosts():
     except subprocess.CalledProcessError as error:
         pytest.skip(f"this machine allows no network namespaces: {error.stderr.decode().strip()}")
     try:
-        ip("link", "add", "link_a", "netns", "xtune_a", "type", "veth", "peer", "link_b")
-        ip("link", "set", "link_b", "netns", "xtune_b")
+        a, b = HOSTS
+        ends = ("type", "veth", "peer", "name", "link_b", "netns", b)
+        ip("link", "add", "name", "link_a", "netns", a, *ends)
         for name, address in HOSTS.items():
             ip("-n", name, "addr", "add", f"{address}/24", "dev", f"link_{name[-1]}")
             ip("-n", name, "link", "set", f"link_{name[-1]}", "up")
@@ -61,7 +62,7 @@ def test_two_hosts_make_the_steps_of_two_processes_on_one(inputs, hosts, tmp_pat
                 "OMP_NUM_THREADS": "1",
                 "NNODES": "2",
                 "NODE_RANK": str(number),
-                "ADDR": hosts["xtune_a"],
+                "ADDR": next(iter(hosts.values())),
                 "PORT": "29577",
                 "GLOO_SOCKET_IFNAME": f"link_{name[-1]}",
             },
