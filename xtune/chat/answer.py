@@ -30,6 +30,8 @@ class Answer:
         tokenizer: decodes the ids.
         stop_ids: token ids that end the answer; they are no part of its text.
         stop_words: strings that end it, for those that are no single token.
+        frame: what the chat template itself writes before and after an answer; it is no part of
+            the text, or it would stand twice when the answer is rendered as history.
 
     Attributes:
         text: what has been released.
@@ -44,6 +46,7 @@ class Answer:
         *,
         stop_ids: Collection[int] = (),
         stop_words: Sequence[str] = (),
+        frame: tuple[str, str] = ("", ""),
     ) -> None:
         self.text = ""
         self.tokens = 0
@@ -55,7 +58,9 @@ class Answer:
         self._ids: list[int] = []
         self._window = 0
         self._read = 0
-        self._held = ""  # decoded, but perhaps the beginning of a stop word
+        self._before, self._after = frame
+        # Decoded, but perhaps the beginning of a stop word, or a part of the frame
+        self._held = ""
 
     @property
     def ended(self) -> bool:
@@ -83,10 +88,11 @@ class Answer:
         """No more tokens will come: return what was held back, save half a character."""
         waiting = self._read < len(self._ids)
         rest = self._advance(self._decode(self._window)).rstrip("\ufffd") if waiting else ""
-        shown = self._release(rest) + self._held
-        self.text += self._held
+        shown = self._release(rest)
+        held = self._held.removesuffix(self._after) if self.ended else self._held
+        self.text += held
         self._held = ""
-        return shown
+        return shown + held
 
     def _decode(self, start: int, stop: int | None = None) -> str:
         text = self._tokenizer.decode(
@@ -103,12 +109,19 @@ class Answer:
     def _release(self, new: str) -> str:
         """Add decoded text; give out what cannot belong to a stop word any more."""
         pending = self._held + new
+        if self._before:
+            if len(pending) < len(self._before) and self._before.startswith(pending):
+                self._held = pending
+                return ""
+            pending = pending.removeprefix(self._before)
+            self._before = ""
         found = [at for word in self._stop_words if (at := pending.find(word)) >= 0]
         if found:
             self.ended_by = "stop"
-            shown, self._held = pending[: min(found)], ""
+            shown, self._held = pending[: min(found)].removesuffix(self._after), ""
         else:
-            keep = max((_overlap(pending, word) for word in self._stop_words), default=0)
+            # `_overlap` finds the beginnings of a word; the whole of `after` may be the end, too.
+            keep = max(_overlap(pending, word) for word in (*self._stop_words, self._after + "."))
             cut = len(pending) - keep
             shown, self._held = pending[:cut], pending[cut:]
         self.text += shown

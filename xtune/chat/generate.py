@@ -20,6 +20,7 @@ from transformers import GenerationConfig, StoppingCriteriaList
 from xtune.chat.answer import Answer
 from xtune.chat.settings import GenerationSettings
 from xtune.chat.stopping import WatchAnswers, stop_ids_and_words
+from xtune.data.templates import build_template
 from xtune.errors import TemplateError, UsageError
 from xtune.models import generation_mode
 from xtune.structures import Message
@@ -156,7 +157,8 @@ def _generate(
     on_text: Callable[[str], None] | None = None,
 ) -> list[Answer]:
     stop_ids, words = stop_ids_and_words(llm, tokenizer, stop_words)
-    answers = [Answer(tokenizer, stop_ids=stop_ids, stop_words=words) for _ in prompts]
+    frame = build_template("auto", tokenizer).frame
+    answers = [Answer(tokenizer, stop_ids=stop_ids, stop_words=words, frame=frame) for _ in prompts]
     pad_id = tokenizer.pad_token_id
     if pad_id is None:  # any id: what is padded is masked
         pad_id = stop_ids[0] if stop_ids else 0

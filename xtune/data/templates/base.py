@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, cast
 
 from xtune.data.templates.end_of_turn import EndOfTurn, special_tokens
 from xtune.data.templates.render import Renderer
-from xtune.errors import TemplateError
+from xtune.errors import DataError, TemplateError
 from xtune.registry import TEMPLATES, names, resolve
 from xtune.structures import Conversation, Message, Span
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Template", "build_template", "eos_of", "single_answers"]
 
+_PROBE = "xtune's probe"
 _OPENED_TAG = re.compile(r"<(\w+)>\s*\Z")  # a generation prompt that begins with '<think>'
 
 
@@ -44,6 +45,8 @@ class Template:
             (only plain text can be rendered then).
         stop_words: the tokens that end an answer; none if the template writes none.
         end_tokens: the tokens that may end one: the stop words, or any special token for 'auto'.
+        frame: what a model writes before and after a plain answer's own text, up to the token that
+            ends it: (' ', ' ') for Llama 2, ('\\n', '') for GLM-4; mostly nothing.
 
     Args:
         name: see above.
@@ -72,11 +75,13 @@ class Template:
         self._eos = tokenizer.eos_token or ""
         for word in self.stop_words:
             _require_one_token(word, name, tokenizer)
+        self.frame = ("", "")
         if jinja is not None:
             self._render = Renderer(jinja, tokenizer)
             self._end_of_turn = EndOfTurn(self._render, tokenizer)
             if not self.stop_words and self._end_of_turn.token:
                 self.stop_words = (self._end_of_turn.token,)
+            self.frame = self._frame()
 
     def samples_of(self, conversation: Conversation) -> list[list[Span]]:
         """Render a conversation as one sample, or as one per answer where it must be.
@@ -140,6 +145,19 @@ class Template:
             done = end
         spans.append(Span(whole[done:], False))
         return [span for span in spans if span.text]
+
+    def _frame(self) -> tuple[str, str]:
+        messages: list[Message] = [
+            {"role": "user", "content": "?"},
+            {"role": "assistant", "content": _PROBE},
+        ]
+        try:
+            spans = self._last_answer({"messages": messages})
+        except DataError:  # it refuses this dialogue
+            return "", ""
+        written = "".join(span.text for span in spans if span.trained)
+        before, _, after = written.partition(_PROBE)
+        return before, after.removesuffix(self.stop_words[0] if self.stop_words else "")
 
     def _last_answer(self, conversation: Conversation) -> list[Span]:
         """The last message alone is trained, after the prompt that the model will be given."""
