@@ -206,3 +206,27 @@ def test_of_two_processes_one_writes_and_the_other_waits(tmp_path):
         process.join()
     assert [process.exitcode for process in processes] == [0, 0]
     assert log.read_text() == "written\n"
+
+
+def test_trained_tokens_are_counted_a_block_of_samples_at_a_time(own_cache, monkeypatch):
+    """The counts are those of the labels, and no more than a block's tokens are asked for."""
+    draw = np.random.default_rng(0)
+    sizes = draw.integers(1, 9, size=2 * 256 + 3)
+    samples = [
+        Sample(np.arange(n, dtype=np.int32), np.where(draw.random(n) < 0.5, 1, -100)) for n in sizes
+    ]
+    cache = open_cache("blocks", lambda: [samples], dict)
+    asked = []
+    reduceat = np.add.reduceat
+
+    class Add:
+        @staticmethod
+        def reduceat(tokens, *args, **settings):
+            asked.append(len(tokens))
+            return reduceat(tokens, *args, **settings)
+
+    monkeypatch.setattr("xtune.data.cache.np.add", Add)
+    counted = cache.trained_lengths
+    monkeypatch.undo()
+    assert counted.tolist() == [int((sample.labels != -100).sum()) for sample in samples]
+    assert asked == [sizes[:256].sum(), sizes[256:512].sum(), sizes[512:].sum()]

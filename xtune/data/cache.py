@@ -32,6 +32,7 @@ __all__ = ["TokenCache", "cache_root", "open_cache"]
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("ids.bin", "trained.bin", "offsets.npy")
+_BLOCK = 256  # samples that are counted at once: numpy holds 8 bytes for each of their tokens
 
 
 class TokenCache:
@@ -71,7 +72,13 @@ class TokenCache:
     @property
     def trained_lengths(self) -> np.ndarray:
         """Tokens of each sample that have a label, int64 [N]."""
-        return np.add.reduceat(self._trained, self.offsets[:-1], dtype=np.int64)
+        counted = np.empty(len(self), dtype=np.int64)
+        for first in range(0, len(self), _BLOCK):
+            offsets = self.offsets[first : first + _BLOCK + 1]
+            trained = self._trained[offsets[0] : offsets[-1]]
+            starts = offsets[:-1] - offsets[0]
+            counted[first : first + _BLOCK] = np.add.reduceat(trained, starts, dtype=np.int64)
+        return counted
 
     def sample(self, index: int) -> Sample:
         """Return one sample, copied out of the map."""
