@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from itertools import islice
+from weakref import WeakSet
 
 import numpy as np
 import pytest
 
 from xtune.data.dataset import SFTDataset
-from xtune.data.streaming import StreamedSFTDataset, StreamLoader
+from xtune.data.streaming import StreamedSFTDataset, StreamLoader, Window
 from xtune.errors import DataError
 
 ROWS = 50
@@ -95,13 +97,15 @@ def test_the_steps_of_an_epoch_show_each_document_once_and_the_next_epoch_begins
 def test_no_more_is_read_than_this_window_and_the_next(make):
     dataset = make(window_rows=8)
     loader, read = loader_of(dataset), dataset._source.read
-    loader._next.result()
+    assert max(read) < 8
+    loader.step(0)
+    loader._following().result()
     assert max(read) < 16
     step = 0
     while loader.window.row < 24:
         loader.step(step)
         step += 1
-    loader._next.result()
+    loader._following().result()
     assert 31 <= max(read) < 40
 
 
@@ -116,6 +120,40 @@ def test_from_a_saved_state_on_the_steps_are_the_same(make):
         resumed = loader_of(make(window_rows=8))
         resumed.load_state_dict(states[begin - 1])
         assert [texts(resumed.step(step)) for step in range(begin, 24)] == steps[begin:]
+
+
+def test_two_windows_are_alive_at_most_also_where_a_run_goes_on(make, monkeypatch):
+    alive: WeakSet[Held] = WeakSet()
+    most = 0
+    window_of = StreamedSFTDataset._window
+
+    class Held(Window):
+        """A window that can be counted: one with slots takes no weak references."""
+
+    def counted(self, *arguments):
+        nonlocal most
+        made = window_of(self, *arguments)
+        held = Held(*(getattr(made, field.name) for field in fields(Window)))
+        alive.add(held)
+        most = max(most, len(alive))
+        return held
+
+    Held.__hash__ = object.__hash__
+    monkeypatch.setattr(StreamedSFTDataset, "_window", counted)
+    loader = loader_of(make(window_rows=8))
+    for step in range(10):
+        loader.step(step)
+    loader._following().result()
+    state = loader.state_dict()
+    assert loader.window.row > 0
+    loader._thread.shutdown()  # a thread at rest holds no window
+    del loader
+    resumed = loader_of(make(window_rows=8))
+    resumed._thread.shutdown()  # what the constructor has begun, if anything, is made by now
+    resumed.load_state_dict(state)
+    resumed.step(10)
+    resumed._following().result()
+    assert most == 2
 
 
 def test_a_window_without_a_usable_row_is_passed_over_with_a_warning(make, caplog):

@@ -231,7 +231,8 @@ class StreamLoader:
         """Return the micro-batches of a step."""
         while step - self._first_step >= self._inner.steps_per_epoch:
             self._first_step += self._inner.steps_per_epoch
-            self._enter(self._next.result())
+            self._enter(self._following().result())
+        self._following()
         return self._inner.step(step - self._first_step)
 
     def state_dict(self) -> dict[str, int]:
@@ -262,4 +263,12 @@ class StreamLoader:
             "; ".join(" ".join(line.split()) for line in self.report.lines()[:3]),
         )
         self._inner = StepLoader(window, **self._settings)
-        self._next: Future[Window] = self._thread.submit(next, self._windows)
+        self._next: Future[Window] | None = None
+
+    def _following(self) -> Future[Window]:
+        """The next window, begun by the first step of this one: a resumed run leaves the window
+        that it was built with before any step, and would have made the one after it in vain.
+        """
+        if self._next is None:
+            self._next = self._thread.submit(next, self._windows)
+        return self._next
