@@ -111,6 +111,8 @@ def test_every_problem_is_reported_at_once_with_its_line():
         ("pretrained_model_name_or_path=./no", "no file or folder './no'"),
         ("pretrained_model_name_or_path=no.gguf", "no file or folder 'no.gguf'"),
         ("pretrained_model_name_or_path=a/b/c", "neither a folder nor a hub id"),
+        ("pretrained_model_name_or_path=modelscope:name", "an id is 'modelscope:owner/name'"),
+        ("pretrained_model_name_or_path=modelscope:a/b/c", "an id is 'modelscope:owner/name'"),
         ("train_cfg=None", "this section is missing"),
     ],
 )
@@ -141,6 +143,18 @@ def test_one_wrong_option(option, said):
 def test_what_is_allowed(options):
     """None switches an optional section off, knobs may lie idle, a hub id is not looked for."""
     assert problems_of(*options) == []
+
+
+def test_every_problem_of_a_mixture_is_reported_at_once():
+    sources = [
+        {"data_path": "no.jsonl", "map_fn": "alpcaa", "weight": 0},
+        {"data_path": "tatsu-lab/alpaca", "wieght": 2, "weight": 1, "epochs": 2},
+    ]
+    found = {problem.key for problem in check(render(LEAF, [f"data_path={sources}"]))}
+    assert found == {
+        f"train_dataset.data_path.{place}"
+        for place in ("0.data_path", "0.map_fn", "0.weight", "1.wieght", "1.epochs")
+    }
 
 
 def test_a_type_from_elsewhere_is_checked_against_its_own_signature():

@@ -193,6 +193,10 @@ def _model_files(values: Values) -> Iterator[Breach]:
         name = _get(values, key)
         if not isinstance(name, str):
             continue
+        if name.startswith("modelscope:"):
+            if not _HUB_ID.fullmatch(name):
+                yield Breach(key, f"{name!r} names no model", "an id is 'modelscope:owner/name'")
+            continue
         is_path = name.startswith(("/", "./", "../", "~")) or name.endswith(".gguf")
         if is_path and not Path(name).expanduser().exists():
             yield Breach(key, f"no file or folder {name!r} in {Path.cwd()}")
