@@ -128,9 +128,14 @@ def test_a_process_that_is_killed_ends_the_others_with_an_error(inputs, tmp_path
     process = start(inputs, tmp_path, "max_steps=100000")
     wait_for_steps(process, tmp_path, 2)
     os.kill(processes_of(tmp_path)[-1], signal.SIGKILL)
-    said = process.communicate(timeout=60)[0]
-    assert process.returncode == 1
-    assert "a process was killed" in said.splitlines()[-1]
+    said = process.communicate(timeout=60)[0]  # as long as it may take everywhere
+    assert process.returncode == 1, said
+    # Either torchrun ends the others, or one of them first finds its peer gone.
+    end = said.splitlines()[-3:]
+    assert any("a process was killed" in line or "peer" in line for line in end), said
+    deadline = time.monotonic() + 30
+    while processes_of(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert processes_of(tmp_path) == []
 
 
