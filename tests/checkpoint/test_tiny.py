@@ -61,12 +61,35 @@ def test_sizes_keep_what_makes_a_family():
 
 
 def test_an_architecture_that_is_not_here_and_a_full_folder_are_refused(tmp_path):
-    with pytest.raises(ModelError, match="nobody/nothing"):
+    with pytest.raises(ModelError, match="'nobody/nothing'.*published config.json alone"):
         write_tiny(tmp_path / "tiny", "nobody/nothing")
     (tmp_path / "full").mkdir()
     (tmp_path / "full/thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="not an empty folder"):
         write_tiny(tmp_path / "full", "internlm/internlm-7b")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"hidden_size": 8}, "has no model_type"),
+        ({"model_type": "llamma"}, "'llamma' is no language model.*did you mean 'llama'.*list-mod"),
+        ({"model_type": "clip"}, "'clip' is no language model"),
+        ({"model_type": "gpt2", "n_embd": 1536}, "names that are not known here.*at most 5,000"),
+    ],
+)
+def test_a_config_json_that_gives_no_tiny_model_is_refused(fields, message, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    with pytest.raises(ModelError, match=message):
+        write_tiny(tmp_path / "tiny", str(tmp_path))
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_a_config_json_of_ones_own_is_enough(tmp_path):
+    fields = published_fields("meta-llama/Llama-2-7b-hf")
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    write_tiny(tmp_path / "tiny", str(tmp_path))
+    assert load_model(str(tmp_path / "tiny"), dtype="fp32").config.hidden_size == 64
 
 
 def test_the_command_that_it_prints_runs(tmp_path, capsys):
@@ -76,5 +99,7 @@ def test_the_command_that_it_prints_runs(tmp_path, capsys):
     assert words[0] == "qwen2_5_7b_qlora_tools"
     assert main(["train", *words]) == 0
     assert (tmp_path / "tiny_run/checkpoints/latest/adapter").is_dir()
+    talk = ["--adapter", str(tmp_path / "tiny_run"), "--prompt", "Hi", "--max-new-tokens", "4"]
+    assert main(["chat", str(out), *talk]) == 0
     assert main(["tiny-model", "qwen2_5_7b_qlora_tool", str(tmp_path / "other")]) == 2
     assert main(["tiny-model", "qwen2_5_7b_qlora_tools", str(out)]) == 2

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from xtune.cli.entry import main
-from xtune.config import find_config, list_configs
-from xtune.config.find import _say_what_it_is_called_here
+from xtune.config import find_config, list_configs, render
+from xtune.config.find import xtuners_name
+from xtune.config.rendering import _say_what_it_is_called_here
 from xtune.errors import UsageError
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def test_names_are_stems_of_leaves_and_not_of_parts():
@@ -49,18 +56,51 @@ def test_a_missing_path_is_not_taken_for_a_name(write):
         find_config("elsewhere/custom_sft_lora.py")
 
 
-@pytest.mark.parametrize("ending", ["_e3", "_e1_gpu8", "_e3_gpu8_sp2", "_e3_8k", "_e3.py"])
-def test_xtuners_names_are_found_with_a_notice(ending, caplog):
+@pytest.mark.parametrize("ending", ["_e3", "_e1_gpu8", "_e3_gpu8_sp2", "_e3_8k", "_e3.py", "_gpu8"])
+def test_xtuners_names_are_found(ending):
+    ours = "internlm_7b_qlora_alpaca"
+    assert find_config(f"{ours}{ending}") == find_config(ours)
+    assert xtuners_name(f"{ours}{ending}") == (ours, int(ending[2]) if "_e" in ending else None)
+
+
+@pytest.mark.parametrize(
+    "other", ["internlm_7b_qlora_alpaca", "a/internlm_7b_qlora_alpaca_e3", "_e3", "poems_e3"]
+)
+def test_other_names_are_not_taken_for_xtuners(other):
+    assert xtuners_name(other) is None
+
+
+@pytest.mark.parametrize("command", ["check", "explain", "copy-cfg", "train"])
+@pytest.mark.parametrize(
+    ("ending", "notice"),
+    [
+        ("_e3", "max_epochs = 3 is a knob: --cfg-options max_epochs=3"),
+        ("_e9_gpu8", "its max_epochs is 3, not 9: --cfg-options max_epochs=9"),
+        ("_gpu8", "how many GPUs there are is no part of it"),
+    ],
+)
+def test_a_verb_says_once_what_xtuners_name_is_here(command, ending, notice, tmp_path, caplog):
     _say_what_it_is_called_here.cache_clear()
-    assert find_config(f"internlm_7b_qlora_alpaca{ending}") == find_config(
-        "internlm_7b_qlora_alpaca"
-    )
-    (notice,) = caplog.messages
-    assert "here it is internlm_7b_qlora_alpaca," in notice
-    assert f"max_epochs={ending[2]}" in notice
+    theirs = f"internlm_7b_qlora_alpaca{ending}"
+    more = {"copy-cfg": [str(tmp_path)], "train": ["--dry-run", "--work-dir", str(tmp_path / "w")]}
+    assert main([command, theirs, *more.get(command, [])]) == 0
+    (said,) = [text for text in caplog.messages if "XTuner" in text]
+    assert said.startswith(f"{theirs} is XTuner's name; here it is internlm_7b_qlora_alpaca, and ")
+    assert notice in said
 
 
-@pytest.mark.parametrize("command", ["train", "check"])
+def test_the_epochs_of_xtuners_name_are_not_set():
+    assert render("internlm_7b_qlora_alpaca_e9").text == render("internlm_7b_qlora_alpaca").text
+
+
+def test_the_notice_is_on_stderr():
+    words = [sys.executable, "tools/check.py", "internlm_7b_qlora_alpaca_e3"]
+    done = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, check=True)
+    assert "XTuner's name" in done.stderr
+    assert "XTuner's name" not in done.stdout
+
+
+@pytest.mark.parametrize("command", ["train", "check", "explain"])
 def test_a_name_of_xtuners_that_has_no_config_here_is_unknown(command, capsys):
     assert main([command, "internlm_7b_qlora_poems_e3"]) == 2
     assert "internlm_7b_qlora" in capsys.readouterr().err

@@ -133,6 +133,9 @@ def test_it_builds_without_weights_and_says_what_memory_it_takes(leaf, estimates
     if said:
         digits = len(said[1].partition(".")[2])
         assert float(said[1]) == round(estimate.total / 2**30, digits)
+    one = re.search(r"one GPU of (\d+) GB", leaf.read_text())
+    if said and one:
+        assert estimate.total < int(one[1]) * 10**9
 
 
 @pytest.mark.parametrize("name", ["custom_sft_lora", "custom_sft_qlora"])

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from xtune.checkpoint.export import write_model
 from xtune.data.templates import build_template
-from xtune.errors import ModelError, UsageError
+from xtune.errors import ModelError, UsageError, did_you_mean
 from xtune.models.families import family_of_config, translated_config
+from xtune.models.gguf import no_progress_in_logs
 from xtune.models.loading import published_fields
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ _SIZES = {
     "num_experts_per_tok": 2,
     "experts_per_token": 2,
 }
+_MOST = 5_000_000  # parameters
 _LAYERS = ("num_hidden_layers", "num_layers", "n_layer")
 _INTERVALS = ("sliding_window_pattern", "no_rope_layer_interval")  # of layers that are unlike
 _KEY_HEADS = ("num_key_value_heads", "num_kv_heads", "multi_query_group_num")
@@ -100,20 +103,19 @@ def write_tiny(folder: Path, pretrained_model_name_or_path: str, *, seed: int = 
 
     Raises:
         UsageError: the folder is not empty.
-        ModelError: the architecture is not known here.
+        ModelError: the architecture is not known here, or its config.json is not at hand.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already and not an empty folder; name another one")
     tokenizer = tiny_tokenizer()
-    fields = shrunk(published_fields(pretrained_model_name_or_path), tokenizer)
+    fields = shrunk(_fields_of(pretrained_model_name_or_path), tokenizer)
     config = translated_config(fields) or _config_of(fields)
     family = family_of_config(config)
+    _require_tiny(config)
+    no_progress_in_logs()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if family is None:
-            llm = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-        else:
-            llm = family.model_class(config)(config).float()
+        llm = _built(config).float()
         _draw(llm)
     original = family is not None and "original" in family.layouts(config)
     write_model(folder, llm, tokenizer, {}, layout="original" if original else None)
@@ -187,9 +189,49 @@ def _draw(llm: torch.nn.Module) -> None:
             parameter.normal_(std=parameter.shape[-1] ** -0.5)
 
 
+def _fields_of(pretrained_model_name_or_path: str) -> dict[str, Any]:
+    try:
+        fields = published_fields(pretrained_model_name_or_path)
+    except ModelError as error:
+        raise ModelError(
+            f"{error}. A tiny model needs the published config.json alone: put it in a folder, and "
+            "name the folder in a copy of the config (xtune copy-cfg) as "
+            "pretrained_model_name_or_path"
+        ) from error
+    if "model_type" not in fields:
+        raise ModelError(
+            f"the config.json of {pretrained_model_name_or_path!r} has no model_type, so its "
+            "architecture is not known; take the published file"
+        )
+    return fields
+
+
 def _config_of(fields: dict[str, Any]) -> PretrainedConfig:
     kind = fields["model_type"]
-    try:
-        return AutoConfig.for_model(kind, **{n: v for n, v in fields.items() if n != "model_type"})
-    except ValueError as error:
-        raise ModelError(f"model_type {kind!r} is not known to transformers: {error}") from error
+    if kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ModelError(
+            f"model_type {kind!r} is no language model that transformers or xtune know"
+            f"{did_you_mean(str(kind), MODEL_FOR_CAUSAL_LM_MAPPING_NAMES) or '.'} What is read: "
+            "xtune list-models"
+        )
+    return AutoConfig.for_model(kind, **{n: v for n, v in fields.items() if n != "model_type"})
+
+
+def _built(config: PretrainedConfig) -> torch.nn.Module:
+    family = family_of_config(config)
+    if family is None:
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return family.model_class(config)(config)
+
+
+def _require_tiny(config: PretrainedConfig) -> None:
+    """Refuse what is still large, before it takes memory: its sizes have names not in _SIZES."""
+    with torch.device("meta"):
+        parameters = sum(parameter.numel() for parameter in _built(config).parameters())
+    if parameters > _MOST:
+        raise ModelError(
+            f"the config.json of model_type {config.model_type!r} gives its sizes under names that "
+            f"are not known here, or not at all: shrunk it would still have {parameters:,} "
+            f"parameters, and a tiny model has at most {_MOST:,}. Add the names to _SIZES in "
+            "xtune/checkpoint/tiny.py"
+        )

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-import logging
 import re
 from difflib import get_close_matches
 from pathlib import Path
 
 from xtune.errors import UsageError
 
-__all__ = ["config_root", "find_config", "list_configs"]
+__all__ = ["config_root", "find_config", "list_configs", "xtuners_name"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_XTUNERS = re.compile(r"(?P<stem>.+)_e(?P<epochs>\d+)(_gpu\d+)?(_sp\d+)?(_\d+k)?")
-
-logger = logging.getLogger(__name__)
+_XTUNERS = re.compile(
+    r"(?P<stem>.+?)(_e(?P<epochs>\d+)|(?=_gpu))(_gpu\d+)?(_sp\d+)?(_\d+k)?(\.py)?"
+)
 
 
 def config_root() -> Path:
@@ -50,7 +48,7 @@ def find_config(name_or_path: str | Path) -> Path:
     """Turn what a user typed into a config file.
 
     XTuner's names say the epochs, and sometimes the GPUs: internlm_7b_qlora_alpaca_e3. They are
-    found too, with a notice; nothing of a config is changed by its name.
+    found too; nothing of a config is changed by its name, and `render` says what differs.
 
     Args:
         name_or_path: a path to a Python file, or the name of a shipped config.
@@ -66,10 +64,8 @@ def find_config(name_or_path: str | Path) -> Path:
     is_bare_name = path.parent == Path(".")
     if is_bare_name and name in known:
         return known[name]
-    theirs = _XTUNERS.fullmatch(name)
-    if is_bare_name and theirs and theirs["stem"] in known:
-        _say_what_it_is_called_here(name, theirs["stem"], theirs["epochs"])
-        return known[theirs["stem"]]
+    if theirs := xtuners_name(name_or_path):
+        return known[theirs[0]]
     near = get_close_matches(name, known, n=3, cutoff=0.5)
     near += [other for other in known if name.lower() in other.lower() and other not in near]
     what = "config named" if is_bare_name and path.suffix != ".py" else "config file"
@@ -80,11 +76,24 @@ def find_config(name_or_path: str | Path) -> Path:
     )
 
 
-@functools.cache  # a command looks a name up more than once
-def _say_what_it_is_called_here(theirs: str, ours: str, epochs: str) -> None:
-    logger.warning(
-        "%s is XTuner's name; here it is %s, and epochs are a knob: --cfg-options max_epochs=%s",
-        theirs,
-        ours,
-        epochs,
-    )
+def xtuners_name(name_or_path: str | Path) -> tuple[str, int | None] | None:
+    """Split a name of XTuner's into what it is called here and the epochs that it says.
+
+    >>> xtuners_name('internlm_7b_qlora_alpaca_e3_gpu8')
+    ('internlm_7b_qlora_alpaca', 3)
+
+    Args:
+        name_or_path: as for `find_config`.
+
+    Returns:
+        The name of a shipped config, and epochs; None of them in a name that says the GPUs alone.
+        None for whatever is no such name: a file that is there, or no config of ours.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_file() or path.parent != Path("."):
+        return None
+    theirs = _XTUNERS.fullmatch(path.name)
+    known = list_configs()
+    if not theirs or path.stem in known or theirs["stem"] not in known:
+        return None
+    return theirs["stem"], int(theirs["epochs"]) if theirs["epochs"] else None

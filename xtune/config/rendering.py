@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import ConfigDict
 
-from xtune.config.find import find_config
+from xtune.config.find import find_config, xtuners_name
 from xtune.config.inclusion import flatten
 from xtune.config.options import apply_options
 from xtune.config.sheet import Setting, Sheet, evaluate
@@ -17,11 +19,13 @@ from xtune.config.statements import Statement
 
 __all__ = ["render"]
 
+logger = logging.getLogger(__name__)
+
 
 def render(name_or_path: str | Path, options: Sequence[str] = ()) -> Sheet:
     """Turn a config's name or path into the one flat sheet that runs.
 
-    Rendering a rendered sheet gives the same text.
+    Rendering a rendered sheet gives the same text. A name of XTuner's gets a notice, once.
 
     Args:
         name_or_path: a shipped config's name, or any config file.
@@ -37,10 +41,24 @@ def render(name_or_path: str | Path, options: Sequence[str] = ()) -> Sheet:
     replaced = {name: [_setting(old) for old in olds] for name, olds in history.items()}
     for name, settings in by_option.items():
         replaced[name] = [*replaced.get(name, []), *settings]
-    return Sheet(path, lines, ConfigDict(evaluate(lines, path)), replaced, dotted)
+    values = ConfigDict(evaluate(lines, path))
+    if theirs := xtuners_name(name_or_path):
+        _say_what_it_is_called_here(str(name_or_path), *theirs, values.get("max_epochs"))
+    return Sheet(path, lines, values, replaced, dotted)
 
 
 def _setting(old: Statement) -> Setting:
     (assignment,) = parse(old.code).body
     assert isinstance(assignment, ast.Assign)
     return Setting(old.origin, ast.unparse(assignment.value))
+
+
+@functools.cache  # a command renders more than once
+def _say_what_it_is_called_here(theirs: str, ours: str, named: int | None, own: int | None) -> None:
+    if named is None:
+        what = "how many GPUs there are is no part of it: NPROC_PER_NODE=8 xtune train ..."
+    elif named == own:
+        what = f"max_epochs = {own} is a knob: --cfg-options max_epochs={own}"
+    else:
+        what = f"its max_epochs is {own}, not {named}: --cfg-options max_epochs={named}"
+    logger.warning("%s is XTuner's name; here it is %s, and %s", theirs, ours, what)
