@@ -37,6 +37,7 @@ class Message(TypedDict, total=False):
 
     role: Required[str]
     content: Required[str]
+    reasoning_content: str
     tool_calls: list[dict[str, Any]]
     tool_call_id: str
     name: str

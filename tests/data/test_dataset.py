@@ -317,3 +317,21 @@ def test_answer_of_which_the_template_writes_nothing_is_dropped(make):
     silent = tiny_tokenizer(chat_template=jinja)
     with pytest.raises(DataError, match="20 no trained answer"):
         make(template="auto", tokenizer=silent)
+
+
+def test_reasoning_is_trained_where_the_template_writes_it_and_counted_where_it_does_not(make):
+    answer = {"role": "assistant", "reasoning_content": "2 and 2.", "content": "Four."}
+    rows = [
+        {"messages": [{"role": "user", "content": "2 + 2?"}, answer]},
+        {"messages": [{"role": "user", "content": "2?"}, {"role": "assistant", "content": "2"}]},
+    ]
+    trained = make(rows, map_fn="openai", template="qwen3")
+    sample = trained.sample(0)
+    text = tiny_tokenizer().decode(sample.input_ids[sample.labels != IGNORE_INDEX])
+    assert text == "<think>\n2 and 2.\n</think>\n\nFour.<|im_end|>"
+    assert trained.report.unwritten_reasoning_rows == 0
+    lost = make(rows, map_fn="openai", template="chatml").report
+    assert lost.unwritten_reasoning_rows == 1
+    assert "1 rows have reasoning_content, which template 'chatml' does not write" in str(
+        lost.lines()
+    )

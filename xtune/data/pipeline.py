@@ -146,8 +146,15 @@ class Pipeline:
             else:
                 self.report.kept += 1
                 self.report.special_text_rows += row.has_special_text
+                self.report.unwritten_reasoning_rows += self._loses_reasoning(row.conversation)
         self._count(kept)
         return kept
+
+    def _loses_reasoning(self, conversation: Conversation) -> bool:
+        messages = conversation.get("messages", ())
+        return not self._template.writes_reasoning and any(
+            message.get("reasoning_content") for message in messages
+        )
 
     def _fitted(self, conversation: Conversation, samples: list[Sample]) -> list[Sample]:
         if not any(len(sample) for sample in samples):

@@ -46,7 +46,7 @@ class SourceReport:
 
 _COUNTS = (
     *("rows", "kept", "dropped", "cut", "samples", "tokens", "trained_tokens", "answers"),
-    *("ended_answers", "special_text_rows"),
+    *("ended_answers", "special_text_rows", "unwritten_reasoning_rows"),
 )
 
 
@@ -66,12 +66,14 @@ class DataReport:
         ended_answers: of these, the ones whose end-of-turn token is trained.
         special_text_rows: rows whose own text holds a special token's text, which the tokenizer
             then reads as that token, as `apply_chat_template` does.
+        unwritten_reasoning_rows: rows with reasoning that the template does not write.
         recognised: with map_fn='auto' the format that was chosen, and why.
         template: its name.
         stop_words: the tokens that end an answer.
         packs: 0 when samples are not packed.
         pack_length: tokens that a pack has room for.
-        sources: of a mixture, one by one; samples and tokens above are then those of an epoch.
+        sources: of a mixture, one by one; samples and tokens above are then those of an epoch,
+            rows and answers those of all that was read.
     """
 
     rows: int = 0
@@ -84,6 +86,7 @@ class DataReport:
     answers: int = 0
     ended_answers: int = 0
     special_text_rows: int = 0
+    unwritten_reasoning_rows: int = 0
     recognised: str = ""
     template: str = ""
     stop_words: tuple[str, ...] = ()
@@ -135,13 +138,19 @@ class DataReport:
         stop = " or ".join(map(repr, self.stop_words)) or "no token"
         unended = self.answers - self.ended_answers
         lines.append(
-            f"answers   {self.answers:,}, ended by {stop}"
+            f"answers   {self.answers:,}{' in all that was read' if self.sources else ''}, "
+            f"ended by {stop}"
             + (f"; {unended:,} of them are NOT trained to end" if unended else " every time")
         )
         if self.special_text_rows:
             lines.append(
                 f"note      {self.special_text_rows:,} rows hold the text of a special token, "
                 "which is read as that token"
+            )
+        if self.unwritten_reasoning_rows:
+            lines.append(
+                f"note      {self.unwritten_reasoning_rows:,} rows have reasoning_content, which "
+                f"template {self.template!r} does not write: it is left out"
             )
         return lines + [f"FAILURE   {failure}" for failure in self.failures]
 

@@ -23,7 +23,7 @@ def dialogue(messages: Sequence[object], tools: object = None) -> Conversation:
     """Check raw messages in OpenAI's form and make them a Conversation.
 
     - `content` is text, or a list of text parts, which are joined; an assistant's may be null if
-      it has `tool_calls`, whose `arguments` become a dict.
+      it has `tool_calls`, whose `arguments` become a dict. Its `reasoning_content` is kept.
     - An assistant message is trained unless its `loss` is false (or its `weight` 0, OpenAI's own
       name for it). One that comes before the first request stays as context and is not trained:
       in a chat the model never speaks first. Where no one ever asks, a system message counts as
@@ -109,6 +109,8 @@ def _message(raw: object, place: str) -> Message:
             message["tool_calls"] = calls
         elif is_blank(message["content"]):
             raise UnusableRow("empty answer")
+        if reasoning := _content(raw.get("reasoning_content"), f"the reasoning of {place}"):
+            message["reasoning_content"] = reasoning
         if not _trained(raw):
             message["loss"] = False
     elif role == "user" and is_blank(message["content"]):

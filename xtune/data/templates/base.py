@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, cast
 
-from xtune.data.templates.end_of_turn import EndOfTurn, special_tokens
+from xtune.data.templates.end_of_turn import PROBE, EndOfTurn, special_tokens
 from xtune.data.templates.render import Renderer
 from xtune.errors import DataError, TemplateError
 from xtune.registry import TEMPLATES, names, resolve
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Template", "build_template", "eos_of", "single_answers"]
 
-_PROBE = "xtune's probe"
 _OPENED_TAG = re.compile(r"<(\w+)>\s*\Z")  # a generation prompt that begins with '<think>'
 
 
@@ -76,12 +75,19 @@ class Template:
         for word in self.stop_words:
             _require_one_token(word, name, tokenizer)
         self.frame = ("", "")
+        self.writes_reasoning = False
         if jinja is not None:
             self._render = Renderer(jinja, tokenizer)
             self._end_of_turn = EndOfTurn(self._render, tokenizer)
             if not self.stop_words and self._end_of_turn.token:
                 self.stop_words = (self._end_of_turn.token,)
-            self.frame = self._frame()
+            written = self._written({"role": "assistant", "content": PROBE})
+            if PROBE in written:
+                before, _, after = written.partition(PROBE)
+                stop = self.stop_words[0] if self.stop_words else ""
+                self.frame = before, after.removesuffix(stop)
+            thoughtful: Message = {"role": "assistant", "content": "!", "reasoning_content": PROBE}
+            self.writes_reasoning = PROBE in self._written(thoughtful)
 
     def samples_of(self, conversation: Conversation) -> list[list[Span]]:
         """Render a conversation as one sample, or as one per answer where it must be.
@@ -146,18 +152,13 @@ class Template:
         spans.append(Span(whole[done:], False))
         return [span for span in spans if span.text]
 
-    def _frame(self) -> tuple[str, str]:
-        messages: list[Message] = [
-            {"role": "user", "content": "?"},
-            {"role": "assistant", "content": _PROBE},
-        ]
+    def _written(self, answer: Message) -> str:
+        """What a model is trained to write for an answer; '' if the template refuses it."""
         try:
-            spans = self._last_answer({"messages": messages})
-        except DataError:  # it refuses this dialogue
-            return "", ""
-        written = "".join(span.text for span in spans if span.trained)
-        before, _, after = written.partition(_PROBE)
-        return before, after.removesuffix(self.stop_words[0] if self.stop_words else "")
+            spans = self._last_answer({"messages": [{"role": "user", "content": "?"}, answer]})
+        except DataError:
+            return ""
+        return "".join(span.text for span in spans if span.trained)
 
     def _last_answer(self, conversation: Conversation) -> list[Span]:
         """The last message alone is trained, after the prompt that the model will be given."""

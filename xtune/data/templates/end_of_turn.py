@@ -20,9 +20,9 @@ from xtune.structures import Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["EndOfTurn", "special_tokens"]
+__all__ = ["PROBE", "EndOfTurn", "special_tokens"]
 
-_PROBE = "xtune's probe"
+PROBE = "xtune's probe"  # an answer that no template writes of itself
 
 
 class EndOfTurn:
@@ -70,11 +70,11 @@ def special_tokens(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
 def _closing(renderer: Renderer) -> str:
     """What the template writes after a plain answer, line break and all."""
     question: Message = {"role": "user", "content": "?"}
-    answer: Message = {"role": "assistant", "content": _PROBE}
+    answer: Message = {"role": "assistant", "content": PROBE}
     system: Message = {"role": "system", "content": "?"}
     for opening in ([question], [system, question]):
         try:
-            return renderer([*opening, answer]).rpartition(_PROBE)[2]
+            return renderer([*opening, answer]).rpartition(PROBE)[2]
         except UnusableRow:
             continue
     return ""
