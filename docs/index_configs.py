@@ -16,6 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 from xtune.config import list_configs, render  # noqa: E402
+from xtune.models.memory import smallest_card  # noqa: E402
 
 INDEX = ROOT / "configs/INDEX.md"
 HEAD = """# The named configs
@@ -24,9 +25,9 @@ HEAD = """# The named configs
 `xtune tiny-model NAME OUT` writes a tiny random model to try one with.
 
 *Memory* is the estimate of `xtune train NAME --dry-run` for one device, in bf16, to about a
-quarter. *Verified on* says what was really run to its end, where, when and at which commit. All
-others build only: they render and check, and take two optimizer steps in the tests, on a tiny
-random model of their family and rows of their data's form.
+quarter; the *smallest card* has that and a sixth more. *Verified on* says what was really run to
+its end, where, when and at which commit. All others build only: they render and check, and take two
+optimizer steps in the tests, on a tiny random model of their family and rows of their data's form.
 """
 COLUMNS = ("name", "model", "method", "data", "memory", "smallest card", "verified on")
 METHODS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
@@ -43,18 +44,21 @@ def row(name: str, path: Path) -> tuple[str, ...]:
     """The cells of a config's row."""
     values = render(name).values
     said = notes(path)
-    one = re.match(r"one GPU of (\d+ GB)", said["Hardware"])
-    estimate = re.search(r"([\d.]+ GiB) estimated", said["Hardware"])
+    estimate = re.search(r"([\d.]+) GiB estimated", said["Hardware"])
     method = next(METHODS[part] for part in name.split("_") if part in METHODS)
     return (
         f"`{name}`",
         values.pretrained_model_name_or_path,
         method,
         " + ".join(_names(values.data_path)),
-        estimate[1] if estimate else "",
-        one[1] if one else said["Hardware"].partition(":")[0].partition(";")[0],
+        *(_memory(float(estimate[1])) if estimate else ("", said["Hardware"].partition(";")[0])),
         said.get("Verified", "builds only"),
     )
+
+
+def _memory(gib: float) -> tuple[str, str]:
+    card = smallest_card(gib)
+    return f"{gib:g} GiB", f"{card} GB" if card else "more than one"
 
 
 def _names(data_path: Any) -> Iterator[str]:

@@ -190,3 +190,13 @@ def test_ctrl_c_stops_an_answer_and_not_the_program(tmp_path):
     terminal.type("/exit\r")
     assert terminal.end() == 0
     assert "Traceback" not in terminal.seen
+
+
+def test_a_system_text_is_had_by_name_and_an_unknown_one_is_misuse(piped, parrot_folder):
+    code, _, err = piped(parrot_folder, "--system-template", "coder", stdin="/system\n")
+    assert code == 0
+    assert "system prompt: You are a professional programmer" in err
+    code, _, err = piped(parrot_folder, "--system-template", "codr")
+    assert code == 2
+    assert "there is no system text 'codr'; did you mean 'coder'?" in err
+    assert piped(parrot_folder, "--system-template", "sql", "--system", "Hi")[0] == 2

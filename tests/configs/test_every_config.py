@@ -14,7 +14,8 @@ from mmengine.config import Config
 
 from xtune.config import check, find_config, list_configs, render
 from xtune.config.find import config_root
-from xtune.models.memory import MemoryEstimate, estimate_memory
+from xtune.data.templates.system_texts import SYSTEM_TEXTS
+from xtune.models.memory import MemoryEstimate, estimate_memory, smallest_card
 from xtune.models.precision import choose_precision
 
 REPOSITORY = Path(__file__).parents[2]
@@ -136,6 +137,8 @@ def test_it_builds_without_weights_and_says_what_memory_it_takes(leaf, estimates
     one = re.search(r"one GPU of (\d+) GB", leaf.read_text())
     if said and one:
         assert estimate.total < int(one[1]) * 10**9
+    if said:
+        assert (int(one[1]) if one else None) == smallest_card(float(said[1]))
 
 
 @pytest.mark.parametrize("name", ["custom_sft_lora", "custom_sft_qlora"])
@@ -148,3 +151,35 @@ def test_the_first_knobs_of_a_custom_config_are_those_one_edits(name):
         "map_fn",
     }
     assert find_config(render(name).values.data_path).is_file()
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    {
+        "arxiv": "arxiv_gentile",
+        "code_alpaca": "coder",
+        "colorist": "colorist",
+        "lawyer": "lawyer",
+        "medical": "medical",
+        "sql": "sql",
+        "tiny_codes": "coder",
+    }.items(),
+)
+def test_a_data_sets_system_text_is_the_one_that_chat_has_by_name(part, name):
+    tree = ast.parse((ROOT / f"_base_/datasets/{part}.py").read_text(encoding="utf-8"))
+    values = {
+        node.targets[0].id: node.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    assert ast.literal_eval(values["SYSTEM"]) == SYSTEM_TEXTS[name]
+
+
+def test_the_custom_configs_say_the_same_to_whoever_copies_one():
+    """Copies that cannot be helped: a config is a file by itself."""
+    told = {}
+    for method in ("lora", "qlora", "full"):
+        docstring = ast.get_docstring(ast.parse(find_config(f"custom_sft_{method}").read_text()))
+        body = docstring.partition("Run:")[2].partition("Hardware:")[0]
+        told[method] = body.replace(f"custom_sft_{method}", "custom_sft_METHOD")
+    assert told["lora"] == told["qlora"] == told["full"]

@@ -26,8 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adapter", metavar="DIR", help="an adapter's folder, or the work_dir that holds it"
     )
-    parser.add_argument(
+    system = parser.add_mutually_exclusive_group()
+    system.add_argument(
         "--system", metavar="TEXT", help="system prompt (default: the one trained with, if any)"
+    )
+    system.add_argument(
+        "--system-template", metavar="NAME", help="a system prompt by name: sql, coder, ..."
     )
     parser.add_argument(
         "--prompt-template",
@@ -71,6 +75,8 @@ def run(args: argparse.Namespace) -> int:
         repetition_penalty=args.repetition_penalty,
         seed=args.seed,
     )
+    if args.system_template is not None:
+        args.system = _system_text(args.system_template)
     if args.prompt is not None and not args.prompt.strip():
         raise UsageError("--prompt is empty; give it a message, or leave it out for a dialogue")
 
@@ -103,3 +109,15 @@ def run(args: argparse.Namespace) -> int:
     repl.notice(f"{model.name}\n/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves")
     repl.run(read_terminal(repl.notice), session)
     return 0
+
+
+def _system_text(name: str) -> str:
+    from xtune.data.templates.system_texts import SYSTEM_TEXTS
+    from xtune.errors import UsageError, did_you_mean
+
+    if name not in SYSTEM_TEXTS:
+        raise UsageError(
+            f"there is no system text {name!r}{did_you_mean(name, SYSTEM_TEXTS) or ';'} there are: "
+            f"{', '.join(SYSTEM_TEXTS)}. Your own: --system TEXT"
+        )
+    return SYSTEM_TEXTS[name]

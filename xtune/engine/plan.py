@@ -13,7 +13,7 @@ from xtune.engine.build import build_datasets, build_hooks, build_loop
 from xtune.engine.loops import TrainLoop
 from xtune.engine.work_dir import DRY_RUN_SHEET, WorkDir
 from xtune.errors import DataError, ModelError
-from xtune.models.memory import estimate_memory
+from xtune.models.memory import estimate_memory, smallest_card
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.vocabulary import Pieces, open_vocabulary
 from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
@@ -159,6 +159,8 @@ def _model_lines(
     )
     for place, line in enumerate(estimate.lines()):
         yield f"{'memory' if place == 0 else '':<11} {line}"
+    if card := smallest_card(estimate.total / 2**30):
+        yield f"{'':<11} fits a GPU of {card} GB"
 
 
 def _is_here(name: str) -> bool:

@@ -31,9 +31,11 @@ from xtune.models.generation import base_of
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 
-__all__ = ["MemoryEstimate", "estimate_memory"]
+__all__ = ["MemoryEstimate", "estimate_memory", "smallest_card"]
 
 _GIB = 2**30
+_CARDS = (8, 12, 16, 24, 32, 40, 48, 80, 96, 141)  # GB of memory that GPUs are sold with
+_ROOM = 0.85  # of a card: the rest is for fragments, and for what an estimate does not know
 _EAGER = 1.36
 _RUNTIME = 0.6 * _GIB
 _NF4_BITS = {True: 4.127, False: 4.5}  # with and without double quantization
@@ -63,6 +65,15 @@ class MemoryEstimate:
         yield f"about {self.total / _GIB:.1f} GiB"
         for name, size in self.components.items():
             yield f"{size / _GIB:8.2f} GiB  {name}"
+
+
+def smallest_card(gib: float) -> int | None:
+    """Return the GB of the smallest GPU that so many GiB are likely to fit, or None.
+
+    >>> smallest_card(8.8), smallest_card(20.5), smallest_card(200)
+    (12, 32, None)
+    """
+    return next((card for card in _CARDS if gib <= _ROOM * card), None)
 
 
 def estimate_memory(
