@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from xtune.data.templates.base import Template
+from xtune.data.templates.glm4 import GLM_END
 from xtune.registry import TEMPLATES
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["chatglm3"]
 
-_JINJA = """\
+_JINJA = (
+    """\
 {{- '[gMASK]<sop>' -}}
 {%- if tools -%}
 {{- '<|system|>\\n Answer the following questions as best as you can. ' -}}
@@ -53,12 +55,9 @@ _JINJA = """\
 {%- endfor -%}
 {%- endif -%}
 {%- endfor -%}
-{%- if add_generation_prompt -%}
-{{- '<|assistant|>' -}}
-{%- elif messages and messages[-1].role == 'assistant' -%}
-{{- '<|observation|>' if messages[-1].tool_calls else '<|user|>' -}}
-{%- endif -%}
 """
+    + GLM_END
+)
 
 
 @TEMPLATES.register_module()

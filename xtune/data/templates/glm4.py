@@ -22,9 +22,19 @@ from xtune.registry import TEMPLATES
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["glm4"]
+__all__ = ["GLM_END", "glm4"]
 
-_JINJA = """\
+# What ends an answer is the token that opens the next turn, also where there is none yet
+GLM_END = """\
+{%- if add_generation_prompt -%}
+{{- '<|assistant|>' -}}
+{%- elif messages and messages[-1].role == 'assistant' -%}
+{{- '<|observation|>' if messages[-1].tool_calls else '<|user|>' -}}
+{%- endif -%}
+"""
+
+_JINJA = (
+    """\
 {{- '[gMASK]<sop>' -}}
 {%- if tools -%}
 {{- '<|system|>\\n# 可用工具' -}}
@@ -48,12 +58,9 @@ _JINJA = """\
 {%- endfor -%}
 {%- endif -%}
 {%- endfor -%}
-{%- if add_generation_prompt -%}
-{{- '<|assistant|>' -}}
-{%- elif messages and messages[-1].role == 'assistant' -%}
-{{- '<|observation|>' if messages[-1].tool_calls else '<|user|>' -}}
-{%- endif -%}
 """
+    + GLM_END
+)
 
 
 @TEMPLATES.register_module()

@@ -32,9 +32,6 @@ __all__ = ["qwen3", "qwen3_no_thinking"]
 _JINJA = (
     QWEN_TOOLS
     + """\
-{%- if tools and messages and messages[0].role != 'system' -%}
-{{- '<|im_start|>system\\n' + tool_list() + '<|im_end|>\\n' -}}
-{%- endif -%}
 {%- set asked = namespace(last=-1) -%}
 {%- for message in messages -%}
 {%- if message.role == 'user' -%}

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["QWEN_TOOLS", "qwen_chat"]
 
-# The words that Qwen2.5 and Qwen3 were trained to find their tools in
+# The words that Qwen2.5 and Qwen3 were trained to find their tools in, and a dialogue's beginning
 QWEN_TOOLS = """\
 {%- macro tool_list() -%}
 {{- '# Tools\\n\\nYou may call one or more functions to assist with the user query.\\n\\n' -}}
@@ -59,14 +59,14 @@ QWEN_TOOLS = """\
 {{- '\\n<tool_response>\\n' + message.content + '\\n</tool_response>' -}}
 {{- '<|im_end|>\\n' if last -}}
 {%- endmacro -%}
+{%- if tools and messages and messages[0].role != 'system' -%}
+{{- '<|im_start|>system\\n' + tool_list() + '<|im_end|>\\n' -}}
+{%- endif -%}
 """
 
 _JINJA = (
     QWEN_TOOLS
     + """\
-{%- if tools and messages and messages[0].role != 'system' -%}
-{{- '<|im_start|>system\\n' + tool_list() + '<|im_end|>\\n' -}}
-{%- endif -%}
 {%- for message in messages -%}
 {%- if message.role == 'tool' -%}
 {%- set first = loop.first or loop.previtem.role != 'tool' -%}
