@@ -145,6 +145,12 @@ def test_what_is_allowed(options):
     assert problems_of(*options) == []
 
 
+def test_what_a_streamed_data_set_needs_is_said_at_once():
+    streamed = ["train_dataset.type=StreamedSFTDataset", "train_dataset.window_rows=0"]
+    found = {problem.key for problem in problems_of(*streamed, "max_steps=None")}
+    assert found == {"train_dataset.window_rows", "train_cfg.max_steps"}
+
+
 def test_every_problem_of_a_mixture_is_reported_at_once():
     sources = [
         {"data_path": "no.jsonl", "map_fn": "alpcaa", "weight": 0},

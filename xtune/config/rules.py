@@ -54,6 +54,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "train_dataset.max_length": _at_least(1),
     "val_dataset.max_length": _at_least(1),
     "model.vocabulary.pad_to_multiple_of": _at_least(1),
+    "train_dataset.window_rows": _at_least(1),
     "train_dataloader.batch_size": _at_least(1),
     "train_dataloader.num_workers": _at_least(0),
     "train_cfg.accumulative_counts": _at_least(1),
