@@ -147,7 +147,7 @@ def test_what_is_allowed(options):
 
 def test_what_a_streamed_data_set_needs_is_said_at_once():
     streamed = ["train_dataset.type=StreamedSFTDataset", "train_dataset.window_rows=0"]
-    found = {problem.key for problem in problems_of(*streamed, "max_steps=None")}
+    found = {problem.key for problem in check(render(LEAF, [*streamed, "max_steps=None"]))}
     assert found == {"train_dataset.window_rows", "train_cfg.max_steps"}
 
 
