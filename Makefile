@@ -7,7 +7,7 @@ RUN    := work_dirs/smollm2_135m_lora_toolcall
 # --no-compile: a minute less; what is used is compiled when it is first imported
 PIP    := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
 
-.PHONY: all demo test lint fmt types bench golden
+.PHONY: all demo test lint fmt types bench golden equivalence
 all: lint types test
 
 demo: $(VENV)/.runtime
@@ -29,6 +29,10 @@ types: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/sft_cpu.py
+
+# how far training under each strategy is from one process
+equivalence: $(VENV)/.dev
+	$(BIN)/python -m tests.integration.equivalence | tee benchmarks/results/equivalence.md
 
 # write the templates' golden files anew; read the difference before you commit it
 golden: $(VENV)/.dev

@@ -10,13 +10,8 @@ import time
 from pathlib import Path
 
 import psutil
-import pytest
-import torch
-from safetensors.torch import load_file
 
 from tests.runs import Inputs, losses, metrics, options
-from xtune.config import render
-from xtune.engine.runner import Runner
 
 CONFIGS = {"lora": "custom_sft_lora", "full": "custom_sft_full", "qlora": "custom_sft_qlora"}
 # lr=1e-2, as elsewhere, makes the smallest difference of sums grow a hundredfold in 20 steps
@@ -72,42 +67,6 @@ def processes_of(work_dir: Path) -> list[int]:
 
 def column(work_dir: Path, name: str) -> list[float]:
     return [row[name] for row in metrics(work_dir) if name in row]
-
-
-@pytest.fixture(scope="module", params=CONFIGS)
-def one_and_two(request, inputs, tmp_path_factory) -> tuple[Path, Path]:
-    """A run of one process, and one of two with half as many micro-batches each."""
-    config, one, two = CONFIGS[request.param], *map(tmp_path_factory.mktemp, ("one", "two"))
-    val = f"val_data_path={inputs.val}"
-    sheet = render(config, chosen(inputs, "accumulative_counts=4", val, config=config))
-    Runner(sheet, work_dir=one).train()
-    run(inputs, two, "accumulative_counts=2", val, config=config)
-    return one, two
-
-
-def test_its_steps_are_those_of_one_process(one_and_two, request):
-    one, two = one_and_two
-    close = CLOSE[request.node.callspec.params["one_and_two"]]
-    for name in ("loss", "grad_norm", "val_loss", "tokens", "trained_tokens", "lr"):
-        assert column(two, name) == pytest.approx(column(one, name), rel=close), name
-    assert len(column(two, "loss")) == 20
-    assert len(column(two, "val_loss")) == 2
-
-
-def test_its_weights_are_those_of_one_process(one_and_two):
-    one, two = (
-        {
-            name: weight
-            for file in (folder / "checkpoints/latest").glob("*/*.safetensors")
-            if file.parent.name in ("adapter", "model")
-            for name, weight in load_file(file).items()
-        }
-        for folder in one_and_two
-    )
-    assert one.keys() == two.keys()
-    assert one
-    for name, weight in one.items():
-        torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-4)
 
 
 def test_ended_by_a_signal_to_one_process_and_resumed_it_is_the_run_never_stopped(inputs, tmp_path):

@@ -1,5 +1,7 @@
 """What must not change a run: how a step is split, which copy of a config it starts from."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -23,7 +25,7 @@ def prepared(inputs):
     strategy = SingleStrategy(precision="fp32", device="cpu")
     seed_everything(0)
     model = build_model(cfg["model"], device="cpu", precision=strategy.precision)
-    strategy.prepare(model, build_optimizer(model, cfg["optimizer"]))
+    strategy.prepare(model, partial(build_optimizer, cfg=cfg["optimizer"]))
     for parameter in strategy.trainable.values():
         torch.nn.init.normal_(parameter, std=0.05)
     yield strategy, data

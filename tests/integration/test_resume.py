@@ -14,6 +14,7 @@ import pytest
 
 from tests.runs import Inputs, losses, options, train
 from xtune.checkpoint.folder import list_checkpoints
+from xtune.errors import CheckpointError
 
 STEPS = "max_steps=40"
 
@@ -90,3 +91,16 @@ def test_killed_twice_and_stopped_once_the_losses_are_those_of_one_run(
 
     train(inputs, tmp_path, STEPS, resume="auto")
     assert losses(tmp_path) == uninterrupted
+
+
+def test_a_step_may_be_split_otherwise_and_not_be_of_another_size(inputs, tmp_path):
+    whole, half = tmp_path / "whole", tmp_path / "whole/checkpoints/step_000004"
+    fixed = ["max_steps=8", "save_steps=4", "lora.lora_dropout=0.0"]
+    train(inputs, whole, *fixed)
+    split = ["batch_size=2", "accumulative_counts=1"]
+    train(inputs, tmp_path / "split", *fixed, *split, resume=str(half))
+    assert losses(tmp_path / "split") == [
+        (step, pytest.approx(loss, rel=1e-4)) for step, loss in losses(whole)[4:]
+    ]
+    with pytest.raises(CheckpointError, match=r"took 2 items .* batch_size is 2 again"):
+        train(inputs, tmp_path / "other", *fixed, "batch_size=2", resume=str(half))

@@ -16,9 +16,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from xtune.errors import UsageError
 
 if TYPE_CHECKING:
     from xtune.config import Sheet
@@ -26,7 +28,12 @@ if TYPE_CHECKING:
 
 __all__ = ["add_arguments", "run"]
 
-_STRATEGIES = {"single": "SingleStrategy", "ddp": "DDPStrategy"}
+_STRATEGIES = {
+    "single": "SingleStrategy",
+    "ddp": "DDPStrategy",
+    "fsdp": "FSDPStrategy",
+    "deepspeed": "DeepSpeedStrategy",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,6 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=_STRATEGIES,
         help="how the processes share the work (default: the config's; ddp on several)",
     )
+    parser.add_argument(
+        "--deepspeed",
+        metavar="NAME",
+        help="train with DeepSpeed's ZeRO: deepspeed_zero1, 2, 3, 2_offload, 3_offload, or the "
+        "path of a JSON file",
+    )
     parser.add_argument("--seed", metavar="N", type=int, help="the same as --cfg-options seed=N")
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, load no weights, print the plan"
@@ -70,12 +83,7 @@ def run(args: argparse.Namespace) -> int:
         words = sys.argv[1:]
         return launch(words if words[:1] == ["train"] else ["train", *words])
     options = [*args.cfg_options, *([f"seed={args.seed}"] if args.seed is not None else [])]
-    if args.strategy is not None:
-        options.append(f"strategy.type={_STRATEGIES[args.strategy]}")
-    sheet = render(args.config, options)
-    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-    if several and args.strategy is None and _is_for_one(sheet):
-        sheet = render(args.config, [*options, f"strategy.type={_STRATEGIES['ddp']}"])
+    sheet = _with_strategy(render(args.config, options), args, options)
     named = sheet.values.get("work_dir") or f"work_dirs/{sheet.name}"
     work_dir = args.work_dir or Path(str(named))
     if args.dry_run:
@@ -90,9 +98,30 @@ def run(args: argparse.Namespace) -> int:
     return _report_end(runner, sheet, args) if runner.world.is_main else 0
 
 
-def _is_for_one(sheet: Sheet) -> bool:
-    strategy = sheet.values.get("strategy")
-    return isinstance(strategy, Mapping) and strategy.get("type") == _STRATEGIES["single"]
+def _with_strategy(sheet: Sheet, args: argparse.Namespace, options: Sequence[str]) -> Sheet:
+    """Put the strategy of the command line into the sheet; ddp where processes were started.
+
+    Raises:
+        UsageError: two strategies at once.
+    """
+    from xtune.config import render
+
+    given = sheet.values.get("strategy")
+    strategy = dict(given) if isinstance(given, Mapping) else {}
+    name = args.strategy
+    if args.deepspeed is not None:
+        if name not in (None, "deepspeed"):
+            raise UsageError(f"--deepspeed {args.deepspeed} and --strategy {name}: give one")
+        name, strategy["config"] = "deepspeed", args.deepspeed
+    elif name == "deepspeed" and "config" not in strategy:
+        strategy["config"] = "deepspeed_zero2"
+    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
+    if name is None and several and strategy.get("type") == _STRATEGIES["single"]:
+        name = "ddp"
+    if name is None:
+        return sheet
+    strategy["type"] = _STRATEGIES[name]
+    return render(args.config, [*options, f"strategy={strategy!r}"])
 
 
 def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xtune import registry
+from xtune.config.deepspeed import contradictions
 
 __all__ = ["Breach", "breaches"]
 
@@ -29,6 +30,7 @@ def breaches(values: Values) -> Iterator[Breach]:
         _ranges,
         _length_of_run,
         _quantization,
+        _deepspeed,
         _data_files,
         _mixtures,
         _model_files,
@@ -114,6 +116,11 @@ def _quantization(values: Values) -> Iterator[Breach]:
     bits = _get(values, "model.llm.quantization.bits")
     if bits not in (None, 4, 8):
         yield Breach("model.llm.quantization.bits", "must be 4 or 8")
+
+
+def _deepspeed(values: Values) -> Iterator[Breach]:
+    for key, message, hint in contradictions(values):
+        yield Breach(key, message, hint)
 
 
 _DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)

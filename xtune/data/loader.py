@@ -38,6 +38,7 @@ class StepLoader:
 
     Attributes:
         steps_per_epoch: optimizer steps.
+        items_per_step: items that all processes take in a step.
         report: what became of the data set's rows.
 
     Args:
@@ -63,13 +64,13 @@ class StepLoader:
     ) -> None:
         self._dataset = dataset
         self._batch_size = batch_size
-        self._per_step = batch_size * accumulative_counts * world.size
+        self.items_per_step = batch_size * accumulative_counts * world.size
         self._world = world
         self._seed = seed
         self._shuffle = shuffle
         self._pool = ThreadPoolExecutor(num_workers) if num_workers else None
         self._ahead: dict[int, Future[list[Batch]]] = {}
-        self.steps_per_epoch = -(-len(dataset) // self._per_step)
+        self.steps_per_epoch = -(-len(dataset) // self.items_per_step)
         self.report = dataset.report
 
     def state_dict(self) -> dict[str, int]:
@@ -87,7 +88,7 @@ class StepLoader:
         """
         epoch, place = divmod(step, self.steps_per_epoch)
         order = _order(len(self._dataset), self._seed, epoch if self._shuffle else None)
-        chosen = order[place * self._per_step : (place + 1) * self._per_step].tolist()
+        chosen = order[place * self.items_per_step : (place + 1) * self.items_per_step].tolist()
         return [
             chosen[start : start + self._batch_size]
             for start in range(0, len(chosen), self._batch_size)

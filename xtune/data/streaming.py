@@ -211,6 +211,7 @@ class StreamLoader:
 
     Attributes:
         steps_per_epoch: None: nobody has counted the rows.
+        items_per_step: packs, or documents, that all processes take in a step.
         window: the one that the current step is of.
         report: what became of its rows.
 
@@ -226,6 +227,7 @@ class StreamLoader:
         self._settings = settings
         self._first_step = 0
         self._begin(epoch=0, row=0)
+        self.items_per_step = self._inner.items_per_step
 
     def step(self, step: int) -> list[Batch]:
         """Return the micro-batches of a step."""

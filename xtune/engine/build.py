@@ -57,7 +57,9 @@ def build_loop(
     return loop, loader
 
 
-def validation_loader(cfg: Mapping[str, Any], dataset: SFTDataset | None) -> StepLoader | None:
+def validation_loader(
+    cfg: Mapping[str, Any], dataset: SFTDataset | None, world: World = ALONE
+) -> StepLoader | None:
     """Return a loader that goes through the validation data once, in order."""
     if dataset is None:
         return None
@@ -67,6 +69,7 @@ def validation_loader(cfg: Mapping[str, Any], dataset: SFTDataset | None) -> Ste
         accumulative_counts=1,
         seed=0,
         shuffle=False,
+        world=world,
     )
 
 

@@ -143,7 +143,7 @@ def validation_loss(runner: Runner) -> float:
     with preserved_rng():
         steps = runner.val_loader.steps_per_epoch
         assert steps is not None
-        for step in range(runner.world.rank, steps, runner.world.size):
+        for step in range(steps):
             for batch in runner.val_loader.step(step):
                 total += runner.strategy.forward(batch, normalizer=1)["loss"].item()
                 trained += batch.trained_tokens

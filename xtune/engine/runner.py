@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import signal
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,7 +123,7 @@ class Runner:
             XtuneError: of the kind that fits; checkpoints written before stay whole.
         """
         require_valid(self.sheet)
-        join(self.world)
+        joined = join(self.world)
         handlers = [log_to_console(self.console)] if self.world.is_main else []
         folder = WorkDir(self.work_dir, self.sheet)
         done = False
@@ -147,7 +148,8 @@ class Runner:
         finally:
             folder.close()
             close_logs(handlers)
-            leave(self.world, all_are_done=done)
+            if joined:
+                leave(all_are_done=done)
 
     def stop(self, reason: str) -> None:
         """End the run after this step, as if it were the last one."""
@@ -188,7 +190,7 @@ class Runner:
         return {
             "base_model": self.cfg["model"]["llm"]["pretrained_model_name_or_path"],
             "base_vocab_size": self.llm.config.get_text_config().vocab_size,
-            "base_fingerprint": base_fingerprint(self.llm),
+            "base_fingerprint": self._fingerprint,
             **({"vocabulary": growth} if growth else {}),
             "template": self.template.name,
             "stop_words": list(self.template.stop_words),
@@ -229,6 +231,7 @@ class Runner:
             "tokens": self.tokens,
             "trained_tokens": self.trained_tokens,
             "data": self.train_dataset.identity,
+            "items_per_step": self.loader.items_per_step,
             "loader": self.loader.state_dict(),
             "threads": torch.get_num_threads(),
             "rng": self.world.gather(rng_state()),
@@ -237,16 +240,18 @@ class Runner:
         }
         self.call_hooks("before_save_checkpoint", state)
         is_adapter = isinstance(self.llm, PeftModel)
-        weights = self.strategy.gather_adapter() if is_adapter else self.llm.state_dict()
+        adapter = self.strategy.gather_adapter() if is_adapter else {}
+        model: Any = None if is_adapter else self.strategy.gather_model()
 
         def write(folder: Path) -> None:
             save_state(folder / "state", state)
             if is_adapter:
-                write_adapter(folder / "adapter", self.llm, weights, self.tokenizer, self.notes)
+                write_adapter(folder / "adapter", self.llm, adapter, self.tokenizer, self.notes)
             else:
-                write_model(folder / "model", self.llm, self.tokenizer, self.notes)
+                write_model(folder / "model", model, self.tokenizer, self.notes)
 
         if self.world.is_main:
+            weights = adapter if is_adapter else model.state_dict()
             self.saved = save_checkpoint(
                 self.work_dir / "checkpoints",
                 self.step,
@@ -268,16 +273,12 @@ class Runner:
         self.tokenizer.chat_template = self.template.jinja
         self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.world)
         self.max_steps = self.loop.total_steps(self.loader.steps_per_epoch)
-        self.val_loader = validation_loader(self.cfg, self.val_dataset)
+        self.val_loader = validation_loader(self.cfg, self.val_dataset, self.world)
         self.schedule = build(SCHEDULES, self.cfg["param_scheduler"])
         self.hooks = build_hooks(self.cfg)
         self.call_hooks("after_load_data")
         self.strategy = build(STRATEGIES, self.cfg["strategy"])
-        if self.strategy.world.size != self.world.size:
-            raise ConfigError(
-                f"{type(self.strategy).__name__} is for one process, and {self.world.size} were "
-                "started: leave --strategy out, or name ddp"
-            )
+        self._check_processes()
         self.logger.info(
             "%s, %s (%s)",
             self.strategy.device,
@@ -287,24 +288,45 @@ class Runner:
         seed_everything(self.cfg["randomness"]["seed"])
         self.model = build_model(
             weights_from(checkpoint, self.cfg["model"]),
-            device=self.strategy.device,
+            device=self.strategy.loads_on,
             precision=self.strategy.precision,
+            as_stored=self.strategy.casts_weights,
             # A checkpoint's whole model has grown, and its new rows are trained.
             pieces=None if checkpoint and (checkpoint / "model").is_dir() else self.pieces,
         )
         self.llm = self.model.llm
-        optimizer = build_optimizer(
-            self.model, self.cfg["optimizer"], self.cfg.get("paramwise_cfg")
+        # While this process has all weights: a strategy may take them apart.
+        self._fingerprint = base_fingerprint(self.llm)
+        self._parameters = count_parameters(self.model)
+        self.strategy.prepare(
+            self.model,
+            partial(
+                build_optimizer,
+                cfg=self.cfg["optimizer"],
+                paramwise_cfg=self.cfg.get("paramwise_cfg"),
+            ),
         )
-        self.strategy.prepare(self.model, optimizer)
         # Training begins at the same random numbers, however many the model's building drew; each
         # process has dropout of its own.
         seed_everything(self.cfg["randomness"]["seed"] + self.world.rank)
         if checkpoint is not None:
             self._load(checkpoint)
 
+    def _check_processes(self) -> None:
+        name, count = type(self.strategy).__name__, self.world.size
+        if self.strategy.processes == "one" and count > 1:
+            raise ConfigError(
+                f"{name} is for one process, and {count} were started: leave --strategy out, or "
+                "name ddp"
+            )
+        if self.strategy.processes == "several" and count == 1:
+            raise ConfigError(
+                f"{name} is for several processes, and this is the only one. Start them: "
+                "NPROC_PER_NODE=2 xtune train CONFIG, or use --strategy single"
+            )
+
     def _run(self) -> None:
-        trainable, total = count_parameters(self.model)
+        trainable, total = self._parameters
         self.logger.info(
             "%d steps in all, %d done; %s of %s parameters are trained",
             self.max_steps,
@@ -334,6 +356,14 @@ class Runner:
             raise CheckpointError(
                 f"the data are not those that {checkpoint} was trained on: {state['data']} then, "
                 f"{now} now. Resume with the data as they were, or start in another --work-dir"
+            )
+        before, per_step = state.get("items_per_step"), self.loader.items_per_step
+        if before not in (None, per_step):
+            raise CheckpointError(
+                f"a step took {before} items when {checkpoint} was written, and takes {per_step} "
+                f"with {self.world.size} processes: the data would not go on where they were. "
+                "Change accumulative_counts or batch_size so that processes x accumulative_counts "
+                f"x batch_size is {before} again"
             )
         self.strategy.load_state_dict(state["strategy"])
         self.loader.load_state_dict(state["loader"])

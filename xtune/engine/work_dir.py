@@ -42,12 +42,10 @@ _MUST_NOT_CHANGE = (
     "model",
     "tokenizer",
     "train_dataset",
-    "train_dataloader",
     "optimizer.type",
     "paramwise_cfg",
-    "train_cfg.accumulative_counts",
     "randomness",
-)
+)  # batch_size and accumulative_counts may, if a step takes as many items as before: see Runner
 
 
 class WorkDir:

@@ -23,6 +23,7 @@ def build_model(
     device: torch.device | str | None = None,
     precision: Precision | None = None,
     pieces: Pieces | None = None,
+    as_stored: bool = False,
 ) -> nn.Module:
     """Build the algorithm that `cfg` describes: its llm first, then its adapter, then itself.
 
@@ -38,6 +39,8 @@ def build_model(
         precision: of the run; default what `device` is fastest in.
         pieces: the tokens that the tokenizer has and the checkpoint has not; see
             `open_vocabulary`.
+        as_stored: leave the weights in the checkpoint's dtype, read through a memory map, for a
+            strategy that casts its own part of them.
 
     Raises:
         ModelError: the checkpoint cannot be loaded, or its family cannot train on packs.
@@ -52,8 +55,15 @@ def build_model(
         if llm_settings.get("dtype", "auto") == "auto":
             precision = precision or choose_precision("cpu" if place.type == "meta" else place)
             number = torch.float32 if adapter is None else precision.weight_dtype
-            llm_settings["dtype"] = str(number).removeprefix("torch.")
+            llm_settings["dtype"] = "stored" if as_stored else str(number).removeprefix("torch.")
         llm_settings["device"] = place
+        quantization = llm_settings.get("quantization")
+        if quantization and quantization.get("bits", 4) == 4 and precision:
+            # The run's device computes, which need not be the one that the weights are loaded on.
+            own = str(precision.compute_dtype).removeprefix("torch.")
+            given = quantization.get("compute_dtype", "auto")
+            chosen = own if given == "auto" else given
+            llm_settings["quantization"] = {**quantization, "compute_dtype": chosen}
     llm = build(MODELS, llm_settings)
     grow_vocabulary(llm, pieces or {}, **vocabulary)
     peft_config = train_new_rows(llm, build(ADAPTERS, adapter), pieces or {}) if adapter else None

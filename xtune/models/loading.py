@@ -144,7 +144,8 @@ def load_model(
 
     Args:
         pretrained_model_name_or_path: a hub id, a folder, a .gguf file or an alias.
-        dtype: of the weights: 'fp32', 'bf16', 'fp16', or 'auto' for what `device` is fastest in.
+        dtype: of the weights: 'fp32', 'bf16', 'fp16', 'stored' for the checkpoint's own, or
+            'auto' for what `device` is fastest in.
         quantization: `dict(bits=4, quant_type='nf4', double_quant=True, compute_dtype='auto')` or
             `dict(bits=8)`, by bitsandbytes.
         device: where to; default the CPU. 'meta' builds the architecture without weights, and
@@ -158,7 +159,9 @@ def load_model(
     place = torch.device(device or "cpu")
     on_meta = place.type == "meta"
     precision = choose_precision("cpu" if on_meta else place)
-    number = precision.weight_dtype if dtype == "auto" else parse_dtype(dtype)
+    number: Any = precision.weight_dtype
+    if dtype != "auto":
+        number = "auto" if dtype == "stored" else parse_dtype(dtype)  # transformers' word for it
     bnb = quantization_config(quantization, precision) if quantization else None
     config = load_config(
         pretrained_model_name_or_path, trust_remote_code=trust_remote_code, offline=on_meta

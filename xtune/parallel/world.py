@@ -44,8 +44,7 @@ class World:
         import torch
         from torch import distributed
 
-        device = "cuda" if distributed.get_backend() == "nccl" else "cpu"
-        total = torch.tensor(list(values), dtype=torch.float64, device=device)
+        total = torch.tensor(list(values), dtype=torch.float64)
         distributed.all_reduce(total)
         return list(total.tolist())
 
@@ -85,23 +84,30 @@ def world_of_environment() -> World:
     )
 
 
-def join(world: World) -> None:
-    """Meet the other processes; NCCL where there are GPUs, gloo elsewhere."""
+def join(world: World) -> bool:
+    """Meet the other processes; NCCL for tensors on GPUs, gloo for those in the host's memory.
+
+    Returns:
+        Whether this call did it, and `leave` is to follow: not where there is but one process,
+        nor where the processes have met already.
+    """
     if world.size == 1:
-        return
+        return False
     import torch
     from torch import distributed
 
+    if distributed.is_initialized():
+        return False
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(world.local_rank)
-    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
+    backends = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
+    distributed.init_process_group(backends, timeout=_TIMEOUT)
+    return True
 
 
-def leave(world: World, *, all_are_done: bool) -> None:
+def leave(*, all_are_done: bool) -> None:
     """Part from the other processes; wait for them first if all come here."""
-    if world.size == 1:
-        return
     from torch import distributed
 
     if all_are_done:

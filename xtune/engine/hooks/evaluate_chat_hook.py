@@ -66,6 +66,14 @@ class EvaluateChatHook(Hook):
     def _evaluate(self, runner: Runner) -> None:
         if not self.evaluation_inputs or self._done_at == runner.step:
             return
+        if runner.strategy.shards_model:
+            if self._done_at < 0:
+                runner.logger.warning(
+                    "no answers are asked for while the model is sharded over the processes: "
+                    "xtune chat does, with a checkpoint"
+                )
+            self._done_at = runner.step
+            return
         self._done_at = runner.step
         with preserved_rng():
             answers = answer_batch(

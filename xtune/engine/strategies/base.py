@@ -6,7 +6,8 @@ Wrapping, sharding, autocast, loss scaling and accumulation live behind them and
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,15 +25,34 @@ class Strategy(ABC):
         device: where this process computes.
         precision: an `xtune.models.precision.Precision`, what it computes in.
         world: the processes that it runs on.
+        processes: how many it is for.
+        shards_model: whether a process holds a part of the model's weights only, so that all must
+            take part in whatever the model computes.
+        casts_weights: whether it takes a model from the CPU's memory, in the checkpoint's dtypes,
+            and casts and moves the part that a process holds itself.
     """
 
     device: torch.device
     precision: Any
     world: World = ALONE
+    processes: Literal["one", "several", "any"] = "one"
+    shards_model: bool = False
+    casts_weights: bool = False
+
+    @property
+    def loads_on(self) -> torch.device:
+        """Where the model is built."""
+        return torch.device("cpu") if self.casts_weights else self.device
 
     @abstractmethod
-    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Take the model, already on `device`, and its optimizer."""
+    def prepare(
+        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+    ) -> None:
+        """Take the model, on `loads_on`, and give it its optimizer.
+
+        Raises:
+            ConfigError: it cannot run this model, or with this optimizer.
+        """
 
     @abstractmethod
     def forward(self, batch: Batch, *, normalizer: int, is_last: bool = True) -> dict[str, Tensor]:
@@ -76,11 +96,14 @@ class Strategy(ABC):
 
     @abstractmethod
     def gather_adapter(self) -> dict[str, Tensor]:
-        """Return the whole adapter under PEFT's names, on the CPU."""
+        """Return the whole adapter under PEFT's names, on the CPU; on the main process alone.
+
+        All processes call it, as `gather_model` and `state_dict`.
+        """
 
     @abstractmethod
-    def unwrap(self) -> nn.Module:
-        """Return the model as it was given to `prepare`."""
+    def gather_model(self) -> Any:
+        """Return the language model with all its weights; on the main process alone."""
 
     def close(self) -> None:  # noqa: B027 - most strategies have nothing to give back
         """Give back what belongs to the process, such as the processor's rounding mode."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
@@ -9,12 +10,11 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from xtune.engine.strategies.single import SingleStrategy
-from xtune.errors import ConfigError
-from xtune.parallel.world import world_of_environment
+from xtune.parallel.world import World, world_of_environment
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
 
-__all__ = ["DDPStrategy"]
+__all__ = ["DDPStrategy", "device_of_process"]
 
 
 @STRATEGIES.register_module()
@@ -24,26 +24,18 @@ class DDPStrategy(SingleStrategy):
     Args:
         precision: as SingleStrategy's; the same on every process.
         device: 'cpu' or 'cuda'; None: the GPUs if there are any.
-
-    Raises:
-        ConfigError: there is only one process.
     """
 
-    def __init__(self, *, precision: str = "auto", device: str | None = None) -> None:
-        world = world_of_environment()
-        if world.size == 1:
-            raise ConfigError(
-                "DDPStrategy is for several processes, and this is the only one. Start them: "
-                "NPROC_PER_NODE=2 xtune train CONFIG, or use strategy.type=SingleStrategy"
-            )
-        kind = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        super().__init__(
-            precision=precision, device=f"cuda:{world.local_rank}" if kind == "cuda" else kind
-        )
-        self.world = world
+    processes = "several"
 
-    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
-        super().prepare(model, optimizer)
+    def __init__(self, *, precision: str = "auto", device: str | None = None) -> None:
+        self.world = world_of_environment()
+        super().__init__(precision=precision, device=device_of_process(self.world, device))
+
+    def prepare(  # noqa: D102
+        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+    ) -> None:
+        super().prepare(model, make_optimizer)
         self._replica = DistributedDataParallel(
             model,
             device_ids=[self.device] if self.device.type == "cuda" else None,
@@ -66,3 +58,14 @@ class DDPStrategy(SingleStrategy):
         if torch.is_grad_enabled():
             return self._replica(batch, normalizer=normalizer)
         return super()._run(batch, normalizer)
+
+
+def device_of_process(world: World, wanted: str | None) -> str:
+    """Return the device of this process, which is a GPU of its own.
+
+    Args:
+        world: which process this is.
+        wanted: 'cpu' or 'cuda'; None: the GPUs if there are any.
+    """
+    kind = wanted or ("cuda" if torch.cuda.is_available() else "cpu")
+    return f"cuda:{world.local_rank}" if kind == "cuda" else kind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -33,12 +34,14 @@ class SingleStrategy(Strategy):
         self.precision = choose_precision(self.device, precision)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.loss_scaling)
 
-    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:  # noqa: D102
+    def prepare(  # noqa: D102
+        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+    ) -> None:
         if self.device.type == "cpu":
             # Vanishing gradients become denormals, on which a CPU computes ~100 times slower.
             torch.set_flush_denormal(True)
-        self.model = model
-        self.optimizer = optimizer
+        self.model: Any = model
+        self.optimizer = make_optimizer(model)
         self.trainable: dict[str, Tensor] = {
             name: p for name, p in model.named_parameters() if p.requires_grad
         }
@@ -71,13 +74,17 @@ class SingleStrategy(Strategy):
     def state_dict(self) -> dict[str, Any]:
         """Return the optimizer's state by parameter name, the loss scale, and an adapter's weights.
 
-        A whole model's weights are not in it: they are in the checkpoint's `model/`.
+        A whole model's weights are not in it: they are in the checkpoint's `model/`. Every strategy
+        returns the same, so that a run may be resumed under another one.
         """
         state = self.optimizer.state_dict()["state"]
         names = self._names_by_index()
         return {
-            "trainable": self._adapter_weights(),
-            "optimizer": {names[index]: values for index, values in state.items()},
+            "trainable": {name: self._whole(t) for name, t in self._adapter_weights().items()},
+            "optimizer": {
+                names[index]: {key: self._whole(value) for key, value in values.items()}
+                for index, values in state.items()
+            },
             "scaler": self.scaler.state_dict(),
         }
 
@@ -86,10 +93,13 @@ class SingleStrategy(Strategy):
         self._check_names("optimizer state", state["optimizer"], self.trainable)
         with torch.no_grad():
             for name, value in state["trainable"].items():
-                self.trainable[name].copy_(value)
+                self.trainable[name].copy_(self._share(value, self.trainable[name]))
         groups = self.optimizer.state_dict()["param_groups"]
         by_index = {
-            index: state["optimizer"][name]
+            index: {
+                key: self._share(value, self.trainable[name])
+                for key, value in state["optimizer"][name].items()
+            }
             for index, name in self._names_by_index().items()
             if name in state["optimizer"]
         }
@@ -98,16 +108,24 @@ class SingleStrategy(Strategy):
 
     def gather_adapter(self) -> dict[str, Tensor]:  # noqa: D102
         adapter = get_peft_model_state_dict(self.model.llm, save_embedding_layers=False)
-        return {name: tensor.detach().cpu() for name, tensor in adapter.items()}
+        return {name: self._whole(tensor.detach()).cpu() for name, tensor in adapter.items()}
 
-    def unwrap(self) -> nn.Module:  # noqa: D102
-        return self.model
+    def gather_model(self) -> Any:  # noqa: D102
+        return self.model.llm
 
     def close(self) -> None:  # noqa: D102
         torch.set_flush_denormal(False)
 
     def _run(self, batch: Batch, normalizer: int) -> dict[str, Tensor]:
         return self.model(batch, normalizer=normalizer)
+
+    def _whole(self, value: Any) -> Any:
+        """Put a tensor together of which each process holds a part."""
+        return value
+
+    def _share(self, value: Any, parameter: Tensor) -> Any:
+        """Return the part of a whole tensor that this process holds of `parameter`."""
+        return value
 
     def _adapter_weights(self) -> dict[str, Tensor]:
         return dict(self.trainable) if isinstance(self.model.llm, PeftModel) else {}
@@ -125,7 +143,7 @@ class SingleStrategy(Strategy):
         misshapen = [
             name
             for name in set(saved) & set(own)
-            if isinstance(saved[name], Tensor) and saved[name].shape != own[name].shape
+            if isinstance(saved[name], Tensor) and saved[name].shape != _shape(own[name])
         ]
         wrong = unknown or missing or sorted(misshapen)
         if wrong:
@@ -134,3 +152,8 @@ class SingleStrategy(Strategy):
                 f"differ, the first is {wrong[0]}. Resume with the config that wrote it "
                 "(work_dir/config.py), or start in another --work-dir"
             )
+
+
+def _shape(parameter: Tensor) -> torch.Size:
+    """The whole parameter's: ZeRO 3 notes it on one that it has taken apart."""
+    return getattr(parameter, "ds_shape", parameter.shape)

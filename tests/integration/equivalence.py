@@ -1,0 +1,213 @@
+"""One training under every strategy; the table of how far each is from one process.
+
+    python -m tests.integration.equivalence        print the table (make equivalence)
+
+A new strategy adds a row to ROWS. The rows of one number of processes share a launch, since most
+of a short run's time is spent on imports.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.runs import Inputs, metrics, options, write_inputs
+
+__all__ = [
+    "METHODS",
+    "ROWS",
+    "STEPS",
+    "Row",
+    "differences",
+    "folder_of",
+    "half_way",
+    "run_alone",
+    "run_rows",
+    "train_alone",
+]
+
+METHODS = {"full": "custom_sft_full", "lora": "custom_sft_lora", "qlora": "custom_sft_qlora"}
+STEPS = 20
+_MICRO_BATCHES = 4  # of a step, over all processes
+# lr=1e-2, as elsewhere, makes the smallest difference of sums grow a hundredfold in 20 steps
+_COMMON = ["lora.lora_dropout=0.0", f"max_steps={STEPS}", "evaluation_freq=10", "lr=3e-4"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A strategy on so many processes, and the methods that it trains.
+
+    Attributes:
+        resumes: the row, as 'NAME-PROCESSES' or 'alone', whose half-way checkpoint it goes on from.
+    """
+
+    name: str
+    processes: int
+    strategy: dict
+    methods: tuple[str, ...] = ("full", "lora")
+    further: tuple[str, ...] = ()
+    resumes: str = ""
+
+
+def _zero(kind: str) -> dict:
+    return {"type": "DeepSpeedStrategy", "config": f"deepspeed_zero{kind}"}
+
+
+_ALL = ("full", "lora", "qlora")
+ROWS = [
+    Row("ddp", 2, {"type": "DDPStrategy"}, _ALL),
+    Row("zero1", 2, _zero("1")),
+    Row("zero2", 2, _zero("2"), _ALL),
+    Row("zero3", 2, _zero("3")),
+    Row("zero2_offload", 2, _zero("2_offload")),
+    Row("zero3_offload", 2, _zero("3_offload")),
+    Row("fsdp", 2, {"type": "FSDPStrategy"}, _ALL),
+    Row("fsdp, not resharded", 2, {"type": "FSDPStrategy", "reshard_after_forward": False}),
+    Row("fsdp, checkpointed", 2, {"type": "FSDPStrategy"}, _ALL, ("gradient_checkpointing=True",)),
+    Row("ddp", 4, {"type": "DDPStrategy"}),
+    Row("fsdp", 4, {"type": "FSDPStrategy"}),
+    Row("one process, then zero3", 2, _zero("3"), resumes="alone"),
+    Row("zero3, then zero2", 2, _zero("2"), resumes="zero3-2"),
+    Row("zero2, then fsdp", 2, {"type": "FSDPStrategy"}, _ALL, resumes="zero2-2"),
+    Row("fsdp, then zero1", 2, _zero("1"), resumes="fsdp-2"),
+    Row("zero3, then fsdp on 4", 4, {"type": "FSDPStrategy"}, resumes="zero3-2"),
+]
+
+
+def run_alone(inputs: Inputs, root: Path) -> None:
+    """Train on one process with each method: root/alone/full, …/lora, …/qlora."""
+    for method in METHODS:
+        train_alone(inputs, root / "alone" / method, method)
+
+
+def train_alone(inputs: Inputs, folder: Path, method: str, resume: Path | None = None) -> None:
+    """Train on one process."""
+    _train(inputs, folder, method, _MICRO_BATCHES, {"type": "SingleStrategy"}, (), resume)
+
+
+def half_way(folder: Path) -> Path:
+    """The checkpoint in the middle of a run."""
+    return folder / "checkpoints" / f"step_{STEPS // 2:06d}"
+
+
+def run_rows(inputs: Inputs, root: Path, processes: int) -> str:
+    """Train every row of so many processes in one launch; return what was said.
+
+    Results go to root/NAME-PROCESSES/METHOD. A row that fails ends the launch.
+    """
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
+            *(f"--nproc-per-node={processes}", "-m", "tests.integration.equivalence"),
+            *("--row", str(root), str(inputs.model), str(inputs.data), str(inputs.val)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        timeout=900,
+    )
+    return done.stdout
+
+
+def differences(run: Path, alone: Path) -> dict[str, float]:
+    """The largest relative difference of each column over all steps; a resumed run has half."""
+    found = {}
+    steps = metrics(run)
+    for column in ("step", "loss", "grad_norm", "val_loss", "tokens", "trained_tokens", "lr"):
+        pairs = [
+            (own[column], other[column])
+            for own, other in zip(steps, metrics(alone)[-len(steps) :], strict=True)
+            if column in other
+        ]
+        found[column] = max(abs(own - other) / max(abs(other), 1e-12) for own, other in pairs)
+    return found
+
+
+def folder_of(root: Path, row: Row, method: str) -> Path:
+    """Where a row's run with a method is."""
+    return root / f"{row.name}-{row.processes}".replace(" ", "_") / method
+
+
+def _train(
+    inputs: Inputs,
+    folder: Path,
+    method: str,
+    accumulative_counts: int,
+    strategy: dict,
+    further: tuple[str, ...],
+    resume: Path | None = None,
+) -> None:
+    from xtune.config import render
+    from xtune.engine.runner import Runner
+
+    chosen = [
+        *options(inputs),
+        *_COMMON,
+        f"val_data_path={inputs.val}",
+        f"accumulative_counts={accumulative_counts}",
+        "save_steps=10",
+        f"strategy={ {**strategy, 'precision': 'fp32'}!r}",
+        *further,
+    ]
+    chosen = [o for o in chosen if method != "full" or not o.startswith("lora.")]
+    Runner(render(METHODS[method], chosen), work_dir=folder, resume=resume and str(resume)).train()
+
+
+def _run_all_rows_of_this_world(root: Path, inputs: Inputs) -> None:
+    from xtune.parallel.world import join, leave, world_of_environment
+
+    world = world_of_environment()
+    join(world)
+    logging.getLogger("xtune").setLevel(logging.ERROR)
+    for row in (row for row in ROWS if row.processes == world.size):
+        for method in row.methods:
+            folder = folder_of(root, row, method)
+            counts = _MICRO_BATCHES // world.size
+            resume = half_way(root / row.resumes / method) if row.resumes else None
+            try:
+                _train(inputs, folder, method, counts, row.strategy, row.further, resume)
+            except BaseException:  # the others would wait for this process
+                traceback.print_exc()
+                os._exit(1)
+    leave(all_are_done=True)
+
+
+def _table() -> str:
+    import torch
+
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        inputs = write_inputs(root / "inputs")
+        run_alone(inputs, root)
+        for processes in sorted({row.processes for row in ROWS}):
+            sys.stderr.write(run_rows(inputs, root, processes))
+        lines = [
+            f"Strategies against one process, {STEPS} optimizer steps of a tiny Llama in fp32",
+            f"{time.strftime('%Y-%m-%d')}, CPU processes over gloo, torch {torch.__version__}",
+            "",
+            "Largest relative difference over all steps:",
+            "",
+            "| strategy | processes | method | loss | grad norm | validation loss |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in ROWS:
+            for method in row.methods:
+                found = differences(folder_of(root, row, method), root / "alone" / method)
+                numbers = " | ".join(f"{found[c]:.1e}" for c in ("loss", "grad_norm", "val_loss"))
+                lines.append(f"| {row.name} | {row.processes} | {method} | {numbers} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--row"]:
+        _run_all_rows_of_this_world(Path(sys.argv[2]), Inputs(*map(Path, sys.argv[3:6])))
+    else:
+        sys.stdout.write(_table())

@@ -1,0 +1,86 @@
+"""Every strategy makes the steps of one process, and a checkpoint that any of them goes on from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.integration.equivalence import (
+    METHODS,
+    ROWS,
+    STEPS,
+    differences,
+    folder_of,
+    half_way,
+    run_alone,
+    run_rows,
+    train_alone,
+)
+from tests.runs import Inputs, metrics
+
+CASES = [(row, method) for row in ROWS for method in row.methods]
+# Adam makes steps of one size out of gradients of any, and the adapter on NF4 has the smallest.
+CLOSE = {"full": 1e-4, "lora": 1e-4, "qlora": 5e-4}
+
+
+@pytest.fixture(scope="module")
+def launched(inputs, tmp_path_factory):
+    """Give the folder of all rows of so many processes, run when the first is asked for."""
+    root, said = tmp_path_factory.mktemp("rows"), {}
+    run_alone(inputs, root)
+
+    def of(processes: int) -> tuple[Path, str]:
+        for count in sorted({row.processes for row in ROWS if row.processes <= processes}):
+            if count not in said:  # more processes go on from checkpoints of fewer
+                said[count] = run_rows(inputs, root, count)
+        return root, said[processes]
+
+    return of
+
+
+def _name(case):
+    row, method = case
+    return f"{row.name}-{row.processes}-{method}"
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    files = (folder / "checkpoints/latest").glob("*/*.safetensors")
+    return {
+        name: weight
+        for file in files
+        if file.parent.name in ("adapter", "model")
+        for name, weight in load_file(file).items()
+    }
+
+
+@pytest.mark.parametrize("case", CASES, ids=_name)
+def test_its_steps_and_weights_are_those_of_one_process(case, launched):
+    row, method = case
+    root, said = launched(row.processes)
+    folder = folder_of(root, row, method)
+    assert (folder / "checkpoints/latest").exists(), said
+    assert len(metrics(folder)) == STEPS // (2 if row.resumes else 1)
+    alone = root / "alone" / method
+    for column, difference in differences(folder, alone).items():
+        assert difference <= CLOSE[method], column
+    one, many = _weights(alone), _weights(folder)
+    assert one.keys() == many.keys()
+    assert one
+    for name, weight in one.items():
+        torch.testing.assert_close(many[name], weight, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_one_process_goes_on_from_a_sharded_run(method, inputs, launched, tmp_path):
+    root, _ = launched(2)
+    train_alone(inputs, tmp_path, method, half_way(root / "zero3-2" / method))
+    found = differences(tmp_path, root / "alone" / method)
+    assert max(found.values()) <= CLOSE[method], found
+
+
+def test_every_method_has_a_row_that_shards(inputs: Inputs):
+    sharding = {m for row in ROWS for m in row.methods if row.strategy["type"] == "FSDPStrategy"}
+    assert sharding == set(METHODS)

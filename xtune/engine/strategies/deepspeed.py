@@ -1,0 +1,317 @@
+"""DeepSpeed's ZeRO: optimizer state, gradients and weights in parts, on one process or many.
+
+    stage 1   each process holds 1/N of the optimizer's state
+    stage 2   and of the gradients
+    stage 3   and of the weights
+
+What the engine's JSON says is DeepSpeed's own language; see xtune/config/deepspeed.py for 'auto'.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from torch import Tensor, distributed, nn
+
+from xtune.config.deepspeed import read_engine_settings
+from xtune.engine.strategies.ddp import device_of_process
+from xtune.engine.strategies.sharding import (
+    cast_weights,
+    decoder_layers,
+    quiet_deprecations,
+    refuse_documents_apart,
+    whole_model,
+)
+from xtune.engine.strategies.single import SingleStrategy
+from xtune.errors import ConfigError
+from xtune.models.generation import base_of
+from xtune.models.head import Head
+from xtune.models.precision import Precision
+from xtune.parallel.world import world_of_environment
+from xtune.registry import STRATEGIES
+from xtune.structures import Batch
+
+__all__ = ["DeepSpeedStrategy"]
+
+
+@STRATEGIES.register_module()
+class DeepSpeedStrategy(SingleStrategy):
+    """Trains with the engine that a JSON file describes; the optimizer is the sheet's.
+
+    A whole model in bf16 has bf16 weights with fp32 masters in parts; an adapter stays fp32 on
+    a frozen bf16 base, under autocast, as without DeepSpeed.
+
+    Args:
+        config: the name of a file in configs/deepspeed/ ('deepspeed_zero2'), the path of another,
+            or its contents.
+        precision: as SingleStrategy's; the same on every process.
+        device: 'cpu' or 'cuda'; None: the GPUs if there are any.
+
+    Raises:
+        ConfigError: DeepSpeed is not installed; no such file; settings that contradict the sheet.
+    """
+
+    processes = "any"
+    casts_weights = True
+
+    def __init__(
+        self,
+        *,
+        config: str | Mapping[str, Any],
+        precision: str = "auto",
+        device: str | None = None,
+    ) -> None:
+        self.world = world_of_environment()
+        super().__init__(precision=precision, device=device_of_process(self.world, device))
+        self.settings = read_engine_settings(config)
+        self.stage = int(self.settings.get("zero_optimization", {}).get("stage", 0))
+        if self.stage not in (1, 2, 3):
+            raise ConfigError(
+                f"DeepSpeedStrategy: zero_optimization.stage is {self.stage}; 1, 2 or 3 are "
+                "allowed. Without ZeRO use --strategy ddp"
+            )
+        self.shards_model = self.stage == 3
+        # Both are read when deepspeed is first imported, and when its engine is made.
+        os.environ.setdefault("DS_ACCELERATOR", self.device.type)
+        os.environ.setdefault("LOCAL_RANK", str(self.world.local_rank))
+        try:
+            import deepspeed
+        except ImportError as error:
+            raise ConfigError(
+                f"DeepSpeedStrategy needs the package deepspeed, which cannot be imported ({error})"
+                ". Install it: pip install 'xtune[deepspeed]', or use --strategy fsdp"
+            ) from error
+        logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
+        self._deepspeed: Any = deepspeed
+
+    def prepare(  # noqa: D102
+        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+    ) -> None:
+        quiet_deprecations()
+        self._check(model)
+        if not distributed.is_initialized():
+            distributed.init_process_group(
+                "nccl" if self.device.type == "cuda" else "gloo",
+                store=distributed.HashStore(),
+                rank=0,
+                world_size=1,
+            )
+            self._is_alone = True
+        all_is_trained = not isinstance(model.llm, PeftModel)
+        settings = with_precision(self.settings, self.precision, all_is_trained=all_is_trained)
+        zero = settings["zero_optimization"] = dict(settings["zero_optimization"])
+        # DeepSpeed sets the whole bucket aside, and its default is 5e8 numbers.
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        zero.setdefault("reduce_bucket_size", min(trained, 500_000_000))
+        dtypes = {
+            "frozen": self.precision.weight_dtype,
+            "trained": torch.bfloat16 if settings["bf16"]["enabled"] else torch.float32,
+        }
+        masters = {
+            name: p.data
+            for name, p in model.named_parameters()
+            if p.requires_grad and p.dtype == torch.float32
+        }
+        if self.shards_model:
+            for layer in decoder_layers(model.llm):
+                cast_weights(layer, **dtypes)
+                self._deepspeed.zero.Init(module=layer, config_dict_or_path=settings)
+            cast_weights(model, **dtypes)
+            self._deepspeed.zero.Init(module=model, config_dict_or_path=settings)
+            # The loss takes the head apart from its module, in the forward pass of the whole.
+            for parameter in Head.of(base_of(model.llm)).module.parameters():
+                self._deepspeed.zero.register_external_parameter(model, parameter)
+        else:
+            cast_weights(model, **dtypes)
+        super().prepare(model, make_optimizer)
+        kind = type(self.optimizer).__module__
+        if not kind.startswith("torch."):
+            raise ConfigError(
+                f"{type(self.optimizer).__name__} of {kind} is not known to work in parts: use "
+                "optimizer.type=AdamW with DeepSpeedStrategy"
+            )
+        self.engine, _, _, _ = self._deepspeed.initialize(
+            model=model, optimizer=self.optimizer, config=settings
+        )
+        self._zero: Any = self.engine.optimizer
+        if settings["bf16"]["enabled"]:
+            # The engine has made its masters of weights that were bf16 already: a resumed run's
+            # were not.
+            for name, value in masters.items():
+                self._set_master(self.trainable[name], value)
+
+    def forward(  # noqa: D102
+        self, batch: Batch, *, normalizer: int, is_last: bool = True
+    ) -> dict[str, Tensor]:
+        self.engine.set_gradient_accumulation_boundary(is_last)
+        return self.engine(batch.to(self.device), normalizer=normalizer)
+
+    def backward(self, loss: Tensor) -> None:  # noqa: D102
+        # Gradients are averaged over the processes, and the loss is a share of the sum over all.
+        self.engine.backward(loss * self.world.size, scale_wrt_gas=False)
+
+    def clip_grad_norm(self, max_norm: float | None) -> Tensor:  # noqa: D102
+        # The engine clips within its step, and says the norm only then: too late for a hook that
+        # is to keep a bad gradient from the weights. So it is computed once more.
+        self._zero.clip_grad = max_norm or 0.0
+        if self.stage < 3:
+            norm = self._zero.scaled_global_norm()
+        else:
+            from deepspeed.runtime.utils import combine_grad_norm_groups
+
+            norm = combine_grad_norm_groups(self._zero._get_norm_groups())
+        return torch.as_tensor(norm).float() / self._zero.loss_scale
+
+    def step(self, lr_factor: float) -> None:  # noqa: D102
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["base_lr"] * lr_factor
+        self.engine.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """As SingleStrategy's: by parameter name, each tensor whole."""
+        from deepspeed.utils import safe_get_full_optimizer_state
+
+        by_part = self.optimizer.state.values()
+        sample: Mapping[str, Any] = next(iter(by_part), {})
+        keys = [key for key, value in sample.items() if _has_elements(value)]
+        counts = {key: value for key, value in sample.items() if key not in keys}
+        weights = self._adapter_weights()
+        return {
+            "trainable": {name: self._whole(self._master(p)) for name, p in weights.items()},
+            "optimizer": {
+                # Each its own count: an optimizer adds to it in place.
+                name: copy.deepcopy(counts)
+                | {key: self._whole(safe_get_full_optimizer_state(p, key)) for key in keys}
+                for name, p in (self.trainable.items() if sample else ())
+            },
+            "scaler": {},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: D102
+        from deepspeed.utils import safe_set_full_optimizer_state
+
+        self._check_names("weights", state["trainable"], self._adapter_weights())
+        self._check_names("optimizer state", state["optimizer"], self.trainable)
+        for name, value in state["trainable"].items():
+            parameter = self.trainable[name]
+            self._set_master(parameter, value)
+            with self._gathered([parameter], changes=True), torch.no_grad():
+                parameter.data.copy_(value)
+        sample: Mapping[str, Any] = next(iter(state["optimizer"].values()), {})
+        for part in self._parts() if sample else ():
+            self.optimizer.state[part] = {
+                key: torch.zeros_like(part) if _has_elements(value) else value.clone()
+                for key, value in sample.items()
+            }
+        if self.stage < 3 and sample:
+            self._zero._lazy_init_hp_params_optimizer_state()
+        for name, values in state["optimizer"].items():
+            for key, value in values.items():
+                if _has_elements(value):
+                    safe_set_full_optimizer_state(self.trainable[name], value.to(self.device), key)
+
+    def gather_adapter(self) -> dict[str, Tensor]:  # noqa: D102
+        if not self.shards_model:
+            return super().gather_adapter()
+        weights = {
+            name.removeprefix("llm."): self._whole(self._master(p))
+            for name, p in self.trainable.items()
+        }
+        return get_peft_model_state_dict(
+            self.model.llm, state_dict=weights, save_embedding_layers=False
+        )
+
+    def gather_model(self) -> Any:  # noqa: D102
+        llm = self.model.llm
+        weights: dict[str, Tensor] = {}
+        for name, parameter in llm.named_parameters(remove_duplicate=False):
+            if parameter.requires_grad:
+                weights[name] = self._whole(self._master(parameter))
+            else:
+                with self._gathered([parameter]):
+                    weights[name] = self._whole(parameter.data.clone())
+        weights |= {k: v for k, v in llm.state_dict().items() if k not in weights}  # its buffers
+        return whole_model(llm, weights) if self.world.is_main else None
+
+    def close(self) -> None:  # noqa: D102
+        super().close()
+        if self._is_alone:
+            distributed.destroy_process_group()
+            self._is_alone = False
+
+    _is_alone = False
+
+    def _check(self, model: Any) -> None:
+        if not self.shards_model:
+            return
+        refuse_documents_apart(model, "ZeRO 3")
+        if getattr(base_of(model.llm), "quantization_method", None) is not None:
+            raise ConfigError(
+                "ZeRO 3 cannot part quantized weights: use --strategy fsdp, which can, or "
+                "--deepspeed deepspeed_zero2, which holds them whole on each device"
+            )
+
+    def _gathered(self, parameters: list[Any], *, changes: bool = False) -> Any:
+        return self._deepspeed.zero.GatheredParameters(
+            parameters, modifier_rank=0 if changes else None, enabled=self.shards_model
+        )
+
+    def _master(self, parameter: Any) -> Tensor:
+        from deepspeed.utils import safe_get_full_fp32_param
+
+        return safe_get_full_fp32_param(parameter)
+
+    def _set_master(self, parameter: Any, value: Tensor) -> None:
+        from deepspeed.utils import safe_set_full_fp32_param
+
+        safe_set_full_fp32_param(parameter, value.to(self.device))
+
+    def _parts(self) -> list[Tensor]:
+        """What this process's optimizer steps on: flat pieces of many parameters."""
+        if self.stage < 3:
+            return list(self._zero.single_partition_of_fp32_groups)
+        return list(self._zero.fp32_partitioned_groups_flat)
+
+    def _whole(self, value: Any) -> Any:
+        return value.detach().cpu() if self.world.is_main else value.new_empty(0)
+
+
+def with_precision(
+    settings: Mapping[str, Any], precision: Precision, *, all_is_trained: bool
+) -> dict[str, Any]:
+    """Return an engine's settings with the number formats of the run.
+
+    Args:
+        settings: as `read_engine_settings` gave them: nothing in them is 'auto'.
+        precision: of the run.
+        all_is_trained: the whole model, or an adapter on a frozen base.
+    """
+    fp16 = precision.compute_dtype == torch.float16
+    bf16 = precision.compute_dtype == torch.bfloat16
+    filled = {
+        # Gradients are exchanged, and summed over micro-batches, in fp32; stage 1 has no sum of its
+        # own for them.
+        "communication_data_type": "fp32",
+        **settings,
+        "fp16": {**settings.get("fp16", {}), "enabled": fp16},
+        "bf16": {**settings.get("bf16", {}), "enabled": bf16 and all_is_trained},
+        "torch_autocast": {
+            "enabled": bf16 and not all_is_trained,
+            "dtype": "bfloat16",
+            "lower_precision_safe_modules": [],
+        },
+    }
+    if filled["bf16"]["enabled"] and settings["zero_optimization"]["stage"] > 1:
+        filled.setdefault("data_types", {"grad_accum_dtype": "fp32"})
+    return filled
+
+
+def _has_elements(value: Any) -> bool:
+    """Whether a value of the optimizer's state is one for each weight, and no count of steps."""
+    return isinstance(value, Tensor) and value.ndim > 0

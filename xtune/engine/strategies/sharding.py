@@ -1,0 +1,76 @@
+"""What FSDP and ZeRO have in common: a model that is taken apart layer by layer."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xtune.errors import ConfigError
+from xtune.models.generation import base_of
+
+__all__ = [
+    "cast_weights",
+    "decoder_layers",
+    "quiet_deprecations",
+    "refuse_documents_apart",
+    "whole_model",
+]
+
+
+def decoder_layers(llm: Any) -> nn.ModuleList:
+    """Return the layers of a language model, in order.
+
+    Raises:
+        ConfigError: it has no list of so many modules as its config says.
+    """
+    base = base_of(llm)
+    count = base.config.get_text_config().num_hidden_layers
+    for module in base.base_model.modules():
+        if isinstance(module, nn.ModuleList) and len(module) == count:
+            return module
+    raise ConfigError(
+        f"no list of {count} layers was found in {type(base).__name__}, so it cannot be sharded "
+        "layer by layer: use DDPStrategy"
+    )
+
+
+def cast_weights(
+    module: nn.Module, *, frozen: torch.dtype, trained: torch.dtype = torch.float32
+) -> None:
+    """Bring weights that are still whole to the dtypes of a run."""
+    for parameter in module.parameters():
+        if type(parameter.data) is Tensor and parameter.is_floating_point() and parameter.numel():
+            parameter.data = parameter.data.to(trained if parameter.requires_grad else frozen)
+
+
+def quiet_deprecations() -> None:
+    """Say nothing of what FSDP and DeepSpeed call by names that torch 2.13 calls old."""
+    warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
+
+
+def refuse_documents_apart(model: Any, strategy: str) -> None:
+    """Refuse a family that runs once for each document: processes would not meet.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if not model.one_row:
+        kind = base_of(model.llm).config.get_text_config().model_type
+        raise ConfigError(
+            f"{kind} is run document by document, and the processes of {strategy} would not run it "
+            "equally often: use DDPStrategy, or ZeRO 1 or 2 (--deepspeed deepspeed_zero2)"
+        )
+
+
+def whole_model(llm: Any, weights: dict[str, Tensor]) -> Any:
+    """Return a model like `llm` that holds `weights`, to be saved."""
+    with torch.device("meta"):
+        whole = type(llm)(copy.deepcopy(llm.config))
+    whole.load_state_dict(weights, assign=True, strict=False)
+    whole.tie_weights()
+    whole.name_or_path = llm.name_or_path
+    return whole
