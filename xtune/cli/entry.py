@@ -25,6 +25,7 @@ VERBS = {
     "export": "write a model for other programs: adapter merged, layout chosen, read back",
     "expand-vocab": "give a model more tokens, and write it ready to train",
     "check": "check a config; every problem at once",
+    "scaling": "say what a config needs and costs on more devices",
     "check-dataset": "say what is wrong with a file of data, and how to fix it",
     "list-cfg": "list the named configs",
     "list-models": "list the model families: what is read, how, what is proven",

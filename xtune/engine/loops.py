@@ -88,10 +88,14 @@ class TrainLoop:
         runner.call_hooks("before_train_iter", batches)
         strategy = runner.strategy
         own = [batch for batch in batches if not batch.is_filler]
-        tokens, trained = (
+        tokens, trained, flops = (
             int(total)
             for total in runner.world.sum(
-                [sum(batch.tokens for batch in own), sum(batch.trained_tokens for batch in own)]
+                [
+                    sum(batch.tokens for batch in own),
+                    sum(batch.trained_tokens for batch in own),
+                    runner.throughput.flops(own),
+                ]
             )
         )
         # Sums stay on the device: a GPU is waited for once a step, not once a micro-batch.
@@ -121,8 +125,7 @@ class TrainLoop:
             "grad_norm": grad_norm,
             "tokens": runner.tokens,
             "trained_tokens": runner.trained_tokens,
-            "tokens_per_s": tokens / seconds,
-            "trained_tokens_per_s": trained / seconds,
+            **runner.throughput.rates(tokens=tokens, trained=trained, flops=flops, seconds=seconds),
             "peak_memory_mb": peak_memory_mb(strategy.device),
             "time": time.time(),
         }

@@ -40,6 +40,7 @@ from xtune.engine.rng import load_rng_state, rng_state, seed_everything
 from xtune.engine.schedules import Schedule
 from xtune.engine.signals import StopSignals
 from xtune.engine.strategies.base import Strategy
+from xtune.engine.throughput import Throughput
 from xtune.engine.work_dir import WorkDir
 from xtune.errors import CheckpointError, ConfigError, TrainingError
 from xtune.models import base_fingerprint
@@ -80,6 +81,7 @@ class Runner:
         template: of the training data.
         model: the algorithm; `llm` the language model in it, a PeftModel with an adapter.
         strategy, loader, schedule, loop, hooks: what the sheet names.
+        throughput: what its steps cost, and how fast they are.
         world: the processes of the run; one of them logs and writes.
         step: optimizer steps done; max_steps of how many.
         tokens, trained_tokens: seen since the beginning of the run.
@@ -95,6 +97,7 @@ class Runner:
     model: nn.Module
     llm: Any
     strategy: Strategy
+    throughput: Throughput
     loader: StepLoader | StreamLoader
     val_loader: StepLoader | None
     schedule: Schedule
@@ -294,6 +297,7 @@ class Runner:
             # A checkpoint's whole model has grown, and its new rows are trained.
             pieces=None if checkpoint and (checkpoint / "model").is_dir() else self.pieces,
         )
+        self.throughput = Throughput(self.model, self.strategy)
         self.llm = self.model.llm
         # While this process has all weights: a strategy may take them apart.
         self._fingerprint = base_fingerprint(self.llm)

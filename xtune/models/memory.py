@@ -31,7 +31,7 @@ from xtune.models.generation import base_of
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 
-__all__ = ["MemoryEstimate", "estimate_memory", "smallest_card"]
+__all__ = ["MemoryEstimate", "estimate_memory", "fits", "memory_of", "smallest_card"]
 
 _GIB = 2**30
 _CARDS = (8, 12, 16, 24, 32, 40, 48, 80, 96, 141)  # GB of memory that GPUs are sold with
@@ -73,7 +73,12 @@ def smallest_card(gib: float) -> int | None:
     >>> smallest_card(8.8), smallest_card(20.5), smallest_card(200)
     (12, 32, None)
     """
-    return next((card for card in _CARDS if gib <= _ROOM * card), None)
+    return next((card for card in _CARDS if fits(gib, card)), None)
+
+
+def fits(gib: float, card: float) -> bool:
+    """Whether so many GiB are likely to fit a GPU sold with `card` GB: 15 % of it are left free."""
+    return gib <= _ROOM * card
 
 
 def estimate_memory(
@@ -96,6 +101,18 @@ def estimate_memory(
         ModelError: the checkpoint's architecture is not known here.
     """
     model = build_model(model_cfg, device="meta", precision=precision, pieces=pieces)
+    return memory_of(model, model_cfg, precision, tokens, trained_share, pieces)
+
+
+def memory_of(
+    model: nn.Module,
+    model_cfg: Mapping[str, Any],
+    precision: Precision,
+    tokens: int,
+    trained_share: float = 1.0,
+    pieces: Pieces | None = None,
+) -> MemoryEstimate:
+    """Estimate as `estimate_memory` does, for a model that is built already, on 'meta'."""
     base = base_of(model.llm)
     config = base.config.get_text_config()
     number = precision.compute_dtype.itemsize

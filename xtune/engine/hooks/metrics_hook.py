@@ -26,7 +26,12 @@ class MetricsHook(Hook):
         lr               the base learning rate times the schedule
         grad_norm        before clipping
         tokens           seen since the beginning of the run, trained_tokens those with a label
-        tokens_per_s     of this step, trained_tokens_per_s likewise
+        tokens_per_s     of this step and all devices, trained_tokens_per_s likewise
+        tokens_per_s_per_device   where there are several
+        tflops_per_device   10^12 FLOPs a second that training cannot do without; nothing that is
+                         recomputed counts, see xtune/models/flops.py
+        mfu              that by what the GPU is sold with, 0 to 1; where xtune/models/peaks.py
+                         knows it
         peak_memory_mb   of the GPU; of the process where there is none
         time             seconds since 1970
 

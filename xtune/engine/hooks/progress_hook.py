@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,7 +21,7 @@ __all__ = ["ProgressHook"]
 
 @HOOKS.register_module()
 class ProgressHook(Hook):
-    """Shows step, loss, learning rate, tokens/s, trained tokens/s, memory and the time left.
+    """Shows step, loss, learning rate, tokens/s, trained tokens/s, FLOPs, memory and the time left.
 
     Args:
         interval: optimizer steps between two plain lines; these also go to train.log.
@@ -86,6 +87,16 @@ def _numbers(metrics: dict[str, Any]) -> str:
             f"lr {metrics['lr']:.2e}",
             f"{metrics['tokens_per_s']:,.0f} tokens/s",
             f"{metrics['trained_tokens_per_s']:,.0f} trained/s",
+            *_rates_of_a_device(metrics),
             f"{metrics['peak_memory_mb']:,} MiB",
         ]
     )
+
+
+def _rates_of_a_device(metrics: dict[str, Any]) -> Iterator[str]:
+    """How hard one device works: the rates above are of all of them."""
+    if "tokens_per_s_per_device" in metrics:
+        yield f"{metrics['tokens_per_s_per_device']:,.0f} tokens/s/device"
+    if "tflops_per_device" in metrics:
+        share = f" ({metrics['mfu']:.1%} MFU)" if "mfu" in metrics else ""
+        yield f"{metrics['tflops_per_device']:.3g} TFLOP/s{share}"

@@ -1,0 +1,104 @@
+"""What `xtune scaling` says each process holds, against what each does, on gloo processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.integration import local_bytes
+from tests.runs import metrics, options
+from xtune.cli.scaling import _flag
+from xtune.cli.train import _STRATEGIES
+from xtune.config import render
+from xtune.engine.strategy_state import state_of
+from xtune.models import choose_precision, estimate_memory
+from xtune.models.sharding import SHARDINGS
+
+HOOK = f"default_hooks.tensorboard={{'type': '{local_bytes.__file__}:LocalBytesHook'}}"
+STARTED_BY = {
+    "ddp": ["--strategy", "ddp"],
+    "fsdp": ["--strategy", "fsdp"],
+    "zero1": ["--deepspeed", "deepspeed_zero1"],
+    "zero2": ["--deepspeed", "deepspeed_zero2"],
+    "zero3": ["--deepspeed", "deepspeed_zero3"],
+}
+MEASURED = [name for name in STARTED_BY if _flag(name) in _STRATEGIES]
+CASES = {
+    "full": ("custom_sft_full", "fp32"),
+    "full-bf16": ("custom_sft_full", "bf16"),
+    "lora": ("custom_sft_lora", "fp32"),
+}
+
+
+def chosen(inputs, case: str) -> list[str]:
+    config, precision = CASES[case]
+    every = [*options(inputs), "max_steps=1", "accumulative_counts=1", HOOK]
+    every.append(f"strategy.precision={precision}")
+    return [o for o in every if config != "custom_sft_full" or not o.startswith("lora.")]
+
+
+@pytest.fixture(scope="module", params=[2, 4], ids=lambda devices: f"{devices}processes")
+def trained(request, inputs, tmp_path_factory) -> tuple[int, Path]:
+    """So many processes, and the folder with a work_dir of each strategy and case."""
+    folder = tmp_path_factory.mktemp("measured")
+    runs = [
+        (
+            str(folder / strategy / case),
+            [CASES[case][0], *STARTED_BY[strategy], "--cfg-options", *chosen(inputs, case)],
+        )
+        for strategy in MEASURED
+        for case in CASES
+    ]
+    (folder / "runs.json").write_text(json.dumps(runs))
+    command = [*(sys.executable, "-m", "torch.distributed.run", "--standalone")]
+    command += [f"--nproc-per-node={request.param}", "-m", "tests.integration.local_bytes"]
+    done = subprocess.run(
+        [*command, str(folder / "runs.json")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return request.param, folder
+
+
+def test_ddp_at_least_is_measured():
+    assert "ddp" in MEASURED
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("strategy", MEASURED)
+def test_each_process_holds_what_was_said(inputs, trained, strategy, case):
+    devices, folder = trained
+    files = sorted((folder / strategy / case).glob("bytes.rank*.json"))
+    measured = [json.loads(file.read_text()) for file in files]
+    assert len(measured) == devices
+    config, precision = CASES[case]
+    formats = choose_precision("cpu", precision)
+    cfg = render(config, chosen(inputs, case)).values
+    components = estimate_memory(cfg["model"], formats, tokens=128).components
+    # At the optimizer's step fsdp has parted an adapter's gradients too: as in the paper.
+    sharding = SHARDINGS[strategy]
+    number = formats.compute_dtype.itemsize
+    said, _ = sharding.held(state_of(sharding, components, number, 0), devices)
+    assert {"trained weights", "optimizer"} <= measured[0].keys()
+    for kind in measured[0]:
+        # Parts are rounded up to whole rows, so that the first processes hold some more.
+        mean = sum(held[kind] for held in measured) / devices
+        assert mean == pytest.approx(said[kind], rel=0.02), kind
+        for held in measured:
+            assert held[kind] == pytest.approx(said[kind], rel=0.1), kind
+
+
+def test_each_device_has_its_part_of_the_rate(trained):
+    devices, folder = trained
+    (row,) = metrics(folder / "ddp" / "full")
+    assert row["tokens_per_s_per_device"] == pytest.approx(row["tokens_per_s"] / devices)
+    assert row["tflops_per_device"] > 0
