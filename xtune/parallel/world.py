@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-__all__ = ["ALONE", "World", "join", "leave", "world_of_environment"]
+__all__ = ["ALONE", "TIMEOUT", "World", "join", "leave", "world_of_environment"]
 
-_TIMEOUT = timedelta(minutes=30)  # of one collective: a generation on rank 0 is waited for
+TIMEOUT = timedelta(minutes=30)  # of one collective: a generation on rank 0 is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ def join(world: World) -> None:
     on_gpu = torch.cuda.is_available()
     if on_gpu:
         torch.cuda.set_device(world.local_rank)
-    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=_TIMEOUT)
+    distributed.init_process_group("nccl" if on_gpu else "gloo", timeout=TIMEOUT)
 
 
 def leave(world: World, *, all_are_done: bool) -> None:
