@@ -36,8 +36,9 @@ def start(
     *further: str,
     config: str = "custom_sft_lora",
     resume: bool = False,
+    processes: int = 2,
 ) -> subprocess.Popen:
-    """Start `xtune train` on two processes as a user does, with NPROC_PER_NODE."""
+    """Start `xtune train` on several processes as a user does, with NPROC_PER_NODE."""
     return subprocess.Popen(
         [
             *(sys.executable, "-m", "xtune.cli.process", "train", config),
@@ -47,7 +48,8 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NPROC_PER_NODE": "2"},
+        env=os.environ
+        | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NPROC_PER_NODE": str(processes)},
     )
 
 
@@ -68,6 +70,24 @@ def processes_of(work_dir: Path) -> list[int]:
     """Of a run, launcher and all, by their numbers: the last is the last rank."""
     found = psutil.process_iter(["pid", "cmdline"])
     return sorted(p.info["pid"] for p in found if str(work_dir) in (p.info["cmdline"] or ()))
+
+
+def weights(work_dir: Path) -> dict[str, torch.Tensor]:
+    """Of the newest checkpoint, whether an adapter's or a whole model's."""
+    return {
+        name: weight
+        for file in (work_dir / "checkpoints/latest").glob("*/*.safetensors")
+        if file.parent.name in ("adapter", "model")
+        for name, weight in load_file(file).items()
+    }
+
+
+def assert_same_weights(one: Path, two: Path, *, rtol: float = 1e-3, atol: float = 1e-4) -> None:
+    ones, twos = weights(one), weights(two)
+    assert ones.keys() == twos.keys()
+    assert ones
+    for name, weight in ones.items():
+        torch.testing.assert_close(twos[name], weight, rtol=rtol, atol=atol)
 
 
 def column(work_dir: Path, name: str) -> list[float]:
@@ -95,19 +115,7 @@ def test_its_steps_are_those_of_one_process(one_and_two, request):
 
 
 def test_its_weights_are_those_of_one_process(one_and_two):
-    one, two = (
-        {
-            name: weight
-            for file in (folder / "checkpoints/latest").glob("*/*.safetensors")
-            if file.parent.name in ("adapter", "model")
-            for name, weight in load_file(file).items()
-        }
-        for folder in one_and_two
-    )
-    assert one.keys() == two.keys()
-    assert one
-    for name, weight in one.items():
-        torch.testing.assert_close(two[name], weight, rtol=1e-3, atol=1e-4)
+    assert_same_weights(*one_and_two)
 
 
 def test_ended_by_a_signal_to_one_process_and_resumed_it_is_the_run_never_stopped(inputs, tmp_path):
