@@ -7,7 +7,7 @@ Shapes: T tokens of a micro-batch, S documents in it, L tokens of one sample.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Required, TypedDict
 
 if TYPE_CHECKING:  # `xtune --help` must not import torch
@@ -139,12 +139,10 @@ class Batch:
 
     def to(self, device: Any) -> Batch:
         """Return the same batch with its tensors on `device`."""
-        return Batch(
+        return replace(
+            self,
             input_ids=self.input_ids.to(device, non_blocking=True),
             position_ids=self.position_ids.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),
             cu_seqlens=self.cu_seqlens.to(device, non_blocking=True),
-            max_seqlen=self.max_seqlen,
-            samples=self.samples,
-            is_filler=self.is_filler,
         )

@@ -45,6 +45,7 @@ class Row:
     """A strategy on so many processes, and the methods that it trains.
 
     Attributes:
+        sharing: how many processes share each row of tokens.
         resumes: the row, as 'NAME-PROCESSES' or 'alone', whose half-way checkpoint it goes on from.
     """
 
@@ -53,6 +54,7 @@ class Row:
     strategy: dict
     methods: tuple[str, ...] = ("full", "lora")
     further: tuple[str, ...] = ()
+    sharing: int = 1
     resumes: str = ""
 
 
@@ -73,6 +75,10 @@ ROWS = [
     Row("fsdp, checkpointed", 2, {"type": "FSDPStrategy"}, _ALL, ("gradient_checkpointing=True",)),
     Row("ddp", 4, {"type": "DDPStrategy"}),
     Row("fsdp", 4, {"type": "FSDPStrategy"}),
+    Row("ddp, 2 share a row", 2, {"type": "DDPStrategy"}, sharing=2),
+    Row("zero2, 2 share a row", 2, _zero("2"), sharing=2),
+    Row("zero3, 2 share a row", 4, _zero("3"), sharing=2),
+    Row("fsdp, 2 share a row", 4, {"type": "FSDPStrategy"}, _ALL, sharing=2),
     Row("one process, then zero3", 2, _zero("3"), resumes="alone"),
     Row("zero3, then zero2", 2, _zero("2"), resumes="zero3-2"),
     Row("zero2, then fsdp", 2, {"type": "FSDPStrategy"}, _ALL, resumes="zero2-2"),
@@ -170,10 +176,11 @@ def _run_all_rows_of_this_world(root: Path, inputs: Inputs) -> None:
     for row in (row for row in ROWS if row.processes == world.size):
         for method in row.methods:
             folder = folder_of(root, row, method)
-            counts = _MICRO_BATCHES // world.size
+            counts = _MICRO_BATCHES * row.sharing // world.size
+            further = (*row.further, f"sequence_parallel_size={row.sharing}")
             resume = half_way(root / row.resumes / method) if row.resumes else None
             try:
-                _train(inputs, folder, method, counts, row.strategy, row.further, resume)
+                _train(inputs, folder, method, counts, row.strategy, further, resume)
             except BaseException:  # the others would wait for this process
                 traceback.print_exc()
                 os._exit(1)

@@ -17,7 +17,6 @@ from typing import Any
 from torch import Tensor
 
 from xtune.cli.entry import main
-from xtune.engine import runner
 from xtune.engine.hooks.base import Hook
 from xtune.parallel.world import join, leave, world_of_environment
 
@@ -77,11 +76,10 @@ def run(runs: list[tuple[str, list[str]]]) -> int:
     """Train one after the other; return the first exit code that is not 0."""
     world = world_of_environment()
     join(world)
-    runner.join = runner.leave = lambda *_, **__: None  # type: ignore[assignment]
     for work_dir, words in runs:
         if code := main(["train", *words[:1], "--work-dir", work_dir, *words[1:]]):
             return code
-    leave(world, all_are_done=True)
+    leave(all_are_done=True)
     return 0
 
 

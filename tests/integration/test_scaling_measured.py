@@ -12,8 +12,6 @@ import pytest
 
 from tests.integration import local_bytes
 from tests.runs import metrics, options
-from xtune.cli.scaling import _flag
-from xtune.cli.train import _STRATEGIES
 from xtune.config import render
 from xtune.engine.strategy_state import state_of
 from xtune.models import choose_precision, estimate_memory
@@ -27,7 +25,6 @@ STARTED_BY = {
     "zero2": ["--deepspeed", "deepspeed_zero2"],
     "zero3": ["--deepspeed", "deepspeed_zero3"],
 }
-MEASURED = [name for name in STARTED_BY if _flag(name) in _STRATEGIES]
 CASES = {
     "full": ("custom_sft_full", "fp32"),
     "full-bf16": ("custom_sft_full", "bf16"),
@@ -51,7 +48,7 @@ def trained(request, inputs, tmp_path_factory) -> tuple[int, Path]:
             str(folder / strategy / case),
             [CASES[case][0], *STARTED_BY[strategy], "--cfg-options", *chosen(inputs, case)],
         )
-        for strategy in MEASURED
+        for strategy in STARTED_BY
         for case in CASES
     ]
     (folder / "runs.json").write_text(json.dumps(runs))
@@ -69,12 +66,8 @@ def trained(request, inputs, tmp_path_factory) -> tuple[int, Path]:
     return request.param, folder
 
 
-def test_ddp_at_least_is_measured():
-    assert "ddp" in MEASURED
-
-
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("strategy", MEASURED)
+@pytest.mark.parametrize("strategy", STARTED_BY)
 def test_each_process_holds_what_was_said(inputs, trained, strategy, case):
     devices, folder = trained
     files = sorted((folder / strategy / case).glob("bytes.rank*.json"))

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import re
 
-from xtune.cli.train import _STRATEGIES
 from xtune.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -95,15 +94,7 @@ def run(args: argparse.Namespace) -> int:
     plan = plan_scaling(sheet.values, devices, hardware, precision)
     number = str(precision.compute_dtype).removeprefix("torch.")
     print("\n".join(scaling_lines(sheet.name, plan, hardware, number)))
-    shown = dict.fromkeys(row.strategy.removesuffix("+offload") for row in plan.rows)
-    if missing := [name for name in shown if _flag(name) not in _STRATEGIES]:
-        print(f"- {', '.join(missing)}: arithmetic only, `xtune train` does not have them yet")
     return 0
-
-
-def _flag(strategy: str) -> str:
-    """What `xtune train --strategy` calls it."""
-    return "deepspeed" if strategy.startswith("zero") else strategy
 
 
 def _devices(text: str) -> list[int]:

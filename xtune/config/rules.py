@@ -72,6 +72,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "model.adapter.r": _at_least(1),
     "model.adapter.lora_alpha": _above(0),
     "model.adapter.lora_dropout": _from_to_below(0, 1),
+    "parallel.sequence_parallel_size": _at_least(1),
     "default_hooks.checkpoint.interval": _at_least(1),
     "default_hooks.checkpoint.max_keep": _at_least(1),
     "test_cfg.batch_size": _at_least(1),

@@ -86,6 +86,10 @@ def paramwise_cfg(*, custom_keys: dict[str, dict[str, float]]) -> None:
     """Per part of a parameter's name: `lr_mult`, `decay_mult`."""
 
 
+def parallel(*, sequence_parallel_size: int = 1) -> None:
+    """How many processes share each row of tokens; 1: each has rows of its own."""
+
+
 def randomness(*, seed: int) -> None:
     """The one seed of data order, adapter weights and dropout."""
 
@@ -97,6 +101,7 @@ _PLAIN: dict[str, Callable[..., None] | str] = {
     "train_dataloader": train_dataloader,
     "clip_grad": clip_grad,
     "paramwise_cfg": paramwise_cfg,
+    "parallel": parallel,
     "randomness": randomness,
 }
 
@@ -118,6 +123,7 @@ _OPTIONAL_KEYS = (
     "test_cfg",
     "clip_grad",
     "paramwise_cfg",
+    "parallel",
     "default_hooks",
     "custom_hooks",
     "work_dir",

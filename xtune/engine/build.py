@@ -12,6 +12,9 @@ from xtune.data.loader import StepLoader
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.engine.hooks.base import Hook
 from xtune.engine.loops import TrainLoop
+from xtune.errors import ConfigError
+from xtune.models import load_config
+from xtune.models.attention import why_not_slices
 from xtune.parallel.world import ALONE, World
 from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build
 
@@ -25,6 +28,8 @@ __all__ = [
     "build_hooks",
     "build_loop",
     "count_parameters",
+    "require_sliceable",
+    "sequence_parallel_size",
     "validation_loader",
     "weights_from",
 ]
@@ -39,6 +44,32 @@ def build_datasets(
     if validation is None or validation.get("data_path") is None:
         return train, None
     return train, build(DATASETS, validation, tokenizer=tokenizer)
+
+
+def sequence_parallel_size(cfg: Mapping[str, Any]) -> int:
+    """Return how many processes share each row of tokens."""
+    return (cfg.get("parallel") or {}).get("sequence_parallel_size", 1)
+
+
+def require_sliceable(cfg: Mapping[str, Any]) -> None:
+    """Check, before any weight is loaded, that the model can be trained on shared rows.
+
+    Raises:
+        ConfigError: it cannot, with the reason.
+    """
+    size = sequence_parallel_size(cfg)
+    if size == 1:
+        return
+    llm = cfg["model"]["llm"]
+    name = llm["pretrained_model_name_or_path"]
+    config = load_config(name, trust_remote_code=llm.get("trust_remote_code", False))
+    longest = max(
+        cfg[data]["max_length"]
+        for data in ("train_dataset", "val_dataset")
+        if cfg.get(data) and cfg[data].get("data_path") is not None
+    )
+    if reason := why_not_slices(config, size, longest):
+        raise ConfigError(f"{name!r} with sequence_parallel_size={size}: {reason}")
 
 
 def build_loop(

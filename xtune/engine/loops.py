@@ -12,6 +12,7 @@ import torch
 
 from xtune.engine.rng import preserved_rng
 from xtune.errors import ConfigError
+from xtune.parallel.slices import slice_of
 from xtune.registry import TRAIN_LOOPS
 
 if TYPE_CHECKING:
@@ -87,7 +88,9 @@ class TrainLoop:
         batches = runner.loader.step(runner.step)
         runner.call_hooks("before_train_iter", batches)
         strategy = runner.strategy
-        own = [batch for batch in batches if not batch.is_filler]
+        sequence = runner.sequence
+        # All processes of a group have the same batches: one of them counts.
+        own = [batch for batch in batches if not batch.is_filler and sequence.rank == 0]
         tokens, trained, flops = (
             int(total)
             for total in runner.world.sum(
@@ -102,7 +105,9 @@ class TrainLoop:
         sums: dict[str, torch.Tensor] = {}
         for number, batch in enumerate(batches, start=1):
             outputs = strategy.forward(
-                batch, normalizer=max(trained, 1), is_last=number == len(batches)
+                slice_of(batch, sequence),
+                normalizer=max(trained, 1),
+                is_last=number == len(batches),
             )
             strategy.backward(outputs["loss"])
             for name, value in outputs.items():
@@ -148,8 +153,9 @@ def validation_loss(runner: Runner) -> float:
         assert steps is not None
         for step in range(steps):
             for batch in runner.val_loader.step(step):
-                total += runner.strategy.forward(batch, normalizer=1)["loss"].item()
-                trained += batch.trained_tokens
+                own = slice_of(batch, runner.sequence)
+                total += runner.strategy.forward(own, normalizer=1)["loss"].item()
+                trained += own.trained_tokens
     runner.model.train()
     total, trained = runner.world.sum([total, trained])
     return total / max(trained, 1)

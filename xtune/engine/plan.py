@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import try_to_load_from_cache
 
 from xtune.config import Sheet, require_valid
-from xtune.engine.build import build_datasets, build_hooks, build_loop
+from xtune.engine.build import (
+    build_datasets,
+    build_hooks,
+    build_loop,
+    require_sliceable,
+    sequence_parallel_size,
+)
 from xtune.engine.loops import TrainLoop
 from xtune.engine.work_dir import DRY_RUN_SHEET, WorkDir
 from xtune.errors import DataError, ModelError
@@ -142,9 +148,11 @@ def _model_lines(
     unchecked: list[str],
 ) -> Iterator[str]:
     name = cfg["model"]["llm"]["pretrained_model_name_or_path"]
-    tokens = cfg["train_dataloader"]["batch_size"] * cfg["train_dataset"]["max_length"]
+    row = cfg["train_dataloader"]["batch_size"] * cfg["train_dataset"]["max_length"]
+    tokens = -(-row // sequence_parallel_size(cfg))
     share = datasets[0].report.trained_percent / 100 if datasets else 1.0
     try:
+        require_sliceable(cfg)
         estimate = estimate_memory(cfg["model"], strategy.precision, tokens, share, pieces)
     except ModelError as error:
         if not _is_remote(name):

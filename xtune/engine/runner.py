@@ -29,6 +29,8 @@ from xtune.engine.build import (
     build_hooks,
     build_loop,
     count_parameters,
+    require_sliceable,
+    sequence_parallel_size,
     validation_loader,
     weights_from,
 )
@@ -46,6 +48,7 @@ from xtune.errors import CheckpointError, ConfigError, TrainingError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
 from xtune.models.vocabulary import open_vocabulary, vocabulary_notes
+from xtune.parallel.sequence import SequenceGroup, sequence_group
 from xtune.parallel.world import join, leave, world_of_environment
 from xtune.registry import SCHEDULES, STRATEGIES, build
 
@@ -83,6 +86,7 @@ class Runner:
         strategy, loader, schedule, loop, hooks: what the sheet names.
         throughput: what its steps cost, and how fast they are.
         world: the processes of the run; one of them logs and writes.
+        sequence: those of them that share each row with this one.
         step: optimizer steps done; max_steps of how many.
         tokens, trained_tokens: seen since the beginning of the run.
         metrics: of the last step.
@@ -96,6 +100,7 @@ class Runner:
     val_dataset: SFTDataset | None
     model: nn.Module
     llm: Any
+    sequence: SequenceGroup
     strategy: Strategy
     throughput: Throughput
     loader: StepLoader | StreamLoader
@@ -268,15 +273,19 @@ class Runner:
         return self.saved
 
     def _prepare(self, checkpoint: Path | None) -> None:
+        self.sequence = sequence_group(self.world, sequence_parallel_size(self.cfg))
+        require_sliceable(self.cfg)
+        if self.sequence.size > 1:
+            self.logger.info("%d processes share each row of tokens", self.sequence.size)
         self.tokenizer, self.pieces = open_vocabulary(self.cfg["tokenizer"])
         if self.pieces:
             self.logger.info("%d new tokens: the vocabulary grows", len(self.pieces))
         self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer)
         self.template = self.train_dataset.template
         self.tokenizer.chat_template = self.template.jinja
-        self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.world)
+        self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.sequence.as_one)
         self.max_steps = self.loop.total_steps(self.loader.steps_per_epoch)
-        self.val_loader = validation_loader(self.cfg, self.val_dataset, self.world)
+        self.val_loader = validation_loader(self.cfg, self.val_dataset, self.sequence.as_one)
         self.schedule = build(SCHEDULES, self.cfg["param_scheduler"])
         self.hooks = build_hooks(self.cfg)
         self.call_hooks("after_load_data")
@@ -296,6 +305,7 @@ class Runner:
             as_stored=self.strategy.casts_weights,
             # A checkpoint's whole model has grown, and its new rows are trained.
             pieces=None if checkpoint and (checkpoint / "model").is_dir() else self.pieces,
+            sequence=self.sequence,
         )
         self.throughput = Throughput(self.model, self.strategy)
         self.llm = self.model.llm

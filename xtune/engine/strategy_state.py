@@ -4,8 +4,8 @@
     fsdp           the same; layers are gathered in the compute format
     zero1 to 3     where all is trained, weights and gradients in the compute format, and fp32
                    masters with the moments (12 bytes a weight, the K of the ZeRO paper); an
-                   adapter in fp32, and a second time as DeepSpeed's master; and a bucket of 5e8
-                   gradients, set aside whatever the model's size (`reduce_bucket_size`)
+                   adapter in fp32, and a second time as DeepSpeed's master; gradients, summed in
+                   fp32 by zero2 and zero3; and a bucket of at most 5e8 of them that is set aside
 
 Gradients are exchanged in fp32 by all of them, weights in the format in which they are held.
 """
@@ -18,7 +18,7 @@ from xtune.models.sharding import Sharding
 
 __all__ = ["exchanged", "state_of"]
 
-_BUCKET = 500_000_000  # numbers; DeepSpeed's default
+_BUCKET = 500_000_000  # numbers; DeepSpeed's default, for a model with as many
 _MASTER = 4  # bytes
 
 
@@ -40,10 +40,10 @@ def state_of(
         masters = components["trained weights"]
         share = _share(components, number)
         state["trained weights"] = masters * share
-        # On the host they wait for the optimizer in its own format.
-        state["gradients"] = masters if sharding.offloaded else masters * share
+        in_fp32 = sharding.offloaded or sharding.name != "zero1"
+        state["gradients"] = masters if in_fp32 else masters * share
         state["optimizer"] = components["optimizer"] + masters
-        state["buckets"] = _BUCKET * _MASTER * share
+        state["buckets"] = min(_BUCKET, masters / _MASTER) * _MASTER * share
     return state
 
 

@@ -10,8 +10,9 @@ from torch import nn
 
 from xtune.models.loading import load_model
 from xtune.models.precision import Precision, choose_precision
-from xtune.models.self_test import check_packed_logits
+from xtune.models.self_test import check_packed_logits, check_slices
 from xtune.models.vocabulary import Pieces, grow_vocabulary, train_new_rows
+from xtune.parallel.sequence import UNSHARED, SequenceGroup
 from xtune.registry import ADAPTERS, MODELS, build, resolve
 
 __all__ = ["build_model"]
@@ -24,6 +25,7 @@ def build_model(
     precision: Precision | None = None,
     pieces: Pieces | None = None,
     as_stored: bool = False,
+    sequence: SequenceGroup = UNSHARED,
 ) -> nn.Module:
     """Build the algorithm that `cfg` describes: its llm first, then its adapter, then itself.
 
@@ -41,9 +43,11 @@ def build_model(
             `open_vocabulary`.
         as_stored: leave the weights in the checkpoint's dtype, read through a memory map, for a
             strategy that casts its own part of them.
+        sequence: the processes that share each row of tokens with this one; all build the model.
 
     Raises:
-        ModelError: the checkpoint cannot be loaded, or its family cannot train on packs.
+        ModelError: the checkpoint cannot be loaded, or its family cannot train on packs, or not
+            on shared rows.
         ConfigError: a name or argument that does not exist.
     """
     place = torch.device(device or "cpu")
@@ -70,4 +74,5 @@ def build_model(
     model = build(MODELS, settings, llm=llm, adapter=peft_config)
     if place.type != "meta":
         check_packed_logits(model)
+        check_slices(model, sequence)
     return model

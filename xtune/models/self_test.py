@@ -1,22 +1,27 @@
-"""A model proves, on four tokens, that packing does not change what it computes.
+"""A model proves, on a few tokens, that packing does not change what it computes.
 
 A family may do something between backbone and logits, or between tokens, that this package does
 not know of. Then its packed loss would be silently wrong; so every model is asked once, when it
 is built: two documents of two tokens end to end, against the second one alone through the
-model's own forward pass.
+model's own forward pass. Where several processes share each row it proves besides that its slices
+are what the whole row is.
 """
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from xtune.errors import ModelError
+from xtune.models.attention import why_not_one_row
 from xtune.models.generation import base_of, generation_mode
 from xtune.models.head import Head
 from xtune.models.sft import SupervisedFinetune
+from xtune.parallel.sequence import SequenceGroup
+from xtune.parallel.slices import slice_of
 from xtune.structures import Batch
 
-__all__ = ["check_packed_logits"]
+__all__ = ["check_packed_logits", "check_slices"]
 
 _TOLERATED = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 8e-2}
 
@@ -44,11 +49,65 @@ def check_packed_logits(model: SupervisedFinetune) -> None:
     model.train(training)
     with generation_mode(model.llm):
         alone = base(input_ids=ids[:, 2:], use_cache=False).logits[0]
-    size = alone.float().abs().max().clamp(min=1e-6)
-    difference = float((packed.float() - alone.float()).abs().max() / size)
+    difference = _difference(packed, alone)
     if not difference <= _TOLERATED.get(alone.dtype, 8e-2):
         raise ModelError(
             f"{base.config.get_text_config().model_type!r} does not give the same logits on packed "
             f"documents as on single ones (relative difference {difference:.1e}), so training it "
             "here would be silently wrong. Please report the family"
         )
+
+
+@torch.no_grad()
+def check_slices(model: SupervisedFinetune, group: SequenceGroup) -> None:
+    """Compare this process's slice of a row with the same positions of the whole row.
+
+    Args:
+        model: the same on each process of the group; all must call this.
+        group: who is to share the rows. One process alone has nothing to prove.
+
+    Raises:
+        ModelError: the family is run document by document; or the logits differ by more than
+            rounding, since something other than xtune's attention looks along the row.
+    """
+    if group.size == 1:
+        return
+    base = base_of(model.llm)
+    kind = base.config.get_text_config().model_type
+    way_out = "Set sequence_parallel_size=1, or train another family"
+    if not model.one_row:
+        raise ModelError(
+            f"{kind!r} is run document by document, so that processes cannot share its rows: "
+            f"{why_not_one_row(base)}. {way_out}"
+        )
+    # Two documents, the first of which ends in the second half: every slice but one begins or
+    # ends within a document.
+    lengths = torch.tensor([2 * group.size + 1, 2 * group.size - 1])
+    positions = torch.cat([torch.arange(length) for length in lengths])
+    ids = 5 + positions % 4
+    row = Batch(
+        input_ids=ids[None],
+        position_ids=positions[None],
+        labels=torch.full_like(ids, -100)[None],
+        cu_seqlens=torch.cat([torch.zeros(1), lengths.cumsum(0)]).int(),
+        max_seqlen=int(lengths[0]),
+    ).to(base.device)
+    training = model.training
+    model.eval()
+    head = Head.of(base)
+    own = head.logits(model.hidden_states(slice_of(row, group)))[0]
+    whole = head.logits(model.hidden_states(row))[0].chunk(group.size)[group.rank]
+    model.train(training)
+    difference = _difference(own, whole)
+    if not difference <= _TOLERATED.get(whole.dtype, 8e-2):
+        raise ModelError(
+            f"{kind!r} does not give the same logits for a slice of a row as for the whole row "
+            f"(relative difference {difference:.1e}): something in it besides its attention looks "
+            f"along the row. {way_out}"
+        )
+
+
+def _difference(one: Tensor, other: Tensor) -> float:
+    """The largest difference, relative to the largest of `other`."""
+    size = other.float().abs().max().clamp(min=1e-6)
+    return float((one.float() - other.float()).abs().max() / size)

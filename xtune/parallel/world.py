@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-__all__ = ["ALONE", "World", "join", "leave", "world_of_environment"]
+__all__ = ["ALONE", "TIMEOUT", "World", "join", "leave", "world_of_environment"]
 
-_TIMEOUT = timedelta(minutes=30)  # of one collective: a generation on rank 0 is waited for
+TIMEOUT = timedelta(minutes=30)  # of one collective: a generation on rank 0 is waited for
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def join(world: World) -> bool:
     if on_gpu:
         torch.cuda.set_device(world.local_rank)
     backends = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-    distributed.init_process_group(backends, timeout=_TIMEOUT)
+    distributed.init_process_group(backends, timeout=TIMEOUT)
     return True
 
 

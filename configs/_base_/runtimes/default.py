@@ -1,5 +1,6 @@
 # PART 5  Runtime
 strategy = dict(type='SingleStrategy', precision='auto')
+parallel = dict(sequence_parallel_size=sequence_parallel_size)
 default_hooks = dict(
     data_report=dict(type='DataReportHook'),
     check_loss=dict(type='CheckLossHook'),

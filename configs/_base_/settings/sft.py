@@ -14,6 +14,7 @@ max_length = 2048  # tokens
 pack_to_max_length = True
 added_tokens = []  # words to become one token each, with rows that are trained
 gradient_checkpointing = False  # True: a third slower, and far less memory for activations
+sequence_parallel_size = 1  # processes that share each row, for contexts too long for one device
 
 # Optimizer; a step is accumulative_counts micro-batches of batch_size packs, on each device
 batch_size = 1

@@ -10,6 +10,8 @@ T x T exists, and runs, in this order of preference:
     torch's varlen_attn             GPU of compute capability 8 and above, fp16 or bf16
     SDPA, document by document      CPU, fp32 and everything else
 
+Where several processes share the row, each has some of the heads; see by_heads.py.
+
 A family that cannot be run so keeps its own attention and sees one document at a time; see
 `why_not_one_row`.
 """
@@ -25,6 +27,7 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from xtune.errors import ModelError
 from xtune.models.attention.by_document import attend_by_document
+from xtune.models.attention.by_heads import to_heads, to_slices
 from xtune.models.attention.gpu_kernels import (
     Row,
     attend_flash_attn,
@@ -32,6 +35,8 @@ from xtune.models.attention.gpu_kernels import (
     has_flash_attn,
     has_torch_varlen,
 )
+from xtune.parallel.sequence import SequenceGroup
+from xtune.parallel.slices import BatchSlice
 from xtune.structures import Batch
 
 __all__ = ["NAME", "varlen_arguments", "varlen_attention", "why_not_one_row"]
@@ -68,9 +73,11 @@ def varlen_arguments(batch: Batch) -> dict[str, Any]:
     """Return what a model with this attention must be called with, besides ids and positions.
 
     The names are those of transformers' FlashAttentionKwargs; `document_lengths` is ours and is
-    taken from the device once a batch, not once a layer.
+    taken from the device once a batch, not once a layer. With a slice of a row comes
+    `sequence_group`: who has the others.
     """
-    return {
+    shared = {"sequence_group": batch.group} if isinstance(batch, BatchSlice) else {}
+    return shared | {
         "cu_seq_lens_q": batch.cu_seqlens,
         "cu_seq_lens_k": batch.cu_seqlens,
         "max_length_q": batch.max_seqlen,
@@ -94,13 +101,14 @@ def varlen_attention(
     document_lengths: list[int] | None = None,
     cu_seq_lens_q: Tensor | None = None,
     max_length_q: int | None = None,
+    sequence_group: SequenceGroup | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each document.
 
     Args:
         module: the attention layer that calls.
-        query: [1, H, T, E].
+        query: [1, H, T, E]; a slice of T, as key and value, with a `sequence_group`.
         key: [1, K, T, E]; each serves H / K query heads.
         value: [1, K, T, E].
         attention_mask: must be None.
@@ -112,6 +120,7 @@ def varlen_attention(
         document_lengths: L of each document; they sum to T.
         cu_seq_lens_q: int32 [documents + 1].
         max_length_q: the longest L.
+        sequence_group: the processes that share the row; all must call this.
         others: what families pass that changes nothing here, or is refused.
 
     Returns:
@@ -137,10 +146,42 @@ def varlen_attention(
                 f"{type(module).__name__} uses {name!r}, which packed training does not support. "
                 "Please report the family"
             )
+    if sequence_group is not None:
+        query, key, value = to_heads(query, key, value, sequence_group)
+        if alibi_slopes is not None:
+            alibi_slopes = alibi_slopes.chunk(sequence_group.size)[sequence_group.rank]
+    out = _attend(
+        module,
+        query,
+        key,
+        value,
+        row=Row(cu_seq_lens_q, max_length_q, sliding_window),
+        document_lengths=document_lengths,
+        dropout=dropout,
+        scaling=scaling,
+        softcap=softcap,
+        alibi_slopes=alibi_slopes,
+    )
+    return (out if sequence_group is None else to_slices(out, sequence_group)), None
+
+
+def _attend(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    row: Row,
+    document_lengths: list[int],
+    dropout: float,
+    scaling: float | None,
+    softcap: float | None,
+    alibi_slopes: Tensor | None,
+) -> Tensor:
+    """Choose a kernel; to [1, T, H, E]."""
     if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
-        row = Row(cu_seq_lens_q, max_length_q, sliding_window)
         if has_flash_attn():
-            out = attend_flash_attn(
+            return attend_flash_attn(
                 query,
                 key,
                 value,
@@ -150,25 +191,23 @@ def varlen_attention(
                 softcap=softcap,
                 alibi_slopes=alibi_slopes,
             )
-            return out, None
         plain = softcap is None and alibi_slopes is None and not dropout
         if plain and has_torch_varlen(query.device):
-            return attend_torch_varlen(query, key, value, row, scaling=scaling), None
+            return attend_torch_varlen(query, key, value, row, scaling=scaling)
     if softcap is not None:
         raise ModelError(
             f"{type(module).__name__} caps its attention scores, which needs a GPU with flash-attn"
         )
-    out = attend_by_document(
+    return attend_by_document(
         query,
         key,
         value,
         lengths=document_lengths,
-        window=sliding_window,
+        window=row.window,
         dropout=dropout,
         scaling=scaling,
         alibi_slopes=alibi_slopes,
     )
-    return out, None
 
 
 def _no_mask(*args: Any, **kwargs: Any) -> None:

@@ -1,0 +1,83 @@
+"""`BatchSlice`: one process's part of a batch whose row several share.
+
+With N = 2, a row of 5 tokens in two documents:
+
+    input_ids     a0 a1 a2 | b0 b1 b1     the padding, here one token, is a document of its own
+    position_ids   0  1  2 |  0  1  0
+    labels        a1 a2  . | b1  .  .
+    cu_seqlens    [0 3 5 6]  of the whole row, on both
+
+Shapes: T tokens of the row with its padding, N processes, S documents of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from xtune.parallel.sequence import UNSHARED, SequenceGroup
+from xtune.structures import IGNORE_INDEX, Batch
+
+__all__ = ["BatchSlice", "slice_of"]
+
+
+@dataclass(slots=True)
+class BatchSlice(Batch):
+    """A Batch whose ids, positions and labels are a slice of its row: [1, T / N].
+
+    `cu_seqlens`, `max_seqlen` and `samples` stay those of the whole row, which attention sees.
+
+    Attributes:
+        group: the processes that have the other slices.
+    """
+
+    group: SequenceGroup = UNSHARED
+
+
+def slice_of(batch: Batch, group: SequenceGroup) -> Batch:
+    """Return this process's slice of a batch that its whole group has.
+
+    Args:
+        batch: the same on each process of the group.
+        group: who shares the row.
+
+    Returns:
+        The batch itself where nothing is shared; else a BatchSlice. The slices' losses add up to
+        the row's, whatever its length: its padding has no label.
+    """
+    if group.size == 1:
+        return batch
+    padded = _padded(batch, -batch.tokens % group.size)
+    length = padded.tokens // group.size
+    own = slice(group.rank * length, (group.rank + 1) * length)
+    return BatchSlice(
+        input_ids=padded.input_ids[:, own],
+        position_ids=padded.position_ids[:, own],
+        labels=padded.labels[:, own],
+        cu_seqlens=padded.cu_seqlens,
+        max_seqlen=padded.max_seqlen,
+        samples=padded.samples,
+        is_filler=padded.is_filler,
+        group=group,
+    )
+
+
+def _padded(batch: Batch, count: int) -> Batch:
+    """Add a document of `count` tokens: the last one again and again, nothing of it trained."""
+    if count == 0:
+        return batch
+    last = batch.input_ids[:, -1:]
+
+    def longer(row: Tensor, by: Tensor) -> Tensor:
+        return torch.cat([row, by.to(row)], dim=1)
+
+    return replace(
+        batch,
+        input_ids=longer(batch.input_ids, last.expand(1, count)),
+        position_ids=longer(batch.position_ids, torch.arange(count)[None]),
+        labels=longer(batch.labels, torch.full((1, count), IGNORE_INDEX)),
+        cu_seqlens=torch.cat([batch.cu_seqlens, batch.cu_seqlens[-1:] + count]),
+        max_seqlen=max(batch.max_seqlen, count),
+    )
