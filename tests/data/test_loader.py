@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -122,6 +124,38 @@ def test_the_processes_share_an_epoch_and_do_the_same_number_of_micro_batches(
     assert sorted(shown) == list(range(count))
 
 
+@given(
+    lengths=st.lists(st.integers(1, 500), min_size=1, max_size=60),
+    size=st.integers(2, 4),
+    counts=st.integers(1, 8),
+)
+def test_what_the_processes_run_at_one_time_is_about_as_long(lengths, size, counts):
+    data = Samples(len(lengths))
+    data.item_tokens = lambda index: lengths[index]
+    loaders = [
+        StepLoader(
+            data,
+            batch_size=1,
+            accumulative_counts=counts,
+            seed=1,
+            world=World(rank=rank, size=size),
+        )
+        for rank in range(size)
+    ]
+    for step in range(loaders[0].steps_per_epoch):
+        own = [
+            [sum(lengths[n] for n in b.samples) for b in loader.step(step) if not b.is_filler]
+            for loader in loaders
+        ]
+        rounds = [[tokens[k] for tokens in own if k < len(tokens)] for k in range(len(own[0]))]
+        # Nobody's next micro-batch is longer than the shortest of this round.
+        for one, following in itertools.pairwise(rounds):
+            assert min(one) >= max(following)
+        longest = max(max(tokens, default=0) for tokens in own)
+        if all(len(tokens) == len(own[0]) for tokens in own):
+            assert max(map(sum, own)) - min(map(sum, own)) <= longest
+
+
 class Samples:
     """Documents of two tokens, the data set's number in both."""
 
@@ -132,6 +166,9 @@ class Samples:
 
     def __len__(self) -> int:
         return self.count
+
+    def item_tokens(self, index):
+        return 2
 
     def batch(self, indices):
         ids = [np.array([n, n], dtype=np.int32) for n in indices]

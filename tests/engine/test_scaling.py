@@ -7,7 +7,7 @@ import pytest
 from tests.runs import options
 from tests.tiny import write_tiny_model
 from xtune.config import render
-from xtune.engine.scaling import Hardware, plan_scaling
+from xtune.engine.scaling import Hardware, plan_scaling, strategy_that_fits
 from xtune.models import choose_precision, estimate_memory
 from xtune.parallel.links import Links
 
@@ -127,3 +127,9 @@ def test_the_components_are_those_of_the_estimate(inputs):
     cfg = cfg_of(inputs, config="custom_sft_qlora")
     made = plan_scaling(cfg, [1], CARD, BF16)
     assert made.estimate == estimate_memory(cfg["model"], BF16, made.tokens)
+
+
+def test_a_model_that_each_device_can_hold_is_not_sharded(inputs):
+    cfg = cfg_of(inputs, config="custom_sft_full")
+    assert strategy_that_fits(cfg, 2, memory=24, precision=BF16) == "ddp"
+    assert strategy_that_fits(cfg, 2, memory=1e-6, precision=BF16) == "fsdp"

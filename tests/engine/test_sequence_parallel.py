@@ -68,6 +68,9 @@ def test_a_group_takes_the_data_of_one_process(inputs):
         def __len__(self):
             return 12
 
+        def item_tokens(self, index):
+            return 1
+
         def batch(self, indices):
             return indices
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from tests.integration.equivalence import (
     METHODS,
@@ -71,6 +73,21 @@ def test_its_steps_and_weights_are_those_of_one_process(case, launched):
     assert one
     for name, weight in one.items():
         torch.testing.assert_close(many[name], weight, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c[1] == "lora"], ids=_name)
+def test_its_adapter_loads_in_plain_peft_and_gives_the_same_logits(case, launched, inputs):
+    row, _ = case
+    root, _ = launched(row.processes)
+    ids = torch.arange(5, 25)[None]
+    logits = [
+        PeftModel.from_pretrained(
+            AutoModelForCausalLM.from_pretrained(inputs.model),
+            folder / "checkpoints/latest/adapter",
+        )(ids).logits
+        for folder in (root / "alone/lora", folder_of(root, row, "lora"))
+    ]
+    torch.testing.assert_close(*logits, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])

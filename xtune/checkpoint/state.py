@@ -18,7 +18,7 @@ from torch import Tensor
 
 from xtune.errors import CheckpointError
 
-__all__ = ["load_state", "save_state", "state_bytes"]
+__all__ = ["load_state", "save_state", "snapshot", "state_bytes"]
 
 _TENSOR = "$tensor"
 
@@ -53,6 +53,21 @@ def load_state(folder: Path) -> dict[str, Any]:
 def state_bytes(state: Any) -> int:
     """How many bytes the tensors in `state` take."""
     return sum(tensor.nbytes for _, tensor in _tensors(state))
+
+
+def snapshot(state: Any) -> Any:
+    """Copy a state to the CPU, so that what goes on does not change it; a tensor once."""
+    return _copied(state, {})
+
+
+def _copied(node: Any, copies: dict[Any, Tensor]) -> Any:
+    if isinstance(node, Tensor):
+        return copies.setdefault(_identity(node), node.detach().to("cpu", copy=True))
+    if isinstance(node, dict):
+        return {key: _copied(value, copies) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [_copied(value, copies) for value in node]
+    return node
 
 
 def _tensors(node: Any, path: str = "") -> Iterator[tuple[str, Tensor]]:

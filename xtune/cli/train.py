@@ -60,7 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strategy",
         choices=_STRATEGIES,
-        help="how the processes share the work (default: the config's; ddp on several)",
+        help="how the processes share the work (default: the config's; on several ddp, or fsdp "
+        "where a GPU cannot hold the model)",
     )
     parser.add_argument(
         "--deepspeed",
@@ -115,13 +116,33 @@ def _with_strategy(sheet: Sheet, args: argparse.Namespace, options: Sequence[str
         name, strategy["config"] = "deepspeed", args.deepspeed
     elif name == "deepspeed" and "config" not in strategy:
         strategy["config"] = "deepspeed_zero2"
-    several = int(os.environ.get("WORLD_SIZE", 1)) > 1
-    if name is None and several and strategy.get("type") == _STRATEGIES["single"]:
-        name = "ddp"
+    processes = int(os.environ.get("WORLD_SIZE", 1))
+    if name is None and processes > 1 and strategy.get("type") == _STRATEGIES["single"]:
+        name = _chosen(sheet, processes)
     if name is None:
         return sheet
     strategy["type"] = _STRATEGIES[name]
     return render(args.config, [*options, f"strategy={strategy!r}"])
+
+
+def _chosen(sheet: Sheet, processes: int) -> str:
+    """Return 'ddp', or 'fsdp' where each GPU cannot hold the model."""
+    import torch
+
+    if not torch.cuda.is_available():
+        return "ddp"  # processes on CPUs share a host's memory, or nobody knows how much they have
+    from xtune.config import require_valid
+    from xtune.engine.scaling import strategy_that_fits
+    from xtune.errors import ModelError
+    from xtune.models.precision import choose_precision
+
+    require_valid(sheet)
+    memory = torch.cuda.get_device_properties(0).total_memory / 2**30
+    precision = choose_precision("cuda", sheet.values["strategy"].get("precision", "auto"))
+    try:
+        return strategy_that_fits(sheet.values, processes, memory, precision)
+    except ModelError:  # an architecture that is not known before it is fetched
+        return "ddp"
 
 
 def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:

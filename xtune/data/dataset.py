@@ -81,10 +81,10 @@ class SFTDataset:
         self._chosen = np.concatenate(
             [start + indices for start, indices in zip(self._starts, chosen, strict=False)]
         )
+        self._lengths = np.concatenate([cache.lengths for cache in self._caches])
         self._packs: list[list[int]] | None = None
         if pack_to_max_length:
-            lengths = np.concatenate([cache.lengths for cache in self._caches])
-            self._packs = pack(lengths[self._chosen], length=max_length)
+            self._packs = pack(self._lengths[self._chosen], length=max_length)
             self.report.packs = len(self._packs)
             self.report.pack_length = max_length
 
@@ -112,6 +112,10 @@ class SFTDataset:
             "tokens": self.tokens,
             "trained_tokens": self.trained_tokens,
         }
+
+    def item_tokens(self, index: int) -> int:
+        """Return how many tokens item `index` has."""
+        return int(self._lengths[self.pack(index)].sum())
 
     def pack(self, index: int) -> list[int]:
         """Return the samples of item `index`."""

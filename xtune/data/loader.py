@@ -26,6 +26,8 @@ class _Items(Protocol):
 
     def batch(self, indices: Sequence[int]) -> Batch: ...
 
+    def item_tokens(self, index: int) -> int: ...
+
 
 class StepLoader:
     """The micro-batches of each optimizer step.
@@ -34,7 +36,8 @@ class StepLoader:
     to go on with the next step's number. The last step of an epoch takes what is left.
 
     Several processes share every step, each with as many micro-batches as any other: one that has
-    fewer gets a filler, of which nothing is trained.
+    fewer gets a filler, of which nothing is trained. They run micro-batches of about as many tokens
+    at the same time, so that none waits for long.
 
     Attributes:
         steps_per_epoch: optimizer steps.
@@ -109,11 +112,29 @@ class StepLoader:
 
     def _load(self, step: int) -> list[Batch]:
         everyones = self.items(step)
+        if self._world.size > 1:
+            everyones = self._longest_first(everyones)
         mine = everyones[self._world.rank :: self._world.size]
         batches = [self._dataset.batch(items) for items in mine]
         if len(mine) < -(-len(everyones) // self._world.size):
             batches.append(filler(self._dataset.batch(everyones[0])))
         return batches
+
+    def _longest_first(self, micro_batches: list[list[int]]) -> list[list[int]]:
+        """Order a step's micro-batches so that each round of all processes has even ones.
+
+        tokens   9 8 | 7 5 | 4 1      of two processes the first has 9 + 5 + 4, the other
+        rounds   9 8 | 5 7 | 4 1      8 + 7 + 1: every second round is turned round
+        """
+        by_size = sorted(
+            micro_batches, key=lambda items: -sum(map(self._dataset.item_tokens, items))
+        )
+        size = self._world.size
+        rounds = [by_size[start : start + size] for start in range(0, len(by_size), size)]
+        for number, one in enumerate(rounds):
+            if number % 2 and len(one) == size:
+                one.reverse()
+        return [items for one in rounds for items in one]
 
 
 @lru_cache(maxsize=4)

@@ -71,6 +71,10 @@ class Window:
         """Return one tokenised document."""
         return self.samples[index]
 
+    def item_tokens(self, index: int) -> int:
+        """Return how many tokens item `index` has."""
+        return sum(len(self.samples[number]) for number in self.packs[index])
+
     def batch(self, indices: Sequence[int]) -> Batch:
         """Return the documents of these items end to end."""
         numbers = [number for index in indices for number in self.packs[index]]

@@ -81,6 +81,7 @@ class TrainLoop:
                 metrics["val_loss"] = validation_loss(runner)
             runner.metrics = metrics
             runner.call_hooks("after_train_iter", metrics)
+            runner.take_saved()
             runner.agree_to_end()
 
     def _train_step(self, runner: Runner) -> dict[str, Any]:

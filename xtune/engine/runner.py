@@ -7,22 +7,19 @@ Nothing large is loaded before everything small has been found to be right.
 
 from __future__ import annotations
 
+import copy
 import logging
 import signal
 import traceback
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from peft import PeftModel
 from rich.console import Console
 from torch import nn
 
+from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
-from xtune.checkpoint.export import write_adapter, write_model
-from xtune.checkpoint.folder import save_checkpoint
-from xtune.checkpoint.state import load_state, save_state, state_bytes
 from xtune.config import Sheet, require_valid
 from xtune.engine.build import (
     build_datasets,
@@ -34,6 +31,7 @@ from xtune.engine.build import (
     validation_loader,
     weights_from,
 )
+from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.hooks.base import Hook
 from xtune.engine.logs import close_logs, log_to_console, log_to_file
 from xtune.engine.loops import TrainLoop
@@ -44,7 +42,7 @@ from xtune.engine.signals import StopSignals
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.throughput import Throughput
 from xtune.engine.work_dir import WorkDir
-from xtune.errors import CheckpointError, ConfigError, TrainingError
+from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
 from xtune.models.vocabulary import open_vocabulary, vocabulary_notes
@@ -87,6 +85,7 @@ class Runner:
         throughput: what its steps cost, and how fast they are.
         world: the processes of the run; one of them logs and writes.
         sequence: those of them that share each row with this one.
+        fingerprint: of the model that the training began with; see `base_fingerprint`.
         step: optimizer steps done; max_steps of how many.
         tokens, trained_tokens: seen since the beginning of the run.
         metrics: of the last step.
@@ -123,6 +122,7 @@ class Runner:
         self.interrupted: signal.Signals | None = None
         self.saved: Path | None = None
         self._signals = StopSignals()
+        self._writer = BackgroundWriter()
 
     def train(self) -> None:
         """Build everything and train to the end.
@@ -198,12 +198,17 @@ class Runner:
         return {
             "base_model": self.cfg["model"]["llm"]["pretrained_model_name_or_path"],
             "base_vocab_size": self.llm.config.get_text_config().vocab_size,
-            "base_fingerprint": self._fingerprint,
+            "base_fingerprint": self.fingerprint,
             **({"vocabulary": growth} if growth else {}),
             "template": self.template.name,
             "stop_words": list(self.template.stop_words),
             "system": self.cfg.get("SYSTEM") or "",
         }
+
+    @cached_property
+    def tokenizer_to_write(self) -> PreTrainedTokenizerBase:
+        """A copy: a tokenizer that is asked for a chat must not be written out meanwhile."""
+        return copy.deepcopy(self.tokenizer)
 
     def call_hooks(self, point: str, *arguments: Any) -> None:
         """Call every hook at `point`; one that is not essential may fail, with a warning."""
@@ -224,53 +229,28 @@ class Runner:
                 )
                 self.logger.debug("%s", traceback.format_exc())
 
-    def save_checkpoint(self, *, max_keep: int | None = None) -> Path:
-        """Write work_dir/checkpoints/step_… and return it.
+    def save_checkpoint(self, *, max_keep: int | None = None, wait: bool = True) -> None:
+        """Write work_dir/checkpoints/step_…; then `saved` is its folder.
 
         Args:
             max_keep: delete the oldest beyond so many. None: keep all.
+            wait: until it is written; False lets the training go on meanwhile.
 
         Raises:
-            CheckpointError: the disk is full; earlier checkpoints are untouched.
+            CheckpointError: the disk is full, now or for the one before; earlier checkpoints are
+                untouched.
         """
-        state = {
-            "step": self.step,
-            "max_steps": self.max_steps,
-            "tokens": self.tokens,
-            "trained_tokens": self.trained_tokens,
-            "data": self.train_dataset.identity,
-            "items_per_step": self.loader.items_per_step,
-            "loader": self.loader.state_dict(),
-            "threads": torch.get_num_threads(),
-            "rng": self.world.gather(rng_state()),
-            "strategy": self.strategy.state_dict(),
-            "hooks": {name: hook.state_dict() for name, hook in self.hooks.items()},
-        }
-        self.call_hooks("before_save_checkpoint", state)
-        is_adapter = isinstance(self.llm, PeftModel)
-        adapter = self.strategy.gather_adapter() if is_adapter else {}
-        model: Any = None if is_adapter else self.strategy.gather_model()
+        self.take_saved(wait=True)
+        self._writer.submit(checkpoint_writer(self, max_keep))
+        self.take_saved(wait=wait)
 
-        def write(folder: Path) -> None:
-            save_state(folder / "state", state)
-            if is_adapter:
-                write_adapter(folder / "adapter", self.llm, adapter, self.tokenizer, self.notes)
-            else:
-                write_model(folder / "model", model, self.tokenizer, self.notes)
-
-        if self.world.is_main:
-            weights = adapter if is_adapter else model.state_dict()
-            self.saved = save_checkpoint(
-                self.work_dir / "checkpoints",
-                self.step,
-                write=write,
-                bytes_needed=state_bytes(state) + state_bytes(weights),
-                max_keep=max_keep,
-            )
-        self.saved = self.world.from_main(self.saved)
-        self.logger.info("saved %s", self.saved)
-        self.call_hooks("after_save_checkpoint", self.saved)
-        return self.saved
+    def take_saved(self, *, wait: bool = False) -> None:
+        """Say that a checkpoint has been written, if one has; raise what its writer has raised."""
+        saved = self._writer.finished(wait=wait)
+        if saved is not None:
+            self.saved = saved
+            self.logger.info("saved %s", saved)
+            self.call_hooks("after_save_checkpoint", saved)
 
     def _prepare(self, checkpoint: Path | None) -> None:
         self.sequence = sequence_group(self.world, sequence_parallel_size(self.cfg))
@@ -310,7 +290,7 @@ class Runner:
         self.throughput = Throughput(self.model, self.strategy)
         self.llm = self.model.llm
         # While this process has all weights: a strategy may take them apart.
-        self._fingerprint = base_fingerprint(self.llm)
+        self.fingerprint = base_fingerprint(self.llm)
         self._parameters = count_parameters(self.model)
         self.strategy.prepare(
             self.model,
@@ -324,7 +304,7 @@ class Runner:
         # process has dropout of its own.
         seed_everything(self.cfg["randomness"]["seed"] + self.world.rank)
         if checkpoint is not None:
-            self._load(checkpoint)
+            load_checkpoint(self, checkpoint)
 
     def _check_processes(self) -> None:
         name, count = type(self.strategy).__name__, self.world.size
@@ -355,51 +335,13 @@ class Runner:
                 self.call_hooks("before_train")
                 load_rng_state(start)
                 self.loop.run(self)
+                self.take_saved(wait=True)
                 if self._signals.received is None:
                     self.call_hooks("after_train")
                 else:
                     self.call_hooks("on_interrupt")
                     self.interrupted = self._signals.received
         finally:
+            self._writer.close()
             self.strategy.close()
             self.call_hooks("after_run")
-
-    def _load(self, checkpoint: Path) -> None:
-        state = load_state(checkpoint / "state")
-        if state["data"] != (now := self.train_dataset.identity):
-            raise CheckpointError(
-                f"the data are not those that {checkpoint} was trained on: {state['data']} then, "
-                f"{now} now. Resume with the data as they were, or start in another --work-dir"
-            )
-        before, per_step = state.get("items_per_step"), self.loader.items_per_step
-        if before not in (None, per_step):
-            raise CheckpointError(
-                f"a step took {before} items when {checkpoint} was written, and takes {per_step} "
-                f"with {self.world.size} processes: the data would not go on where they were. "
-                "Change accumulative_counts or batch_size so that processes x accumulative_counts "
-                f"x batch_size is {before} again"
-            )
-        self.strategy.load_state_dict(state["strategy"])
-        self.loader.load_state_dict(state["loader"])
-        self.step = state["step"]
-        self.tokens, self.trained_tokens = state["tokens"], state["trained_tokens"]
-        for name, hook in self.hooks.items():
-            if name in state["hooks"]:
-                hook.load_state_dict(state["hooks"][name])
-        if self.world.rank < len(state["rng"]):
-            load_rng_state(state["rng"][self.world.rank])
-        if self.world.size != len(state["rng"]):
-            self.logger.warning(
-                "%d processes now, %d before: the data go on where they were, dropout draws anew",
-                self.world.size,
-                len(state["rng"]),
-            )
-        self.logger.info("resumed from %s", checkpoint)
-        if self.strategy.device.type == "cpu" and state["threads"] != torch.get_num_threads():
-            self.logger.warning(
-                "%d threads now, %d before: sums may differ in their last bit; OMP_NUM_THREADS=%d "
-                "goes on exactly",
-                torch.get_num_threads(),
-                state["threads"],
-                state["threads"],
-            )

@@ -22,7 +22,7 @@ from xtune.models.precision import Precision
 from xtune.models.sharding import SHARDINGS, sharding_of
 from xtune.parallel.links import Links
 
-__all__ = ["Hardware", "Plan", "Row", "plan_scaling"]
+__all__ = ["Hardware", "Plan", "Row", "plan_scaling", "strategy_that_fits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +183,23 @@ def _whole_layers(model: nn.Module, estimate: MemoryEstimate, number: int) -> fl
     outside = number * sum(ends.values())
     layers = base.config.get_text_config().num_hidden_layers
     return outside + 2 * max(every - outside, 0.0) / layers
+
+
+def strategy_that_fits(
+    cfg: Mapping[str, Any], processes: int, memory: float, precision: Precision
+) -> str:
+    """Return 'ddp', or 'fsdp' for a model that each of several devices cannot hold whole.
+
+    Args:
+        cfg: a sheet's values.
+        processes: how many devices; 2 or more.
+        memory: GB that a device is sold with.
+        precision: what the run computes in.
+
+    Raises:
+        ModelError: the checkpoint's architecture is not known here.
+    """
+    # How fast they are does not matter here.
+    hardware = Hardware(memory, Links(1.0, 1.0, 1.0), flops=1.0, utilisation=1.0)
+    rows = {row.strategy: row for row in plan_scaling(cfg, [processes], hardware, precision).rows}
+    return "ddp" if rows["ddp"].fits or "fsdp" not in rows else "fsdp"

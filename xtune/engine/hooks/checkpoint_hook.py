@@ -43,7 +43,7 @@ class CheckpointHook(Hook):
     def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
         """Save when it is time."""
         if self.interval is not None and runner.step % self.interval == 0:
-            self._save(runner)
+            self._save(runner, wait=False)
 
     def after_train(self, runner: Runner) -> None:
         """Save the result."""
@@ -53,7 +53,7 @@ class CheckpointHook(Hook):
         """Save what there is."""
         self._save(runner)
 
-    def _save(self, runner: Runner) -> None:
+    def _save(self, runner: Runner, *, wait: bool = True) -> None:
         if runner.step != self._saved:
-            runner.save_checkpoint(max_keep=self.max_keep)
+            runner.save_checkpoint(max_keep=self.max_keep, wait=wait)
             self._saved = runner.step

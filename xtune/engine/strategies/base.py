@@ -103,7 +103,10 @@ class Strategy(ABC):
 
     @abstractmethod
     def gather_model(self) -> Any:
-        """Return the language model with all its weights; on the main process alone."""
+        """Return the language model with all its weights; on the main process alone.
+
+        It is the model itself where that is on the CPU, and otherwise a copy there.
+        """
 
     def close(self) -> None:  # noqa: B027 - most strategies have nothing to give back
         """Give back what belongs to the process, such as the processor's rounding mode."""

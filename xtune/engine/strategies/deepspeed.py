@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,7 +55,7 @@ class DeepSpeedStrategy(SingleStrategy):
         device: 'cpu' or 'cuda'; None: the GPUs if there are any.
 
     Raises:
-        ConfigError: DeepSpeed is not installed; no such file; settings that contradict the sheet.
+        ConfigError: DeepSpeed is not installed, or cannot run here; no such file; not ZeRO 1 to 3.
     """
 
     processes = "any"
@@ -87,6 +88,11 @@ class DeepSpeedStrategy(SingleStrategy):
                 f"DeepSpeedStrategy needs the package deepspeed, which cannot be imported ({error})"
                 ". Install it: pip install 'xtune[deepspeed]', or use --strategy fsdp"
             ) from error
+        if self.device.type == "cpu" and shutil.which(os.environ.get("CXX", "c++")) is None:
+            raise ConfigError(
+                "on a CPU DeepSpeed compiles an operator when it starts, and there is no C++ "
+                "compiler. Install one (apt install g++), or use --strategy fsdp"
+            )
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
         self._deepspeed: Any = deepspeed
 

@@ -10,6 +10,7 @@ from peft import PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
 from xtune.engine.strategies.base import Strategy
+from xtune.engine.strategies.sharding import whole_model
 from xtune.errors import CheckpointError
 from xtune.models.precision import choose_precision
 from xtune.registry import STRATEGIES
@@ -111,7 +112,10 @@ class SingleStrategy(Strategy):
         return {name: self._whole(tensor.detach()).cpu() for name, tensor in adapter.items()}
 
     def gather_model(self) -> Any:  # noqa: D102
-        return self.model.llm
+        llm = self.model.llm
+        if self.device.type == "cpu" or not self.world.is_main:
+            return llm
+        return whole_model(llm, {name: value.cpu() for name, value in llm.state_dict().items()})
 
     def close(self) -> None:  # noqa: D102
         torch.set_flush_denormal(False)

@@ -1,0 +1,43 @@
+"""`BackgroundWriter`: one checkpoint is written while the training goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+__all__ = ["BackgroundWriter"]
+
+
+class BackgroundWriter:
+    """Writes in a thread of its own, one checkpoint at a time.
+
+    What the writer raises is raised by `finished`: nothing is lost silently.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._future: Future[Path] | None = None
+
+    def submit(self, write: Callable[[], Path]) -> None:
+        """Begin to write; the one before must have been taken by `finished`."""
+        assert self._future is None
+        self._future = self._pool.submit(write)
+
+    def finished(self, *, wait: bool) -> Path | None:
+        """Return the folder that has been written, once; None if there is none yet.
+
+        Args:
+            wait: until it is written.
+
+        Raises:
+            CheckpointError: the disk is full.
+        """
+        if self._future is None or not (wait or self._future.done()):
+            return None
+        future, self._future = self._future, None
+        return future.result()
+
+    def close(self) -> None:
+        """Wait for what is being written, whatever becomes of it."""
+        self._pool.shutdown()
