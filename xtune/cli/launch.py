@@ -4,6 +4,7 @@ NPROC_PER_NODE   processes on this host; default 1
 NNODES           hosts; default 1
 NODE_RANK        number of this host; default 0
 ADDR, PORT       of the first host, where all meet; default 127.0.0.1 and a free port
+MEET_TIMEOUT     seconds that those who are there wait for the others; default 600
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from xtune.cli.meet import meet
 from xtune.errors import UsageError
+from xtune.parallel.world import MEET_TIMEOUT
 
 __all__ = ["launch", "wanted_processes"]
 
@@ -36,18 +39,29 @@ def launch(words: Sequence[str]) -> int:
     exit code is the launcher's.
 
     Raises:
-        UsageError: several hosts, and no address of the first.
+        UsageError: several hosts, and no address of the first; or they contradict each other.
+        TrainingError: not all hosts came.
     """
     nodes = _number("NNODES", 1)
     if nodes > 1 and not os.environ.get("ADDR"):
         raise UsageError(f"NNODES={nodes}, but no ADDR: the address of the first host, on each")
+    address = os.environ.get("ADDR") or "127.0.0.1"
+    port = _number("PORT", 29500) if nodes > 1 else _number("PORT", 0) or _free_port()
+    if nodes > 1:
+        meet(
+            hosts=nodes,
+            number=_number("NODE_RANK", 0),
+            address=address,
+            port=port,
+            seconds=_number("MEET_TIMEOUT", MEET_TIMEOUT),
+        )
     command = [
         *(sys.executable, "-m", "torch.distributed.run"),
         f"--nproc-per-node={_number('NPROC_PER_NODE', 1)}",
         f"--nnodes={nodes}",
         f"--node-rank={_number('NODE_RANK', 0)}",
-        f"--master-addr={os.environ.get('ADDR') or '127.0.0.1'}",
-        f"--master-port={os.environ.get('PORT') or (29500 if nodes > 1 else _free_port())}",
+        f"--master-addr={address}",
+        f"--master-port={port}",
         *("-m", "xtune.cli.process"),
         *words,
     ]

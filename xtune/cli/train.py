@@ -8,7 +8,8 @@ checkpoint has been written yet, --resume starts from the beginning, with a noti
 command line serves a first start and a restart.
 
 On several devices: NPROC_PER_NODE=8 xtune train CONFIG; on several hosts each says besides
-NNODES=2 NODE_RANK=0 ADDR=first.host PORT=29500. Under torchrun or srun it joins what is there.
+NNODES=2 NODE_RANK=0 ADDR=first.host PORT=29500; they wait MEET_TIMEOUT=600 seconds for each other.
+Under torchrun or srun it joins what is there.
 """
 
 from __future__ import annotations

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-__all__ = ["ALONE", "TIMEOUT", "World", "join", "leave", "world_of_environment"]
+from xtune.errors import TrainingError
 
+__all__ = ["ALONE", "MEET_TIMEOUT", "TIMEOUT", "World", "join", "leave", "world_of_environment"]
+
+MEET_TIMEOUT = 600  # seconds in which all processes must have come; the environment may say else
 TIMEOUT = timedelta(minutes=30)  # of one collective: a generation on rank 0 is waited for
 
 
@@ -90,6 +93,9 @@ def join(world: World) -> bool:
     Returns:
         Whether this call did it, and `leave` is to follow: not where there is but one process,
         nor where the processes have met already.
+
+    Raises:
+        TrainingError: not all came within $MEET_TIMEOUT seconds.
     """
     if world.size == 1:
         return False
@@ -102,8 +108,48 @@ def join(world: World) -> bool:
     if on_gpu:
         torch.cuda.set_device(world.local_rank)
     backends = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
-    distributed.init_process_group(backends, timeout=TIMEOUT)
+    distributed.init_process_group(
+        backends,
+        store=_store(world, int(os.environ.get("MEET_TIMEOUT") or MEET_TIMEOUT)),
+        rank=world.rank,
+        world_size=world.size,
+        timeout=TIMEOUT,
+    )
     return True
+
+
+def _store(world: World, seconds: int) -> Any:
+    """The store at MASTER_ADDR:MASTER_PORT, once all processes are there."""
+    from torch import distributed
+
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    keys = [f"xtune/here/{rank}" for rank in range(world.size)]
+    limit = timedelta(seconds=seconds)
+    # Under torchrun its agent on the first host holds the store, under srun rank 0 does.
+    holds_it = world.is_main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    try:
+        store = distributed.TCPStore(
+            address, port, is_master=holds_it, timeout=limit, wait_for_workers=False
+        )
+    except distributed.DistError as error:
+        raise TrainingError(
+            f"rank {world.rank} of {world.size} did not get through to {address}:{port} within "
+            f"{seconds} s. Start rank 0 there, or open the port; MEET_TIMEOUT={2 * seconds} waits "
+            "longer"
+        ) from error
+    store.set(keys[world.rank], "")
+    try:
+        store.wait(keys, limit)
+    except distributed.DistError as error:
+        missing = [rank for rank, key in enumerate(keys) if not store.check([key])]
+        listed = ", ".join(map(str, missing[:8])) + (" ..." if len(missing) > 8 else "")
+        here = f"{world.size - len(missing)} of {world.size} processes"
+        raise TrainingError(
+            f"{here} came to {address}:{port} within {seconds} s, not rank {listed}. Their hosts "
+            f"say why; MEET_TIMEOUT={2 * seconds} waits longer"
+        ) from error
+    store.set_timeout(TIMEOUT)  # its later users wait as long as a collective does
+    return store
 
 
 def leave(*, all_are_done: bool) -> None:
