@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtune.engine.rng import preserved_rng
+from xtune.engine.spread import Spread, WorkTimer
 from xtune.errors import ConfigError
 from xtune.parallel.slices import slice_of
 from xtune.registry import TRAIN_LOOPS
@@ -88,6 +89,7 @@ class TrainLoop:
         started = time.perf_counter()
         batches = runner.loader.step(runner.step)
         runner.call_hooks("before_train_iter", batches)
+        loading_s = time.perf_counter() - started
         strategy = runner.strategy
         sequence = runner.sequence
         # All processes of a group have the same batches: one of them counts.
@@ -104,18 +106,25 @@ class TrainLoop:
         )
         # Sums stay on the device: a GPU is waited for once a step, not once a micro-batch.
         sums: dict[str, torch.Tensor] = {}
-        for number, batch in enumerate(batches, start=1):
-            outputs = strategy.forward(
-                slice_of(batch, sequence),
-                normalizer=max(trained, 1),
-                is_last=number == len(batches),
-            )
+        runner.micro_losses = []
+        work = WorkTimer(strategy.device)
+        for count, batch in enumerate(batches, start=1):
+            is_last = count == len(batches)
+            own_slice = slice_of(batch, sequence)
+            outputs = strategy.forward(own_slice, normalizer=max(trained, 1), is_last=is_last)
+            runner.micro_losses.append(outputs["loss"].detach())
+            if is_last:
+                work.stop()
             strategy.backward(outputs["loss"])
             for name, value in outputs.items():
                 sums[name] = sums[name] + value.detach() if name in sums else value.detach()
         norm = strategy.clip_grad_norm(runner.max_norm)
-        totals = runner.world.sum([value.item() for value in sums.values()])
-        values = dict(zip(sums, totals, strict=True))
+        shares = {name: value.item() for name, value in sums.items()}
+        memory_mb = peak_memory_mb(strategy.device)
+        mine = Spread([loading_s + work.seconds], [memory_mb], [shares["loss"]])
+        totals = runner.world.sum([*shares.values(), *mine.padded(runner.world)])
+        values = dict(zip(shares, totals, strict=False))
+        runner.spread = Spread.of(totals[len(shares) :])
         grad_norm = norm.item()
         runner.call_hooks("before_optimizer_step", batches, values["loss"], grad_norm)
         factor = runner.schedule(runner.step, runner.max_steps)
@@ -133,6 +142,7 @@ class TrainLoop:
             "trained_tokens": runner.trained_tokens,
             **runner.throughput.rates(tokens=tokens, trained=trained, flops=flops, seconds=seconds),
             "peak_memory_mb": peak_memory_mb(strategy.device),
+            **(runner.spread.metrics if runner.world.size > 1 else {}),
             "time": time.time(),
         }
 

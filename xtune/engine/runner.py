@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 
 from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
@@ -39,6 +39,7 @@ from xtune.engine.optim import build_optimizer
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
 from xtune.engine.schedules import Schedule
 from xtune.engine.signals import StopSignals
+from xtune.engine.spread import Spread
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.throughput import Throughput
 from xtune.engine.work_dir import WorkDir
@@ -89,6 +90,8 @@ class Runner:
         step: optimizer steps done; max_steps of how many.
         tokens, trained_tokens: seen since the beginning of the run.
         metrics: of the last step.
+        spread: of the last step, what differs between the processes.
+        micro_losses: of the last step, the parts of the loss of this process's micro-batches.
         interrupted: the signal that ended it, or None.
         saved: the newest checkpoint that this process has written, or None.
     """
@@ -106,6 +109,7 @@ class Runner:
     val_loader: StepLoader | None
     schedule: Schedule
     loop: TrainLoop
+    spread: Spread
 
     def __init__(self, sheet: Sheet, *, work_dir: Path, resume: str | None = None) -> None:
         self.sheet = sheet
@@ -118,6 +122,7 @@ class Runner:
         self.hooks: dict[str, Hook] = {}
         self.step = self.tokens = self.trained_tokens = 0
         self.metrics: dict[str, Any] = {}
+        self.micro_losses: list[Tensor] = []
         self._stopping = self._ending = False
         self.interrupted: signal.Signals | None = None
         self.saved: Path | None = None

@@ -21,6 +21,9 @@ __all__ = ["CheckLossHook"]
 class CheckLossHook(Hook):
     """Ends the run with the step's batch written aside: work_dir/nan_batch_step_N.json.
 
+    Of several processes those write theirs, to nan_batch_step_N.rankR.json, whose part of the loss
+    is no number; all do where only the gradient is none, which all have alike.
+
     It looks before the optimizer steps, so the checkpoints, and the weights in memory, are those
     of the last good step.
     """
@@ -35,21 +38,44 @@ class CheckLossHook(Hook):
         expected = runner.strategy.precision.loss_scaling
         if math.isfinite(loss) and (math.isfinite(grad_norm) or expected):
             return
-        step = runner.step + 1
-        path = runner.work_dir / f"nan_batch_step_{step}.json"
-        aside = {
-            "step": step,
-            "loss": repr(loss),
-            "grad_norm": repr(grad_norm),
-            "micro_batches": [_documents(runner, batch) for batch in batches],
-        }
-        path.write_text(json.dumps(aside, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        step, world = runner.step + 1, runner.world
+        blamed = runner.spread.ranks_without_a_loss or list(range(world.size))
+        name = f"nan_batch_step_{step}" + (f".rank{world.rank}" if world.size > 1 else "") + ".json"
+        path = runner.work_dir / name
+        parts = [part.item() for part in runner.micro_losses]
+        if world.rank in blamed:
+            aside = {
+                "step": step,
+                "rank": world.rank,
+                "loss": repr(loss),
+                "losses": [repr(part) for part in parts],
+                "grad_norm": repr(grad_norm),
+                "micro_batches": [_documents(runner, batch) for batch in batches],
+            }
+            text = json.dumps(aside, indent=1, ensure_ascii=False)
+            path.write_text(text + "\n", encoding="utf-8")
+        # All come here together, since loss and gradient are the same on all.
+        found = world.gather((str(path), _where(world.rank, batches, parts)))
+        files, places = zip(*(found[rank] for rank in blamed), strict=True)
         what = f"the loss is {loss}" if not math.isfinite(loss) else f"the gradient is {grad_norm}"
+        shown = "; ".join(place for place in places[:4] if place)
         raise TrainingError(
-            f"{what} at step {step}; the weights were not touched. Its batch is in {path}. "
-            "Look for broken rows there, lower lr, or set strategy.precision='fp32', then go on "
-            "with --resume"
+            f"{what} at step {step}; the weights were not touched. "
+            + (f"It comes from {shown}. " if shown and world.size > 1 else "")
+            + f"Its batch is in {', '.join(files[:4])}. Look for broken rows there, lower lr, or "
+            "set strategy.precision='fp32', then go on with --resume"
         )
+
+
+def _where(rank: int, batches: list[Batch], parts: list[float]) -> str:
+    """Say which micro-batches of this process have no loss, and of which samples they are made."""
+    broken = [n for n, part in enumerate(parts) if not math.isfinite(part)]
+    if not broken:
+        return ""
+    samples = [sample for n in broken for sample in batches[n].samples]
+    listed = ", ".join(map(str, samples[:10])) + (" ..." if len(samples) > 10 else "")
+    count = ", ".join(str(n + 1) for n in broken)
+    return f"rank {rank}, micro-batch {count} of {len(parts)}, samples {listed}"
 
 
 def _documents(runner: Runner, batch: Batch) -> list[dict[str, Any]]:

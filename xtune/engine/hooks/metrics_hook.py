@@ -35,6 +35,12 @@ class MetricsHook(Hook):
         peak_memory_mb   of the GPU; of the process where there is none
         time             seconds since 1970
 
+    Of several processes also:
+
+        work_s_min       seconds of a process's own work, before the gradients are exchanged
+        work_s_max       of the slowest, which is slowest_rank
+        peak_memory_mb_max  of the fullest, which is fullest_rank
+
     Infinite and undefined numbers are null. A resumed run removes the lines of steps that it is
     going to repeat, and a last line that was cut off, before it appends.
     """

@@ -81,6 +81,14 @@ def _numbers(metrics: dict[str, Any]) -> str:
     parts = [f"loss {metrics['loss']:.4f}"]
     if "val_loss" in metrics:
         parts.append(f"val_loss {metrics['val_loss']:.4f}")
+    if "slowest_rank" in metrics:
+        ranks = [
+            f"work {metrics['work_s_min']:.2f}-{metrics['work_s_max']:.2f} s "
+            f"(slowest: rank {metrics['slowest_rank']})",
+            f"up to {metrics['peak_memory_mb_max']:,.0f} MiB (rank {metrics['fullest_rank']})",
+        ]
+    else:
+        ranks = []
     return "  ".join(
         [
             *parts,
@@ -89,6 +97,7 @@ def _numbers(metrics: dict[str, Any]) -> str:
             f"{metrics['trained_tokens_per_s']:,.0f} trained/s",
             *_rates_of_a_device(metrics),
             f"{metrics['peak_memory_mb']:,} MiB",
+            *ranks,
         ]
     )
 
