@@ -10,6 +10,7 @@ from transformers import StoppingCriteria
 
 from xtune.chat.answer import Answer
 from xtune.data.templates import build_template
+from xtune.parallel.progress import beat
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,6 +56,7 @@ class WatchAnswers(StoppingCriteria):
 
     def __call__(self, input_ids: Tensor, scores: Any, **_: Any) -> Tensor:
         """Return which rows are done: bool [B]; `input_ids` is int64 [B, T]."""
+        beat()  # a training run may be waiting for this process
         for answer, token_id in zip(self._answers, input_ids[:, -1].tolist(), strict=True):
             shown = answer.push(token_id)
             if shown and self._on_text is not None:

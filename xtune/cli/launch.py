@@ -9,7 +9,6 @@ MEET_TIMEOUT     seconds that those who are there wait for the others; default 6
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from xtune.cli.meet import meet
 from xtune.errors import UsageError
+from xtune.parallel.ends import read_ends
 from xtune.parallel.world import MEET_TIMEOUT
 
 __all__ = ["launch", "wanted_processes"]
@@ -74,12 +74,15 @@ def launch(words: Sequence[str]) -> int:
 
 def _report(ends: Path, code: int) -> int:
     """Say what the process that failed first has said; return its exit code."""
-    found = {file.stem: json.loads(file.read_text()) for file in ends.glob("*.json")}
+    found = read_ends(ends)
     if not found:
         print(f"xtune train: a process was killed; torchrun ended with {code}", file=sys.stderr)
         return 1
-    rank, first = min(found.items(), key=lambda one: one[1]["time"])
-    print(f"\nThe first of {len(found)} that failed, rank {rank}:", file=sys.stderr)
+    rank, first = next(iter(found.items()))
+    if first["about_another"]:
+        print(file=sys.stderr)
+    else:
+        print(f"\nThe first of {len(found)} that failed, rank {rank}:", file=sys.stderr)
     print(first["said"].rstrip(), file=sys.stderr)
     return int(first["code"])
 

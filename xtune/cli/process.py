@@ -6,15 +6,12 @@ folder $XTUNE_ENDS, for the launcher to say last.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import time
 from collections import deque
-from pathlib import Path
 from typing import IO, Any
 
 from xtune.cli.entry import main
+from xtune.parallel.ends import leave_end
 
 __all__ = ["run"]
 
@@ -36,13 +33,11 @@ class _Remembering:
 
 def run() -> int:
     """Run the verb of the command line."""
-    folder = os.environ.get("XTUNE_ENDS")
     said = _Remembering(sys.stderr)
     sys.stderr = said
     code = main()
-    if code and folder:
-        end = {"code": code, "said": "".join(said.last), "time": time.time()}
-        (Path(folder) / f"{os.environ.get('RANK', '0')}.json").write_text(json.dumps(end))
+    if code:
+        leave_end(code, "".join(said.last))
     return code
 
 

@@ -77,6 +77,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "default_hooks.checkpoint.max_keep": _at_least(1),
     "test_cfg.batch_size": _at_least(1),
     "test_cfg.max_new_tokens": _at_least(1),
+    "env_cfg.hang_timeout": _above(0),
     "randomness.seed": _at_least(0),
 }
 

@@ -90,6 +90,10 @@ def parallel(*, sequence_parallel_size: int = 1) -> None:
     """How many processes share each row of tokens; 1: each has rows of its own."""
 
 
+def env_cfg(*, hang_timeout: float | None = 600.0) -> None:
+    """Seconds that one process of several may stand still before all end; None: for ever."""
+
+
 def randomness(*, seed: int) -> None:
     """The one seed of data order, adapter weights and dropout."""
 
@@ -103,6 +107,7 @@ _PLAIN: dict[str, Callable[..., None] | str] = {
     "paramwise_cfg": paramwise_cfg,
     "parallel": parallel,
     "randomness": randomness,
+    "env_cfg": env_cfg,
 }
 
 _DATA = ("train_dataset", "val_dataset", "test_cfg")
@@ -126,6 +131,7 @@ _OPTIONAL_KEYS = (
     "parallel",
     "default_hooks",
     "custom_hooks",
+    "env_cfg",
     "work_dir",
 )
 SHEET_KEYS = REQUIRED_KEYS + _OPTIONAL_KEYS

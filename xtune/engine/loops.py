@@ -13,6 +13,7 @@ import torch
 from xtune.engine.rng import preserved_rng
 from xtune.engine.spread import Spread, WorkTimer
 from xtune.errors import ConfigError
+from xtune.parallel.progress import beat, enter
 from xtune.parallel.slices import slice_of
 from xtune.registry import TRAIN_LOOPS
 
@@ -79,14 +80,19 @@ class TrainLoop:
         while not runner.is_over:
             metrics = self._train_step(runner)
             if self._validates_at(runner):
+                enter("validation loss", step=runner.step)
                 metrics["val_loss"] = validation_loss(runner)
             runner.metrics = metrics
+            enter("hooks after the step", step=runner.step)
             runner.call_hooks("after_train_iter", metrics)
             runner.take_saved()
+            enter("agreeing to go on", step=runner.step)
             runner.agree_to_end()
 
     def _train_step(self, runner: Runner) -> dict[str, Any]:
         started = time.perf_counter()
+        number = runner.step + 1
+        enter("loading the batches", step=number)
         batches = runner.loader.step(runner.step)
         runner.call_hooks("before_train_iter", batches)
         loading_s = time.perf_counter() - started
@@ -111,13 +117,17 @@ class TrainLoop:
         for count, batch in enumerate(batches, start=1):
             is_last = count == len(batches)
             own_slice = slice_of(batch, sequence)
+            enter(f"forward {count}/{len(batches)}", step=number)
             outputs = strategy.forward(own_slice, normalizer=max(trained, 1), is_last=is_last)
             runner.micro_losses.append(outputs["loss"].detach())
             if is_last:
                 work.stop()
+            exchange = ", all-reduce" if is_last and runner.world.size > 1 else ""
+            enter(f"backward {count}/{len(batches)}{exchange}", step=number)
             strategy.backward(outputs["loss"])
             for name, value in outputs.items():
                 sums[name] = sums[name] + value.detach() if name in sums else value.detach()
+        enter("gradient norm", step=number)
         norm = strategy.clip_grad_norm(runner.max_norm)
         shares = {name: value.item() for name, value in sums.items()}
         memory_mb = peak_memory_mb(strategy.device)
@@ -127,6 +137,7 @@ class TrainLoop:
         runner.spread = Spread.of(totals[len(shares) :])
         grad_norm = norm.item()
         runner.call_hooks("before_optimizer_step", batches, values["loss"], grad_norm)
+        enter("optimizer", step=number)
         factor = runner.schedule(runner.step, runner.max_steps)
         strategy.step(factor)
         runner.step += 1
@@ -163,6 +174,7 @@ def validation_loss(runner: Runner) -> float:
         steps = runner.val_loader.steps_per_epoch
         assert steps is not None
         for step in range(steps):
+            beat(f"{step}/{steps}")
             for batch in runner.val_loader.step(step):
                 own = slice_of(batch, runner.sequence)
                 total += runner.strategy.forward(own, normalizer=1)["loss"].item()

@@ -47,8 +47,10 @@ from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
 from xtune.models.vocabulary import open_vocabulary, vocabulary_notes
+from xtune.parallel.progress import beat, enter
 from xtune.parallel.sequence import SequenceGroup, sequence_group
-from xtune.parallel.world import join, leave, world_of_environment
+from xtune.parallel.watchdog import watched
+from xtune.parallel.world import world_of_environment
 from xtune.registry import SCHEDULES, STRATEGIES, build
 
 if TYPE_CHECKING:
@@ -136,15 +138,19 @@ class Runner:
             XtuneError: of the kind that fits; checkpoints written before stay whole.
         """
         require_valid(self.sheet)
-        joined = join(self.world)
+        with watched(self.world, **(self.cfg.get("env_cfg") or {})) as self._watchdog:
+            self._train()
+
+    def _train(self) -> None:
         handlers = [log_to_console(self.console)] if self.world.is_main else []
         folder = WorkDir(self.work_dir, self.sheet)
-        done = False
+        enter("opening the work dir", slow=True)
         try:
             checkpoint = folder.open(self.resume) if self.world.is_main else None
             checkpoint = self.world.from_main(checkpoint)
             rank = "" if self.world.is_main else f".rank{self.world.rank}"
             handlers.append(log_to_file(self.work_dir / f"train{rank}.log"))
+            self._watchdog.write_stacks_to(self.work_dir)
             self.logger.info("%s -> %s", self.sheet.path, folder.config)
             self._prepare(checkpoint)
             self._run()
@@ -156,13 +162,9 @@ class Runner:
                     "some space, then go on with --resume"
                 ) from error
             raise
-        else:
-            done = True
         finally:
             folder.close()
             close_logs(handlers)
-            if joined:
-                leave(all_are_done=done)
 
     def stop(self, reason: str) -> None:
         """End the run after this step, as if it were the last one."""
@@ -220,6 +222,7 @@ class Runner:
         for name, hook in self.hooks.items():
             if not (self.world.is_main or hook.on_every_process):
                 continue
+            beat(f"{name}, {point}")
             try:
                 getattr(hook, point)(self, *arguments)
             except Exception as error:
@@ -245,6 +248,7 @@ class Runner:
             CheckpointError: the disk is full, now or for the one before; earlier checkpoints are
                 untouched.
         """
+        enter("saving", step=self.step, slow=True)
         self.take_saved(wait=True)
         self._writer.submit(checkpoint_writer(self, max_keep))
         self.take_saved(wait=wait)
@@ -258,6 +262,7 @@ class Runner:
             self.call_hooks("after_save_checkpoint", saved)
 
     def _prepare(self, checkpoint: Path | None) -> None:
+        enter("preparing the data", slow=True)
         self.sequence = sequence_group(self.world, sequence_parallel_size(self.cfg))
         require_sliceable(self.cfg)
         if self.sequence.size > 1:
@@ -274,6 +279,7 @@ class Runner:
         self.schedule = build(SCHEDULES, self.cfg["param_scheduler"])
         self.hooks = build_hooks(self.cfg)
         self.call_hooks("after_load_data")
+        enter("loading the model", slow=True)
         self.strategy = build(STRATEGIES, self.cfg["strategy"])
         self._check_processes()
         self.logger.info(
@@ -297,6 +303,7 @@ class Runner:
         # While this process has all weights: a strategy may take them apart.
         self.fingerprint = base_fingerprint(self.llm)
         self._parameters = count_parameters(self.model)
+        enter("giving the model to the strategy", slow=True)
         self.strategy.prepare(
             self.model,
             partial(
@@ -309,6 +316,7 @@ class Runner:
         # process has dropout of its own.
         seed_everything(self.cfg["randomness"]["seed"] + self.world.rank)
         if checkpoint is not None:
+            enter("loading the checkpoint", slow=True)
             load_checkpoint(self, checkpoint)
 
     def _check_processes(self) -> None:
@@ -334,14 +342,18 @@ class Runner:
             f"{total:,}",
         )
         start = rng_state()
+        enter("hooks before the first step", slow=True)
         try:
             self.call_hooks("before_run")
             with self._signals:
                 self.call_hooks("before_train")
                 load_rng_state(start)
-                self.loop.run(self)
-                self.take_saved(wait=True)
+                with self._watchdog.telling():
+                    self.loop.run(self)
+                    enter("writing the checkpoint", step=self.step, slow=True)
+                    self.take_saved(wait=True)
                 if self._signals.received is None:
+                    enter("hooks after the last step", step=self.step, slow=True)
                     self.call_hooks("after_train")
                 else:
                     self.call_hooks("on_interrupt")

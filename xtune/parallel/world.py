@@ -18,7 +18,9 @@ from xtune.errors import TrainingError
 __all__ = ["ALONE", "MEET_TIMEOUT", "TIMEOUT", "World", "join", "leave", "world_of_environment"]
 
 MEET_TIMEOUT = 600  # seconds in which all processes must have come; the environment may say else
-TIMEOUT = timedelta(minutes=30)  # of one collective: a generation on rank 0 is waited for
+# Of one collective, in which others wait for a generation on rank 0, or for the data that it
+# prepares: for ever. What hangs or is lost is the watchdog's to find.
+TIMEOUT = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,4 +17,5 @@ custom_hooks = [
         evaluation_inputs=evaluation_inputs)
 ]
 randomness = dict(seed=seed)
+env_cfg = dict(hang_timeout=600)  # seconds that one process of several may stand still
 work_dir = None  # None: work_dirs/<name of this config>
