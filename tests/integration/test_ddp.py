@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 import torch
 from safetensors.torch import load_file
 
@@ -106,15 +107,18 @@ def test_ended_by_a_signal_to_one_process_and_resumed_it_is_the_run_never_stoppe
     assert losses(cut) == losses(whole)
 
 
-def test_a_process_that_is_killed_ends_the_others_with_an_error(inputs, tmp_path):
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_is_killed_ends_the_others_and_is_named(inputs, tmp_path, rank):
     process = start(inputs, tmp_path, "max_steps=100000")
-    wait_for_steps(process, tmp_path, 2)
-    os.kill(processes_of(tmp_path)[-1], signal.SIGKILL)
+    wait_for_steps(process, tmp_path, 60)  # two seconds: it says once a second where it is
+    killed = processes_of(tmp_path)[rank - 2]
+    os.kill(killed, signal.SIGKILL)
     said = process.communicate(timeout=60)[0]  # as long as it may take everywhere
     assert process.returncode == 1, said
-    # Either torchrun ends the others, or one of them first finds its peer gone.
-    end = said.splitlines()[-3:]
-    assert any("a process was killed" in line or "peer" in line for line in end), said
+    end = said.rstrip().splitlines()[-1]
+    assert f"rank {rank} (host" in end
+    assert f"process {killed}" in end
+    assert "is gone, last seen in step" in end
     deadline = time.monotonic() + 30
     while processes_of(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.1)
