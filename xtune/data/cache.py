@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
 
+from xtune.data.writer import WriterNote, only_writer
 from xtune.errors import DataError
+from xtune.parallel.progress import beat
 from xtune.structures import IGNORE_INDEX, Sample
 
 __all__ = ["TokenCache", "cache_root", "open_cache"]
@@ -108,14 +109,14 @@ def open_cache(
     folder = cache_root() / "tokens" / key
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with only_writer(folder) as note:
             if folder.exists():
                 try:
                     return TokenCache(folder)
                 except (OSError, ValueError, KeyError) as error:
                     _LOG.warning("token cache %s is damaged (%s): writing it anew", folder, error)
                     shutil.rmtree(folder)
-            _write(folder, chunks(), report)
+            _write(folder, chunks(), report, note)
             return TokenCache(folder)
     except OSError as error:
         raise DataError(
@@ -125,7 +126,10 @@ def open_cache(
 
 
 def _write(
-    folder: Path, chunks: Iterable[list[Sample]], report: Callable[[], dict[str, Any]]
+    folder: Path,
+    chunks: Iterable[list[Sample]],
+    report: Callable[[], dict[str, Any]],
+    note: WriterNote,
 ) -> None:
     temporary = folder.with_suffix(".tmp")  # a killed writer's: the lock says that none is alive
     shutil.rmtree(temporary, ignore_errors=True)
@@ -136,7 +140,7 @@ def _write(
             open(temporary / "ids.bin", "wb") as ids,
             open(temporary / "trained.bin", "wb") as trained,
         ):
-            for sample in _flat(chunks):
+            for sample in _flat(chunks, note):
                 ids.write(sample.input_ids.astype(np.int32, copy=False).tobytes())
                 trained.write((sample.labels != IGNORE_INDEX).tobytes())
                 offsets.append(offsets[-1] + len(sample))
@@ -153,14 +157,18 @@ def _write(
         raise
 
 
-def _flat(chunks: Iterable[list[Sample]]) -> Iterator[Sample]:
+def _flat(chunks: Iterable[list[Sample]], note: WriterNote) -> Iterator[Sample]:
+    samples = 0
     for chunk in chunks:
         yield from chunk
+        samples += len(chunk)
+        note.tell(samples)
 
 
 def _checksum(path: Path) -> int:
     checksum = 0
     with open(path, "rb") as file:
         while block := file.read(1 << 22):
+            beat()
             checksum = zlib.crc32(block, checksum)
     return checksum
