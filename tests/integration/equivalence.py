@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -193,12 +194,15 @@ def _table() -> str:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         inputs = write_inputs(root / "inputs")
-        run_alone(inputs, root)
+        with redirect_stdout(sys.stderr):
+            run_alone(inputs, root)
         for processes in sorted({row.processes for row in ROWS}):
             sys.stderr.write(run_rows(inputs, root, processes))
         lines = [
-            f"Strategies against one process, {STEPS} optimizer steps of a tiny Llama in fp32",
-            f"{time.strftime('%Y-%m-%d')}, CPU processes over gloo, torch {torch.__version__}",
+            f"# Strategies against one process, {STEPS} optimizer steps of a tiny Llama in fp32",
+            "",
+            f"`make equivalence`, {time.strftime('%Y-%m-%d')}, CPU processes over gloo, "
+            f"torch {torch.__version__}",
             "",
             "Largest relative difference over all steps:",
             "",
