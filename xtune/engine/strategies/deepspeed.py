@@ -119,10 +119,11 @@ class DeepSpeedStrategy(SingleStrategy):
             "frozen": self.precision.weight_dtype,
             "trained": torch.bfloat16 if settings["bf16"]["enabled"] else torch.float32,
         }
+        # The engine makes its masters of weights that are bf16 by then: a resumed run's were not.
         masters = {
             name: p.data
             for name, p in model.named_parameters()
-            if p.requires_grad and p.dtype == torch.float32
+            if settings["bf16"]["enabled"] and p.requires_grad and p.dtype == torch.float32
         }
         if self.shards_model:
             for layer in decoder_layers(model.llm):
@@ -146,11 +147,8 @@ class DeepSpeedStrategy(SingleStrategy):
             model=model, optimizer=self.optimizer, config=settings
         )
         self._zero: Any = self.engine.optimizer
-        if settings["bf16"]["enabled"]:
-            # The engine has made its masters of weights that were bf16 already: a resumed run's
-            # were not.
-            for name, value in masters.items():
-                self._set_master(self.trainable[name], value)
+        for name, value in masters.items():
+            self._set_master(self.trainable[name], value)
 
     def forward(  # noqa: D102
         self, batch: Batch, *, normalizer: int, is_last: bool = True
