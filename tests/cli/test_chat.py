@@ -183,7 +183,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_program(tmp_path):
     terminal.wait_for(PROMPT)
     terminal.type("a\r")
     terminal.wait_for("\x1b[?2004l")  # it has stopped reading
-    time.sleep(0.5)
+    time.sleep(0.2)
     terminal.interrupt()
     terminal.wait_for("stopped")
     terminal.wait_for(PROMPT)

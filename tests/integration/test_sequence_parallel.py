@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.integration.test_ddp import (
-    CONFIGS,
     assert_same_weights,
     chosen,
     column,
@@ -20,9 +19,8 @@ from xtune.config import render
 from xtune.engine.runner import Runner
 
 SHARED = "sequence_parallel_size=2"
+CONFIG = "custom_sft_lora"
 STEPS = ["max_steps=10", "evaluation_freq=5", "max_length=127"]  # longer rows than most are odd
-KINDS = {"full": [], "lora": ["gradient_checkpointing=True"]}
-once = pytest.mark.parametrize("kind", ["lora"], indirect=True)
 
 
 @pytest.fixture(scope="module")
@@ -34,21 +32,16 @@ def inputs(tmp_path_factory) -> Inputs:
     return inputs
 
 
-@pytest.fixture(scope="module", params=KINDS)
-def kind(request) -> str:
-    return request.param
+@pytest.fixture(scope="module")
+def options(inputs) -> list[str]:
+    return [*STEPS, "gradient_checkpointing=True", f"val_data_path={inputs.val}"]
 
 
 @pytest.fixture(scope="module")
-def options(kind, inputs) -> list[str]:
-    return [*STEPS, *KINDS[kind], f"val_data_path={inputs.val}"]
-
-
-@pytest.fixture(scope="module")
-def one(kind, options, inputs, tmp_path_factory) -> Path:
+def one(options, inputs, tmp_path_factory) -> Path:
     """A run of one process."""
     work_dir = tmp_path_factory.mktemp("one")
-    sheet = render(CONFIGS[kind], chosen(inputs, *options, config=CONFIGS[kind]))
+    sheet = render(CONFIG, chosen(inputs, *options, config=CONFIG))
     runner = Runner(sheet, work_dir=work_dir)
     runner.train()
     rows = [batch.tokens for step in range(10) for batch in runner.loader.step(step)]
@@ -57,10 +50,10 @@ def one(kind, options, inputs, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def two(kind, options, inputs, tmp_path_factory) -> Path:
+def two(options, inputs, tmp_path_factory) -> Path:
     """A run of two that share each row, with as many micro-batches."""
     work_dir = tmp_path_factory.mktemp("two")
-    run(inputs, work_dir, *options, SHARED, config=CONFIGS[kind])
+    run(inputs, work_dir, *options, SHARED, config=CONFIG)
     return work_dir
 
 
@@ -79,19 +72,17 @@ def test_its_weights_are_those_of_one_process(one, two):
     assert_same_weights(one, two)
 
 
-@once
-def test_two_groups_of_two_make_the_steps_of_one_process(kind, one, options, inputs, tmp_path):
+def test_two_groups_of_two_make_the_steps_of_one_process(one, options, inputs, tmp_path):
     further = [*options, SHARED, "accumulative_counts=1"]
-    run(inputs, tmp_path, *further, config=CONFIGS[kind], processes=4)
+    run(inputs, tmp_path, *further, config=CONFIG, processes=4)
     assert_same_steps(one, tmp_path)
     assert_same_weights(one, tmp_path)
 
 
-@once
-def test_resumed_it_is_the_run_never_stopped(kind, two, options, inputs, tmp_path):
+def test_resumed_it_is_the_run_never_stopped(two, options, inputs, tmp_path):
     cut = tmp_path / "cut"
     shutil.copytree(two, cut, symlinks=True)
     shutil.rmtree(cut / "checkpoints/step_000010")
-    run(inputs, cut, *options, SHARED, config=CONFIGS[kind], resume=True)
+    run(inputs, cut, *options, SHARED, config=CONFIG, resume=True)
     assert "resumed from" in (cut / "train.log").read_text()
     assert losses(cut) == losses(two)
