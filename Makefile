@@ -7,7 +7,7 @@ RUN    := work_dirs/smollm2_135m_lora_toolcall
 # --no-compile: a minute less; what is used is compiled when it is first imported
 PIP    := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
 
-.PHONY: all demo test lint fmt types bench golden equivalence
+.PHONY: all demo test test-all lint fmt types bench golden equivalence
 all: lint types test
 
 demo: $(VENV)/.runtime
@@ -17,6 +17,10 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+
+# also what takes several processes for long
+test-all: $(VENV)/.dev
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m ''
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.integration.test_ddp import start
 from tests.runs import losses
 
 
+@pytest.mark.slow
 def test_the_other_says_for_whom_it_waits_and_for_how_long(inputs, tmp_path):
     slow = "map_fn=tests/integration/slow_rows.py:slow_map_fn"  # 48 rows: 24 seconds
     process = start(inputs, tmp_path, slow, "env_cfg.hang_timeout=5", "max_steps=2")

@@ -38,7 +38,11 @@ def chosen(inputs, case: str) -> list[str]:
     return [o for o in every if config != "custom_sft_full" or not o.startswith("lora.")]
 
 
-@pytest.fixture(scope="module", params=[2, 4], ids=lambda devices: f"{devices}processes")
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(2, marks=pytest.mark.slow), 4],
+    ids=lambda devices: f"{devices}processes",
+)
 def trained(request, inputs, tmp_path_factory) -> tuple[int, Path]:
     """So many processes, and the folder with a work_dir of each strategy and case."""
     folder = tmp_path_factory.mktemp("measured")

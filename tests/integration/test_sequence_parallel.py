@@ -72,6 +72,7 @@ def test_its_weights_are_those_of_one_process(one, two):
     assert_same_weights(one, two)
 
 
+@pytest.mark.slow
 def test_two_groups_of_two_make_the_steps_of_one_process(one, options, inputs, tmp_path):
     further = [*options, SHARED, "accumulative_counts=1"]
     run(inputs, tmp_path, *further, config=CONFIG, processes=4)

@@ -9,7 +9,14 @@ from tests.integration.test_ddp import start
 from tests.runs import losses
 
 
-@pytest.mark.parametrize(("how", "rank"), [("sleep", 1), ("stop", 0), ("lock", 1)])
+@pytest.mark.parametrize(
+    ("how", "rank"),
+    [
+        ("sleep", 1),
+        pytest.param("stop", 0, marks=pytest.mark.slow),
+        pytest.param("lock", 1, marks=pytest.mark.slow),
+    ],
+)
 def test_a_rank_that_hangs_is_named_and_every_process_leaves_its_stacks(
     inputs, tmp_path, how, rank
 ):
@@ -31,6 +38,7 @@ def test_a_rank_that_hangs_is_named_and_every_process_leaves_its_stacks(
     assert "all_reduce" in stacks[f"stacks.rank{1 - rank}.txt"]
 
 
+@pytest.mark.slow
 def test_a_rank_that_is_slow_is_waited_for(inputs, tmp_path):
     process = start(
         inputs, tmp_path, hang("work", seconds=8), "env_cfg.hang_timeout=3", "max_steps=4"
