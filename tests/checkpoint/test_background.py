@@ -35,7 +35,16 @@ def test_an_error_is_raised_where_the_result_is_taken():
     writer.submit(write)
     with pytest.raises(CheckpointError, match="the disk is full"):
         writer.finished(wait=True)
-    writer.close()
+    assert writer.close() is None
+
+
+def test_an_error_that_nobody_has_taken_is_given_at_the_end():
+    def write():
+        raise CheckpointError("the disk is full")
+
+    writer = BackgroundWriter()
+    writer.submit(write)
+    assert "the disk is full" in str(writer.close())
 
 
 def test_a_snapshot_does_not_change_and_holds_a_shared_tensor_once():

@@ -18,13 +18,18 @@ def _prepare(folder, begun, seconds):
         time.sleep(seconds)
 
 
-def test_who_waits_says_for_whom_and_for_how_long_but_not_too_often(tmp_path, caplog):
-    folder = tmp_path / "key"
+def _other_that_prepares(folder, *, seconds):
     context = multiprocessing.get_context("spawn")
     begun = context.Event()
-    other = context.Process(target=_prepare, args=(folder, begun, 3.5))
+    other = context.Process(target=_prepare, args=(folder, begun, seconds))
     other.start()
     assert begun.wait(60)
+    return other
+
+
+def test_who_waits_says_for_whom_and_for_how_long_but_not_too_often(tmp_path, caplog):
+    folder = tmp_path / "key"
+    other = _other_that_prepares(folder, seconds=3.5)
     with caplog.at_level(logging.INFO), only_writer(folder, reminder=1):
         assert not now().is_waiting
     other.join()
@@ -36,11 +41,7 @@ def test_who_waits_says_for_whom_and_for_how_long_but_not_too_often(tmp_path, ca
 
 def test_a_killed_writer_is_followed_by_the_next(tmp_path):
     folder = tmp_path / "key"
-    context = multiprocessing.get_context("spawn")
-    begun = context.Event()
-    other = context.Process(target=_prepare, args=(folder, begun, 600))
-    other.start()
-    assert begun.wait(60)
+    other = _other_that_prepares(folder, seconds=600)
     other.kill()
     started = time.monotonic()
     with only_writer(folder):

@@ -38,6 +38,7 @@ class BackgroundWriter:
         future, self._future = self._future, None
         return future.result()
 
-    def close(self) -> None:
-        """Wait for what is being written, whatever becomes of it."""
+    def close(self) -> BaseException | None:
+        """Wait for what is being written; return what it has raised and nobody has taken."""
         self._pool.shutdown()
+        return None if self._future is None else self._future.exception()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["checkpoint_writer", "load_checkpoint"]
 
 
-def checkpoint_writer(runner: Runner, max_keep: int | None) -> Callable[[], Path]:
-    """Return what writes the run as it stands now; all processes call this, one of them writes.
+def checkpoint_writer(runner: Runner, max_keep: int | None) -> Callable[[], Path] | None:
+    """Return what writes the run as it stands now; all processes call this, and one gets it.
 
     The run may go on before it is written, but for a whole model on the CPU, of which there is no
     second copy: that one is written here.
@@ -49,9 +49,9 @@ def checkpoint_writer(runner: Runner, max_keep: int | None) -> Callable[[], Path
     adapter = runner.strategy.gather_adapter() if is_adapter else {}
     model: Any = None if is_adapter else runner.strategy.gather_model()
 
-    root, step, notes = runner.work_dir / "checkpoints", runner.step, runner.notes
     if not runner.world.is_main:
-        return lambda: root / f"step_{step:06d}"
+        return None
+    root, step, notes = runner.work_dir / "checkpoints", runner.step, runner.notes
     at_once = model is runner.llm
     adapter = snapshot(adapter)
     if not (at_once or runner.strategy.casts_weights):  # such a one has put copies together

@@ -95,7 +95,7 @@ class Runner:
         spread: of the last step, what differs between the processes.
         micro_losses: of the last step, the parts of the loss of this process's micro-batches.
         interrupted: the signal that ended it, or None.
-        saved: the newest checkpoint that this process has written, or None.
+        saved: the newest checkpoint that this process has written, or None; one of them writes.
     """
 
     tokenizer: PreTrainedTokenizerBase
@@ -238,7 +238,9 @@ class Runner:
                 self.logger.debug("%s", traceback.format_exc())
 
     def save_checkpoint(self, *, max_keep: int | None = None, wait: bool = True) -> None:
-        """Write work_dir/checkpoints/step_…; then `saved` is its folder.
+        """Write work_dir/checkpoints/step_…; all processes call this, and one of them writes.
+
+        When it is written, `saved` of that process is its folder.
 
         Args:
             max_keep: delete the oldest beyond so many. None: keep all.
@@ -250,7 +252,8 @@ class Runner:
         """
         enter("saving", step=self.step, slow=True)
         self.take_saved(wait=True)
-        self._writer.submit(checkpoint_writer(self, max_keep))
+        if (write := checkpoint_writer(self, max_keep)) is not None:
+            self._writer.submit(write)
         self.take_saved(wait=wait)
 
     def take_saved(self, *, wait: bool = False) -> None:
@@ -359,6 +362,7 @@ class Runner:
                     self.call_hooks("on_interrupt")
                     self.interrupted = self._signals.received
         finally:
-            self._writer.close()
+            if lost := self._writer.close():
+                self.logger.error("the checkpoint that was being written is lost: %s", lost)
             self.strategy.close()
             self.call_hooks("after_run")

@@ -31,7 +31,8 @@ class Hook:
     Attributes:
         essential: False for a hook whose failure is reported and otherwise ignored.
         on_every_process: True for a hook that saves or stops, which all processes must do
-            together; any other is called on the one that logs.
+            together; any other is called on the one that logs. `after_save_checkpoint` is called on
+            the one that writes.
     """
 
     essential = True
@@ -61,7 +62,7 @@ class Hook:
         """`state` is about to be written; what is added under a new key is saved with it."""
 
     def after_save_checkpoint(self, runner: Runner, folder: Path) -> None:
-        """`folder` is whole and `latest` points at it."""
+        """`folder` is whole and `latest` points at it; the training may be some steps further."""
 
     def after_train(self, runner: Runner) -> None:
         """The run has come to its end, early or not."""

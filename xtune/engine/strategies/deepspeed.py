@@ -27,6 +27,7 @@ from xtune.engine.strategies.sharding import (
     decoder_layers,
     quiet_deprecations,
     refuse_documents_apart,
+    refuse_other_optimizers,
     whole_model,
 )
 from xtune.engine.strategies.single import SingleStrategy
@@ -95,6 +96,7 @@ class DeepSpeedStrategy(SingleStrategy):
             )
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
         self._deepspeed: Any = deepspeed
+        self._is_alone = False  # and has a process group of its own
 
     def prepare(  # noqa: D102
         self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
@@ -137,12 +139,7 @@ class DeepSpeedStrategy(SingleStrategy):
         else:
             cast_weights(model, **dtypes)
         super().prepare(model, make_optimizer)
-        kind = type(self.optimizer).__module__
-        if not kind.startswith("torch."):
-            raise ConfigError(
-                f"{type(self.optimizer).__name__} of {kind} is not known to work in parts: use "
-                "optimizer.type=AdamW with DeepSpeedStrategy"
-            )
+        refuse_other_optimizers(self.optimizer, "DeepSpeedStrategy")
         self.engine, _, _, _ = self._deepspeed.initialize(
             model=model, optimizer=self.optimizer, config=settings
         )
@@ -248,8 +245,6 @@ class DeepSpeedStrategy(SingleStrategy):
         if self._is_alone:
             distributed.destroy_process_group()
             self._is_alone = False
-
-    _is_alone = False
 
     def _check(self, model: Any) -> None:
         if not self.shards_model:

@@ -23,6 +23,7 @@ from xtune.engine.strategies.sharding import (
     decoder_layers,
     quiet_deprecations,
     refuse_documents_apart,
+    refuse_other_optimizers,
     whole_model,
 )
 from xtune.engine.strategies.single import SingleStrategy
@@ -104,12 +105,7 @@ class FSDPStrategy(SingleStrategy):
         self._place(model)
         fully_shard(model, **settings | {"reshard_after_forward": False})
         super().prepare(model, make_optimizer)
-        kind = type(self.optimizer).__module__
-        if not kind.startswith("torch."):
-            raise ConfigError(
-                f"{type(self.optimizer).__name__} of {kind} cannot hold its state in parts: use "
-                "optimizer.type=AdamW with FSDPStrategy"
-            )
+        refuse_other_optimizers(self.optimizer, "FSDPStrategy")
 
     def forward(  # noqa: D102
         self, batch: Batch, *, normalizer: int, is_last: bool = True

@@ -17,6 +17,7 @@ __all__ = [
     "decoder_layers",
     "quiet_deprecations",
     "refuse_documents_apart",
+    "refuse_other_optimizers",
     "whole_model",
 ]
 
@@ -63,6 +64,20 @@ def refuse_documents_apart(model: Any, strategy: str) -> None:
         raise ConfigError(
             f"{kind} is run document by document, and the processes of {strategy} would not run it "
             "equally often: use DDPStrategy, or ZeRO 1 or 2 (--deepspeed deepspeed_zero2)"
+        )
+
+
+def refuse_other_optimizers(optimizer: torch.optim.Optimizer, strategy: str) -> None:
+    """Refuse an optimizer whose state is not known to work in parts: those of bitsandbytes.
+
+    Raises:
+        ConfigError: it is not one of torch's.
+    """
+    kind = type(optimizer)
+    if not kind.__module__.startswith("torch."):
+        raise ConfigError(
+            f"{kind.__name__} of {kind.__module__} cannot hold its state in parts: use "
+            f"optimizer.type=AdamW with {strategy}"
         )
 
 
