@@ -9,6 +9,8 @@ its work_dir. They share one start, which takes most of a small run's time.
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +22,7 @@ from xtune.cli.entry import main
 from xtune.engine.hooks.base import Hook
 from xtune.parallel.world import join, leave, world_of_environment
 
-__all__ = ["LocalBytesHook", "local_bytes", "run"]
+__all__ = ["LocalBytesHook", "launch", "local_bytes", "run"]
 
 
 def local_bytes(tensors: Iterable[Tensor | None]) -> int:
@@ -70,6 +72,22 @@ class LocalBytesHook(Hook):
             held["gradients"] = self.gradients
         file = runner.work_dir / f"bytes.rank{runner.world.rank}.json"
         file.write_text(json.dumps(held))
+
+
+def launch(folder: Path, runs: list[tuple[str, list[str]]], processes: int) -> None:
+    """Train all on so many processes that start once."""
+    (folder / "runs.json").write_text(json.dumps(runs))
+    command = [*(sys.executable, "-m", "torch.distributed.run", "--standalone")]
+    command += [f"--nproc-per-node={processes}", "-m", "tests.integration.local_bytes"]
+    done = subprocess.run(
+        [*command, str(folder / "runs.json")],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def run(runs: list[tuple[str, list[str]]]) -> int:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -54,18 +51,7 @@ def trained(request, inputs, tmp_path_factory) -> tuple[int, Path]:
         for strategy in STARTED_BY
         for case in CASES
     ]
-    (folder / "runs.json").write_text(json.dumps(runs))
-    command = [*(sys.executable, "-m", "torch.distributed.run", "--standalone")]
-    command += [f"--nproc-per-node={request.param}", "-m", "tests.integration.local_bytes"]
-    done = subprocess.run(
-        [*command, str(folder / "runs.json")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    local_bytes.launch(folder, runs, request.param)
     return request.param, folder
 
 

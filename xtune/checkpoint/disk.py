@@ -1,4 +1,4 @@
-"""A full disk: how to recognise it in what libraries raise, and what to tell the user."""
+"""A full disk: how to recognise it, what to tell the user; folders that are whole or not there."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import errno
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from xtune.errors import CheckpointError
 
-__all__ = ["check_room", "full_disk_error", "is_full_disk", "sync_tree"]
+__all__ = ["check_room", "full_disk_error", "is_full_disk", "sync_tree", "whole_folder"]
 
 # No space; over quota; over the file size that this process may write (ulimit -f).
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -48,6 +50,28 @@ def full_disk_error(folder: Path, needed: int) -> CheckpointError:
         "less). The checkpoints before it are whole and kept. Free some space or lower "
         "save_total_limit, then go on with --resume"
     )
+
+
+@contextmanager
+def whole_folder(out: Path) -> Iterator[Path]:
+    """Give a folder to fill; it gets the name `out` when that is done, and is deleted otherwise.
+
+    Raises:
+        CheckpointError: the disk is full.
+    """
+    part = out.with_name(f"{out.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        yield part
+        part.rename(out)
+    except BaseException as error:
+        shutil.rmtree(part, ignore_errors=True)
+        if is_full_disk(error):
+            raise CheckpointError(
+                f"the disk is full: {out} cannot be written, and nothing of it is left. Free some "
+                "space, or give a folder on another disk"
+            ) from error
+        raise
 
 
 def sync_tree(root: Path) -> None:

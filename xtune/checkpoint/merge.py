@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import Any
 
 import torch
 
-from xtune.checkpoint.disk import is_full_disk
+from xtune.checkpoint.disk import whole_folder
 from xtune.checkpoint.export import write_model
-from xtune.errors import CheckpointError, ModelError, UsageError
+from xtune.errors import ModelError, UsageError
 from xtune.models import load_adapter, load_config, load_model, load_tokenizer, merge_adapter
 from xtune.models.families import Layout, family_of_config
 
@@ -82,9 +81,7 @@ def export_model(
     tokenizer = load_tokenizer(str(adapter) if has_tokenizer else name)
     if adapter is not None:
         llm = merge_adapter(load_adapter(llm, adapter))
-    part = out.with_name(f"{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
+    with whole_folder(out) as part:
         write_model(part, llm, tokenizer, notes, layout=layout)
         probe = _probe(llm)
         before, size = _logits(llm, probe), llm.num_parameters()
@@ -95,15 +92,6 @@ def export_model(
                 f"what was written gives other logits (relative difference {difference:.1e}), so "
                 f"it is deleted again. Please report this with the model's name: {name}"
             )
-        part.rename(out)
-    except BaseException as error:
-        shutil.rmtree(part, ignore_errors=True)
-        if is_full_disk(error):
-            raise CheckpointError(
-                f"the disk is full: {out} cannot be written, and nothing of it is left. Free some "
-                "space, or give a folder on another disk"
-            ) from error
-        raise
     return Exported(layout, str(before.dtype).removeprefix("torch."), size, difference)
 
 

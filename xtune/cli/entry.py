@@ -23,6 +23,7 @@ VERBS = {
     "chat": "talk to a model, with an adapter or without",
     "eval": "measure what a run has learnt, before and after, and write a report",
     "export": "write a model for other programs: adapter merged, layout chosen, read back",
+    "convert": "write a model from a folder that holds only DeepSpeed's or torch's shards of it",
     "expand-vocab": "give a model more tokens, and write it ready to train",
     "check": "check a config; every problem at once",
     "scaling": "say what a config needs and costs on more devices",
