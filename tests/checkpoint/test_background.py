@@ -14,7 +14,7 @@ from xtune.errors import CheckpointError
 def test_it_is_taken_once_when_it_is_written():
     writer, gate = BackgroundWriter(), threading.Event()
 
-    def write():
+    def write(ending):
         gate.wait()
         return Path("step_000001")
 
@@ -28,7 +28,7 @@ def test_it_is_taken_once_when_it_is_written():
 
 
 def test_an_error_is_raised_where_the_result_is_taken():
-    def write():
+    def write(ending):
         raise CheckpointError("the disk is full")
 
     writer = BackgroundWriter()
@@ -39,7 +39,7 @@ def test_an_error_is_raised_where_the_result_is_taken():
 
 
 def test_an_error_that_nobody_has_taken_is_given_at_the_end():
-    def write():
+    def write(ending):
         raise CheckpointError("the disk is full")
 
     writer = BackgroundWriter()
@@ -57,3 +57,10 @@ def test_a_snapshot_does_not_change_and_holds_a_shared_tensor_once():
     assert taken["a"]["step"].item() == 1
     assert taken["a"]["table"] is taken["b"][0]
     assert taken["b"][1] == 2
+
+
+def test_what_waits_for_others_is_told_that_the_run_ends():
+    writer = BackgroundWriter()
+    writer.submit(lambda ending: Path("told") if ending.wait(timeout=60) else None)
+    assert writer.close() is None
+    assert writer.finished(wait=True) == Path("told")

@@ -40,6 +40,7 @@ def answer_batch(
     stop_words: Sequence[str] = (),
     batch_size: int = 32,
     on_progress: Callable[[int], None] | None = None,
+    together: bool = False,
     **settings: Any,
 ) -> list[str]:
     """Answer many dialogues, in left-padded batches of similar length.
@@ -53,6 +54,8 @@ def answer_batch(
         stop_words: strings that end an answer, besides the model's own end tokens.
         batch_size: rows at once.
         on_progress: called after each batch with the number of answers there are.
+        together: all processes of a run do this with a model that they share, and none ends its
+            part before the others. With a temperature they need the same seed.
         **settings: fields of GenerationSettings; greedy unless `temperature` is above 0.
 
     Returns:
@@ -70,7 +73,8 @@ def answer_batch(
     texts = [""] * len(prompts)
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
-        answers = _generate(llm, tokenizer, [prompts[row] for row in rows], chosen, stop_words)
+        batch = [prompts[row] for row in rows]
+        answers = _generate(llm, tokenizer, batch, chosen, stop_words, together=together)
         for row, answer in zip(rows, answers, strict=True):
             texts[row] = answer.text
         if on_progress is not None:
@@ -155,6 +159,8 @@ def _generate(
     settings: GenerationSettings,
     stop_words: Sequence[str],
     on_text: Callable[[str], None] | None = None,
+    *,
+    together: bool = False,
 ) -> list[Answer]:
     stop_ids, words = stop_ids_and_words(llm, tokenizer, stop_words)
     frame = build_template("auto", tokenizer).frame
@@ -181,6 +187,7 @@ def _generate(
                 attention_mask=attention_mask,
                 generation_config=config,
                 stopping_criteria=StoppingCriteriaList([WatchAnswers(answers, on_text)]),
+                synced_gpus=together,
             )
     except KeyboardInterrupt:
         if on_text is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 __all__ = ["BackgroundWriter"]
 
@@ -17,15 +18,20 @@ class BackgroundWriter:
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
-        self._future: Future[Path] | None = None
+        self._future: Future[Path | None] | None = None
+        self._ending = Event()
 
-    def submit(self, write: Callable[[], Path]) -> None:
-        """Begin to write; the one before must have been taken by `finished`."""
+    def submit(self, write: Callable[[Event], Path | None]) -> None:
+        """Begin to write; the one before must have been taken by `finished`.
+
+        Args:
+            write: is given an event that `close` sets, so as not to wait for others in vain.
+        """
         assert self._future is None
-        self._future = self._pool.submit(write)
+        self._future = self._pool.submit(write, self._ending)
 
     def finished(self, *, wait: bool) -> Path | None:
-        """Return the folder that has been written, once; None if there is none yet.
+        """Return the folder that has been written, once; None if there is none (yet).
 
         Args:
             wait: until it is written.
@@ -40,5 +46,6 @@ class BackgroundWriter:
 
     def close(self) -> BaseException | None:
         """Wait for what is being written; return what it has raised and nobody has taken."""
+        self._ending.set()
         self._pool.shutdown()
         return None if self._future is None else self._future.exception()

@@ -18,6 +18,7 @@ from xtune.checkpoint.meta import damage, write_meta
 from xtune.errors import CheckpointError
 
 __all__ = [
+    "LEFTOVER",
     "find_resumable",
     "list_checkpoints",
     "remove_leftovers",
@@ -29,7 +30,7 @@ LATEST = "latest"
 
 _log = logging.getLogger(__name__)
 _STEP = re.compile(r"step_(\d{6,})")
-_LEFTOVER = ".tmp-"
+LEFTOVER = ".tmp-"
 
 
 def save_checkpoint(
@@ -59,7 +60,7 @@ def save_checkpoint(
     root.mkdir(parents=True, exist_ok=True)
     check_room(root, bytes_needed)
     final = root / f"step_{step:06d}"
-    temporary = root / f"{_LEFTOVER}{final.name}"
+    temporary = root / f"{LEFTOVER}{final.name}"
     _remove(temporary)
     try:
         temporary.mkdir()
@@ -124,7 +125,7 @@ def find_resumable(root: Path) -> Path | None:
 
 def remove_leftovers(root: Path) -> None:
     """Delete what a process that was killed while saving or deleting has left behind."""
-    for path in root.glob(f"{_LEFTOVER}*"):
+    for path in root.glob(f"{LEFTOVER}*"):
         if path.is_symlink() or path.is_file():
             path.unlink()
         else:
@@ -135,8 +136,8 @@ def _remove(folder: Path) -> None:
     """Delete a folder under another name, so that a kill half-way leaves no half checkpoint."""
     if not folder.exists():
         return
-    if not folder.name.startswith(_LEFTOVER):
-        renamed = folder.with_name(f"{_LEFTOVER}deleted-{folder.name}")
+    if not folder.name.startswith(LEFTOVER):
+        renamed = folder.with_name(f"{LEFTOVER}deleted-{folder.name}")
         shutil.rmtree(renamed, ignore_errors=True)
         folder = folder.rename(renamed)
     shutil.rmtree(folder, ignore_errors=True)
@@ -145,7 +146,7 @@ def _remove(folder: Path) -> None:
 def _point_latest_at(folder: Path) -> None:
     """Make `latest` a link to `folder`, or a file with its name where links are not allowed."""
     latest = folder.with_name(LATEST)
-    temporary = folder.with_name(f"{_LEFTOVER}{LATEST}")
+    temporary = folder.with_name(f"{LEFTOVER}{LATEST}")
     temporary.unlink(missing_ok=True)
     try:
         temporary.symlink_to(folder.name, target_is_directory=True)

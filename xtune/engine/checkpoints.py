@@ -2,35 +2,62 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import torch
 from peft import PeftModel
+from torch import Tensor
 
 from xtune.checkpoint.export import write_adapter, write_model
-from xtune.checkpoint.folder import save_checkpoint
+from xtune.checkpoint.folder import LEFTOVER, save_checkpoint
+from xtune.checkpoint.parts import (
+    OptimizerParts,
+    Part,
+    keep_state,
+    parts_bytes,
+    wait_for_parts,
+    whole_weights,
+    write_parts,
+)
 from xtune.checkpoint.state import load_state, save_state, snapshot, state_bytes
 from xtune.engine.rng import load_rng_state, rng_state
+from xtune.engine.strategies.sharding import with_weights
 from xtune.errors import CheckpointError
 
 if TYPE_CHECKING:
     from xtune.engine.runner import Runner
 
-__all__ = ["checkpoint_writer", "load_checkpoint"]
+__all__ = ["Writer", "checkpoint_writer", "load_checkpoint"]
+
+# Is given an event that is set when the run ends with an error; returns the main process's folder.
+Writer = Callable[[Event], Path | None]
+
+_PARTS = "parts"
+# of Strategy.state_dict, where the weights are the model's and the optimizer's state is in parts
+_NO_STATE: dict[str, Any] = {"trainable": {}, "optimizer": {}, "scaler": {}}
 
 
-def checkpoint_writer(runner: Runner, max_keep: int | None) -> Callable[[], Path] | None:
-    """Return what writes the run as it stands now; all processes call this, and one gets it.
+def checkpoint_writer(runner: Runner, max_keep: int | None) -> Writer | None:
+    """Return what writes the run as it stands now; all processes call this.
 
-    The run may go on before it is written, but for a whole model on the CPU, of which there is no
-    second copy: that one is written here.
+    The run may go on before it is written, but for a whole model on the CPU of one process, of
+    which there is no second copy: that one is written here.
 
     Args:
         runner: between two steps.
         max_keep: delete the oldest beyond so many. None: keep all.
+
+    Returns:
+        What the main process calls, and what others call that hold parts of a whole model. None for
+        those that have nothing to write.
     """
+    is_adapter = isinstance(runner.llm, PeftModel)
+    parts = None if is_adapter else runner.strategy.parts()
     state = {
         "step": runner.step,
         "max_steps": runner.max_steps,
@@ -41,38 +68,92 @@ def checkpoint_writer(runner: Runner, max_keep: int | None) -> Callable[[], Path
         "loader": runner.loader.state_dict(),
         "threads": torch.get_num_threads(),
         "rng": runner.world.gather(rng_state()),
-        "strategy": runner.strategy.state_dict(),
+        "strategy": runner.strategy.state_dict() if parts is None else _NO_STATE,
         "hooks": {name: hook.state_dict() for name, hook in runner.hooks.items()},
     }
     runner.call_hooks("before_save_checkpoint", state)
-    is_adapter = isinstance(runner.llm, PeftModel)
-    adapter = runner.strategy.gather_adapter() if is_adapter else {}
-    model: Any = None if is_adapter else runner.strategy.gather_model()
-
+    if parts is not None:
+        return _writer_of_parts(runner, state, parts, max_keep)
+    adapter = snapshot(runner.strategy.gather_adapter()) if is_adapter else {}
     if not runner.world.is_main:
         return None
-    root, step, notes = runner.work_dir / "checkpoints", runner.step, runner.notes
+    model: Any = None if is_adapter else runner.strategy.whole_model()
     at_once = model is runner.llm
-    adapter = snapshot(adapter)
-    if not (at_once or runner.strategy.casts_weights):  # such a one has put copies together
+    if not (at_once or runner.strategy.divides_state):  # such a one has put copies together
         state = snapshot(state)
-    weights = adapter if is_adapter else model.state_dict()
-    tokenizer = runner.tokenizer_to_write
+    needed = state_bytes(state) + state_bytes(adapter if is_adapter else model.state_dict())
+    write_result = _result_writer(runner, adapter)
 
     def fill(folder: Path) -> None:
         save_state(folder / "state", state)
-        if is_adapter:
-            write_adapter(folder / "adapter", runner.llm, adapter, tokenizer, notes)
-        else:
-            write_model(folder / "model", model, tokenizer, notes)
+        write_result(folder, model)
 
-    def write() -> Path:
-        needed = state_bytes(state) + state_bytes(weights)
+    root, step = runner.work_dir / "checkpoints", runner.step
+
+    def write(_: Event) -> Path:
         return save_checkpoint(root, step, write=fill, bytes_needed=needed, max_keep=max_keep)
 
     if at_once:
-        folder = write()
-        return lambda: folder
+        folder = write(Event())
+        return lambda _: folder
+    return write
+
+
+def _writer_of_parts(
+    runner: Runner, state: dict[str, Any], parts: dict[str, Part], max_keep: int | None
+) -> Writer:
+    """Return what writes this process's parts; on the main one also the rest, when all have."""
+    root, step, world = runner.work_dir / "checkpoints", runner.step, runner.world
+    folder = root / f"{LEFTOVER}parts-{step:06d}"
+    if world.is_main:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+    world.wait()
+    copies = {name: part.copied() for name, part in parts.items()}
+    weights, kept = parts_bytes(copies)
+    # Each process has as much. The weights stand there three times for a while: in parts, whole,
+    # and in the model's own files.
+    needed = (3 * weights + kept) * world.size
+    state = snapshot(state)
+    buffers = {name: value.cpu() for name, value in runner.llm.named_buffers()}
+    write_result = _result_writer(runner, {})
+
+    def fill(final: Path, ending: Event) -> None:
+        save_state(final / "state", state)
+        wait_for_parts(folder, world.size, ending)
+        found = whole_weights(folder, folder / "whole")
+        named = {name.removeprefix("llm."): weight for name, weight in found.items()}
+        write_result(final, with_weights(runner.llm, named | buffers))
+        keep_state(folder, final / "state" / _PARTS)
+
+    def write(ending: Event) -> Path | None:
+        write_parts(folder, world.rank, copies)
+        copies.clear()
+        if not world.is_main:
+            return None
+        try:
+            return save_checkpoint(
+                *(root, step),
+                write=partial(fill, ending=ending),
+                bytes_needed=needed,
+                max_keep=max_keep,
+            )
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    return write
+
+
+def _result_writer(runner: Runner, adapter: dict[str, Tensor]) -> Callable[[Path, Any], None]:
+    """Return what writes the adapter, or a whole model that it is given, into a folder."""
+    llm, tokenizer, notes = runner.llm, runner.tokenizer_to_write, runner.notes
+
+    def write(folder: Path, model: Any) -> None:
+        if model is None:
+            write_adapter(folder / "adapter", llm, adapter, tokenizer, notes)
+        else:
+            write_model(folder / "model", model, tokenizer, notes)
+
     return write
 
 
@@ -83,6 +164,8 @@ def load_checkpoint(runner: Runner, checkpoint: Path) -> None:
         CheckpointError: it was trained on other data, with steps of another size, or another model.
     """
     state = load_state(checkpoint / "state")
+    if (parts := checkpoint / "state" / _PARTS).is_dir():
+        state["strategy"]["optimizer"] = OptimizerParts(parts)
     if state["data"] != (now := runner.train_dataset.identity):
         raise CheckpointError(
             f"the data are not those that {checkpoint} was trained on: {state['data']} then, "

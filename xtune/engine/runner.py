@@ -42,7 +42,7 @@ from xtune.engine.signals import StopSignals
 from xtune.engine.spread import Spread
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.throughput import Throughput
-from xtune.engine.work_dir import WorkDir
+from xtune.engine.work_dir import WorkDir, require_shared
 from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
@@ -148,6 +148,7 @@ class Runner:
         try:
             checkpoint = folder.open(self.resume) if self.world.is_main else None
             checkpoint = self.world.from_main(checkpoint)
+            folder.create()  # on another host it may be another folder
             rank = "" if self.world.is_main else f".rank{self.world.rank}"
             handlers.append(log_to_file(self.work_dir / f"train{rank}.log"))
             self._watchdog.write_stacks_to(self.work_dir)
@@ -285,6 +286,8 @@ class Runner:
         enter("loading the model", slow=True)
         self.strategy = build(STRATEGIES, self.cfg["strategy"])
         self._check_processes()
+        if self.strategy.divides_state and not self.cfg["model"].get("adapter"):
+            require_shared(self.work_dir, self.world)
         self.logger.info(
             "%s, %s (%s)",
             self.strategy.device,
@@ -296,7 +299,7 @@ class Runner:
             weights_from(checkpoint, self.cfg["model"]),
             device=self.strategy.loads_on,
             precision=self.strategy.precision,
-            as_stored=self.strategy.casts_weights,
+            as_stored=self.strategy.divides_state,
             # A checkpoint's whole model has grown, and its new rows are trained.
             pieces=None if checkpoint and (checkpoint / "model").is_dir() else self.pieces,
             sequence=self.sequence,

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import logging
 import time
+import uuid
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -29,8 +30,9 @@ from xtune.checkpoint.folder import find_resumable, list_checkpoints, remove_lef
 from xtune.checkpoint.meta import damage
 from xtune.config import Sheet, flat_items, render
 from xtune.errors import CheckpointError, ConfigError, UsageError, XtuneError
+from xtune.parallel.world import World
 
-__all__ = ["AUTO", "DRY_RUN_SHEET", "WorkDir"]
+__all__ = ["AUTO", "DRY_RUN_SHEET", "WorkDir", "require_shared"]
 
 DRY_RUN_SHEET = "config_dry_run.py"
 AUTO = "auto"  # --resume without a folder: the newest whole checkpoint of the work_dir
@@ -205,6 +207,27 @@ class WorkDir:
             destination.parent.mkdir(parents=True, exist_ok=True)
             path.rename(destination)
         _log.warning("moved what an earlier run left in %s to %s", self.path, target)
+
+
+def require_shared(path: Path, world: World) -> None:
+    """Refuse a work dir that is another folder on another host; all processes call this.
+
+    Raises:
+        ConfigError: it is.
+    """
+    name = world.from_main(f".shared-{uuid.uuid4().hex}")
+    if world.is_main:
+        (path / name).touch()
+    world.wait()
+    unseeing = [rank for rank, seen in enumerate(world.gather((path / name).exists())) if not seen]
+    if world.is_main:
+        (path / name).unlink()
+    if unseeing:
+        raise ConfigError(
+            f"process {unseeing[0]} does not see the files that process 0 writes into {path}, and "
+            "each saves its part of the model there. Give a --work-dir that all hosts share, or "
+            "train an adapter, which one process saves"
+        )
 
 
 def _touches(key: str, roots: tuple[str, ...]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from xtune.chat.generate import answer_batch
@@ -21,7 +22,8 @@ __all__ = ["EvaluateChatHook"]
 class EvaluateChatHook(Hook):
     """Logs the answers and writes work_dir/chat_samples/step_N.txt.
 
-    Training goes on as if it had not been interrupted: random generators are put back.
+    Training goes on as if it had not been interrupted: random generators are put back. Where the
+    model is sharded all processes answer together; otherwise the main one does.
 
     Args:
         evaluation_inputs: the requests, each a dialogue of its own; none: the hook does nothing.
@@ -32,6 +34,7 @@ class EvaluateChatHook(Hook):
     """
 
     essential = False
+    on_every_process = True
 
     def __init__(
         self,
@@ -66,24 +69,25 @@ class EvaluateChatHook(Hook):
     def _evaluate(self, runner: Runner) -> None:
         if not self.evaluation_inputs or self._done_at == runner.step:
             return
-        if runner.strategy.shards_model:
-            if self._done_at < 0:
-                runner.logger.warning(
-                    "no answers are asked for while the model is sharded over the processes: "
-                    "xtune chat does, with a checkpoint"
-                )
-            self._done_at = runner.step
-            return
         self._done_at = runner.step
+        together = runner.strategy.shards_model
+        if not (runner.world.is_main or together):
+            return
+        answer = partial(
+            answer_batch,
+            runner.llm,
+            runner.tokenizer,
+            [self._dialogue(request) for request in self.evaluation_inputs],
+            stop_words=runner.template.stop_words,
+            max_new_tokens=self.max_new_tokens,
+            temperature=self.temperature,
+            seed=runner.cfg["randomness"]["seed"],
+            together=together,
+        )
         with preserved_rng():
-            answers = answer_batch(
-                runner.llm,
-                runner.tokenizer,
-                [self._dialogue(request) for request in self.evaluation_inputs],
-                stop_words=runner.template.stop_words,
-                max_new_tokens=self.max_new_tokens,
-                temperature=self.temperature,
-            )
+            answers = runner.strategy.run_apart(answer)
+        if not runner.world.is_main:
+            return
         pairs = zip(self.evaluation_inputs, answers, strict=True)
         text = "\n\n".join(f"> {request}\n{answer}" for request, answer in pairs)
         folder = runner.work_dir / "chat_samples"

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from xtune.checkpoint.parts import Part
 from xtune.parallel.world import ALONE, World
 from xtune.structures import Batch
 
 __all__ = ["Strategy"]
+
+T = TypeVar("T")
 
 
 class Strategy(ABC):
@@ -28,8 +31,9 @@ class Strategy(ABC):
         processes: how many it is for.
         shards_model: whether a process holds a part of the model's weights only, so that all must
             take part in whatever the model computes.
-        casts_weights: whether it takes a model from the CPU's memory, in the checkpoint's dtypes,
-            and casts and moves the part that a process holds itself.
+        divides_state: whether each process holds a part of the training state only: it takes a
+            model from the CPU's memory, in the checkpoint's dtypes, casts and moves what a process
+            holds itself, and has `parts`.
     """
 
     device: torch.device
@@ -37,12 +41,12 @@ class Strategy(ABC):
     world: World = ALONE
     processes: Literal["one", "several", "any"] = "one"
     shards_model: bool = False
-    casts_weights: bool = False
+    divides_state: bool = False
 
     @property
     def loads_on(self) -> torch.device:
         """Where the model is built."""
-        return torch.device("cpu") if self.casts_weights else self.device
+        return torch.device("cpu") if self.divides_state else self.device
 
     @abstractmethod
     def prepare(
@@ -98,15 +102,30 @@ class Strategy(ABC):
     def gather_adapter(self) -> dict[str, Tensor]:
         """Return the whole adapter under PEFT's names, on the CPU; on the main process alone.
 
-        All processes call it, as `gather_model` and `state_dict`.
+        All processes call it, as `state_dict`.
         """
 
-    @abstractmethod
-    def gather_model(self) -> Any:
-        """Return the language model with all its weights; on the main process alone.
+    def whole_model(self) -> Any:
+        """Return the language model with all its weights, of a strategy without `parts`.
 
         It is the model itself where that is on the CPU, and otherwise a copy there.
         """
+        raise NotImplementedError
+
+    def parts(self) -> dict[str, Part] | None:
+        """Return what this process holds of the weights and of the optimizer's state, by name.
+
+        None where it holds the whole. The parts of all processes are the whole, with no part twice;
+        they are where they are computed with, and the next step changes them.
+        """
+        return None
+
+    def run_apart(self, function: Callable[[], T]) -> T:
+        """Call a function that runs the language model by itself, without gradients.
+
+        Where the model is sharded all processes call it, with the same function.
+        """
+        return function()
 
     def close(self) -> None:  # noqa: B027 - most strategies have nothing to give back
         """Give back what belongs to the process, such as the processor's rounding mode."""

@@ -20,6 +20,7 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from torch import Tensor, distributed, nn
 
+from xtune.checkpoint.parts import Part
 from xtune.config.deepspeed import read_engine_settings
 from xtune.engine.strategies.ddp import device_of_process
 from xtune.engine.strategies.sharding import (
@@ -28,7 +29,6 @@ from xtune.engine.strategies.sharding import (
     quiet_deprecations,
     refuse_documents_apart,
     refuse_other_optimizers,
-    whole_model,
 )
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.errors import ConfigError
@@ -60,7 +60,7 @@ class DeepSpeedStrategy(SingleStrategy):
     """
 
     processes = "any"
-    casts_weights = True
+    divides_state = True
 
     def __init__(
         self,
@@ -228,17 +228,46 @@ class DeepSpeedStrategy(SingleStrategy):
             self.model.llm, state_dict=weights, save_embedding_layers=False
         )
 
-    def gather_model(self) -> Any:  # noqa: D102
-        llm = self.model.llm
-        weights: dict[str, Tensor] = {}
-        for name, parameter in llm.named_parameters(remove_duplicate=False):
-            if parameter.requires_grad:
-                weights[name] = self._whole(self._master(parameter))
-            else:
-                with self._gathered([parameter]):
-                    weights[name] = self._whole(parameter.data.clone())
-        weights |= {k: v for k, v in llm.state_dict().items() if k not in weights}  # its buffers
-        return whole_model(llm, weights) if self.world.is_main else None
+    def parts(self) -> dict[str, Part]:  # noqa: D102
+        sample: Mapping[str, Any] = next(iter(self.optimizer.state.values()), {})
+        of_part = self._part_of_three if self.stage == 3 else self._part
+        held = {name: of_part(p, sample) for name, p in self.model.named_parameters()}
+        return {name: part for name, part in held.items() if part is not None}
+
+    def _part(self, parameter: Any, sample: Mapping[str, Any]) -> Part | None:
+        """The numbers of a weight whose fp32 master is here."""
+        if not parameter.requires_grad:
+            whole = Part(0, tuple(parameter.shape), parameter.flatten())
+            return whole if self.world.is_main else None
+        master = parameter._hp_mapping
+        if master is None:
+            return None
+        state = {
+            key: master.get_optim_state_fragment(key) if _has_elements(value) else value
+            for key, value in sample.items()
+        }
+        start = master.lp_fragment_address.start
+        return Part(start, tuple(parameter.shape), master.get_hp_fragment(), state)
+
+    def _part_of_three(self, parameter: Any, sample: Mapping[str, Any]) -> Part | None:
+        """The numbers of a weight that are here, without those that fill the last part up."""
+        from deepspeed.utils import safe_get_local_fp32_param, safe_get_local_optimizer_state
+
+        here = parameter.ds_tensor.ds_numel
+        start = self.world.rank * here
+        count = min(here, parameter.ds_numel - start)
+        if count <= 0:
+            return None
+        shape = tuple(parameter.ds_shape)
+        if not parameter.requires_grad:
+            return Part(start, shape, parameter.ds_tensor.flatten()[:count])
+        state = {
+            key: safe_get_local_optimizer_state(parameter, key)[:count]
+            if _has_elements(value)
+            else value
+            for key, value in sample.items()
+        }
+        return Part(start, shape, safe_get_local_fp32_param(parameter)[:count], state)
 
     def close(self) -> None:  # noqa: D102
         super().close()

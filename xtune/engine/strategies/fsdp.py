@@ -7,16 +7,24 @@ end of the backward pass, since the loss uses the head apart from its module.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from types import MethodType
+from typing import Any, TypeVar
 
 import torch
 from peft import PeftModel
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import CPUOffloadPolicy, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import (
+    CPUOffloadPolicy,
+    MixedPrecisionPolicy,
+    fully_shard,
+    register_fsdp_forward_method,
+)
 from torch.distributed.tensor import DTensor, distribute_tensor
 
+from xtune.checkpoint.parts import Part
 from xtune.engine.strategies.ddp import device_of_process
 from xtune.engine.strategies.sharding import (
     cast_weights,
@@ -24,7 +32,6 @@ from xtune.engine.strategies.sharding import (
     quiet_deprecations,
     refuse_documents_apart,
     refuse_other_optimizers,
-    whole_model,
 )
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.errors import ConfigError
@@ -33,6 +40,8 @@ from xtune.registry import STRATEGIES
 from xtune.structures import Batch
 
 __all__ = ["FSDPStrategy"]
+
+T = TypeVar("T")
 
 
 @STRATEGIES.register_module()
@@ -56,7 +65,7 @@ class FSDPStrategy(SingleStrategy):
 
     processes = "several"
     shards_model = True
-    casts_weights = True
+    divides_state = True
 
     def __init__(
         self,
@@ -104,6 +113,10 @@ class FSDPStrategy(SingleStrategy):
             fully_shard(layer, **settings)
         self._place(model)
         fully_shard(model, **settings | {"reshard_after_forward": False})
+        # A second forward pass, of whatever is run in it: it puts embedding and head together too.
+        own: Any = model
+        own.run_apart = MethodType(_call, model)
+        register_fsdp_forward_method(own, "run_apart")
         super().prepare(model, make_optimizer)
         refuse_other_optimizers(self.optimizer, "FSDPStrategy")
 
@@ -123,10 +136,33 @@ class FSDPStrategy(SingleStrategy):
         norm: Any = super().clip_grad_norm(max_norm)
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
-    def gather_model(self) -> Any:  # noqa: D102
-        llm = self.model.llm
-        weights = {name: self._whole(value) for name, value in llm.state_dict().items()}
-        return whole_model(llm, weights) if self.world.is_main else None
+    def run_apart(self, function: Callable[[], T]) -> T:  # noqa: D102
+        with self._autocast():
+            return self.model.run_apart(function)
+
+    def parts(self) -> dict[str, Part]:  # noqa: D102
+        held = {name: self._part(p) for name, p in self.model.named_parameters()}
+        return {name: part for name, part in held.items() if part is not None}
+
+    def _part(self, parameter: Any) -> Part | None:
+        """The rows of a weight that are here: as torch.chunk divides them, and in the last less."""
+        shape = tuple(parameter.shape)
+        if not isinstance(parameter, DTensor):
+            return Part(0, shape, parameter.flatten()) if self.world.is_main else None
+        weight = parameter.to_local().flatten()
+        if not len(weight):
+            return None
+        rows = math.ceil(shape[0] / self.world.size)
+        state: dict[str, Any] = self.optimizer.state.get(parameter, {})
+        return Part(
+            self.world.rank * rows * math.prod(shape[1:]),
+            shape,
+            weight,
+            {
+                key: value.to_local().flatten() if isinstance(value, DTensor) else value
+                for key, value in state.items()
+            },
+        )
 
     def _place(self, module: nn.Module) -> None:
         """Bring what is not parted yet to the device, in the dtypes that are trained."""
@@ -148,3 +184,7 @@ class FSDPStrategy(SingleStrategy):
         assert isinstance(own, DTensor)
         value = value.to(own.device)
         return distribute_tensor(value, own.device_mesh, own.placements, src_data_rank=None)
+
+
+def _call(model: nn.Module, function: Callable[[], T]) -> T:
+    return function()

@@ -18,7 +18,7 @@ __all__ = [
     "quiet_deprecations",
     "refuse_documents_apart",
     "refuse_other_optimizers",
-    "whole_model",
+    "with_weights",
 ]
 
 
@@ -81,7 +81,7 @@ def refuse_other_optimizers(optimizer: torch.optim.Optimizer, strategy: str) -> 
         )
 
 
-def whole_model(llm: Any, weights: dict[str, Tensor]) -> Any:
+def with_weights(llm: Any, weights: dict[str, Tensor]) -> Any:
     """Return a model like `llm` that holds `weights`, to be saved."""
     with torch.device("meta"):
         whole = type(llm)(copy.deepcopy(llm.config))

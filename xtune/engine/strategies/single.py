@@ -10,7 +10,7 @@ from peft import PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
 from xtune.engine.strategies.base import Strategy
-from xtune.engine.strategies.sharding import whole_model
+from xtune.engine.strategies.sharding import with_weights
 from xtune.errors import CheckpointError
 from xtune.models.precision import choose_precision
 from xtune.registry import STRATEGIES
@@ -50,11 +50,7 @@ class SingleStrategy(Strategy):
     def forward(  # noqa: D102
         self, batch: Batch, *, normalizer: int, is_last: bool = True
     ) -> dict[str, Tensor]:
-        with torch.autocast(
-            self.device.type,
-            dtype=self.precision.compute_dtype,
-            enabled=self.precision.autocast,
-        ):
+        with self._autocast():
             return self._run(batch.to(self.device), normalizer)
 
     def backward(self, loss: Tensor) -> None:  # noqa: D102
@@ -111,14 +107,21 @@ class SingleStrategy(Strategy):
         adapter = get_peft_model_state_dict(self.model.llm, save_embedding_layers=False)
         return {name: self._whole(tensor.detach()).cpu() for name, tensor in adapter.items()}
 
-    def gather_model(self) -> Any:  # noqa: D102
+    def whole_model(self) -> Any:  # noqa: D102
         llm = self.model.llm
-        if self.device.type == "cpu" or not self.world.is_main:
+        if self.device.type == "cpu":
             return llm
-        return whole_model(llm, {name: value.cpu() for name, value in llm.state_dict().items()})
+        return with_weights(llm, {name: value.cpu() for name, value in llm.state_dict().items()})
 
     def close(self) -> None:  # noqa: D102
         torch.set_flush_denormal(False)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(
+            self.device.type,
+            dtype=self.precision.compute_dtype,
+            enabled=self.precision.autocast,
+        )
 
     def _run(self, batch: Batch, normalizer: int) -> dict[str, Tensor]:
         return self.model(batch, normalizer=normalizer)
