@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from xtune.errors import ModelError
 from xtune.models.adapters import attach_adapter
-from xtune.models.attention import NAME, varlen_arguments, why_not_one_row
+from xtune.models.attention import NAME, kernel_for, varlen_arguments, why_not_one_row
 from xtune.models.checkpointing import checkpoint_layers
 from xtune.models.generation import base_of
 from xtune.models.head import Head
@@ -81,6 +81,7 @@ class SupervisedFinetune(nn.Module):
         self.one_row = reason is None
         if reason is None:
             base.set_attn_implementation(NAME)
+            logger.info("attention: %s", _kernel_of(base))
         else:
             kind = base.config.get_text_config().model_type
             logger.info("%s is run document by document: %s", kind, reason)
@@ -115,3 +116,13 @@ class SupervisedFinetune(nn.Module):
         # Each begins at position 0 and has no padding, so that nothing but its ids is needed.
         documents = batch.input_ids.split(batch.cu_seqlens.diff().tolist(), dim=1)
         return torch.cat([run(input_ids=ids).last_hidden_state for ids in documents], dim=1)
+
+
+def _kernel_of(base: PreTrainedModel) -> str:
+    """What attends: on a GPU in the 16 bits that autocast makes of all weights."""
+    config = base.config.get_text_config()
+    dtype = base.dtype if base.device.type == "cpu" else torch.bfloat16
+    plain = not getattr(config, "attn_logit_softcapping", None) and not getattr(
+        config, "alibi", False
+    )
+    return kernel_for(base.device, dtype, plain=plain)
