@@ -37,6 +37,7 @@ setup(
     extras_require={
         "dev": requirements("dev"),
         "deepspeed": ["deepspeed>=0.18"],  # --deepspeed; --strategy fsdp does without
+        "galore": ["galore-torch==1.0"],  # optimizer=dict(type='GaLoreAdamW', …)
         "flash-attn": ["flash-attn>=2.8"],  # compiles against CUDA
         "modelscope": ["modelscope>=1.20"],  # data_path='modelscope:owner/name'
         "wandb": ["wandb"],

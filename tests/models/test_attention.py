@@ -9,7 +9,17 @@ import torch.nn.functional as F
 from tests.models.packs import pack, random_documents
 from xtune.errors import ModelError
 from xtune.models import SupervisedFinetune, load_model
+from xtune.models.attention import kernel_for
 from xtune.models.attention.by_document import attend_by_document
+from xtune.models.attention.gpu_kernels import (
+    Row,
+    attend_flash_attn,
+    attend_flex,
+    attend_torch_varlen,
+    has_flash_attn,
+    has_flex,
+    has_torch_varlen,
+)
 from xtune.models.attention.varlen import varlen_arguments, varlen_attention
 
 
@@ -92,6 +102,110 @@ def test_capped_scores_are_refused_without_flash_attn():
     arguments = varlen_arguments(pack(random_documents([3, 5])))
     with pytest.raises(ModelError, match="caps its attention scores"):
         varlen_attention(torch.nn.Identity(), *random_states(8), None, softcap=50.0, **arguments)
+
+
+@pytest.mark.parametrize("kind", ["plain", "window", "capped", "alibi"])
+def test_flex_attention_equals_document_by_document_on_a_cpu(kind):
+    """Its forward pass: its backward pass is for GPUs only."""
+    lengths = [1, 170, 3, 60]  # longer than one of its blocks of 128, and shorter
+    query, key, value = random_states(sum(lengths), width=16)
+    window = 7 if kind == "window" else None
+    slopes = torch.tensor([0.5, 0.25, 0.0625, 0.01]) if kind == "alibi" else None
+    softcap = 2.0 if kind == "capped" else None
+    masks = {}
+    row = Row(torch.tensor([0, *lengths]).cumsum(0).int(), max(lengths), window)
+    out = attend_flex(
+        query,
+        key,
+        value,
+        row,
+        scaling=0.7,
+        softcap=softcap,
+        alibi_slopes=slopes,
+        block_masks=masks,
+    )
+    assert list(masks) == [window]  # for the next layer
+    if softcap is None:
+        expected = attend_by_document(
+            query,
+            key,
+            value,
+            lengths=lengths,
+            window=window,
+            scaling=0.7,
+            alibi_slopes=slopes,
+        )
+    else:
+        scores = 0.7 * query @ key.repeat_interleave(2, 1).transpose(2, 3)
+        scores = softcap * torch.tanh(scores / softcap)
+        scores = scores.masked_fill(~whole_mask(lengths, None), -torch.inf)
+        expected = (scores.softmax(-1) @ value.repeat_interleave(2, 1)).transpose(1, 2)
+    torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_the_layers_of_a_batch_share_their_block_masks_and_batches_do_not():
+    one, other = (varlen_arguments(pack(random_documents([3, 5]))) for _ in range(2))
+    assert one["block_masks"] == {}
+    assert one["block_masks"] is not other["block_masks"]
+
+
+def test_a_cpu_attends_document_by_document_and_says_so(tiny_llama, caplog):
+    assert kernel_for(torch.device("cpu"), torch.bfloat16) == "sdpa by document"
+    with caplog.at_level("INFO", logger="xtune.models"):
+        SupervisedFinetune(load_model(str(tiny_llama)))
+    assert "attention: sdpa by document" in caplog.text
+
+
+on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+KERNELS = {
+    "flash-attn": (has_flash_attn, ["plain", "window", "capped", "alibi"]),
+    "torch varlen": (lambda: has_torch_varlen(torch.device("cuda")), ["plain", "window"]),
+    "flex": (lambda: has_flex(torch.device("cuda")), ["plain", "window", "capped", "alibi"]),
+}
+
+
+@pytest.mark.gpu
+@on_gpu
+@pytest.mark.parametrize(
+    ("kernel", "kind"), [(name, kind) for name, (_, kinds) in KERNELS.items() for kind in kinds]
+)
+def test_each_gpu_kernel_equals_document_by_document_forward_and_backward(kernel, kind):
+    if not KERNELS[kernel][0]():
+        pytest.skip(f"{kernel} is not to be had here")
+    lengths = [1, 170, 3, 60]
+    window = 7 if kind == "window" else None
+    change = {
+        "softcap": 2.0 if kind == "capped" else None,
+        "alibi_slopes": (
+            torch.tensor([0.5, 0.25, 0.0625, 0.01], device="cuda") if kind == "alibi" else None
+        ),
+    }
+    states = [
+        s.to("cuda", torch.bfloat16).requires_grad_() for s in random_states(sum(lengths), width=64)
+    ]
+    starts = torch.tensor([0, *lengths], device="cuda").cumsum(0).int()
+    row = Row(starts, max(lengths), window)
+    if kernel == "flash-attn":
+        out = attend_flash_attn(*states, row, dropout=0.0, scaling=None, **change)
+    elif kernel == "flex":
+        out = attend_flex(*states, row, scaling=None, block_masks={}, **change)
+    else:
+        out = attend_torch_varlen(*states, row, scaling=None)
+    exact = [s.detach().float().requires_grad_() for s in states]
+    if kind == "capped":
+        query, key, value = exact[0], *(s.repeat_interleave(2, 1) for s in exact[1:])
+        scores = 2.0 * torch.tanh(query @ key.transpose(2, 3) / 8 / 2.0)
+        scores = scores.masked_fill(~whole_mask(lengths, None).cuda(), -torch.inf)
+        expected = (scores.softmax(-1) @ value).transpose(1, 2)
+    else:
+        slopes = change["alibi_slopes"]
+        expected = attend_by_document(*exact, lengths=lengths, window=window, alibi_slopes=slopes)
+    torch.testing.assert_close(out.float(), expected, rtol=2e-2, atol=2e-2)
+    weights = torch.randn(out.shape, device="cuda")
+    grads = torch.autograd.grad((out * weights).sum(), states)
+    wanted = torch.autograd.grad((expected * weights).sum(), exact)
+    for ours, exactly in zip(grads, wanted, strict=True):
+        torch.testing.assert_close(ours.float(), exactly, rtol=5e-2, atol=5e-2)
 
 
 @pytest.mark.gpu

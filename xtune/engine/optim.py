@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from xtune.engine.low_rank import LOW_RANK, is_projected
 from xtune.errors import ConfigError, did_you_mean
-from xtune.registry import OPTIMIZERS, build
+from xtune.registry import OPTIMIZERS, build, resolve
 
 __all__ = ["AdamW", "AdamW8bit", "PagedAdamW8bit", "PagedAdamW32bit", "build_optimizer"]
 
@@ -26,6 +27,7 @@ def build_optimizer(
     """Build the sheet's `optimizer` over the parameters of `model` that require a gradient.
 
     Weight decay goes to matrices only: biases and norm scales (fewer than 2 dimensions) get none.
+    The optimizers of low rank get the matrices of layers in groups with `projected=True`.
 
     Args:
         model: its trainable parameters are optimized.
@@ -48,14 +50,18 @@ def build_optimizer(
         )
     keys = dict((paramwise_cfg or {}).get("custom_keys", {}))
     _check_custom_keys(keys, [name for name, _ in named])
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    is_low_rank = resolve(OPTIMIZERS, cfg["type"]) in LOW_RANK
+    groups: dict[tuple[float, float, bool], dict[str, Any]] = {}
     for name, parameter in named:
         matching = max((key for key in keys if key in name), key=len, default=None)
         custom = keys[matching] if matching is not None else {}
         own_lr = lr * custom.get("lr_mult", 1.0)
         own_decay = decay * custom.get("decay_mult", 1.0) if parameter.ndim >= 2 else 0.0
+        projected = is_low_rank and is_projected(name, parameter)
         group = groups.setdefault(
-            (own_lr, own_decay), {"params": [], "lr": own_lr, "weight_decay": own_decay}
+            (own_lr, own_decay, projected),
+            {"params": [], "lr": own_lr, "weight_decay": own_decay}
+            | ({"projected": True} if projected else {}),
         )
         group["params"].append(parameter)
     optimizer = build(OPTIMIZERS, cfg, params=list(groups.values()))

@@ -14,8 +14,9 @@ from xtune.engine.build import (
     build_hooks,
     build_loop,
     require_sliceable,
-    sequence_parallel_size,
+    tokens_of_device,
 )
+from xtune.engine.checkpointing import choose_checkpointing
 from xtune.engine.loops import TrainLoop
 from xtune.engine.work_dir import DRY_RUN_SHEET, WorkDir
 from xtune.errors import DataError, ModelError
@@ -148,12 +149,13 @@ def _model_lines(
     unchecked: list[str],
 ) -> Iterator[str]:
     name = cfg["model"]["llm"]["pretrained_model_name_or_path"]
-    row = cfg["train_dataloader"]["batch_size"] * cfg["train_dataset"]["max_length"]
-    tokens = -(-row // sequence_parallel_size(cfg))
+    tokens, model = tokens_of_device(cfg), dict(cfg["model"])
     share = datasets[0].report.trained_percent / 100 if datasets else 1.0
     try:
         require_sliceable(cfg)
-        estimate = estimate_memory(cfg["model"], strategy.precision, tokens, share, pieces)
+        if model.get("gradient_checkpointing") == "auto":
+            model |= choose_checkpointing(model, strategy, tokens, share, pieces)
+        estimate = estimate_memory(model, strategy.precision, tokens, share, pieces)
     except ModelError as error:
         if not _is_remote(name):
             raise

@@ -28,9 +28,11 @@ from xtune.engine.build import (
     count_parameters,
     require_sliceable,
     sequence_parallel_size,
+    tokens_of_device,
     validation_loader,
     weights_from,
 )
+from xtune.engine.checkpointing import choose_checkpointing
 from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.hooks.base import Hook
 from xtune.engine.logs import close_logs, log_to_console, log_to_file
@@ -294,9 +296,10 @@ class Runner:
             str(self.strategy.precision.compute_dtype).removeprefix("torch."),
             self.strategy.precision.reason,
         )
+        model_settings = self._model_settings()
         seed_everything(self.cfg["randomness"]["seed"])
         self.model = build_model(
-            weights_from(checkpoint, self.cfg["model"]),
+            weights_from(checkpoint, model_settings),
             device=self.strategy.loads_on,
             precision=self.strategy.precision,
             as_stored=self.strategy.divides_state,
@@ -324,6 +327,20 @@ class Runner:
         if checkpoint is not None:
             enter("loading the checkpoint", slow=True)
             load_checkpoint(self, checkpoint)
+
+    def _model_settings(self) -> dict[str, Any]:
+        """The sheet's `model`; what memory decides on, one process decides for all."""
+        cfg = dict(self.cfg["model"])
+        if cfg.get("gradient_checkpointing") == "auto":
+            chosen = choose_checkpointing(
+                cfg,
+                self.strategy,
+                tokens_of_device(self.cfg),
+                self.train_dataset.report.trained_percent / 100,
+                self.pieces,
+            )
+            cfg |= self.world.from_main(chosen)
+        return cfg
 
     def _check_processes(self) -> None:
         name, count = type(self.strategy).__name__, self.world.size

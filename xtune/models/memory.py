@@ -7,7 +7,8 @@ of the MLP, V vocabulary, b bytes of a number in the compute format.
     trained weights  4 P: fp32
     gradients        4 P trained
     optimizer        8 P trained: Adam's two moments
-    activations      1.36 (8 D + 2 K + 4 F) b L T; checkpointed: D b L T and those of one layer
+    activations      1.36 (8 D + 2 K + 4 F) b L T; of a checkpointed layer D b T, nothing if
+                     these are offloaded; and those of the one that is computed again
     loss             logits of one chunk and their gradient, 8 V C, and the head in the compute
                      format if its weight is in another
     new rows         V D: embedding or head with the new rows in it, b, and its gradient, 8
@@ -167,6 +168,9 @@ def _activations(config: Any, number: int, tokens: int, model_cfg: Mapping[str, 
     keys = (getattr(config, "num_key_value_heads", None) or heads) * head_width
     mlp = getattr(config, "intermediate_size", None) or 4 * width
     layer = _EAGER * (8 * width + 2 * keys + 4 * mlp) * number * tokens
-    if model_cfg.get("gradient_checkpointing"):
-        return int(width * number * layers * tokens + layer)
-    return int(layer * layers)
+    policy = model_cfg.get("gradient_checkpointing")
+    if not policy:
+        return int(layer * layers)
+    again = -(-layers // (1 if policy == "auto" else int(policy)))  # the first of every k
+    kept = 0 if model_cfg.get("activation_offload") else width * number * tokens * again
+    return int(layer * (layers - again) + kept + layer)

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from xtune.errors import ModelError
 from xtune.models.adapters import attach_adapter
-from xtune.models.attention import NAME, varlen_arguments, why_not_one_row
+from xtune.models.attention import NAME, kernel_for, varlen_arguments, why_not_one_row
+from xtune.models.checkpointing import checkpoint_layers
 from xtune.models.generation import base_of
 from xtune.models.head import Head
 from xtune.models.quantization import keep_differentiable
@@ -43,12 +44,16 @@ class SupervisedFinetune(nn.Module):
             family allows it; to run it on plain inputs use `with generation_mode(model.llm)`.
         adapter: a PEFT config to attach; without one all weights are trained.
         loss_chunk_size: trained positions whose logits are held at once.
-        gradient_checkpointing: recompute each layer in the backward pass: about 40 % slower,
-            and activations of one layer instead of all.
+        gradient_checkpointing: which layers keep their input only and are computed again in the
+            backward pass: False none, True all, k the first of every k; 'auto' is the runner's to
+            choose, and all here. See `xtune.models.checkpointing`.
+        activation_offload: these inputs wait in the host's memory.
 
     Raises:
-        ModelError: an adapter that adds tokens to the input.
+        ModelError: an adapter that adds tokens to the input; a family that cannot compute its
+            layers again.
         AdapterError: an adapter that does not fit the model.
+        ConfigError: a checkpointing that does not exist, or offload of nothing.
     """
 
     def __init__(
@@ -57,7 +62,8 @@ class SupervisedFinetune(nn.Module):
         *,
         adapter: PeftConfig | None = None,
         loss_chunk_size: int = 256,
-        gradient_checkpointing: bool = False,
+        gradient_checkpointing: bool | int | Literal["auto"] = False,
+        activation_offload: bool = False,
     ) -> None:
         super().__init__()
         self.llm = attach_adapter(llm, adapter) if adapter is not None else llm
@@ -75,11 +81,11 @@ class SupervisedFinetune(nn.Module):
         self.one_row = reason is None
         if reason is None:
             base.set_attn_implementation(NAME)
+            logger.info("attention: %s", _kernel_of(base))
         else:
             kind = base.config.get_text_config().model_type
             logger.info("%s is run document by document: %s", kind, reason)
-        if gradient_checkpointing:
-            _checkpoint_layers(base)
+        checkpoint_layers(base, gradient_checkpointing, offload=activation_offload)
         self.train()
 
     def forward(self, batch: Batch, *, normalizer: int) -> dict[str, Tensor]:
@@ -112,10 +118,11 @@ class SupervisedFinetune(nn.Module):
         return torch.cat([run(input_ids=ids).last_hidden_state for ids in documents], dim=1)
 
 
-def _checkpoint_layers(base: PreTrainedModel) -> None:
-    # Non-reentrant: the reentrant kind gives no gradients at all where the embedding is frozen.
-    arguments = {"use_reentrant": False}
-    if hasattr(base, "activation_checkpointing_enable"):  # the name since transformers 5.2x
-        base.activation_checkpointing_enable(activation_checkpointing_kwargs=arguments)
-    else:
-        base.gradient_checkpointing_enable(gradient_checkpointing_kwargs=arguments)
+def _kernel_of(base: PreTrainedModel) -> str:
+    """What attends: on a GPU in the 16 bits that autocast makes of all weights."""
+    config = base.config.get_text_config()
+    dtype = base.dtype if base.device.type == "cpu" else torch.bfloat16
+    plain = not getattr(config, "attn_logit_softcapping", None) and not getattr(
+        config, "alibi", False
+    )
+    return kernel_for(base.device, dtype, plain=plain)

@@ -9,4 +9,5 @@ model = dict(
         pretrained_model_name_or_path=pretrained_model_name_or_path,
         dtype='auto'),
     vocabulary=dict(init='subtokens', pad_to_multiple_of=None),  # of added_tokens
-    gradient_checkpointing=gradient_checkpointing)
+    gradient_checkpointing=gradient_checkpointing,
+    activation_offload=False)  # True: what a checkpointed layer keeps waits in the host's memory

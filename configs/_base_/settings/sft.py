@@ -13,7 +13,9 @@ val_data_path = None  # a file to measure validation loss on
 max_length = 2048  # tokens
 pack_to_max_length = True
 added_tokens = []  # words to become one token each, with rows that are trained
-gradient_checkpointing = False  # True: a third slower, and far less memory for activations
+# Computed again in the backward pass, for less memory: True every layer (a third slower), 2 one
+# layer of two (k one of k), 'auto' as few as fit the device
+gradient_checkpointing = False
 sequence_parallel_size = 1  # processes that share each row, for contexts too long for one device
 
 # Optimizer; a step is accumulative_counts micro-batches of batch_size packs, on each device

@@ -3,12 +3,12 @@
 varlen.py        the function registered with transformers: chooses, checks, refuses
 by_document.py   SDPA, one document after the other: CPU, fp32, and everything else
 by_heads.py      rows that several processes share
-gpu_kernels.py   flash-attn's and torch's kernels for rows of documents
+gpu_kernels.py   flash-attn's and torch's kernels for rows of documents, and flex attention
 """
 
 from __future__ import annotations
 
 from xtune.models.attention.by_heads import why_not_slices
-from xtune.models.attention.varlen import NAME, varlen_arguments, why_not_one_row
+from xtune.models.attention.varlen import NAME, kernel_for, varlen_arguments, why_not_one_row
 
-__all__ = ["NAME", "varlen_arguments", "why_not_one_row", "why_not_slices"]
+__all__ = ["NAME", "kernel_for", "varlen_arguments", "why_not_one_row", "why_not_slices"]

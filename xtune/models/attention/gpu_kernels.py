@@ -1,18 +1,31 @@
-"""The two GPU kernels that take a row of documents as it is: flash-attn's and torch's own.
+"""The GPU kernels that take a row of documents as it is: flash-attn's, torch's, flex attention.
 
-Shapes: T tokens of the row, H query heads, K key and value heads, E head width. Both want
-[T, heads, E] in fp16 or bf16.
+Shapes: T tokens of the row, H query heads, K key and value heads, E head width. The first two want
+[T, heads, E] in fp16 or bf16; flex attention is compiled by torch for what is done to the scores.
 """
 
 from __future__ import annotations
 
 import functools
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["Row", "attend_flash_attn", "attend_torch_varlen", "has_flash_attn", "has_torch_varlen"]
+__all__ = [
+    "Row",
+    "attend_flash_attn",
+    "attend_flex",
+    "attend_torch_varlen",
+    "has_flash_attn",
+    "has_flex",
+    "has_torch_varlen",
+]
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,78 @@ def attend_torch_varlen(
     return out[None]
 
 
+def attend_flex(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    row: Row,
+    *,
+    scaling: float | None,
+    softcap: float | None,
+    alibi_slopes: Tensor | None,
+    block_masks: dict[int | None, Any],
+) -> Tensor:
+    """Attend with torch's flex attention; [1, H, T, E] and twice [1, K, T, E] to [1, T, H, E].
+
+    On a CPU, where only its forward pass is there, it is not compiled.
+
+    Args:
+        query: as said.
+        key: as said.
+        value: as said.
+        row: where the documents are.
+        scaling: of the scores.
+        softcap: bound of the scores, c of `c * tanh(score / c)`.
+        alibi_slopes: fp32 [H]; each head's scores fall by slope x distance.
+        block_masks: of this batch, window -> which blocks of the row see which. Made for the first
+            layer that needs it, and left here for the others.
+    """
+    from torch.nn.attention.flex_attention import flex_attention
+
+    def change(score: Tensor, batch: Tensor, head: Tensor, to: Tensor, of: Tensor) -> Tensor:
+        if softcap is not None:
+            score = softcap * torch.tanh(score / softcap)
+        if alibi_slopes is not None:
+            score = score - alibi_slopes[head] * (to - of)
+        return score
+
+    if row.window not in block_masks:
+        block_masks[row.window] = _block_mask(row, query.shape[2])
+    attend: Callable[..., Any] = _compiled_flex() if query.is_cuda else flex_attention
+    out = attend(
+        query,
+        key,
+        value,
+        score_mod=None if softcap is None and alibi_slopes is None else change,
+        block_mask=block_masks[row.window],
+        scale=scaling,
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return out.transpose(1, 2)
+
+
+def _block_mask(row: Row, tokens: int) -> Any:
+    from torch.nn.attention.flex_attention import create_block_mask
+
+    lengths = row.starts.diff()
+    document = torch.arange(len(lengths), device=lengths.device).repeat_interleave(
+        lengths, output_size=tokens
+    )
+    window = tokens if row.window is None else row.window
+
+    def sees(batch: Tensor, head: Tensor, to: Tensor, of: Tensor) -> Tensor:
+        return (document[to] == document[of]) & (of <= to) & (of > to - window)
+
+    return create_block_mask(sees, None, None, tokens, tokens, device=lengths.device)
+
+
+@functools.cache
+def _compiled_flex() -> Callable[..., Any]:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention)
+
+
 def _rows(states: Tensor) -> Tensor:
     return states[0].transpose(0, 1)
 
@@ -110,3 +195,30 @@ def has_torch_varlen(device: torch.device) -> bool:
     except ImportError:  # torch before 2.10
         return False
     return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+@functools.cache
+def has_flex(device: torch.device) -> bool:
+    """Tell whether flex attention runs on a GPU, by running it once, forward and backward.
+
+    It needs compute capability 8.0, Triton and a C compiler.
+    """
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return False
+    states = [
+        torch.ones(1, 1, 128, 64, device=device, dtype=torch.bfloat16, requires_grad=True)
+        for _ in range(3)
+    ]
+    row = Row(torch.tensor([0, 60, 128], dtype=torch.int32, device=device), 68, None)
+    try:
+        attend_flex(
+            *states, row, scaling=None, softcap=50.0, alibi_slopes=None, block_masks={}
+        ).sum().backward()
+    except Exception as error:  # of a compiler, of any kind
+        logger.warning(
+            "flex attention does not run here (%s: %s); SDPA, document by document, stands in",
+            type(error).__name__,
+            str(error).splitlines()[0] if str(error) else "",
+        )
+        return False
+    return True

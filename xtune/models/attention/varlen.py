@@ -8,6 +8,7 @@ T x T exists, and runs, in this order of preference:
 
     flash-attn's varlen kernel      GPU, fp16 or bf16, if flash-attn is installed
     torch's varlen_attn             GPU of compute capability 8 and above, fp16 or bf16
+    flex attention                  the same GPUs, if scores are capped or fall with distance
     SDPA, document by document      CPU, fp32 and everything else
 
 Where several processes share the row, each has some of the heads; see by_heads.py.
@@ -31,15 +32,17 @@ from xtune.models.attention.by_heads import to_heads, to_slices
 from xtune.models.attention.gpu_kernels import (
     Row,
     attend_flash_attn,
+    attend_flex,
     attend_torch_varlen,
     has_flash_attn,
+    has_flex,
     has_torch_varlen,
 )
 from xtune.parallel.sequence import SequenceGroup
 from xtune.parallel.slices import BatchSlice
 from xtune.structures import Batch
 
-__all__ = ["NAME", "varlen_arguments", "varlen_attention", "why_not_one_row"]
+__all__ = ["NAME", "kernel_for", "varlen_arguments", "varlen_attention", "why_not_one_row"]
 
 NAME = "xtune_varlen"
 _LAYERS = {
@@ -56,8 +59,9 @@ def why_not_one_row(llm: PreTrainedModel) -> str | None:
     """
     config = llm.config.get_text_config()
     capped = getattr(config, "attn_logit_softcapping", None)
-    if capped and not (llm.device.type == "cuda" and has_flash_attn()):
-        return "it caps its attention scores, which only flash-attn does for packed rows"
+    on_gpu = llm.device.type == "cuda"
+    if capped and not (on_gpu and (has_flash_attn() or has_flex(llm.device))):
+        return "it caps its attention scores, which for packed rows only kernels for GPUs do"
     others = set(getattr(config, "layer_types", None) or ()) - _LAYERS
     if others or getattr(llm, "_is_stateful", False):
         names = ", ".join(sorted(others)) or "recurrent"
@@ -69,12 +73,33 @@ def why_not_one_row(llm: PreTrainedModel) -> str | None:
     return None
 
 
+def kernel_for(
+    device: torch.device, dtype: torch.dtype, *, plain: bool = True, dropout: float = 0.0
+) -> str:
+    """Return which kernel is used: 'flash-attn', 'torch varlen', 'flex' or 'sdpa by document'.
+
+    Args:
+        device: of the queries.
+        dtype: of the queries.
+        plain: whether scores are neither capped nor changed by distance.
+        dropout: probability of dropping an attention weight.
+    """
+    if device.type == "cuda" and dtype in (torch.float16, torch.bfloat16):
+        if has_flash_attn():
+            return "flash-attn"
+        if plain and not dropout and has_torch_varlen(device):
+            return "torch varlen"
+        if not plain and not dropout and has_flex(device):
+            return "flex"
+    return "sdpa by document"
+
+
 def varlen_arguments(batch: Batch) -> dict[str, Any]:
     """Return what a model with this attention must be called with, besides ids and positions.
 
     The names are those of transformers' FlashAttentionKwargs; `document_lengths` is ours and is
-    taken from the device once a batch, not once a layer. With a slice of a row comes
-    `sequence_group`: who has the others.
+    taken from the device once a batch, not once a layer, as `block_masks` are made once. With a
+    slice of a row comes `sequence_group`: who has the others.
     """
     shared = {"sequence_group": batch.group} if isinstance(batch, BatchSlice) else {}
     return shared | {
@@ -83,6 +108,7 @@ def varlen_arguments(batch: Batch) -> dict[str, Any]:
         "max_length_q": batch.max_seqlen,
         "max_length_k": batch.max_seqlen,
         "document_lengths": batch.cu_seqlens.diff().tolist(),
+        "block_masks": {},
     }
 
 
@@ -102,6 +128,7 @@ def varlen_attention(
     cu_seq_lens_q: Tensor | None = None,
     max_length_q: int | None = None,
     sequence_group: SequenceGroup | None = None,
+    block_masks: dict[int | None, Any] | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each document.
@@ -115,12 +142,13 @@ def varlen_attention(
         dropout: probability of dropping an attention weight.
         scaling: of the scores; default 1 / sqrt(E).
         sliding_window: a token sees itself and the `sliding_window - 1` before it.
-        softcap: bound of the scores; flash-attn only.
+        softcap: bound of the scores; flash-attn and flex attention only.
         alibi_slopes: fp32 [H]; each head's scores fall by slope x distance.
         document_lengths: L of each document; they sum to T.
         cu_seq_lens_q: int32 [documents + 1].
         max_length_q: the longest L.
         sequence_group: the processes that share the row; all must call this.
+        block_masks: flex attention's, shared by the layers.
         others: what families pass that changes nothing here, or is refused.
 
     Returns:
@@ -161,6 +189,7 @@ def varlen_attention(
         scaling=scaling,
         softcap=softcap,
         alibi_slopes=alibi_slopes,
+        block_masks={} if block_masks is None else block_masks,
     )
     return (out if sequence_group is None else to_slices(out, sequence_group)), None
 
@@ -177,26 +206,39 @@ def _attend(
     scaling: float | None,
     softcap: float | None,
     alibi_slopes: Tensor | None,
+    block_masks: dict[int | None, Any],
 ) -> Tensor:
     """Choose a kernel; to [1, T, H, E]."""
-    if query.is_cuda and query.dtype in (torch.float16, torch.bfloat16):
-        if has_flash_attn():
-            return attend_flash_attn(
-                query,
-                key,
-                value,
-                row,
-                dropout=dropout,
-                scaling=scaling,
-                softcap=softcap,
-                alibi_slopes=alibi_slopes,
-            )
-        plain = softcap is None and alibi_slopes is None and not dropout
-        if plain and has_torch_varlen(query.device):
-            return attend_torch_varlen(query, key, value, row, scaling=scaling)
+    plain = softcap is None and alibi_slopes is None
+    kernel = kernel_for(query.device, query.dtype, plain=plain, dropout=dropout)
+    if kernel == "flash-attn":
+        return attend_flash_attn(
+            query,
+            key,
+            value,
+            row,
+            dropout=dropout,
+            scaling=scaling,
+            softcap=softcap,
+            alibi_slopes=alibi_slopes,
+        )
+    if kernel == "torch varlen":
+        return attend_torch_varlen(query, key, value, row, scaling=scaling)
+    if kernel == "flex":
+        return attend_flex(
+            query,
+            key,
+            value,
+            row,
+            scaling=scaling,
+            softcap=softcap,
+            alibi_slopes=alibi_slopes,
+            block_masks=block_masks,
+        )
     if softcap is not None:
         raise ModelError(
-            f"{type(module).__name__} caps its attention scores, which needs a GPU with flash-attn"
+            f"{type(module).__name__} caps its attention scores, which needs a GPU in bf16 "
+            "or fp16, with flash-attn or of compute capability 8 and above"
         )
     return attend_by_document(
         query,
