@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from xtune.errors import ModelError
 from xtune.models.adapters import attach_adapter
 from xtune.models.attention import NAME, varlen_arguments, why_not_one_row
+from xtune.models.fused import fuse
 from xtune.models.generation import base_of
 from xtune.models.head import Head
 from xtune.models.quantization import keep_differentiable
@@ -45,6 +46,8 @@ class SupervisedFinetune(nn.Module):
         loss_chunk_size: trained positions whose logits are held at once.
         gradient_checkpointing: recompute each layer in the backward pass: about 40 % slower,
             and activations of one layer instead of all.
+        fused: compute linear layers with their adapters, norms and activations in fewer passes,
+            where a layer is of a kind that is known; the others keep their own code.
 
     Raises:
         ModelError: an adapter that adds tokens to the input.
@@ -58,6 +61,7 @@ class SupervisedFinetune(nn.Module):
         adapter: PeftConfig | None = None,
         loss_chunk_size: int = 256,
         gradient_checkpointing: bool = False,
+        fused: bool = True,
     ) -> None:
         super().__init__()
         self.llm = attach_adapter(llm, adapter) if adapter is not None else llm
@@ -78,6 +82,8 @@ class SupervisedFinetune(nn.Module):
         else:
             kind = base.config.get_text_config().model_type
             logger.info("%s is run document by document: %s", kind, reason)
+        if fused:
+            fuse(self.llm)
         if gradient_checkpointing:
             _checkpoint_layers(base)
         self.train()
