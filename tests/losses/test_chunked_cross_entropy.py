@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from xtune.losses import chunked_cross_entropy
+
+home = importlib.import_module("xtune.losses.chunked_cross_entropy")
 
 N, D, V = 37, 16, 101
 
@@ -31,7 +35,10 @@ def plain(hidden, weight, bias, labels, softcap=None):
 
 @pytest.mark.parametrize("chunk_size", [1, 8, 1000])
 @pytest.mark.parametrize("softcap", [None, 5.0])
-def test_equals_the_plain_loss_forward_and_backward(chunk_size, softcap):
+@pytest.mark.parametrize("rows", [1, 3, 1000])  # that stay in cache together
+def test_equals_the_plain_loss_forward_and_backward(chunk_size, softcap, rows, monkeypatch):
+    monkeypatch.setattr(home, "_CACHED", rows * V)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     hidden, weight, bias, labels = make()
     expected = plain(hidden, weight, bias, labels, softcap)
     expected_grads = torch.autograd.grad(expected * 3, (hidden, weight, bias))
@@ -83,15 +90,16 @@ def test_nothing_trained_is_zero_and_still_connected():
 class LargestTensor(TorchDispatchMode):
     """Remembers the most elements that any operation's result had."""
 
-    def __init__(self):
+    def __init__(self, dtype=None):
         super().__init__()
+        self.dtype = dtype  # None: any
         self.elements = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         out = function(*args, **(kwargs or {}))
         results = out if isinstance(out, tuple) else (out,)
         for result in results:
-            if isinstance(result, torch.Tensor):
+            if isinstance(result, torch.Tensor) and self.dtype in (None, result.dtype):
                 self.elements = max(self.elements, result.numel())
         return out
 
@@ -110,6 +118,38 @@ def test_no_tensor_of_tokens_times_vocabulary_is_held():
 
     assert theirs.elements == tokens * vocabulary  # the instrument sees what it should
     assert ours.elements == chunk * vocabulary
+
+
+def test_a_chunk_in_bf16_has_no_copy_in_fp32(monkeypatch):
+    rows, width, vocabulary = 64, 8, 500
+    monkeypatch.setattr(home, "_CACHED", 4 * vocabulary)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    hidden = torch.randn(rows, width, dtype=torch.bfloat16, requires_grad=True)
+    weight = torch.randn(vocabulary, width, dtype=torch.bfloat16)
+    labels = torch.randint(vocabulary, (rows,))
+    with LargestTensor(torch.float32) as seen:
+        chunked_cross_entropy(hidden, weight, labels).backward()
+    assert seen.elements == 4 * vocabulary
+
+
+def test_bf16_is_as_near_to_fp32_as_the_plain_loss():
+    hidden, weight, _, labels = make(torch.bfloat16)
+    reference = [tensor.detach().float().requires_grad_() for tensor in (hidden, weight)]
+    expected = plain(*reference, None, labels)
+    wanted = torch.autograd.grad(expected, reference)
+    torch.testing.assert_close(
+        chunked_cross_entropy(hidden, weight, labels), expected, rtol=1e-2, atol=0
+    )
+    ours, theirs = (
+        torch.autograd.grad(loss, (hidden, weight))
+        for loss in (
+            chunked_cross_entropy(hidden, weight, labels),
+            plain(hidden, weight, None, labels),
+        )
+    )
+    for grad, plain_grad, true in zip(ours, theirs, wanted, strict=True):
+        error, plain_error = ((g.float() - true).norm() / true.norm() for g in (grad, plain_grad))
+        assert error <= 1.5 * plain_error
 
 
 def test_autocast_computes_products_in_bf16_and_sums_in_fp32():

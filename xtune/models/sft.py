@@ -20,6 +20,7 @@ from xtune.errors import ModelError
 from xtune.models.adapters import attach_adapter
 from xtune.models.attention import NAME, kernel_for, varlen_arguments, why_not_one_row
 from xtune.models.checkpointing import checkpoint_layers
+from xtune.models.fused import fuse
 from xtune.models.generation import base_of
 from xtune.models.head import Head
 from xtune.models.quantization import keep_differentiable
@@ -48,6 +49,8 @@ class SupervisedFinetune(nn.Module):
             backward pass: False none, True all, k the first of every k; 'auto' is the runner's to
             choose, and all here. See `xtune.models.checkpointing`.
         activation_offload: these inputs wait in the host's memory.
+        fused: compute linear layers with their adapters, norms and activations in fewer passes,
+            where a layer is of a kind that is known; the others keep their own code.
 
     Raises:
         ModelError: an adapter that adds tokens to the input; a family that cannot compute its
@@ -64,6 +67,7 @@ class SupervisedFinetune(nn.Module):
         loss_chunk_size: int = 256,
         gradient_checkpointing: bool | int | Literal["auto"] = False,
         activation_offload: bool = False,
+        fused: bool = True,
     ) -> None:
         super().__init__()
         self.llm = attach_adapter(llm, adapter) if adapter is not None else llm
@@ -85,6 +89,8 @@ class SupervisedFinetune(nn.Module):
         else:
             kind = base.config.get_text_config().model_type
             logger.info("%s is run document by document: %s", kind, reason)
+        if fused:
+            fuse(self.llm)
         checkpoint_layers(base, gradient_checkpointing, offload=activation_offload)
         self.train()
 

@@ -1,0 +1,50 @@
+"""Which layers of a model are fused: decided layer by layer, said once in the log."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+
+from torch import nn
+
+from xtune.models.fused.gated_mlp import fuse_mlp, is_gated_mlp
+from xtune.models.fused.lora_linear import fuse_lora
+from xtune.models.fused.rms_norm import fuse_norm, is_norm
+
+__all__ = ["fuse"]
+
+logger = logging.getLogger(__name__)
+
+_KINDS = {
+    "adapter layers": (lambda layer: hasattr(layer, "lora_A"), fuse_lora),
+    "norms": (is_norm, fuse_norm),
+    "MLPs": (is_gated_mlp, fuse_mlp),
+}
+
+
+def fuse(llm: nn.Module) -> dict[str, int]:
+    """Fuse what can be fused in a language model, in place.
+
+    A layer is fused only where its own code, asked with random numbers, computes the same.
+    Parameters, their names and what is saved stay as they are.
+
+    Args:
+        llm: a transformers model or a PeftModel, with weights or on 'meta'.
+
+    Returns:
+        What was fused -> how many layers.
+    """
+    done: Counter[str] = Counter()
+    left: Counter[str] = Counter()
+    for layer in list(llm.modules()):
+        for kind, (is_one, fuse_one) in _KINDS.items():
+            if is_one(layer):
+                (done if fuse_one(layer) else left)[kind] += 1
+    logger.info("fused: %s", _listed(done))
+    if left:
+        logger.info("left as their own code computes them: %s", _listed(left))
+    return dict(done)
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"
