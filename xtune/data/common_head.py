@@ -73,7 +73,7 @@ class CommonHead:
     @cached_property
     def _cutting(self) -> dict[str, int]:
         """The added tokens after which a text may be cut, with their ids."""
-        backend = self._tokenizer.backend_tokenizer  # type: ignore[attr-defined]
+        backend = self._tokenizer.backend_tokenizer
         if type(backend.model).__name__ != "BPE" or not (
             _all_are(_state(backend.normalizer), _NORMALIZERS, parts="normalizers")
             and _all_are(_state(backend.pre_tokenizer), _PRE_TOKENIZERS, parts="pretokenizers")

@@ -62,10 +62,10 @@ class _StandIn:
 
     # All that an object answers by itself, or that a text would answer. Not __call__: a text has
     # none either, and its absence is an error.
-    __class__ = property(_refuse)  # type: ignore[assignment]  # isinstance asks for it
+    __class__ = property(_refuse)  # isinstance asks for it
     __getattr__ = __getitem__ = __iter__ = __len__ = __contains__ = _refuse
-    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = _refuse  # type: ignore[assignment]
-    __str__ = __repr__ = __format__ = _refuse  # type: ignore[assignment]
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __hash__ = _refuse
+    __str__ = __repr__ = __format__ = _refuse
 
 
 class _Environment(ImmutableSandboxedEnvironment):

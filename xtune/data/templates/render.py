@@ -61,7 +61,7 @@ class Renderer:
             UnusableRow: the template refuses these messages; the reason is its own.
         """
         self._require_a_place_for_tools(messages, tools)
-        plain = [
+        plain: list[dict[str, Any]] = [
             {key: value for key, value in message.items() if key != "loss" and value is not None}
             for message in messages
         ]
