@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xtune.data.common_head import CommonHead, Head
 from xtune.structures import IGNORE_INDEX, Sample, Span
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Encoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
+        self._head = CommonHead(tokenizer)
         self._ends_alike = lru_cache(maxsize=4096)(self._compare_ends)
         # A SentencePiece tokenizer puts a space before any text; a text that goes on must not
         # get one. After a line break it gets none.
@@ -50,9 +52,10 @@ class Encoder:
         """Tokenise a chunk of rendered dialogues; see `sample_of` for what is cut."""
         if not samples or not self._tokenizer.is_fast:  # transformers fails on an empty list
             return [self._apart(spans) for spans in samples]
-        texts = ["".join(span.text for span in spans) for spans in samples]
+        texts = ["".join([span.text for span in spans]) for spans in samples]
+        head = self._head(texts, limit=min(len(spans[0].text) for spans in samples))
         encoded = self._tokenizer(
-            texts,
+            [text[len(head.text) :] for text in texts],
             add_special_tokens=False,
             return_attention_mask=False,
             return_token_type_ids=False,
@@ -60,34 +63,43 @@ class Encoder:
         )
         made = []
         for spans, text, encoding in zip(samples, texts, encoded.encodings, strict=True):
-            sample = self._whole(spans, text, encoding)
+            sample = self._whole(spans, text, head, encoding)
             made.append(self._apart(spans) if sample is None else sample)
         return made
 
-    def _whole(self, spans: Sequence[Span], text: str, encoding: Encoding) -> Sample | None:
-        """Mark the answers in the ids of the whole text; None if a border is no token's border."""
-        ids = np.array(encoding.ids, dtype=np.int32)
+    def _whole(
+        self, spans: Sequence[Span], text: str, head: Head, encoding: Encoding
+    ) -> Sample | None:
+        """Mark the answers in the ids of the whole text; None if a border is no token's border.
+
+        Args:
+            spans: of the text; the first reaches over the head at least.
+            text: all of it.
+            head: its beginning.
+            encoding: the rest.
+        """
+        ids = np.array(head.ids + encoding.ids, dtype=np.int32)
         trained = np.zeros(len(ids), dtype=bool)
         begin = 0  # token
         borders = accumulate(len(span.text) for span in spans)
         for span, border in zip(spans, borders, strict=True):
-            end = len(ids) if border == len(text) else self._token_at(border, text, encoding)
+            end = len(ids) if border == len(text) else self._token_at(border, text, head, encoding)
             if end is None:
                 return None
             trained[begin:end] = span.trained
             begin = end
         return sample_of(ids, trained)
 
-    def _token_at(self, border: int, text: str, encoding: Encoding) -> int | None:
+    def _token_at(self, border: int, text: str, head: Head, encoding: Encoding) -> int | None:
         """The token that begins at a character, if one does and the text may be cut there."""
-        token = encoding.char_to_token(border)
+        token = encoding.char_to_token(border - len(head.text))
         place = None if token is None else encoding.token_to_chars(token)
-        if place is None or place[0] != border:
+        if token is None or place is None or place[0] != border - len(head.text):
             return None
         before, after = text[max(border - _LOOK_BACK, 0) : border], text[border]
         if before[-2:].isspace() and not self._ends_alike(before, after):
             return None
-        return token
+        return len(head.ids) + token
 
     def _compare_ends(self, before: str, after: str) -> bool:
         # GPT-2's pattern takes '\n\n' as one piece at the end of a text and as two before a
