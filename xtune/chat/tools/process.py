@@ -13,6 +13,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import psutil
+
 from xtune.chat.tools.base import ToolError
 
 __all__ = ["Late", "Worker"]
@@ -80,8 +82,14 @@ class Worker:
 
     def end(self) -> None:
         """End the process, and all that it started, now."""
+        started = []
+        with contextlib.suppress(psutil.Error):
+            started = psutil.Process(self._process.pid).children(recursive=True)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        for child in started:  # also those in sessions of their own, such as MCP servers
+            with contextlib.suppress(psutil.Error):
+                child.kill()
         self._process.wait()
         with contextlib.suppress(OSError):
             os.close(self._held)
