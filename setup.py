@@ -36,6 +36,7 @@ setup(
     install_requires=requirements("runtime"),
     extras_require={
         "dev": requirements("dev"),
+        "agent": requirements("agent"),  # tools: PDF in `search`, MCP servers
         "deepspeed": ["deepspeed>=0.18"],  # --deepspeed; --strategy fsdp does without
         "galore": ["galore-torch==1.0"],  # optimizer=dict(type='GaLoreAdamW', …)
         "flash-attn": ["flash-attn>=2.8"],  # compiles against CUDA

@@ -39,6 +39,7 @@ __all__ = [
     "SOURCES",
     "STRATEGIES",
     "TEMPLATES",
+    "TOOLS",
     "TRAIN_LOOPS",
     "build",
     "names",
@@ -65,6 +66,7 @@ STRATEGIES = _registry("strategy", "xtune.engine.strategies")
 TRAIN_LOOPS = _registry("loop", "xtune.engine.loops")
 HOOKS = _registry("hook", "xtune.engine.hooks")
 EVALUATIONS = _registry("evaluation", "xtune.eval")
+TOOLS = _registry("tool", "xtune.chat.tools")
 
 
 def names(registry: Registry) -> list[str]:

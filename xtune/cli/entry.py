@@ -33,6 +33,8 @@ VERBS = {
     "list-templates": "list the chat templates: models, text form, what ends an answer",
     "tiny-model": "write a tiny random model, to try a config without its weights",
     "list-formats": "list the data formats: fields read, an example, what becomes of it",
+    "list-tools": "list the tools that a model can be given: arguments, options",
+    "tool-server": "serve tools to other programs, over HTTP or as an MCP server",
     "copy-cfg": "copy a named config, flat, to edit it",
     "explain": "say which file and line set each value of a config",
     "diff-cfg": "compare two configs value by value",

@@ -1,0 +1,245 @@
+"""Inputs that a model should never write, and may: for each tool, what it is told to do.
+
+{secret} is a file outside that holds SECRET, {outside} the folder it is in, {port} a server's port.
+"""
+
+from __future__ import annotations
+
+__all__ = ["ARGUMENTS", "CALCULATOR", "ENDLESS", "FETCH", "FILES", "PYTHON", "SOLVE"]
+
+CALCULATOR = [
+    "().__class__.__mro__[1].__subclasses__()",
+    "__import__('os').system('touch {outside}/made')",
+    "pi.__class__",
+    "sqrt.__globals__",
+    "__builtins__",
+    "eval('1+1')",
+    "ｅval('1+1')",
+    "ｅｘｅｃ('import os')",
+    "𝓮𝔁𝓮𝓬('x')",
+    "open('{secret}').read()",
+    "(lambda: 1)()",
+    "(x := 9)",
+    "f'{{9**9}}'",
+    "[x for x in range(10**9)]",
+    "[[[[y for y in range(10**6)] for x in range(10**6)]]]",
+    "sum(x for x in range(10**12))",
+    "sum([1] * 10**9)",
+    "max(*[1] * 10**9)",
+    "'a' * 10**10",
+    "9**9**9**9",
+    "2**(2**(2**100))",
+    "(9**999)**999",
+    "1 << 10**9",
+    "10**-10**10",
+    "(1/3)**10**9",
+    "1.0000001**10**12",
+    "factorial(10**9)",
+    "factorial(factorial(factorial(9)))",
+    "comb(10**18, 10**17)",
+    "comb(2000, 1000)**1000",
+    "perm(1000)*perm(1000)*perm(1000)*perm(1000)*perm(1000)",
+    "lcm(" + ",".join(str(10**5 + n) for n in range(100)) + ")",
+    "round(1, 10**9)",
+    "round(number=1)",
+    "1 if 1 else 2",
+    "{{1: 2}}",
+    "await x",
+    "yield",
+    "...",
+    "0x" + "f" * 900,
+    "(" * 400 + "1" + ")" * 400,
+    "-" * 900 + "1",
+    "1" + "+1" * 450,
+    "９**９",
+    "1‮+1",
+    "1;import os",
+    "1\nimport os",
+    "\0",
+]
+
+SOLVE = [
+    "__import__('os').system('touch {outside}/made')",
+    "open('{secret}').read() = x",
+    "().__class__.__bases__[0].__subclasses__()",
+    "x'); print(open('{secret}').read()); ('",
+    "eval(\"__import__('os').environ\")",
+    "Symbol.__init__.__globals__['__builtins__']['open']('{secret}').read()",
+    'exec("import os; os.fork()") = 1',
+    "ｅｖａｌ('1')",
+]
+
+# What Python code can be ended only from outside
+ENDLESS = [
+    "while True: pass",
+    "sum(range(10**13))",
+    "import re; re.match(r'(a*)*b', 'a' * 60)",
+    "9**9**9**9",
+    "[[[z for z in range(10**7)] for y in range(10**7)] for x in range(10**7)]",
+    "while True: print('flood' * 1000)",
+    "import os\nwhile True: os.write(1, b'\\xff' * 65536); os.write(2, b'\\x00' * 65536)",
+    "import signal, time\n"
+    "for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(s, signal.SIG_IGN)\n"
+    "while True:\n    try: time.sleep(1000)\n    except BaseException: pass",
+    "import os\nfor fd in range(3, 64):\n"
+    "    try:\n        while True: os.write(fd, b'[' * 65536)\n    except OSError: pass\n"
+    "while True: pass",
+    "def f():\n    try: f()\n    finally: f()\nf()",
+]
+
+PYTHON = [
+    # what is not its own
+    "print(open('/etc/passwd').read())",
+    "print(open('/etc/shadow').read())",
+    "print(open('{secret}').read())",
+    "import os; print(os.listdir('{outside}'))",
+    "import os; print(os.listdir(os.path.expanduser('~root')), os.listdir('/home'))",
+    "import os; print(dict(os.environ))",
+    "print(open('/proc/self/environ').read())",
+    "import os\nfor p in os.listdir('/proc'): print(open(f'/proc/{{p}}/environ').read())",
+    "import os; os.symlink('{secret}', 'l.txt'); print(open('l.txt').read())",
+    "import os; os.symlink('{secret}', 'figure.png')",
+    "import os; os.link('{secret}', 'h.txt'); print(open('h.txt').read())",
+    "import shutil; shutil.copy('{secret}', 'copy.txt'); print(open('copy.txt').read())",
+    "print(open('../' * 30 + '{secret}').read())",
+    "import os; os.chroot('.'); os.chdir('../' * 50); print(open('etc/passwd').read())",
+    "import os; print(os.read(os.open('{secret}', os.O_PATH), 100))",
+    "import mmap, os; print(mmap.mmap(os.open('{secret}', os.O_RDONLY), 0)[:])",
+    # what is outside, changed
+    "open('{outside}/made', 'w').write('x')",
+    "import os; os.remove('{secret}')",
+    "import os; os.truncate('{secret}', 0)",
+    "import os; os.rename('{secret}', '{outside}/made')",
+    "import os; os.chmod('{secret}', 0o777); os.chown('{secret}', 0, 0)",
+    "import os; os.utime('{secret}', (0, 0)); os.setxattr('{secret}', 'user.a', b'b')",
+    "import sys; open(sys.executable, 'wb'); open(sys.prefix + '/made', 'w')",
+    "open('/usr/made', 'w'); open('/tmp/made', 'w'); open('/dev/shm/made', 'w')",
+    "open('/proc/sys/kernel/core_pattern', 'w').write('|/bin/sh')",
+    # processes
+    "import os\nwhile True: os.fork()",
+    "import os; os.system('touch {outside}/made')",
+    "import subprocess; print(subprocess.run(['/bin/cat', '{secret}'], capture_output=True))",
+    "import os; os.execv('/bin/sh', ['sh', '-c', 'cat {secret}'])",
+    "import os; os.posix_spawn('/bin/sh', ['sh', '-c', 'cat {secret}'], {{}})",
+    "import pty; pty.spawn('/bin/sh')",
+    "import ctypes; ctypes.CDLL(None).system(b'touch {outside}/made')",
+    "import ctypes; print(ctypes.CDLL(None).syscall(57), ctypes.CDLL(None).syscall(435, 0, 0))",
+    "import multiprocessing as m; p = m.Process(target=print); p.start()",
+    "import threading as t\nwhile True: t.Thread(target=lambda: [0 for _ in iter(int, 1)]).start()",
+    "from concurrent.futures import ThreadPoolExecutor as T; print(T(9).submit(print, 1).result())",
+    # network
+    "import socket; socket.create_connection(('127.0.0.1', {port}))",
+    "import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}/').read())",
+    "import socket as s; s.socket(s.AF_INET, s.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', {port}))",
+    "import socket; socket.socket(socket.AF_UNIX).connect('/var/run/docker.sock')",
+    "import socket; socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)",
+    "import ctypes; print('fd', ctypes.CDLL(None, use_errno=True).syscall(41, 2, 1, 0) >= 0)",
+    "import asyncio; asyncio.run(asyncio.open_connection('127.0.0.1', {port}))",
+    # other processes and the kernel
+    "import os; os.kill(os.getppid(), 9)",
+    "import os; os.kill(-1, 9)",
+    "import os, signal\nfor pid in range(2, 70000): os.kill(pid, signal.SIGTERM)",
+    "import ctypes; c = ctypes.CDLL(None); print([c.ptrace(16, p, 0, 0) for p in range(1, 999)])",
+    "import ctypes; c = ctypes.CDLL(None); print(c.mount(b'x', b'/tmp', b'tmpfs', 0, 0))",
+    "import ctypes; c = ctypes.CDLL(None); print(c.unshare(0x10000000), c.setns(0, 0))",
+    "import ctypes; print([ctypes.CDLL(None).syscall(n, 0, 0, 0) for n in (425, 321, 298, 250)])",
+    "import ctypes; c = ctypes.CDLL(None); print(c.prctl(38, 0, 0, 0, 0), c.prctl(22, 0, 0, 0, 0))",
+    "import resource as r; r.setrlimit(r.RLIMIT_AS, (-1, -1)); bytearray(2**31)",
+    "import resource as r, os; r.prlimit(os.getppid() or 2, r.RLIMIT_NOFILE, (0, 0))",
+    # memory and disk
+    "bytearray(10**12)",
+    "x = []\nwhile True: x.append(bytearray(10**7))",
+    "x = 'a'\nwhile True: x += x",
+    "import ctypes; print(ctypes.CDLL(None).syscall(319, b'x', 0))",
+    "import numpy; numpy.ones(10**11)",
+    "for n in range(10**6): open(f'f{{n}}', 'wb').write(b'x' * 10**6)",
+    "for n in range(10**5): open(f'f{{n}}', 'wb')",
+    "open('big', 'wb').truncate(10**13)",
+    "x = []\nwhile True: x.append(open('same', 'w'))",
+    # the interpreter itself
+    "import ctypes; ctypes.string_at(0)",
+    "import os; os.abort()",
+    "import os; os._exit(0)",
+    "import sys; sys.exit('bye')",
+    "raise KeyboardInterrupt",
+    "def f(): f()\nf()",
+    "exec(\"__import__('os').system('touch {outside}/made')\")",
+    "print([c for c in ().__class__.__mro__[1].__subclasses__() if 'Popen' in c.__name__])",
+    "import gc; print([o for o in gc.get_objects() if 'XTUNE' in repr(o)[:500]][:3])",
+    "import sys; print(sys._getframe(1).f_globals.keys(), sys._getframe(2).f_locals)",
+    "import builtins, json; json.dumps = builtins.open = builtins.repr = None",
+    "import os; os.closerange(0, 64)",
+    "import sys; sys.stdout = sys.stderr = None; print(1)",
+    # reports that it forges
+    'import os\nfor fd in range(3, 64):\n    try: os.write(fd, b\'{{"ok": true, "files": '
+    '{{"../../../{outside}/made": "eA=="}}}}\\n\')\n    except OSError: pass',
+    "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'[[[not json\\n')\n"
+    "    except OSError: pass",
+    "import os\nfor fd in range(3, 64):\n    try: os.write(fd, b'[1]\\n' + b'\"' * 9000 + b'\\n')\n"
+    "    except OSError: pass",
+    'import os\nfor fd in range(3, 64):\n    try: os.write(fd, b\'{{"ok": 1, "files": {{"a": 5, '
+    '"b": "###"}}, "too_large": 7}}\\n\')\n    except OSError: pass',
+    "for name in ('a\\x1b[2J.png', '..png', 'x' * 200, 'a\\nb'): open(name, 'w').write('x')",
+    "import os; os.mkfifo('x.csv')",
+    "import os; os.mkdir('d'); os.symlink('d', 'd/d'); os.symlink('/', 'root')",
+    "print('\\x1b]0;owned\\x07\\x1b[2J', '\\ud800', '\\u2028')",
+    # not code at all
+    "import os; ｏｓ.system('touch {outside}/made')",
+    "prіnt(1)  # a Cyrillic letter",
+    "x = 1\0",
+    "(" * 5000 + ")" * 5000,
+    "if True:\n" + "".join(" " * n + "if True:\n" for n in range(1, 150)),
+]
+
+FILES = [
+    "{secret}",
+    "../secret.txt",
+    "link.txt",
+    "folder/secret.txt",
+    "/etc/passwd",
+    "/proc/self/environ",
+    "....//secret.txt",
+    "..\\secret.txt",
+    "%2e%2e/secret.txt",
+    "．．/secret.txt",
+    "file://{secret}",
+    "~/.ssh/id_rsa",
+    "$HOME/.ssh/id_rsa",
+    "`cat {secret}`",
+    "a.txt; cat {secret}",
+    "/dev/zero",
+    "\0",
+]
+
+FETCH = [
+    "http://127.0.0.1:{port}/",
+    "http://localhost:{port}/",
+    "http://[::ffff:127.0.0.1]:{port}/",
+    "http://2130706433:{port}/",
+    "http://0x7f000001:{port}/",
+    "http://127.0.0.1.:{port}/",
+    "http://a@127.0.0.1:{port}/",
+    "http://１２７.0.0.1:{port}/",
+    "file://{secret}",
+    "http://169.254.169.254/latest/meta-data/",
+]
+
+# tool, arguments
+ARGUMENTS = [
+    ("__class__", {}),
+    ("python", {"__class__": 1}),
+    ("calculator", {"expression": "1", "self": 1}),
+    ("calculator", {"expression": {"$ref": "#"}}),
+    ("calculator", "{" * 10000),
+    ("calculator", "[" * 100000 + "]" * 100000),
+    ("calculator", '{"expression": ' + "9" * 5000 + "}"),
+    ("calculator", {"expression": "1+1" * 100000}),
+    ("calculator", None),
+    ("calculator; rm -rf /", {}),
+    ("../../bin/sh", {}),
+    ("convert", {"value": "1e999", "from_unit": "m", "to_unit": "km"}),
+    ("convert", {"value": float("nan"), "from_unit": "m", "to_unit": "km"}),
+    ("convert", {"value": 1, "from_unit": "__import__('os')", "to_unit": "m" * 10000}),
+    ("date", {"add_days": "9" * 300}),
+    ("date", {"time_zone": "../../../../etc/passwd"}),
+]
