@@ -14,6 +14,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -40,6 +41,8 @@ from xtune.registry import STRATEGIES
 from xtune.structures import Batch
 
 __all__ = ["DeepSpeedStrategy"]
+
+logger = logging.getLogger(__name__)
 
 
 @STRATEGIES.register_module()
@@ -140,6 +143,8 @@ class DeepSpeedStrategy(SingleStrategy):
             cast_weights(model, **dtypes)
         super().prepare(model, make_optimizer)
         refuse_other_optimizers(self.optimizer, "DeepSpeedStrategy")
+        if self.device.type == "cpu" and self.world.is_main:
+            _announce_compilation()
         self.engine, _, _, _ = self._deepspeed.initialize(
             model=model, optimizer=self.optimizer, config=settings
         )
@@ -308,6 +313,21 @@ class DeepSpeedStrategy(SingleStrategy):
 
     def _whole(self, value: Any) -> Any:
         return value.detach().cpu() if self.world.is_main else value.new_empty(0)
+
+
+def _announce_compilation() -> None:
+    """Say what the first start on a CPU waits for, and how it may wait for ever."""
+    from torch.utils.cpp_extension import get_default_build_root
+
+    root = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root())
+    if not any(root.rglob("deepspeed_shm_comm.so")):
+        logger.info("DeepSpeed compiles an operator for the CPU, once; it takes a minute or more")
+    for lock in root.rglob("deepspeed_shm_comm/lock"):
+        logger.warning(
+            "DeepSpeed waits for another process that compiles its operator. If there is none, one "
+            "was killed at it: delete %s",
+            lock,
+        )
 
 
 def with_precision(
