@@ -141,7 +141,9 @@ class FSDPStrategy(SingleStrategy):
             return self.model.run_apart(function)
 
     def parts(self) -> dict[str, Part]:  # noqa: D102
-        held = {name: self._part(p) for name, p in self.model.named_parameters()}
+        # After a forward pass without a backward one the model's own are still put together.
+        every = dict(self.model.named_parameters()) | self.trainable
+        held = {name: self._part(p) for name, p in every.items()}
         return {name: part for name, part in held.items() if part is not None}
 
     def _part(self, parameter: Any) -> Part | None:
