@@ -77,7 +77,7 @@ class OpenAPI:
                     shared = item.get("parameters", [])
                     operation = dict(item[method])
                     operation["parameters"] = [*shared, *operation.get("parameters", [])]
-                    name = operation.get("operationId") or f"{method}_{path}"
+                    name = operation.get("operationId") or f"{method} {path.strip('/')}"
                     name = re.sub(r"[^a-zA-Z0-9_-]+", "_", name).strip("_")[:64]
                     yield name, (method.upper(), path, operation)
 

@@ -28,7 +28,7 @@ from xtune.errors import RegistryError, UsageError, XtuneError, did_you_mean
 
 __all__ = ["ToolBox"]
 
-_TO_START = 60.0  # seconds, for a worker to build its tools: an index, a connection
+_TO_START = 120.0  # seconds, for a worker to build its tools: an index, a connection
 _AT_ONCE = 4  # processes of the tools without a state
 _ERRORS: dict[str, type[XtuneError]] = {"RegistryError": RegistryError}
 
@@ -204,17 +204,22 @@ class _Pool:
                 self._gone(worker)
                 raise
             with self._lock:
-                if worker in self._busy:  # else `stop` has ended it
+                stopped = worker not in self._busy
+                if not stopped:
                     self._busy.remove(worker)
                     self._idle.append(worker)
+            if stopped:
+                worker.end()
             return answer
 
     def stop(self) -> None:
         with self._lock:
-            workers = self._idle + self._busy
+            idle, busy = self._idle, self._busy
             self._idle, self._busy = [], []
-        for worker in workers:
+        for worker in idle:
             worker.end()
+        for worker in busy:  # the threads that wait for them close what leads there
+            worker.kill()
 
     def _started(self) -> tuple[Worker, dict[str, Any]]:
         worker = Worker()
