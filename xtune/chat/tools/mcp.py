@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MCP"]
 
 _SECONDS = 60.0  # of a call
-_TO_CONNECT = 30.0  # seconds
+_TO_CONNECT = 60.0  # seconds
 
 
 @tool(name="mcp", alone=True)

@@ -105,6 +105,7 @@ class ToolBox:
             arguments: by name, or the JSON text of such an object.
         """
         began = time.monotonic()
+        name = str(name)  # as a model's JSON has it, which may be anything
         spec = next((spec for spec in self.specs if spec.name == name), None)
         try:
             if spec is None:
@@ -165,7 +166,7 @@ class ToolBox:
             return f"{name} is off: {self.off[name]}"
         known = [spec.name for spec in self.specs]
         return (
-            f"there is no tool {str(name)[:80]!r}{did_you_mean(str(name)[:80], known) or ';'} "
+            f"there is no tool {name[:80]!r}{did_you_mean(name[:80], known) or ';'} "
             f"there are: {', '.join(known) or 'none'}"
         )
 
