@@ -129,7 +129,8 @@ async def _hold(server: Mapping[str, Any], connected: Future[tuple[Client, list[
 
 
 def _output(result: Any) -> Output:
-    texts, files = [], {}
+    texts: list[str] = []
+    files: dict[str, bytes] = {}
     for block in result.content:
         if block.type == "text":
             texts.append(block.text)
