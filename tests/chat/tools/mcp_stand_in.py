@@ -6,6 +6,7 @@ import os
 import time
 
 from mcp.server.mcpserver import Image, MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
 
 server = MCPServer("stand-in")
 
@@ -19,7 +20,7 @@ def add(a: int, b: int = 1) -> int:
 @server.tool()
 def fail() -> str:
     """Fail."""
-    raise ValueError("it went wrong")
+    raise ToolError("it went wrong")
 
 
 @server.tool()

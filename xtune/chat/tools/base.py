@@ -12,7 +12,6 @@ A class under the decorator is a tool with options: its `__init__` takes them, b
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -160,10 +159,10 @@ def tool(
         if not isinstance(declared, type):
             spec_of(declared, name=registered, seconds=seconds)
         other = TOOLS.module_dict.get(registered)
-        # A file that is named by its path, and imported as a module too, is the same tool twice
-        if other is not None and _origin(other) != _origin(declared):
+        # Two files of a user's may each have a `load`; a box takes one tool of a name
+        if other is not None and _is_shipped(other) and not _is_shipped(declared):
             raise RegistryError(
-                f"there is a tool {registered!r} already, in {_origin(other)[0]}; "
+                f"there is a tool {registered!r} already, which comes with xtune; "
                 "give yours another name: @tool(name='...')"
             )
         TOOLS.register_module(registered, force=True)(declared)
@@ -172,5 +171,5 @@ def tool(
     return register if declared is None else register(declared)
 
 
-def _origin(declared: Any) -> tuple[str, str]:
-    return inspect.getfile(declared), declared.__qualname__
+def _is_shipped(declared: Any) -> bool:
+    return declared.__module__.startswith("xtune.chat.tools.")

@@ -6,7 +6,7 @@ import io
 import math
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ class Documents:
         self._refresh()
         total = len(self._passages)
         mean = sum(self._lengths) / total if total else 0.0
-        scores: Counter[int] = Counter()
+        scores: defaultdict[int, float] = defaultdict(float)
         for word in set(words(query)):
             found = self._postings.get(word, [])
             rarity = math.log(1 + (total - len(found) + 0.5) / (len(found) + 0.5))

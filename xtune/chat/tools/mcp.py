@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["MCP"]
 
 _SECONDS = 60.0  # of a call
-_TO_CONNECT = 30.0  # seconds
+_TO_CONNECT = 60.0  # seconds
 
 
 @tool(name="mcp", alone=True)
@@ -129,7 +129,8 @@ async def _hold(server: Mapping[str, Any], connected: Future[tuple[Client, list[
 
 
 def _output(result: Any) -> Output:
-    texts, files = [], {}
+    texts: list[str] = []
+    files: dict[str, bytes] = {}
     for block in result.content:
         if block.type == "text":
             texts.append(block.text)

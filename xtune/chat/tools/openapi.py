@@ -77,7 +77,7 @@ class OpenAPI:
                     shared = item.get("parameters", [])
                     operation = dict(item[method])
                     operation["parameters"] = [*shared, *operation.get("parameters", [])]
-                    name = operation.get("operationId") or f"{method}_{path}"
+                    name = operation.get("operationId") or f"{method} {path.strip('/')}"
                     name = re.sub(r"[^a-zA-Z0-9_-]+", "_", name).strip("_")[:64]
                     yield name, (method.upper(), path, operation)
 
@@ -96,15 +96,15 @@ class OpenAPI:
             if parameter.get("required") or parameter["in"] == "path":
                 required.append(argument)
         body = self._inlined(operation.get("requestBody") or {}, 0)
-        schema = _mapping(_mapping(body.get("content")).get("application/json")).get("schema")
-        flat = isinstance(schema, Mapping) and schema.get("properties")
-        if flat and not set(schema["properties"]) & set(properties):
-            for argument, of in schema["properties"].items():
+        sent: Any = _mapping(_mapping(body.get("content")).get("application/json")).get("schema")
+        flat = isinstance(sent, Mapping) and sent.get("properties")
+        if flat and not set(sent["properties"]) & set(properties):
+            for argument, of in sent["properties"].items():
                 properties[argument] = of
                 places[argument] = ("body", argument)
-            required += schema.get("required", [])
-        elif schema is not None:
-            properties["body"] = schema
+            required += sent.get("required", [])
+        elif sent is not None:
+            properties["body"] = sent
             places["body"] = ("whole body", "body")
             required += ["body"] if body.get("required") else []
         said = operation.get("description") or operation.get("summary") or f"{method} {path}"

@@ -45,7 +45,7 @@ class Worker:
                 bufsize=0,
                 pass_fds=[alive],
                 start_new_session=True,
-                env={**os.environ, "PYTHONSAFEPATH": "", "PYTHONPATH": _python_path()},
+                env={**os.environ, "PYTHONPATH": _python_path()},
             )
         finally:
             os.close(alive)
@@ -80,8 +80,8 @@ class Worker:
         """Whether the process is gone."""
         return self._process.poll() is not None
 
-    def end(self) -> None:
-        """End the process, and all that it started, now."""
+    def kill(self) -> None:
+        """End the process, and all that it started; whoever waits for its answer sees its end."""
         started = []
         with contextlib.suppress(psutil.Error):
             started = psutil.Process(self._process.pid).children(recursive=True)
@@ -90,10 +90,14 @@ class Worker:
         for child in started:  # also those in sessions of their own, such as MCP servers
             with contextlib.suppress(psutil.Error):
                 child.kill()
+
+    def end(self) -> None:
+        """End the process and close what leads to it; only for the thread that asks it."""
+        self.kill()
         self._process.wait()
-        with contextlib.suppress(OSError):
+        if self._held >= 0:
             os.close(self._held)
-        self._held = -1
+            self._held = -1
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()

@@ -10,7 +10,7 @@ from xtune.chat.tools.schema import spec_of
 __all__ = ["Python"]
 
 _LONGEST = 100_000  # characters of code
-_TO_START = 30.0  # seconds, of an interpreter that was ended before
+_TO_START = 60.0  # seconds, of an interpreter that was ended before
 
 
 @tool(name="python", alone=True)

@@ -15,12 +15,12 @@ _SECONDS = 20.0
 _LONGEST = 1000  # characters
 
 
-@tool(name="solve", seconds=60, alone=True)
+@tool(name="solve", seconds=90, alone=True)
 class Solve:
     """Sympy behind a sandbox's walls: its parser evaluates what it reads."""
 
     def __init__(self) -> None:
-        self._sandbox = Sandbox()
+        self._sandbox = Sandbox(prelude=_ALGEBRA.read_text("utf-8"))
         compile_once("sympy", "sympy")
 
     def __call__(self, equations: str, unknowns: str = "") -> Output:
@@ -32,7 +32,7 @@ class Solve:
         """
         if len(equations) + len(unknowns) > _LONGEST:
             raise ToolError(f"too long: {_LONGEST} characters are allowed")
-        code = f"{_ALGEBRA.read_text('utf-8')}\nprint(solve_text({equations!r}, {unknowns!r}))"
+        code = f"print(solve_text({equations!r}, {unknowns!r}))"
         output = self._sandbox.run(code, _SECONDS)
         if output.ok or not output.content.startswith("Traceback"):
             return output

@@ -28,7 +28,7 @@ from xtune.errors import RegistryError, UsageError, XtuneError, did_you_mean
 
 __all__ = ["ToolBox"]
 
-_TO_START = 60.0  # seconds, for a worker to build its tools: an index, a connection
+_TO_START = 120.0  # seconds, for a worker to build its tools: an index, a connection
 _AT_ONCE = 4  # processes of the tools without a state
 _ERRORS: dict[str, type[XtuneError]] = {"RegistryError": RegistryError}
 
@@ -105,6 +105,7 @@ class ToolBox:
             arguments: by name, or the JSON text of such an object.
         """
         began = time.monotonic()
+        name = str(name)  # as a model's JSON has it, which may be anything
         spec = next((spec for spec in self.specs if spec.name == name), None)
         try:
             if spec is None:
@@ -165,7 +166,7 @@ class ToolBox:
             return f"{name} is off: {self.off[name]}"
         known = [spec.name for spec in self.specs]
         return (
-            f"there is no tool {str(name)[:80]!r}{did_you_mean(str(name)[:80], known) or ';'} "
+            f"there is no tool {name[:80]!r}{did_you_mean(name[:80], known) or ';'} "
             f"there are: {', '.join(known) or 'none'}"
         )
 
@@ -204,17 +205,22 @@ class _Pool:
                 self._gone(worker)
                 raise
             with self._lock:
-                if worker in self._busy:  # else `stop` has ended it
+                stopped = worker not in self._busy
+                if not stopped:
                     self._busy.remove(worker)
                     self._idle.append(worker)
+            if stopped:
+                worker.end()
             return answer
 
     def stop(self) -> None:
         with self._lock:
-            workers = self._idle + self._busy
+            idle, busy = self._idle, self._busy
             self._idle, self._busy = [], []
-        for worker in workers:
+        for worker in idle:
             worker.end()
+        for worker in busy:  # the threads that wait for them close what leads there
+            worker.kill()
 
     def _started(self) -> tuple[Worker, dict[str, Any]]:
         worker = Worker()

@@ -33,12 +33,13 @@ def serve(results: int) -> None:
     _report(results, {"ready": True})
     for line in requests:
         before = _files()
-        ok = _run(json.loads(line)["code"], main.__dict__)
+        request = json.loads(line)
+        ok = _run(request["code"], main.__dict__)
         _save_figures()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):
                 stream.flush()
-        _report(results, {"ok": ok, **_made(before)})
+        _report(results, {"ok": ok, "ticket": request["ticket"], **_made(before)})
 
 
 def _report(results: int, said: dict[str, Any]) -> None:
