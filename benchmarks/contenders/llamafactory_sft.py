@@ -45,7 +45,8 @@ class Start(Watch):
 
     def on_train_begin(self, args, state, control, model=None, train_dataloader=None, **_):
         self.trainable = start_lora(model)
-        train_dataloader.collate_fn = recording(train_dataloader.collate_fn, self.run)
+        loader = train_dataloader.base_dataloader  # accelerate's is a shell around it
+        loader.collate_fn = recording(loader.collate_fn, self.run)
 
 
 def write_tokenized(task: Task, folder: Path, *, packed: bool) -> None:
