@@ -31,8 +31,9 @@ fmt: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
+# all measurements on the CPU, for an idle machine: 15 to 25 minutes
 bench: $(VENV)/.dev
-	$(BIN)/python benchmarks/sft_cpu.py
+	$(BIN)/python benchmarks/run_all.py
 
 # how far training under each strategy is from one process
 equivalence: $(VENV)/.dev

@@ -1,17 +1,22 @@
-"""Fine-tuning speed on a CPU: xtune, TRL (packed and padded) and a plain loop, side by side.
+"""Fine-tuning speed on a CPU: xtune, TRL, LLaMA-Factory and a plain loop, side by side.
 
-    python benchmarks/sft_cpu.py --data code_alpaca_2k.json --map-fn alpaca
+    python benchmarks/sft_cpu.py --data code_alpaca_2k.json --map-fn alpaca --method lora
 
-The same SmolLM2-135M weights, rows, LoRA (r=16 on all linear layers, the same start), optimizer
-and precision. One process for each contender, interleaved, medians over the repeats. TRL runs in
-an environment of its own (`.venv-trl`, made on first use). A speed counts only behind two gates:
+The same SmolLM2-135M weights, rows, LoRA (r=16 on all linear layers, the same start) and optimizer.
+One process for each run, the contenders interleaved, medians over the repeats. TRL and
+LLaMA-Factory run in environments of their own, made on first use. A section of Markdown goes to
+standard output, progress to standard error. A speed counts only behind these gates:
 
 - the same documents: what a contender really trained on, read back from its own batches, is the
   same multiset of (ids, labels), so the number of trained tokens is equal too;
+- the same number of trainable parameters;
 - the same mathematics: on one pack of documents, the loss of the first step agrees to 1e-4 (fp32)
   or 1e-2 (bf16) with the plain loop's, and the last of `gate_steps` within 1 % of it.
 
-Tokens are real ones: padding is work, not output. The first step of each run is warm-up.
+`--precision best` lets each contender pass the gates in fp32 and, where the processor has AMX or
+AVX512-bf16, in bf16 (frozen weights and products in bf16, what is trained in fp32), and goes on
+with the faster. Tokens are real ones: padding is work, not output. The first step of each run is
+warm-up.
 """
 
 from __future__ import annotations
@@ -19,74 +24,98 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import subprocess
 import sys
 import tempfile
 from collections import Counter
-from datetime import date
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+from harness.environments import NotInstallable, python_of
+from harness.machine import machine_lines
+from harness.measured import ProgramFailed, run
 
 HERE = Path(__file__).resolve().parent
-TRL_ENVIRONMENT = HERE.parent / ".venv-trl"
 WARM_UP = 1
+# name: environment, script, the script's own words
 CONTENDERS = {
-    "xtune": (sys.executable, "xtune_run.py"),
-    "TRL packed": (TRL_ENVIRONMENT / "bin/python", "trl_sft.py", "packed"),
-    "TRL padded": (TRL_ENVIRONMENT / "bin/python", "trl_sft.py", "padded"),
-    "plain loop": (sys.executable, "plain_loop.py"),
+    "xtune": ("xtune", "xtune_run.py"),
+    "TRL packed": ("trl", "trl_sft.py", "packed"),
+    "TRL padded": ("trl", "trl_sft.py", "padded"),
+    "LLaMA-Factory packed": ("llamafactory", "llamafactory_sft.py", "packed"),
+    "LLaMA-Factory padded": ("llamafactory", "llamafactory_sft.py", "padded"),
+    "plain loop": ("xtune", "plain_loop.py"),
 }
+REFERENCE = "plain loop"  # whose losses the gates compare with
+LEARNING_RATE = {"lora": 2e-4, "qlora": 2e-4, "full": 2e-5}
+
+
+class Disqualified(Exception):
+    """A contender's run does not count; says why."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--data", default="toolcall", help="a file of rows; default: the demo's")
     parser.add_argument("--map-fn", default="openai")
+    parser.add_argument("--method", choices=LEARNING_RATE, default="lora")
+    parser.add_argument("--precision", choices=["best", "fp32", "bf16"], default="best")
     parser.add_argument("--packs", type=int, default=6, help="packs of tokens to train on")
     parser.add_argument("--pack-length", type=int, default=1024)
     parser.add_argument("--gate-steps", type=int, default=4)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=CONTENDERS)
-    parser.add_argument("--out", type=Path, default=HERE / "results")
     args = parser.parse_args()
 
-    if any(name.startswith("TRL") for name in args.contenders):
-        _make_trl_environment()
-    with tempfile.TemporaryDirectory() as folder:
-        task = _write_task(Path(folder), args)
-        results: dict[str, list[dict]] = {name: [] for name in args.contenders}
+    machine = machine_lines(threads=args.threads)
+    absent = _absent(args.contenders)
+    racing = [name for name in args.contenders if CONTENDERS[name][0] not in absent]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        task = _write_task(folder, args)
+        reference = _reference_losses(folder, task)
+        chosen, failed = {}, {}
+        for name in racing:
+            try:
+                chosen[name] = _choose_form(name, folder, task, reference)
+            except Disqualified as error:
+                failed[name] = str(error)
+                _say(f"{name}: {error}")
+        results: dict[str, list[dict]] = {name: [] for name in chosen}
         for repeat in range(args.repeats):
-            for name in args.contenders:
-                result = _run(name, Path(folder), args.threads)
+            for name, (form, _) in list(chosen.items()):
+                try:
+                    result = _run(name, folder, "speed", form, task)
+                    wrong = _wrong_documents(result, task)
+                except ProgramFailed as error:
+                    wrong = [_last_line(error)]
+                if wrong:
+                    failed[name] = "; ".join(wrong)
+                    del chosen[name], results[name]
+                    continue
                 results[name].append(result)
-                print(
-                    f"repeat {repeat + 1}  {name:<11} {_speed(result):7.1f} tokens/s",
-                    f"{result['peak_memory_mb']:8.0f} MB  load {os.getloadavg()[0]:.1f}",
-                    flush=True,
+                _say(
+                    f"repeat {repeat + 1}  {name:<20} {form:<8} {_speed(result):7.1f} tokens/s "
+                    f"{result['peak_memory_mb']:6.0f} MB  load {os.getloadavg()[0]:.1f}"
                 )
-    page = _page(results, task, args)
-    args.out.mkdir(exist_ok=True)
-    path = args.out / f"{date.today()}_sft_cpu.md"
-    path.write_text(page)
-    print(page + f"\nwritten to {path}")
+    print(_section(results, chosen, failed | _missing(args.contenders, absent), task, args))
+    print("\n".join(machine))
 
 
-def _make_trl_environment() -> None:
-    if not (TRL_ENVIRONMENT / "ready").exists():
-        print(f"making {TRL_ENVIRONMENT}", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", TRL_ENVIRONMENT], check=True)
-        wanted = ["-r", HERE / "requirements-trl.txt"]
-        # torch first and alone: beside others, a range of theirs could fetch its CUDA build
-        for what in (["torch==2.13.0"], wanted):
-            command = [TRL_ENVIRONMENT / "bin/pip", "install", "--quiet", *what]
-            subprocess.run(command, check=True)
-        (TRL_ENVIRONMENT / "ready").touch()
+def _absent(names: list[str]) -> dict[str, str]:
+    """Why the environments that cannot be made here cannot, by their names."""
+    absent = {}
+    for environment in dict.fromkeys(CONTENDERS[name][0] for name in names):
+        try:
+            python_of(environment)
+        except NotInstallable as error:
+            absent[environment] = f"not installable here: {error}"
+    return absent
+
+
+def _missing(names: list[str], absent: dict[str, str]) -> dict[str, str]:
+    return {n: absent[CONTENDERS[n][0]] for n in names if CONTENDERS[n][0] in absent}
 
 
 def _write_task(folder: Path, args: argparse.Namespace) -> dict:
@@ -99,7 +128,7 @@ def _write_task(folder: Path, args: argparse.Namespace) -> dict:
     from xtune.models.gguf import converted_gguf
     from xtune.models.precision import choose_precision
 
-    model = converted_gguf("smollm2")  # a folder that TRL reads too
+    model = converted_gguf("smollm2")  # a folder that the others read too
     tokenizer = load_tokenizer(str(model))
     rows = [row for _, row in open_source(args.data, split="train").rows()]
 
@@ -126,120 +155,167 @@ def _write_task(folder: Path, args: argparse.Namespace) -> dict:
         ends = np.cumsum([len(probe.sample(i)) for i in range(probe.report.samples)])
         return rows[: int(np.searchsorted(ends, tokens, side="right"))]
 
-    tokenized(first_rows(args.pack_length), "gate")
+    # one token less: LLaMA-Factory keeps it free, so that its packs are a multiple of 8
+    tokenized(first_rows(args.pack_length - 1), "gate")
     dataset = tokenized(first_rows(args.packs * args.pack_length - 32), "docs")
-    precision = args.precision
-    if precision == "auto":
-        chosen = choose_precision(torch.device("cpu"))
-        precision = "bf16" if chosen.compute_dtype == torch.bfloat16 else "fp32"
+    bf16 = choose_precision(torch.device("cpu")).compute_dtype == torch.bfloat16
+    forms = {"fp32": ["fp32"], "bf16": ["bf16"], "best": ["fp32", "bf16"]}
+    wanted = forms[args.precision if bf16 or args.precision != "best" else "fp32"]
+    if args.method == "full":  # bf16 weights would lose their small updates
+        wanted = ["autocast" if form == "bf16" else form for form in wanted]
     task = {
         "model": str(model),
         "map_fn": args.map_fn,
+        "method": args.method,
+        "forms": wanted,
         "pack_length": args.pack_length,
         "gate_steps": args.gate_steps,
-        "precision": precision,
-        "lr": 2e-4,
+        "lr": LEARNING_RATE[args.method],
         "threads": args.threads,
         "documents": dataset.report.samples,
         "tokens": int(dataset.tokens),
         "trained": int(dataset.trained_tokens),
+        "digests": _digests(folder / "docs.npz"),
     }
     (folder / "task.json").write_text(json.dumps(task))
     return task
 
 
-def _run(name: str, folder: Path, threads: int) -> dict:
-    python, script, *words = CONTENDERS[name]
+def _digests(path: Path) -> list[str]:
+    sys.path.insert(0, str(HERE / "contenders"))
+    from common import digest
+
+    saved = np.load(path)
+    bounds = zip(saved["offsets"][:-1], saved["offsets"][1:], strict=True)
+    return [digest(saved["ids"][a:b].tolist(), saved["labels"][a:b].tolist()) for a, b in bounds]
+
+
+def _reference_losses(folder: Path, task: dict) -> dict:
+    """The plain loop's gate run in each form that is raced."""
+    return {form: _run(REFERENCE, folder, "gate", form, task) for form in task["forms"]}
+
+
+def _choose_form(name: str, folder: Path, task: dict, reference: dict) -> tuple[str, list[float]]:
+    """Return the form of a contender that is fastest on the gate's pack, and its losses there.
+
+    Raises:
+        Disqualified: no form passes; with the reason of the last.
+    """
+    speeds: dict[str, float] = {}
+    losses: dict[str, list[float]] = {}
+    reason = ""
+    for form in task["forms"]:
+        try:
+            gate = _run(name, folder, "gate", form, task)
+        except ProgramFailed as error:
+            reason = f"{form}: {_last_line(error)}"
+            continue
+        wrong = _gates(gate, reference[form], form)
+        if wrong:
+            reason = f"{form}: {'; '.join(wrong)}"
+            continue
+        speeds[form], losses[form] = _speed(gate), gate["losses"]
+        _say(f"gates     {name:<20} {form:<8} {speeds[form]:7.1f} tokens/s on one pack")
+    if not speeds:
+        raise Disqualified(reason)
+    best = max(speeds, key=lambda form: speeds[form])
+    return best, losses[best]
+
+
+def _last_line(error: ProgramFailed) -> str:
+    _say(str(error))
+    return f"fails: {str(error).strip().splitlines()[-1][:200]}"
+
+
+def _run(name: str, folder: Path, part: str, form: str, task: dict) -> dict:
+    environment, script, *words = CONTENDERS[name]
     result = folder / "result.json"
-    environment = os.environ | {
-        "OMP_NUM_THREADS": str(threads),
-        "HF_HUB_OFFLINE": "1",
-        "TOKENIZERS_PARALLELISM": "false",
-        "PYTHONPATH": "",
-    }
-    done = subprocess.run(
-        [str(python), str(HERE / "contenders" / script), str(folder), str(result), *words],
-        env=environment,
-        capture_output=True,
-        text=True,
+    measured = run(
+        [python_of(environment), HERE / "contenders" / script, folder, part, form, result, *words],
+        threads=task["threads"],
+        environment={"TOKENIZERS_PARALLELISM": "false"},
     )
-    if done.returncode:
-        sys.exit(f"{name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
-    return json.loads(result.read_text())
+    return json.loads(result.read_text()) | {"peak_memory_mb": measured.peak_memory_mb}
 
 
 def _speed(result: dict) -> float:
-    run = result["speed"]
-    return sum(run["tokens"][WARM_UP:]) / sum(run["seconds"][WARM_UP:])
+    return sum(result["tokens"][WARM_UP:]) / sum(result["seconds"][WARM_UP:])
 
 
-def _gates(result: dict, reference: dict, task: dict) -> list[str]:
+def _wrong_documents(result: dict, task: dict) -> list[str]:
+    wrong = []
+    if Counter(result["documents"]) != Counter(task["digests"]):
+        wrong.append("other documents")
+    if sum(result["trained"]) != task["trained"]:
+        wrong.append(f"{sum(result['trained'])} trained tokens, not {task['trained']}")
+    return wrong
+
+
+def _gates(gate: dict, reference: dict, form: str) -> list[str]:
     """What disqualifies a contender; empty if its speed counts."""
     wrong = []
-    if Counter(result["speed"]["documents"]) != Counter(reference["speed"]["documents"]):
-        wrong.append("other documents")
-    if sum(result["speed"]["trained"]) != task["trained"]:
-        wrong.append(f"{sum(result['speed']['trained'])} trained tokens")
-    if result["trainable"] != reference["trainable"]:
-        wrong.append(f"{result['trainable']} trainable parameters")
-    ours, theirs = result["gate"]["losses"], reference["gate"]["losses"]
-    if abs(ours[0] - theirs[0]) > (1e-4 if task["precision"] == "fp32" else 1e-2):
+    if gate["trainable"] != reference["trainable"]:
+        wrong.append(f"{gate['trainable']:,} trainable parameters, not {reference['trainable']:,}")
+    ours, theirs = gate["losses"], reference["losses"]
+    if abs(ours[0] - theirs[0]) > (1e-4 if form == "fp32" else 1e-2):
         wrong.append(f"first loss {ours[0]:.5f}, not {theirs[0]:.5f}")
-    if abs(ours[-1] / theirs[-1] - 1) > 0.01:
+    if len(ours) != len(theirs) or abs(ours[-1] / theirs[-1] - 1) > 0.01:
         wrong.append(f"loss {ours[-1]:.4f} after {len(ours)} steps, not {theirs[-1]:.4f}")
     return wrong
 
 
-def _page(results: dict[str, list[dict]], task: dict, args: argparse.Namespace) -> str:
-    reference = results["plain loop" if "plain loop" in results else args.contenders[0]][0]
-    rows, speeds = [], {}
+def _section(results, chosen, failed, task: dict, args: argparse.Namespace) -> str:
+    rows, speeds, memories = [], {}, {}
     for name, repeats in results.items():
-        every = sorted(_speed(result) for result in repeats)
-        wrong = _gates(repeats[0], reference, task)
-        if not wrong:
-            speeds[name] = median(every)
-        gate = repeats[0]["gate"]["losses"]
+        form, losses = chosen[name]
+        every = sorted(map(_speed, repeats))
+        speeds[name] = median(every)
+        memories[name] = median(r["peak_memory_mb"] for r in repeats)
+        trained = speeds[name] * task["trained"] / task["tokens"]
+        curve = f"{losses[0]:.4f} → {losses[-1]:.4f}"
         rows.append(
-            f"| {name} | {median(every):.1f} | {every[0]:.1f} to {every[-1]:.1f} "
-            f"| {median(r['peak_memory_mb'] for r in repeats):.0f} "
-            f"| {gate[0]:.4f} → {gate[-1]:.4f} | {'; '.join(wrong) or 'passed'} |"
+            f"| {name} | {form} | {speeds[name]:.1f} | {every[0]:.1f} to {every[-1]:.1f} "
+            f"| {trained:.1f} | {memories[name]:.0f} | {curve} | passed |"
         )
-    best = max((s for n, s in speeds.items() if n.startswith("TRL")), default=None)
-    ratio = ""
-    if best and "xtune" in speeds:
-        ratio = f"xtune: **{speeds['xtune'] / best:.2f}** times TRL's best."
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=HERE, capture_output=True, text=True
-    ).stdout.strip()
+    rows += [f"| {name} | | | | | | | **{reason}** |" for name, reason in failed.items()]
+    what = {"lora": "LoRA r=16 on all linear layers", "full": "all weights"}
+    what["qlora"] = f"{what['lora']}, base in NF4"
     return "\n".join(
         [
-            f"# Fine-tuning on a CPU, {date.today()}",
+            f"## Fine-tuning: {args.method}",
             "",
-            f"Command: `python benchmarks/sft_cpu.py {' '.join(sys.argv[1:])}`",
+            f"`python benchmarks/sft_cpu.py {' '.join(sys.argv[1:])}`",
             "",
-            f"SmolLM2-135M, LoRA r=16 on all linear layers, {task['precision']}, packs of "
-            f"{task['pack_length']}; padded contenders take batches of 8. {task['documents']} "
-            f"documents, {task['tokens']} tokens, {task['trained']} of them trained; medians of "
-            f"{args.repeats} interleaved runs. {ratio}",
+            f"SmolLM2-135M, {what[args.method]}; packs of {task['pack_length']}, padded contenders "
+            f"in batches of 8. {task['documents']} documents, {task['tokens']} tokens, "
+            f"{task['trained']} of them trained; medians of {args.repeats} interleaved runs. "
+            "Memory is the peak of the process tree.",
             "",
-            "| contender | tokens/s | spread | peak memory MB | gate loss | gates |",
-            "|---|---|---|---|---|---|",
+            *_ratios(speeds, memories),
+            "| contender | form | tokens/s | spread | trained tokens/s | memory, MB | gate loss "
+            "| gates |",
+            "|---|---|---|---|---|---|---|---|",
             *rows,
-            "",
-            f"Machine: {_processor()}, {args.threads} threads, Python {platform.python_version()}. "
-            f"torch {version('torch')}, transformers {version('transformers')}, peft "
-            f"{version('peft')}, TRL 1.16.0. xtune at {commit or 'no commit'}.",
             "",
         ]
     )
 
 
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    flags = next(line for line in lines if line.startswith("flags")).split()
-    known = [flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags]
-    return f"{model} ({', '.join(known)})"
+def _ratios(speeds: dict[str, float], memories: dict[str, float]) -> list[str]:
+    lines = []
+    for peer in ("TRL", "LLaMA-Factory", "plain loop"):
+        theirs = [name for name in speeds if name.startswith(peer)]
+        if theirs and "xtune" in speeds:
+            best = max(theirs, key=lambda name: speeds[name])
+            lines.append(
+                f"- xtune is **{speeds['xtune'] / speeds[best]:.2f}** times as fast as {best}, "
+                f"with {memories['xtune'] / memories[best]:.2f} of its memory."
+            )
+    return [*lines, ""] if lines else []
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

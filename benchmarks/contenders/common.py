@@ -1,23 +1,72 @@
-"""What every contender shares: the task, one LoRA start, one form of result.
+"""What every contender shares: the task, one model, one LoRA start, one form of result.
 
 A task is a folder that `benchmarks/sft_cpu.py` writes: `task.json` (settings), `docs.npz` and
 `gate.npz` (token ids and labels of the documents), `docs.jsonl` and `gate.jsonl` (the same as raw
-rows), and the model's folder.
+rows), and the model's folder. A contender is run as
+
+    CONTENDER.py FOLDER gate|speed FORM RESULT [words of its own]
+
+`gate` trains `gate_steps` times on the one batch of gate.npz, `speed` once over docs.npz. A form
+says in which numbers:
+
+    fp32       all of it
+    autocast   fp32 weights, products in bf16 under torch.autocast
+    bf16       frozen weights in bf16, what is trained in fp32, products in bf16
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import resource
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 LINEARS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+class Task(NamedTuple):
+    """What a contender is to do; see the head of this file."""
+
+    folder: Path
+    settings: dict
+    part: str
+    form: str
+    words: list[str]
+
+    @property
+    def documents(self) -> list[dict[str, list[int]]]:
+        """[{input_ids, labels}], labels not shifted and -100 where not trained."""
+        saved = np.load(self.folder / ("gate.npz" if self.part == "gate" else "docs.npz"))
+        bounds = list(zip(saved["offsets"][:-1], saved["offsets"][1:], strict=True))
+        return [
+            {"input_ids": saved["ids"][a:b].tolist(), "labels": saved["labels"][a:b].tolist()}
+            for a, b in bounds
+        ]
+
+    @property
+    def steps(self) -> int | None:
+        """How often to train on the documents as one batch; None: once over them."""
+        return self.settings["gate_steps"] if self.part == "gate" else None
+
+    @property
+    def autocast(self) -> bool:
+        """Whether products are in bf16."""
+        return self.form != "fp32"
+
+    @property
+    def weights(self) -> torch.dtype:
+        """Of the weights that are not trained."""
+        return torch.bfloat16 if self.form == "bf16" else torch.float32
+
+    @property
+    def method(self) -> str:
+        """'lora', 'qlora' or 'full'."""
+        return self.settings["method"]
 
 
 @dataclass
@@ -39,32 +88,31 @@ class Run:
     documents: list[str] = field(default_factory=list)
 
 
-def read_task() -> tuple[Path, dict]:
-    """The task's folder and settings, from the command line: CONTENDER.py FOLDER RESULT."""
-    folder = Path(sys.argv[1])
-    task = json.loads((folder / "task.json").read_text())
-    torch.set_num_threads(task["threads"])
-    return folder, task
+def read_task() -> Task:
+    """Return the task that the command line names."""
+    folder, part, form = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    settings = json.loads((folder / "task.json").read_text())
+    torch.set_num_threads(settings["threads"])
+    return Task(folder, settings, part, form, sys.argv[5:])
 
 
-def write_result(gate: Run, speed: Run, trainable: int) -> None:
-    result = {
-        "gate": asdict(gate),
-        "speed": asdict(speed),
-        "trainable": trainable,
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
-    Path(sys.argv[2]).write_text(json.dumps(result))
+def write_result(run: Run, trainable: int) -> None:
+    """Write what the harness reads."""
+    Path(sys.argv[4]).write_text(json.dumps(asdict(run) | {"trainable": trainable}))
 
 
-def read_documents(path: Path) -> list[dict[str, list[int]]]:
-    """[{input_ids, labels}], labels not shifted and -100 where not trained."""
-    saved = np.load(path)
-    bounds = list(zip(saved["offsets"][:-1], saved["offsets"][1:], strict=True))
-    return [
-        {"input_ids": saved["ids"][a:b].tolist(), "labels": saved["labels"][a:b].tolist()}
-        for a, b in bounds
-    ]
+def quantization(task: Task):
+    """NF4 with double quantization, as transformers takes it; None without QLoRA."""
+    from transformers import BitsAndBytesConfig
+
+    if task.method != "qlora":
+        return None
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16 if task.autocast else torch.float32,
+    )
 
 
 def digest(ids: list[int], labels: list[int]) -> str:

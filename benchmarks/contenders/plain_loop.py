@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import torch
-from common import LINEARS, Run, digest, read_documents, read_task, start_lora, write_result
+from common import LINEARS, Run, Task, digest, quantization, read_task, start_lora, write_result
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
@@ -23,24 +23,25 @@ def pad(documents) -> dict[str, torch.Tensor]:
     return {key: torch.tensor(value) for key, value in rows.items()}
 
 
-def train(documents, task, *, steps: int | None) -> tuple[Run, int]:
-    bf16 = task["precision"] == "bf16"
+def train(task: Task) -> tuple[Run, int]:
     model = AutoModelForCausalLM.from_pretrained(
-        task["model"], dtype=torch.bfloat16 if bf16 else torch.float32
+        task.settings["model"], dtype=task.weights, quantization_config=quantization(task)
     )
-    model = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=LINEARS))
+    if task.method != "full":
+        model = get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules=LINEARS))
     trainable = start_lora(model)
     model.train()
     wanted = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(wanted, lr=task["lr"], weight_decay=0.0)
+    optimizer = torch.optim.AdamW(wanted, lr=task.settings["lr"], weight_decay=0.0)
     run = Run()
-    if steps:
-        batches = [documents] * steps
+    documents = task.documents
+    if task.steps:
+        batches = [documents] * task.steps
     else:
         batches = [documents[i : i + BATCH] for i in range(0, len(documents), BATCH)]
     for batch in batches:
         began = time.perf_counter()
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=task.autocast):
             loss = model(**pad(batch)).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(wanted, 1.0)
@@ -55,7 +56,4 @@ def train(documents, task, *, steps: int | None) -> tuple[Run, int]:
 
 
 if __name__ == "__main__":
-    folder, task = read_task()
-    gate, trainable = train(read_documents(folder / "gate.npz"), task, steps=task["gate_steps"])
-    speed, _ = train(read_documents(folder / "docs.npz"), task, steps=None)
-    write_result(gate, speed, trainable)
+    write_result(*train(read_task()))

@@ -1,4 +1,4 @@
-"""xtune on a task, through its own config, data path and runner: `xtune_run.py FOLDER RESULT`."""
+"""xtune on a task, through its own config, data path and runner."""
 
 from __future__ import annotations
 
@@ -6,38 +6,55 @@ import json
 import tempfile
 from pathlib import Path
 
-from common import LINEARS, Run, digest, read_task, start_lora, write_result
+from common import LINEARS, Run, Task, digest, read_task, start_lora, write_result
 
 from xtune.config import render
 from xtune.engine.hooks.base import Hook
 from xtune.engine.runner import Runner
 
 
-class StartLoraHook(Hook):
-    """Gives the adapter the start that all contenders share."""
+class ContenderHook(Hook):
+    """Gives the adapter the start that all contenders share, and notes what is trained on."""
 
     essential = True
+
+    def __init__(self) -> None:
+        self.documents: list[str] = []
 
     def before_train(self, runner: Runner) -> None:
         start_lora(runner.model)
 
+    def before_train_iter(self, runner: Runner, batches) -> None:
+        for batch in batches:
+            ids, labels = batch.input_ids[0].tolist(), batch.labels[0].tolist()
+            ends = batch.cu_seqlens.tolist()
+            for a, b in zip(ends[:-1], ends[1:], strict=True):
+                # a batch's labels stand one place earlier, under the token that predicts them
+                self.documents.append(digest(ids[a:b], [-100, *labels[a : b - 1]]))
 
-def train(rows: Path, task: dict, *, epochs: int) -> tuple[Run, int]:
+
+def train(task: Task) -> tuple[Run, int]:
+    settings = task.settings
+    epochs = task.steps or 1
     options = {
-        "pretrained_model_name_or_path": task["model"],
-        "data_path": str(rows),
-        "map_fn": task["map_fn"],
-        "max_length": task["pack_length"],
+        "pretrained_model_name_or_path": settings["model"],
+        "data_path": str(task.folder / ("gate.jsonl" if task.steps else "docs.jsonl")),
+        "map_fn": settings["map_fn"],
+        "max_length": settings["pack_length"],
         "accumulative_counts": 1,
         "max_epochs": epochs,
-        "lr": task["lr"],
-        "lora.target_modules": repr(LINEARS),
-        "strategy.precision": task["precision"],
+        "lr": settings["lr"],
+        "strategy.precision": "bf16" if task.autocast else "fp32",
         "param_scheduler": {"type": "ConstantSchedule"},
         "default_hooks": {"metrics": {"type": "MetricsHook"}},
-        "custom_hooks": [{"type": f"{__file__}:StartLoraHook"}],
+        "custom_hooks": [{"type": f"{__file__}:ContenderHook"}],
     }
-    sheet = render("custom_sft_lora", [f"{key}={value}" for key, value in options.items()])
+    if task.method != "full":
+        options |= {"lora.r": 16, "lora.lora_alpha": 32, "lora.lora_dropout": 0.0}
+        options["lora.target_modules"] = repr(LINEARS)
+    sheet = render(
+        f"custom_sft_{task.method}", [f"{key}={value}" for key, value in options.items()]
+    )
     work_dir = Path(tempfile.mkdtemp())
     runner = Runner(sheet, work_dir=work_dir)
     runner.train()
@@ -51,12 +68,8 @@ def train(rows: Path, task: dict, *, epochs: int) -> tuple[Run, int]:
     run.seconds = [
         tokens / line["tokens_per_s"] for tokens, line in zip(run.tokens, steps, strict=True)
     ]
-    dataset = runner.train_dataset
-    for pack in range(len(dataset)):
-        for index in dataset.pack(pack):
-            sample = dataset.sample(index)
-            run.documents.append(digest(sample.input_ids.tolist(), sample.labels.tolist()))
-    run.documents *= epochs
+    (hook,) = (hook for hook in runner.hooks.values() if hasattr(hook, "documents"))
+    run.documents = hook.documents
     return run, trainable
 
 
@@ -66,7 +79,4 @@ def _differences(totals) -> list[int]:
 
 
 if __name__ == "__main__":
-    folder, task = read_task()
-    gate, trainable = train(folder / "gate.jsonl", task, epochs=task["gate_steps"])
-    speed, _ = train(folder / "docs.jsonl", task, epochs=1)
-    write_result(gate, speed, trainable)
+    write_result(*train(read_task()))

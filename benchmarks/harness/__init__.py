@@ -1,0 +1,1 @@
+"""What the benchmarks share: the peers' environments, measured processes, the machine, rows."""
