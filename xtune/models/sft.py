@@ -46,8 +46,9 @@ class SupervisedFinetune(nn.Module):
         loss_chunk_size: trained positions whose logits are held at once.
         gradient_checkpointing: recompute each layer in the backward pass: about 40 % slower,
             and activations of one layer instead of all.
-        fused: compute linear layers with their adapters, norms and activations in fewer passes,
-            where a layer is of a kind that is known; the others keep their own code.
+        fused: compute linear layers together with their adapters, norms, and rotary positions in
+            fewer passes over memory, where a layer is of a kind that is known; the others keep
+            their own code.
 
     Raises:
         ModelError: an adapter that adds tokens to the input.
