@@ -73,9 +73,17 @@ def test_what_a_layer_passes_on_is_read_from_its_own_code(tiny_family, family, s
         assert list(layer.state_dict()) == names
 
 
-@pytest.mark.parametrize("family", ["cohere", "glm4"])  # neighbours turned; a part of a head
-def test_other_rotations_are_left_alone(tiny_family, family):
-    llm = load_model(str(tiny_family(family)), dtype="fp32")
+@pytest.mark.parametrize(
+    ("family", "settings"),
+    [
+        ("cohere", {}),  # turns neighbours
+        ("glm4", {}),  # turns a part of a head
+        ("olmo", {"clip_qkv": 8.0}),  # clamps
+        ("ministral3", {}),  # scales queries by position
+    ],
+)
+def test_what_does_something_else_is_left_alone(tiny_family, family, settings):
+    llm = load_model(str(tiny_family(family, **settings)), dtype="fp32")
     layers = [layer for layer in llm.modules() if is_attention(layer)]
     assert layers
     for layer in layers:

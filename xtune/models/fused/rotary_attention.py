@@ -125,7 +125,7 @@ def fuse_attention(layer: nn.Module) -> bool:
     probe: Any = _with_small_projections(layer)
     try:
         expected = _asked(probe)
-        known = ("position_ids", "use_cache", "cu_seq_lens_q")  # what the decoder layer passes
+        known = ("position_ids", "cache_position", "use_cache", "cu_seq_lens_q")  # given it here
         settings = {
             name: value
             for name, value in expected["settings"].items()
@@ -145,10 +145,11 @@ def fuse_attention(layer: nn.Module) -> bool:
 def _with_small_projections(layer: Any) -> nn.Module:
     probe = copy.copy(layer)
     generator = torch.Generator().manual_seed(0)
-    small: dict[str, nn.Module] = {
-        name: nn.Linear(6, getattr(layer, name).out_features) for name in _PROJECTIONS[:3]
+    small: dict[str, nn.Module] = {  # without a draw from the run's random numbers
+        name: nn.utils.skip_init(nn.Linear, 6, getattr(layer, name).out_features)
+        for name in _PROJECTIONS[:3]
     }
-    small["o_proj"] = nn.Linear(layer.o_proj.in_features, 6)
+    small["o_proj"] = nn.utils.skip_init(nn.Linear, layer.o_proj.in_features, 6)
     with torch.no_grad():
         for projection in small.values():
             for parameter in projection.parameters():
@@ -168,7 +169,9 @@ def _with_small_projections(layer: Any) -> nn.Module:
 def _asked(probe: Any) -> dict[str, Any]:
     """What reaches the attention function, and what the layer returns."""
     generator = torch.Generator().manual_seed(1)
-    hidden = torch.randn(1, 5, 6, generator=generator)
+    hidden = 30 * torch.randn(1, 5, 6, generator=generator)  # some families clamp what is large
+    # Some scale by position, beyond what they were first trained on.
+    positions = torch.tensor([[0, 9_000, 70_000, 300_000, 5_000_000]])
     cos, sin = (torch.randn(1, 5, probe.head_dim, generator=generator) for _ in range(2))
     record: dict[str, Any] = {}
     out = probe(
@@ -176,12 +179,13 @@ def _asked(probe: Any) -> dict[str, Any]:
         position_embeddings=(cos, sin),
         attention_mask=None,
         past_key_values=None,
-        position_ids=torch.arange(5)[None],
+        position_ids=positions,
+        cache_position=positions[0],
         use_cache=False,
         cu_seq_lens_q=torch.tensor([0, 5]),
         probe_record=record,
     )
-    return {**record, "out": out[0]}
+    return {**record, "out": out[0], "outputs": len(out)}
 
 
 def _recording_attention(
