@@ -52,8 +52,7 @@ def test_equals_the_family_s_own_in_fp32(kind, frozen):
 @pytest.mark.parametrize("kind", PLAIN)
 @pytest.mark.parametrize("weight_dtype", [torch.bfloat16, torch.float32], ids=["bf16", "fp32"])
 def test_in_bf16_it_is_as_near_to_fp32_as_the_family_s_own(kind, weight_dtype):
-    make, fuse_one = PLAIN[kind]
-    plain = stirred(make()).to(weight_dtype)
+    plain = stirred(PLAIN[kind]()).to(weight_dtype)
     exact, fused = copy.deepcopy(plain).float(), copy.deepcopy(plain)
     assert fuse_norm(fused)
     x = states(torch.bfloat16)
