@@ -49,8 +49,9 @@ class SupervisedFinetune(nn.Module):
             backward pass: False none, True all, k the first of every k; 'auto' is the runner's to
             choose, and all here. See `xtune.models.checkpointing`.
         activation_offload: these inputs wait in the host's memory.
-        fused: compute linear layers with their adapters, norms and activations in fewer passes,
-            where a layer is of a kind that is known; the others keep their own code.
+        fused: compute linear layers together with their adapters, norms, and rotary positions in
+            fewer passes over memory, where a layer is of a kind that is known; the others keep
+            their own code.
 
     Raises:
         ModelError: an adapter that adds tokens to the input; a family that cannot compute its

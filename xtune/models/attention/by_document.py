@@ -57,8 +57,11 @@ def attend_by_document(
         scaling=scaling,
         alibi_slopes=alibi_slopes,
     )
-    narrow = query.device.type == "cpu" and query.dtype == torch.bfloat16
-    if narrow and not dropout and max(lengths) <= _WIDE:
+    device = query.device.type
+    if device == "cpu" and torch.is_autocast_enabled(device):  # as it would cast for the kernel
+        dtype = torch.get_autocast_dtype(device)
+        query, key, value = (states.to(dtype) for states in (query, key, value))
+    if device == "cpu" and query.dtype == torch.bfloat16 and not dropout and max(lengths) <= _WIDE:
         return with_wide_backward(attend, query, key, value)
     return attend(query, key, value)
 

@@ -8,6 +8,7 @@ Its place in the model, its parameters, their names, its hooks and its settings 
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 from torch import nn
 
@@ -15,8 +16,13 @@ __all__ = ["adopt"]
 
 
 def adopt(layer: nn.Module, mixin: type) -> None:
-    """Let `layer` be of a class that inherits from `mixin` first and from its own class second."""
-    layer.__class__ = _subclass(mixin, type(layer))
+    """Let `layer` be of a class that inherits from `mixin` first and from its own class second.
+
+    Done once: a layer that is one already stays as it is.
+    """
+    if not isinstance(layer, mixin):
+        plain: Any = type(layer)
+        layer.__class__ = _subclass(mixin, plain)
 
 
 @functools.cache

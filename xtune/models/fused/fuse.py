@@ -7,9 +7,9 @@ from collections import Counter
 
 from torch import nn
 
-from xtune.models.fused.gated_mlp import fuse_mlp, is_gated_mlp
 from xtune.models.fused.lora_linear import fuse_lora
 from xtune.models.fused.rms_norm import fuse_norm, is_norm
+from xtune.models.fused.rotary_attention import fuse_attention, is_attention
 
 __all__ = ["fuse"]
 
@@ -17,8 +17,8 @@ logger = logging.getLogger(__name__)
 
 _KINDS = {
     "adapter layers": (lambda layer: hasattr(layer, "lora_A"), fuse_lora),
+    "attention layers": (is_attention, fuse_attention),
     "norms": (is_norm, fuse_norm),
-    "MLPs": (is_gated_mlp, fuse_mlp),
 }
 
 
@@ -47,4 +47,4 @@ def fuse(llm: nn.Module) -> dict[str, int]:
 
 
 def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {kind}" for kind, count in counts.items()) or "nothing"
+    return ", ".join(f"{counts[kind]} {kind}" for kind in _KINDS if counts[kind]) or "nothing"

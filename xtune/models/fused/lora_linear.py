@@ -67,6 +67,8 @@ def lora_linear(
 
 def fuse_lora(layer: nn.Module) -> bool:
     """Let a PEFT layer compute with `lora_linear` from now on; tell whether it is one that can."""
+    if isinstance(layer, _LoraForward):
+        return True
     kinds = _name(layer), _name(getattr(layer, "base_layer", None))
     if kinds not in _COVERED or getattr(layer, "fan_in_fan_out", False):
         return False
