@@ -12,10 +12,10 @@ were met. Goals are judged on a GPU only. With the variable OUT set both files a
 
 What a machine needs, and must be given as wheels where it has no network: torch and transformers,
 and of requirements/runtime.txt what `import xtune.models` and the strategy take: mmengine-lite,
-addict, yapf, platformdirs, bitsandbytes, datasets, multiprocess, dill, peft, accelerate, psutil.
-For more contenders and kernels: trl, flash-attn (else torch's own varlen attention runs) and
-liger-kernel. bitsandbytes brings a library for every CUDA; where size counts its wheel may be packed
-again with libbitsandbytes_cuda130.so alone (4 MB). Wheels go into a folder W, then
+addict, termcolor, yapf, platformdirs, bitsandbytes, peft, accelerate, gguf, and for TRL datasets,
+multiprocess and dill. For more contenders and kernels: trl, flash-attn (else torch's own varlen attention runs) and
+liger-kernel. bitsandbytes brings a library for every CUDA; where size counts its wheel may be
+packed again with libbitsandbytes_cuda130.so alone (4 MB). Wheels go into a folder W, then
 
     pip install --no-index --no-deps --target /tmp/site W/*.whl
     PYTHONPATH=/tmp/site:. python benchmarks/gpu.py
