@@ -14,7 +14,8 @@ What a machine needs, and must be given as wheels where it has no network: torch
 and of requirements/runtime.txt what `import xtune.models` and the strategy take: mmengine-lite,
 addict, termcolor, yapf, platformdirs, bitsandbytes, peft, accelerate and gguf; for TRL also trl,
 datasets, multiprocess and dill. flash-attn and liger-kernel are used if they are there (else
-torch's own varlen attention and transformers' modules). bitsandbytes brings a library for every CUDA; where size counts its wheel may be
+torch's own varlen attention and transformers' modules). bitsandbytes brings a library for every
+CUDA; where size counts its wheel may be
 packed again with libbitsandbytes_cuda130.so alone (4 MB). Wheels go into a folder W, then
 
     pip install --no-index --no-deps --target /tmp/site W/*.whl
