@@ -34,9 +34,10 @@ def test_random_weights_leave_no_garbage_and_compute_as_a_model_built_on_the_cpu
     from gpu_weights import random_llm
 
     made = random_llm(model, device="cpu", dtype="fp32", tiny=True)
-    assert made.model.rotary_emb.inv_freq[0] == 1.0
     plain = type(made)._from_config(made.config, dtype=torch.float32).eval()  # not on 'meta'
-    assert torch.equal(plain.model.rotary_emb.inv_freq, made.model.rotary_emb.inv_freq)
+    if "Llama" in model:  # InternLM's has no frequencies of its own: it computes them anew
+        assert made.model.rotary_emb.inv_freq[0] == 1.0
+        assert torch.equal(plain.model.rotary_emb.inv_freq, made.model.rotary_emb.inv_freq)
     plain.load_state_dict(made.state_dict())
     ids = torch.tensor([[5, 6, 7, 8, 9]])
     with torch.no_grad():
