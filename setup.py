@@ -40,6 +40,7 @@ setup(
         "deepspeed": ["deepspeed>=0.18"],  # --deepspeed; --strategy fsdp does without
         "galore": ["galore-torch==1.0"],  # optimizer=dict(type='GaLoreAdamW', …)
         "flash-attn": ["flash-attn>=2.8"],  # compiles against CUDA
+        "liger": ["liger-kernel>=0.8"],  # Triton kernels, on a GPU
         "modelscope": ["modelscope>=1.20"],  # data_path='modelscope:owner/name'
         "wandb": ["wandb"],
         "swanlab": ["swanlab"],

@@ -179,6 +179,16 @@ def test_quantization_without_an_adapter():
     assert any("quantized weights cannot be trained" in line for line in found)
 
 
+def test_gradient_checkpointing_and_what_may_be_offloaded():
+    for policy in ("False", "True", "3", "'auto'"):
+        assert problems_of(f"gradient_checkpointing={policy}") == []
+    (problem,) = problems_of("gradient_checkpointing='yes'")
+    assert "must be True or False or an integer or 'auto'" in problem
+    (problem,) = problems_of("model.activation_offload=True")
+    assert "moves what checkpointed layers keep, and there are none" in problem
+    assert problems_of("model.activation_offload=True", "gradient_checkpointing=2") == []
+
+
 def test_ones_own_function_in_the_config_and_in_a_file(tmp_path):
     (tmp_path / "code.py").write_text("def my_map_fn(row):\n    return {'text': row['t']}\n")
     assert check(edited(("map_fn = 'openai'", "map_fn = 'code.py:my_map_fn'"))) == []

@@ -1,4 +1,4 @@
-"""GaLore and APOLLO: what is projected, what a step does, and a state that resumes bit for bit."""
+"""GaLore, APOLLO, paged 8-bit AdamW: what is projected, what a step does, resuming bit for bit."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EITHER = pytest.mark.parametrize("kind", PACKAGES)
 @pytest.fixture(autouse=True)
 def _installed(request):
     kind = getattr(request.node, "callspec", None) and request.node.callspec.params.get("kind")
-    if kind:
+    if kind in PACKAGES:
         pytest.importorskip(PACKAGES[kind], reason=f"pip install {PACKAGES[kind]} to test it")
 
 
@@ -88,11 +88,14 @@ def test_galore_at_full_rank_takes_the_steps_of_adamw_on_the_rotated_gradient(in
     torch.testing.assert_close(weight.detach(), expected, rtol=1e-4, atol=1e-5)
 
 
-@EITHER
+@pytest.mark.filterwarnings("ignore:Paged optimizers are not supported on CPU")
+@pytest.mark.parametrize("kind", [*PACKAGES, "PagedAdamW8bit"])
 def test_the_state_passes_through_a_file_bit_for_bit(inputs, tmp_path, kind):
-    cfg = {"type": kind, "lr": 1e-2, "rank": 2, "update_proj_gap": 3, "weight_decay": 0.1}
+    cfg = {"type": kind, "lr": 1e-2, "weight_decay": 0.1}
+    if kind in PACKAGES:
+        cfg |= {"rank": 2, "update_proj_gap": 3}
 
-    def four_steps_and(further, optimizer, model, start):
+    def steps_from(further, optimizer, model, start):
         for seed in range(start, start + further):
             give_gradients(model, seed)
             optimizer.step()
@@ -100,10 +103,12 @@ def test_the_state_passes_through_a_file_bit_for_bit(inputs, tmp_path, kind):
 
     model = tiny(inputs)
     optimizer = build_optimizer(model, cfg)
-    weights = four_steps_and(5, optimizer, model, 0)
+    weights = steps_from(5, optimizer, model, 0)
     state = {str(k): v for k, v in optimizer.state_dict()["state"].items()}
     save_state(tmp_path / "state", state)
-    expected = four_steps_and(4, optimizer, model, 5)  # the projection changes at steps 6 and 9
+    expected = steps_from(4, optimizer, model, 5)  # projections change at steps 6 and 9
+    if kind == "PagedAdamW8bit":
+        assert any(v["state1"].dtype == torch.uint8 for v in state.values())
 
     other = tiny(inputs)
     with torch.no_grad():
@@ -113,7 +118,7 @@ def test_the_state_passes_through_a_file_bit_for_bit(inputs, tmp_path, kind):
     loaded = {int(k): v for k, v in load_state(tmp_path / "state").items()}
     groups = resumed.state_dict()["param_groups"]
     resumed.load_state_dict({"state": loaded, "param_groups": groups})
-    for name, value in four_steps_and(4, resumed, other, 5).items():
+    for name, value in steps_from(4, resumed, other, 5).items():
         assert torch.equal(value, expected[name]), name
 
 

@@ -30,6 +30,7 @@ def breaches(values: Values) -> Iterator[Breach]:
         _ranges,
         _length_of_run,
         _quantization,
+        _offload,
         _deepspeed,
         _data_files,
         _mixtures,
@@ -118,6 +119,17 @@ def _quantization(values: Values) -> Iterator[Breach]:
     bits = _get(values, "model.llm.quantization.bits")
     if bits not in (None, 4, 8):
         yield Breach("model.llm.quantization.bits", "must be 4 or 8")
+
+
+def _offload(values: Values) -> Iterator[Breach]:
+    if _get(values, "model.activation_offload") and not _get(
+        values, "model.gradient_checkpointing"
+    ):
+        yield Breach(
+            "model.activation_offload",
+            "moves what checkpointed layers keep, and there are none",
+            "set gradient_checkpointing to True, to k for one layer of k, or to 'auto'",
+        )
 
 
 def _deepspeed(values: Values) -> Iterator[Breach]:

@@ -70,7 +70,7 @@ def choose_checkpointing(
             break
     logger.info(
         "gradient_checkpointing: %s; about %.1f GiB of %.1f GiB that are free",
-        {False: "no layer", True: "every layer"}.get(policy, f"one layer of {int(policy)}"),
+        {0: "no layer", 1: "every layer"}.get(int(policy), f"one layer of {int(policy)}"),
         estimate.total / _GIB,
         memory / _GIB,
     )

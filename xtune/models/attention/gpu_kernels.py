@@ -205,15 +205,22 @@ def has_flex(device: torch.device) -> bool:
     """
     if torch.cuda.get_device_capability(device) < (8, 0):
         return False
-    states = [
-        torch.ones(1, 1, 128, 64, device=device, dtype=torch.bfloat16, requires_grad=True)
-        for _ in range(3)
-    ]
     row = Row(torch.tensor([0, 60, 128], dtype=torch.int32, device=device), 68, None)
     try:
-        attend_flex(
-            *states, row, scaling=None, softcap=50.0, alibi_slopes=None, block_masks={}
-        ).sum().backward()
+        with torch.enable_grad(), torch.autocast("cuda", enabled=False):  # whoever asks first
+            ones = torch.ones(1, 1, 128, 64, device=device, dtype=torch.bfloat16)
+            query, key, value = (ones.clone().requires_grad_() for _ in range(3))
+            out = attend_flex(
+                query,
+                key,
+                value,
+                row,
+                scaling=None,
+                softcap=50.0,
+                alibi_slopes=None,
+                block_masks={},
+            )
+            out.sum().backward()
     except Exception as error:  # of a compiler, of any kind
         logger.warning(
             "flex attention does not run here (%s: %s); SDPA, document by document, stands in",
