@@ -1,7 +1,8 @@
 """Write configs/INDEX.md, a row for each named config: python docs/index_configs.py [--check].
 
 Everything in a row is the config's own: its sheet, and its docstring's Hardware and Verified. The
-tests hold the estimate in Hardware equal to what `--dry-run` says.
+tests hold the estimate in Hardware equal to what `xtune estimate` says; with --estimate all are
+made anew and written into the docstrings first, which takes minutes.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 from xtune.config import list_configs, render  # noqa: E402
-from xtune.models.memory import smallest_card  # noqa: E402
+from xtune.models.memory import MemoryEstimate, estimate_memory, smallest_card  # noqa: E402
+from xtune.models.precision import choose_precision  # noqa: E402
 
 INDEX = ROOT / "configs/INDEX.md"
 HEAD = """# The named configs
@@ -24,8 +26,8 @@ HEAD = """# The named configs
 {count} configs. `xtune train NAME` runs one, `xtune copy-cfg NAME .` copies one to edit, and
 `xtune tiny-model NAME OUT` writes a tiny random model to try one with.
 
-*Memory* is the estimate of `xtune train NAME --dry-run` for one device, in bf16, to about a
-quarter; the *smallest card* has that and a sixth more. *Verified on* says what was really run to
+*Memory* is the estimate of `xtune estimate NAME` for one device, in bf16, to about a tenth; the
+*smallest card* has that and a ninth more. *Verified on* says what was really run to
 its end, where, when and at which commit. All others build only: they render and check, and take two
 optimizer steps in the tests, on a tiny random model of their family and rows of their data's form.
 """
@@ -90,8 +92,36 @@ def _lines() -> Iterator[str]:
         yield f"| {' | '.join(row(name, path))} |"
 
 
+def write_estimates() -> None:
+    """Bring the estimates in the docstrings up to date; leaves that are alike share one."""
+    made: dict[str, float] = {}
+    for name, path in list_configs().items():
+        text = path.read_text(encoding="utf-8")
+        if "GiB estimated" not in text:
+            continue
+        values = render(name).values
+        key = repr((values.model, values.max_length, values.batch_size))
+        if key not in made:
+            made[key] = estimate_of(values).total / 2**30
+        gib = f"{made[key]:.0f}" if made[key] >= 100 else f"{made[key]:.1f}"
+        card = smallest_card(float(gib))
+        where = f"one GPU of {card} GB" if card else "several GPUs of 80 GB"
+        said = f"{where}: {gib} GiB estimated in bf16{'' if card else ' for one'}"
+        pattern = r"(?:one GPU|several GPUs) of \d+ GB: [\d.]+ GiB estimated in bf16(?: for one)?"
+        path.write_text(re.sub(pattern, said, text), encoding="utf-8")
+
+
+def estimate_of(values: Any) -> MemoryEstimate:
+    """The estimate of a config's sheet for one GPU, in bf16."""
+    lengths = [values.max_length] * values.batch_size
+    precision = choose_precision("cuda", "bf16")
+    return estimate_memory(values.model, precision, lengths, device="cuda")
+
+
 def main() -> int:
     """Write the page, or with --check only compare."""
+    if "--estimate" in sys.argv:
+        write_estimates()
     wanted = text()
     if "--check" in sys.argv:
         return int(not INDEX.exists() or INDEX.read_text(encoding="utf-8") != wanted)

@@ -117,10 +117,11 @@ def estimates():
     made: dict[str, MemoryEstimate] = {}
 
     def of(values) -> MemoryEstimate:
-        tokens = values.max_length * values.batch_size
-        key = repr((values.model, tokens))
+        lengths = [values.max_length] * values.batch_size
+        key = repr((values.model, lengths))
         if key not in made:
-            made[key] = estimate_memory(values.model, choose_precision("cpu", "bf16"), tokens)
+            precision = choose_precision("cuda", "bf16")
+            made[key] = estimate_memory(values.model, precision, lengths, device="cuda")
         return made[key]
 
     return of

@@ -3,47 +3,41 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from tests.runs import losses, sheet_of
 from tests.tiny import write_tiny_llama
-from xtune.engine.checkpointing import choose_checkpointing, free_memory
+from xtune.config import render
+from xtune.engine.budget import Place, need_of
+from xtune.engine.checkpointing import choose_checkpointing
 from xtune.engine.runner import Runner
 from xtune.engine.strategies.single import SingleStrategy
-from xtune.models import estimate_memory
-
-TOKENS = 4096
 
 
 @pytest.fixture(scope="module")
-def model_cfg(tmp_path_factory):
+def cfg(tmp_path_factory):
     folder = write_tiny_llama(tmp_path_factory.mktemp("models") / "llama", layers=12)
-    return {
-        "type": "SupervisedFinetune",
-        "llm": {"type": "CausalLM", "pretrained_model_name_or_path": str(folder)},
-        "adapter": {"type": "LoraConfig", "r": 4},
-        "gradient_checkpointing": "auto",
-        "activation_offload": True,
-    }
+    options = [f"pretrained_model_name_or_path={folder}", "max_length=4096", "lora.r=4"]
+    options += ["gradient_checkpointing='auto'", "model.activation_offload=True"]
+    return render("custom_sft_lora", options).values
 
 
-def test_the_fastest_that_fits_is_chosen(model_cfg):
+def test_the_fastest_that_fits_is_chosen(cfg):
     strategy = SingleStrategy(precision="fp32", device="cpu")
 
     def needs(policy):
-        settings = model_cfg | {"gradient_checkpointing": policy}
-        settings["activation_offload"] = policy is not False
-        return estimate_memory(settings, strategy.precision, TOKENS).total
+        settings = {"gradient_checkpointing": policy, "activation_offload": policy is not False}
+        changed = {**cfg, "model": {**cfg["model"], **settings}}
+        return need_of(changed, strategy.precision, Place("cuda", None)).gib
 
     sizes = [needs(policy) for policy in (False, 4, 3, 2, True)]
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) == len(sizes)
     for policy, size in zip((False, 4, 3, 2, True), sizes, strict=True):
-        # 15 % of the memory is kept free
-        chosen = choose_checkpointing(model_cfg, strategy, TOKENS, memory=int(size / 0.849))
+        # 10 % of the memory is kept free
+        chosen = choose_checkpointing(cfg, strategy, Place("cuda", size / 0.8999))
         assert chosen["gradient_checkpointing"] is policy
         assert chosen["activation_offload"] is (policy is not False)
-    nothing_fits = choose_checkpointing(model_cfg, strategy, TOKENS, memory=1)
+    nothing_fits = choose_checkpointing(cfg, strategy, Place("cuda", 0.001))
     assert nothing_fits["gradient_checkpointing"] is True
 
 
@@ -56,7 +50,3 @@ def test_a_run_says_what_it_chose_and_takes_the_same_steps(inputs, tmp_path, cap
         steps[policy] = losses(tmp_path / policy)
     assert steps["'auto'"] == steps["False"]
     assert "gradient_checkpointing: no layer; about 0." in caplog.text
-
-
-def test_free_memory_of_the_cpu_is_what_the_system_has():
-    assert 2**28 < free_memory(torch.device("cpu")) < 2**45

@@ -126,7 +126,7 @@ def test_what_a_strategy_refuses_has_no_rows_and_a_reason(inputs, tmp_path):
 def test_the_components_are_those_of_the_estimate(inputs):
     cfg = cfg_of(inputs, config="custom_sft_qlora")
     made = plan_scaling(cfg, [1], CARD, BF16)
-    assert made.estimate == estimate_memory(cfg["model"], BF16, made.tokens)
+    assert made.estimate == estimate_memory(cfg["model"], BF16, [128] * 3, device="cuda")
 
 
 def test_a_model_that_each_device_can_hold_is_not_sharded(inputs):

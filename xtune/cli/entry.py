@@ -26,6 +26,8 @@ VERBS = {
     "convert": "write a model from a folder that holds only DeepSpeed's or torch's shards of it",
     "expand-vocab": "give a model more tokens, and write it ready to train",
     "check": "check a config; every problem at once",
+    "estimate": "say what memory a config needs, whether it fits, and what makes it fit",
+    "profile": "run a few steps under the profiler: where time and memory go",
     "scaling": "say what a config needs and costs on more devices",
     "check-dataset": "say what is wrong with a file of data, and how to fix it",
     "list-cfg": "list the named configs",

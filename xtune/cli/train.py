@@ -74,6 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, load no weights, print the plan"
     )
+    parser.add_argument(
+        "--force", action="store_true", help="go on though the run needs more memory than there is"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,9 +96,11 @@ def run(args: argparse.Namespace) -> int:
 
         print("\n".join(make_plan(sheet, work_dir, resume=args.resume)))
         return 0
+    from xtune.engine.memory_check import MemoryCheck
     from xtune.engine.runner import Runner
 
-    runner = Runner(sheet, work_dir=work_dir, resume=args.resume)
+    check = MemoryCheck(force=args.force)
+    runner = Runner(sheet, work_dir=work_dir, resume=args.resume, memory_check=check)
     runner.train()
     return _report_end(runner, sheet, args) if runner.world.is_main else 0
 

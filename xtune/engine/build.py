@@ -30,7 +30,6 @@ __all__ = [
     "count_parameters",
     "require_sliceable",
     "sequence_parallel_size",
-    "tokens_of_device",
     "validation_loader",
     "weights_from",
 ]
@@ -50,12 +49,6 @@ def build_datasets(
 def sequence_parallel_size(cfg: Mapping[str, Any]) -> int:
     """Return how many processes share each row of tokens."""
     return (cfg.get("parallel") or {}).get("sequence_parallel_size", 1)
-
-
-def tokens_of_device(cfg: Mapping[str, Any]) -> int:
-    """Return how many tokens of a micro-batch one device holds at most."""
-    row = cfg["train_dataloader"]["batch_size"] * cfg["train_dataset"]["max_length"]
-    return -(-row // sequence_parallel_size(cfg))
 
 
 def require_sliceable(cfg: Mapping[str, Any]) -> None:

@@ -94,6 +94,7 @@ class TrainLoop:
         number = runner.step + 1
         enter("loading the batches", step=number)
         batches = runner.loader.step(runner.step)
+        runner.longest = max(batch.tokens for batch in batches)
         runner.call_hooks("before_train_iter", batches)
         loading_s = time.perf_counter() - started
         strategy = runner.strategy

@@ -6,17 +6,27 @@ An optimizer is named in the sheet by a name registered here, or by a dotted pat
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from xtune.engine.low_rank import LOW_RANK, is_projected
 from xtune.errors import ConfigError, did_you_mean
 from xtune.registry import OPTIMIZERS, build, resolve
 
-__all__ = ["AdamW", "AdamW8bit", "PagedAdamW8bit", "PagedAdamW32bit", "build_optimizer"]
+__all__ = [
+    "AdamW",
+    "AdamW8bit",
+    "PagedAdamW8bit",
+    "PagedAdamW32bit",
+    "build_optimizer",
+    "state_bytes",
+]
 
 
 def build_optimizer(
@@ -68,6 +78,51 @@ def build_optimizer(
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]
     return optimizer
+
+
+def state_bytes(model: nn.Module, cfg: Mapping[str, Any]) -> int:
+    """Return the bytes of state that the sheet's `optimizer` will keep for a model.
+
+    The optimizer itself makes that state, on tensors without memory. What can be moved to the
+    host's memory when the GPU's runs short is counted: it is there as long as it fits.
+
+    Args:
+        model: its trainable parameters are optimized; it may be on 'meta'.
+        cfg: the sheet's `optimizer`.
+    """
+    counts = Counter(p.shape for p in model.parameters() if p.requires_grad)
+    total = 0
+    for shape, count in counts.items():
+        with FakeTensorMode(allow_non_fake_inputs=True), _NoKernels():
+            parameter = nn.Parameter(torch.empty(shape))
+            parameter.grad = torch.empty(shape)
+            optimizer: Any = build(OPTIMIZERS, cfg, params=[parameter])
+            if hasattr(optimizer, "init_state"):  # bitsandbytes, whose step needs its kernels
+                optimizer.is_paged = False
+                optimizer.name2qmap = {"dynamic": torch.empty(256), "udynamic": torch.empty(256)}
+                optimizer.init_state(optimizer.param_groups[0], parameter, 0, 0)
+            else:
+                optimizer.step()
+            state = optimizer.state[parameter]
+            # The tables of 8-bit numbers are one for all parameters.
+            held = {
+                value.untyped_storage()._cdata: value.untyped_storage().nbytes()
+                for key, value in state.items()
+                if isinstance(value, torch.Tensor) and not key.startswith("qmap")
+            }
+            total += count * sum(held.values())
+    return total
+
+
+class _NoKernels(TorchDispatchMode):
+    """Numbers are 1, and fused optimizers, which change no shape, do nothing."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.__name__.startswith("_fused_"):
+            return None
+        if func.__name__.startswith("_local_scalar_dense"):
+            return 1.0
+        return func(*args, **(kwargs or {}))
 
 
 def _check_custom_keys(keys: Mapping[str, Mapping[str, float]], names: list[str]) -> None:

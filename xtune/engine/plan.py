@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import try_to_load_from_cache
 
 from xtune.config import Sheet, require_valid
+from xtune.engine.advice import advice_for, advice_lines
+from xtune.engine.budget import need_of, place_of
 from xtune.engine.build import (
     build_datasets,
     build_hooks,
     build_loop,
     require_sliceable,
-    tokens_of_device,
 )
 from xtune.engine.checkpointing import choose_checkpointing
 from xtune.engine.loops import TrainLoop
 from xtune.engine.work_dir import DRY_RUN_SHEET, WorkDir
 from xtune.errors import DataError, ModelError
-from xtune.models.memory import estimate_memory, smallest_card
+from xtune.models.memory import smallest_card
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.vocabulary import Pieces, open_vocabulary
 from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
@@ -149,13 +150,14 @@ def _model_lines(
     unchecked: list[str],
 ) -> Iterator[str]:
     name = cfg["model"]["llm"]["pretrained_model_name_or_path"]
-    tokens, model = tokens_of_device(cfg), dict(cfg["model"])
     share = datasets[0].report.trained_percent / 100 if datasets else 1.0
+    place = place_of(strategy.device, strategy.world.size)
     try:
         require_sliceable(cfg)
-        if model.get("gradient_checkpointing") == "auto":
-            model |= choose_checkpointing(model, strategy, tokens, share, pieces)
-        estimate = estimate_memory(model, strategy.precision, tokens, share, pieces)
+        if cfg["model"].get("gradient_checkpointing") == "auto":
+            chosen = choose_checkpointing(cfg, strategy, place, share, pieces)
+            cfg = {**cfg, "model": {**cfg["model"], **chosen}}
+        need = need_of(cfg, strategy.precision, place, trained_share=share, pieces=pieces)
     except ModelError as error:
         if not _is_remote(name):
             raise
@@ -163,14 +165,20 @@ def _model_lines(
         return
     if not _is_here(name):
         unchecked.append(f"weights of {name!r}: they are not on this disk; the run downloads them")
+    estimate = need.estimate
     percent = 100 * estimate.trainable / estimate.parameters
     yield (
         f"parameters  {estimate.trainable:,} trained of {estimate.parameters:,} ({percent:.2f} %)"
     )
-    for place, line in enumerate(estimate.lines()):
-        yield f"{'memory' if place == 0 else '':<11} {line}"
-    if card := smallest_card(estimate.total / 2**30):
+    for number, line in enumerate(need.lines()):
+        yield f"{'memory' if number == 0 else '':<11} {line}"
+    if card := smallest_card(need.gib):
         yield f"{'':<11} fits a GPU of {card} GB"
+    if not need.fits(place):
+        yield f"{'':<11} does not fit {place.gib:.1f} GiB, what {strategy.device} has"
+        advice = advice_for(cfg, strategy.precision, place, trained_share=share, pieces=pieces)
+        for line in advice_lines(advice, place):
+            yield f"{'':<11} {line}"
 
 
 def _is_here(name: str) -> bool:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
+from xtune.engine.budget import place_of
 from xtune.engine.build import (
     build_datasets,
     build_hooks,
@@ -28,7 +29,6 @@ from xtune.engine.build import (
     count_parameters,
     require_sliceable,
     sequence_parallel_size,
-    tokens_of_device,
     validation_loader,
     weights_from,
 )
@@ -37,6 +37,7 @@ from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.hooks.base import Hook
 from xtune.engine.logs import close_logs, log_to_console, log_to_file
 from xtune.engine.loops import TrainLoop
+from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
 from xtune.engine.optim import build_optimizer
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
 from xtune.engine.schedules import Schedule
@@ -76,6 +77,7 @@ class Runner:
         work_dir: where its results go; see xtune/engine/work_dir.py.
         resume: None starts from the beginning; 'auto' goes on from the newest whole checkpoint
             of work_dir; or a step folder, or another work_dir.
+        memory_check: asked before the model is loaded, and when memory has run out.
 
     Attributes:
         sheet, work_dir: as given.
@@ -97,6 +99,7 @@ class Runner:
         spread: of the last step, what differs between the processes.
         micro_losses: of the last step, the parts of the loss of this process's micro-batches.
         interrupted: the signal that ended it, or None.
+        longest: tokens of the longest micro-batch of the last step.
         saved: the newest checkpoint that this process has written, or None; one of them writes.
     """
 
@@ -115,16 +118,24 @@ class Runner:
     loop: TrainLoop
     spread: Spread
 
-    def __init__(self, sheet: Sheet, *, work_dir: Path, resume: str | None = None) -> None:
+    def __init__(
+        self,
+        sheet: Sheet,
+        *,
+        work_dir: Path,
+        resume: str | None = None,
+        memory_check: MemoryCheck | None = None,
+    ) -> None:
         self.sheet = sheet
         self.cfg = sheet.values
         self.work_dir = Path(work_dir)
         self.resume = resume
+        self.memory_check = memory_check
         self.console = Console()
         self.logger = logging.getLogger("xtune.engine")
         self.world = world_of_environment()
         self.hooks: dict[str, Hook] = {}
-        self.step = self.tokens = self.trained_tokens = 0
+        self.step = self.tokens = self.trained_tokens = self.longest = 0
         self.metrics: dict[str, Any] = {}
         self.micro_losses: list[Tensor] = []
         self._stopping = self._ending = False
@@ -159,6 +170,8 @@ class Runner:
             self._run()
         except BaseException as error:
             self.logger.debug("the run ends with an error", exc_info=True)  # in train.log only
+            if is_out_of_memory(error):
+                raise out_of_memory(self, error) from None
             if isinstance(error, OSError) and is_full_disk(error):
                 raise TrainingError(
                     f"the disk is full: {error.filename or self.work_dir} cannot be written. Free "
@@ -297,6 +310,8 @@ class Runner:
             self.strategy.precision.reason,
         )
         model_settings = self._model_settings()
+        if self.memory_check is not None and self.world.is_main:
+            self.memory_check.before_loading(self)
         seed_everything(self.cfg["randomness"]["seed"])
         self.model = build_model(
             weights_from(checkpoint, model_settings),
@@ -330,17 +345,13 @@ class Runner:
 
     def _model_settings(self) -> dict[str, Any]:
         """The sheet's `model`; what memory decides on, one process decides for all."""
-        cfg = dict(self.cfg["model"])
-        if cfg.get("gradient_checkpointing") == "auto":
-            chosen = choose_checkpointing(
-                cfg,
-                self.strategy,
-                tokens_of_device(self.cfg),
-                self.train_dataset.report.trained_percent / 100,
-                self.pieces,
-            )
-            cfg |= self.world.from_main(chosen)
-        return cfg
+        decided: dict[str, Any] = {}
+        if self.cfg["model"].get("gradient_checkpointing") == "auto":
+            place = place_of(self.strategy.device, self.world.size)
+            share = self.train_dataset.report.trained_percent / 100
+            chosen = choose_checkpointing(self.cfg, self.strategy, place, share, self.pieces)
+            decided = self.world.from_main(chosen)
+        return self.cfg["model"] | decided
 
     def _check_processes(self) -> None:
         name, count = type(self.strategy).__name__, self.world.size

@@ -22,7 +22,7 @@ from xtune.models.precision import Precision
 from xtune.models.sharding import SHARDINGS, sharding_of
 from xtune.parallel.links import Links
 
-__all__ = ["Hardware", "Plan", "Row", "plan_scaling", "strategy_that_fits"]
+__all__ = ["Hardware", "Plan", "Row", "held_by", "plan_scaling", "strategy_that_fits"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,10 @@ def plan_scaling(
     micro_batches = cfg["train_cfg"].get("accumulative_counts", 1)
     tokens = length * batch_size
     model = build_model(cfg["model"], device="meta", precision=precision)
-    estimate = memory_of(model, cfg["model"], precision, tokens)
+    estimate = memory_of(model, cfg["model"], precision, [length] * batch_size, device="cuda")
     flops = micro_batches * count_work(model).flops([length] * batch_size, tokens)
     seconds = flops / (hardware.flops * hardware.utilisation)
     number = precision.compute_dtype.itemsize
-    whole = _whole_layers(model, estimate, number)
     components, links = estimate.components, hardware.links
     on_wire = exchanged(components, number)
     refused = _refused(model, cfg["model"])
@@ -125,7 +124,7 @@ def plan_scaling(
             if plain in refused or (plain != name and _fits_already(rows, count, plain)):
                 continue
             sharding = sharding_of(name, with_adapter=components["frozen weights"] > 0)
-            held, host = sharding.held(state_of(sharding, components, number, whole), count)
+            held, host = held_by(name, model, estimate, number, count)
             sent = sharding.sent(on_wire, count, micro_batches)
             moved = sharding.moved(on_wire, count, micro_batches)
             takes = sent / links.ring(count) + moved / links.memory
@@ -142,6 +141,23 @@ def plan_scaling(
                 )
             )
     return Plan(estimate, micro_batches, tokens, flops, seconds, rows, refused)
+
+
+def held_by(
+    name: str, model: nn.Module, estimate: MemoryEstimate, number: int, devices: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return component -> bytes that each device holds under a strategy, and its host for it.
+
+    Args:
+        name: of `SHARDINGS`.
+        model: the algorithm, on 'meta'.
+        estimate: of one device alone.
+        number: bytes of a number in the compute format.
+        devices: how many.
+    """
+    sharding = sharding_of(name, with_adapter=estimate.components["frozen weights"] > 0)
+    whole = _whole_layers(model, estimate, number)
+    return sharding.held(state_of(sharding, estimate.components, number, whole), devices)
 
 
 def _worth_showing(devices: int) -> Iterator[str]:

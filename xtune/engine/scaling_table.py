@@ -66,10 +66,10 @@ def _memory_cells(plan: Plan, row: Row) -> Iterator[str]:
         "frozen weights": "weights",
         "trained weights": "adapters" if with_adapter else "weights",
         "loss": "activations",
+        "one layer": "activations",
         "whole layers": "other",
         "buckets": "other",
         "runtime": "other",
-        "new rows": "other",
     }
     sums = dict.fromkeys(_COLUMNS, 0.0)
     for name, size in row.held.items():
@@ -81,10 +81,7 @@ def _memory_cells(plan: Plan, row: Row) -> Iterator[str]:
 def _assumptions(hardware: Hardware, number: str) -> Iterator[str]:
     links = hardware.links
     intra, inter, memory = (size / 1e9 for size in (links.intra, links.inter, links.memory))
-    yield (
-        "memory as `xtune train CONFIG --dry-run` estimates it, to about a quarter; a card is full "
-        "at 85 %"
-    )
+    yield ("memory as `xtune estimate CONFIG` counts it, to about a tenth; a card is full at 90 %")
     yield (
         "single, ddp, fsdp hold fp32 weights, gradients and Adam's two moments; zero1 to zero3, "
         f"if all is trained, {number} weights and gradients, and fp32 masters beside the moments"

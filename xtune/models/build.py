@@ -37,7 +37,7 @@ def build_model(
 
     Args:
         cfg: `dict(type='SupervisedFinetune', llm=dict(type='CausalLM', …), adapter=dict(…), …)`.
-        device: where to; default the CPU. 'meta' builds it without weights or quantization.
+        device: where to; default the CPU. 'meta' builds it without weights.
         precision: of the run; default what `device` is fastest in.
         pieces: the tokens that the tokenizer has and the checkpoint has not; see
             `open_vocabulary`.

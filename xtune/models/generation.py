@@ -9,12 +9,17 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-__all__ = ["base_of", "generation_mode"]
+__all__ = ["base_of", "checkpoints_layers", "generation_mode"]
 
 
 def base_of(llm: Any) -> PreTrainedModel:
     """Return the transformers model inside `llm`, a PeftModel or that model itself."""
     return llm.get_base_model() if hasattr(llm, "get_base_model") else llm
+
+
+def checkpoints_layers(model: torch.nn.Module) -> bool:
+    """Whether layers are run a second time in the backward pass."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in model.modules())
 
 
 @contextmanager

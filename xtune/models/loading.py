@@ -37,7 +37,7 @@ from xtune.models.families.llama_tokenizer import with_its_own_spaces
 from xtune.models.gguf import converted_gguf, is_gguf, no_progress_in_logs
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.precision import choose_precision, parse_dtype
-from xtune.models.quantization import quantization_config
+from xtune.models.quantization import pack_shapes, quantization_config
 from xtune.models.vocabulary import add_tokens
 from xtune.registry import MODELS
 
@@ -148,8 +148,8 @@ def load_model(
             'auto' for what `device` is fastest in.
         quantization: `dict(bits=4, quant_type='nf4', double_quant=True, compute_dtype='auto')` or
             `dict(bits=8)`, by bitsandbytes.
-        device: where to; default the CPU. 'meta' builds the architecture without weights, and
-            without quantization.
+        device: where to; default the CPU. 'meta' builds the architecture without weights; layers
+            of 4-bit weights have the shapes that these stand for.
         trust_remote_code: run the checkpoint's own Python code.
 
     Raises:
@@ -176,6 +176,8 @@ def load_model(
                 )
             else:
                 llm = model_class._from_config(config, dtype=number)
+        if bnb:
+            pack_shapes(llm, bnb)
     else:
         llm = _with_weights(
             model_class,

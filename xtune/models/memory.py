@@ -1,145 +1,245 @@
 """What a training run will need in memory, by component, before any weight is loaded.
 
-Symbols: P parameters, T tokens of a micro-batch, L layers, D width, K width of the keys, F width
-of the MLP, V vocabulary, b bytes of a number in the compute format.
+Symbols: P parameters, V vocabulary, D width, b bytes of a number in the compute format.
 
     frozen weights   P b; a linear layer in NF4 4.127 bits a weight with double quantization
     trained weights  4 P: fp32
     gradients        4 P trained
-    optimizer        8 P trained: Adam's two moments
-    activations      1.36 (8 D + 2 K + 4 F) b L T; of a checkpointed layer D b T, nothing if
-                     these are offloaded; and those of the one that is computed again
-    loss             logits of one chunk and their gradient, 8 V C, and the head in the compute
-                     format if its weight is in another
-    new rows         V D: embedding or head with the new rows in it, b, and its gradient, 8
+    optimizer        its state; Adam's two moments are 8 P trained
+    activations      what the layers keep for the backward pass
+    loss             what it has at once: a chunk's logits and their gradient, the head in the
+                     compute format if it is stored in another, its gradient if it is trained
+    one layer        what it has at once in its backward pass, its recomputation too
     runtime          libraries, kernels, the allocator's reserve
 
-The formula for activations counts what fused kernels save; 1.36 is what plain PyTorch and PEFT
-keep besides.
+The first four are arithmetic, the next three what the model's own operations allocate; see
+`xtune.models.tracing`. They are not all there at once: a step has moments, and the fullest counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 from transformers import PreTrainedModel
 
+from xtune.errors import ModelError
 from xtune.models.build import build_model
 from xtune.models.generation import base_of
 from xtune.models.precision import Precision
+from xtune.models.tracing import Pass, trace_pass
 from xtune.models.vocabulary import Pieces
 
-__all__ = ["MemoryEstimate", "estimate_memory", "fits", "memory_of", "smallest_card"]
+__all__ = [
+    "MemoryEstimate",
+    "cache_bytes",
+    "estimate_memory",
+    "fits",
+    "largest_card",
+    "memory_of",
+    "smallest_card",
+]
 
 _GIB = 2**30
 _CARDS = (8, 12, 16, 24, 32, 40, 48, 80, 96, 141)  # GB of memory that GPUs are sold with
-_ROOM = 0.85  # of a card: the rest is for fragments, and for what an estimate does not know
-_EAGER = 1.36
+_ROOM = 0.9  # of a card: an estimate is true to 10 %, and memory is lost in fragments
 _RUNTIME = 0.6 * _GIB
 _NF4_BITS = {True: 4.127, False: 4.5}  # with and without double quantization
+_ADAM = 8  # bytes of state a parameter
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes by component.
+    """Bytes by component, at each moment of a step.
 
     Attributes:
-        components: name -> bytes, in the order of the module docstring.
+        moments: moment -> component -> bytes; components as in the module docstring.
         trainable: parameters that are trained.
         parameters: all parameters, shared ones once.
+        note: what is not counted, and why; empty if all is.
     """
 
-    components: dict[str, int]
+    moments: dict[str, dict[str, int]]
     trainable: int
     parameters: int
+    note: str = ""
+
+    @property
+    def fullest(self) -> str:
+        """The moment at which most is held."""
+        return max(self.moments, key=lambda moment: sum(self.moments[moment].values()))
+
+    @property
+    def components(self) -> dict[str, int]:
+        """Component -> bytes at the fullest moment."""
+        return self.moments[self.fullest]
 
     @property
     def total(self) -> int:
-        """Bytes in all."""
+        """Bytes in all, at the fullest moment."""
         return sum(self.components.values())
-
-    def lines(self) -> Iterator[str]:
-        """Yield the total, then one line a component."""
-        yield f"about {self.total / _GIB:.1f} GiB"
-        for name, size in self.components.items():
-            yield f"{size / _GIB:8.2f} GiB  {name}"
 
 
 def smallest_card(gib: float) -> int | None:
     """Return the GB of the smallest GPU that so many GiB are likely to fit, or None.
 
     >>> smallest_card(8.8), smallest_card(20.5), smallest_card(200)
-    (12, 32, None)
+    (12, 24, None)
     """
     return next((card for card in _CARDS if fits(gib, card)), None)
 
 
+def cache_bytes(llm: Any, tokens: int, number: int = 2) -> int:
+    """Return what the keys and values of one sequence take in generation.
+
+    Args:
+        llm: the language model, with weights or on 'meta'.
+        tokens: of the sequence.
+        number: bytes of a number; 2 in 16 bits.
+    """
+    config = base_of(llm).config.get_text_config()
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    keys = (getattr(config, "num_key_value_heads", None) or heads) * width
+    return 2 * config.num_hidden_layers * keys * tokens * number
+
+
+def largest_card() -> int:
+    """Return the GB of the largest GPU that `smallest_card` knows."""
+    return _CARDS[-1]
+
+
 def fits(gib: float, card: float) -> bool:
-    """Whether so many GiB are likely to fit a GPU sold with `card` GB: 15 % of it are left free."""
+    """Whether so many GiB are likely to fit a GPU sold with `card` GB: 10 % of it are left free."""
     return gib <= _ROOM * card
 
 
 def estimate_memory(
     model_cfg: Mapping[str, Any],
     precision: Precision,
-    tokens: int,
+    lengths: int | Sequence[int],
     trained_share: float = 1.0,
     pieces: Pieces | None = None,
+    *,
+    optimizer_bytes: int | None = None,
+    accumulates: bool = True,
+    device: str = "cpu",
 ) -> MemoryEstimate:
-    """Estimate the peak memory of training, to about a quarter.
+    """Estimate the peak memory of training, to about a tenth.
 
     Args:
         model_cfg: the sheet's `model` dict.
         precision: of the run.
-        tokens: T, tokens of one micro-batch.
+        lengths: tokens of each document of a micro-batch.
         trained_share: share of the tokens that have a label, 0 to 1.
         pieces: the tokens that the run adds.
+        optimizer_bytes: of its state; default Adam's.
+        accumulates: whether a step has several micro-batches, so that gradients of the one are
+            there while the next runs.
+        device: 'cpu' or 'cuda', where the run will be.
 
     Raises:
         ModelError: the checkpoint's architecture is not known here.
     """
     model = build_model(model_cfg, device="meta", precision=precision, pieces=pieces)
-    return memory_of(model, model_cfg, precision, tokens, trained_share, pieces)
+    return memory_of(
+        model,
+        model_cfg,
+        precision,
+        lengths,
+        trained_share,
+        optimizer_bytes=optimizer_bytes,
+        accumulates=accumulates,
+        device=device,
+    )
 
 
 def memory_of(
     model: nn.Module,
     model_cfg: Mapping[str, Any],
     precision: Precision,
-    tokens: int,
+    lengths: int | Sequence[int],
     trained_share: float = 1.0,
-    pieces: Pieces | None = None,
+    *,
+    optimizer_bytes: int | None = None,
+    accumulates: bool = True,
+    device: str = "cpu",
 ) -> MemoryEstimate:
     """Estimate as `estimate_memory` does, for a model that is built already, on 'meta'."""
-    base = base_of(model.llm)
-    config = base.config.get_text_config()
-    number = precision.compute_dtype.itemsize
+    lengths = [lengths] if isinstance(lengths, int) else lengths
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    chunk = min(getattr(model, "loss_chunk_size", tokens), max(1, int(tokens * trained_share)))
-    module = base.get_output_embeddings()
-    module = getattr(module, "original_module", module)  # within PEFT's wrapper
-    head = module.weight
-    trainable_rows = any("trainable_tokens" in name for name, _ in model.named_parameters())
-    components = {
-        "frozen weights": _frozen_bytes(base, model_cfg["llm"].get("quantization")),
+    note = ""
+    try:
+        parts = trace_pass(
+            model,
+            precision,
+            lengths=lengths,
+            trained=max(1, round(sum(lengths) * trained_share)),
+            with_gradients=accumulates,
+            device=device,
+        )
+    except ModelError as error:  # better than nothing: a run must not fail for this
+        parts, note = Pass(0, 0, 0, 0, 0, 0), f"activations and loss are not counted: {error}"
+    if model_cfg.get("activation_offload") and device == "cuda":
+        parts = replace(parts, layers=parts.layers - _offloaded(model, sum(lengths)))
+    state = {
+        "frozen weights": _frozen_bytes(base_of(model.llm), model_cfg["llm"].get("quantization")),
         "trained weights": 4 * trainable,
         "gradients": 4 * trainable,
-        "optimizer": 8 * trainable,
-        "activations": _activations(config, number, tokens, model_cfg),
-        "loss": 8 * config.vocab_size * chunk
-        + (number * head.numel() if head.dtype.itemsize != number else 0),
-        # Embedding and head are put together from old rows and new ones in every step.
-        **({"new rows": (number + 8) * head.numel()} if pieces and trainable_rows else {}),
-        "runtime": int(_RUNTIME),
+        "optimizer": _ADAM * trainable if optimizer_bytes is None else optimizer_bytes,
     }
     return MemoryEstimate(
-        components=components,
+        moments={
+            moment: {**state, **held, "runtime": int(_RUNTIME)}
+            for moment, held in _moments(parts, 4 * trainable, accumulates)
+        },
         trainable=trainable,
         parameters=sum(p.numel() for p in model.parameters()),
+        note=note,
     )
+
+
+def _moments(
+    parts: Pass, gradients: int, accumulates: bool
+) -> Iterator[tuple[str, dict[str, int]]]:
+    """What is held beside weights and optimizer, in a step's last micro-batch."""
+    before = gradients if accumulates else 0
+    yield from (
+        (
+            "in the loss",
+            _held(before, activations=parts.layers, loss=parts.loss),
+        ),
+        (
+            "at the start of the backward pass",
+            _held(before, activations=parts.layers, loss=parts.kept, layer=parts.layer),
+        ),
+        (
+            "at the end of the backward pass",
+            _held(before if accumulates else parts.gradients, layer=parts.end),
+        ),
+        ("in the optimizer's step", _held(gradients)),
+    )
+
+
+def _held(
+    gradients: float, *, activations: float = 0, loss: float = 0, layer: float = 0
+) -> dict[str, int]:
+    held = {
+        "gradients": gradients,
+        "activations": activations,
+        "loss": loss,
+        "one layer": layer,
+    }
+    return {name: round(size) for name, size in held.items()}
+
+
+def _offloaded(model: Any, tokens: int) -> float:
+    """Bytes that wait in the host's memory: the inputs of the layers that are computed again."""
+    embedding = base_of(model.llm).get_input_embeddings().weight
+    again = sum(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+    return again * tokens * embedding.shape[1] * embedding.itemsize
 
 
 def _frozen_bytes(base: PreTrainedModel, quantization: Mapping[str, Any] | None) -> int:
@@ -159,18 +259,3 @@ def _frozen_bytes(base: PreTrainedModel, quantization: Mapping[str, Any] | None)
     return int(
         sum(p.numel() * (bits / 8 if id(p) in quantized else p.dtype.itemsize) for p in frozen)
     )
-
-
-def _activations(config: Any, number: int, tokens: int, model_cfg: Mapping[str, Any]) -> int:
-    layers, width = config.num_hidden_layers, config.hidden_size
-    heads = config.num_attention_heads
-    head_width = getattr(config, "head_dim", None) or width // heads
-    keys = (getattr(config, "num_key_value_heads", None) or heads) * head_width
-    mlp = getattr(config, "intermediate_size", None) or 4 * width
-    layer = _EAGER * (8 * width + 2 * keys + 4 * mlp) * number * tokens
-    policy = model_cfg.get("gradient_checkpointing")
-    if not policy:
-        return int(layer * layers)
-    again = -(-layers // (1 if policy == "auto" else int(policy)))  # the first of every k
-    kept = 0 if model_cfg.get("activation_offload") else width * number * tokens * again
-    return int(layer * (layers - again) + kept + layer)

@@ -13,9 +13,9 @@ from xtune.errors import ConfigError, did_you_mean
 from xtune.models.precision import Precision, parse_dtype
 
 if TYPE_CHECKING:
-    from transformers import BitsAndBytesConfig
+    from transformers import BitsAndBytesConfig, PreTrainedModel
 
-__all__ = ["keep_differentiable", "quantization_config"]
+__all__ = ["keep_differentiable", "pack_shapes", "quantization_config"]
 
 
 def keep_differentiable(llm: nn.Module) -> None:
@@ -29,6 +29,22 @@ def keep_differentiable(llm: nn.Module) -> None:
     for module in llm.modules():
         if hasattr(module, "support_avx512bf16_for_cpu"):
             module.support_avx512bf16_for_cpu = False
+
+
+def pack_shapes(llm: PreTrainedModel, config: BitsAndBytesConfig) -> None:
+    """Put the layers of 4-bit weights into a model on 'meta', as loading would; no weight is made.
+
+    Args:
+        llm: changed in place.
+        config: 8-bit layers stay as they are.
+    """
+    if not config.load_in_4bit:
+        return
+    from transformers.integrations.bitsandbytes import replace_with_bnb_linear
+    from transformers.quantizers.base import get_keys_to_not_convert
+
+    replace_with_bnb_linear(llm, get_keys_to_not_convert(llm), quantization_config=config)
+    llm.is_loaded_in_4bit = True  # PEFT asks
 
 
 def quantization_config(settings: Mapping[str, Any], precision: Precision) -> BitsAndBytesConfig:

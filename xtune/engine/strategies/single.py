@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.strategies.sharding import with_weights
 from xtune.errors import CheckpointError
+from xtune.models.generation import checkpoints_layers
 from xtune.models.precision import choose_precision
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
@@ -42,6 +43,8 @@ class SingleStrategy(Strategy):
             # Vanishing gradients become denormals, on which a CPU computes ~100 times slower.
             torch.set_flush_denormal(True)
         self.model: Any = model
+        # A layer that is recomputed casts its weights again: copies of all would only be held.
+        self._checkpoints = checkpoints_layers(model)
         self.optimizer = make_optimizer(model)
         self.trainable: dict[str, Tensor] = {
             name: p for name, p in model.named_parameters() if p.requires_grad
@@ -121,6 +124,7 @@ class SingleStrategy(Strategy):
             self.device.type,
             dtype=self.precision.compute_dtype,
             enabled=self.precision.autocast,
+            cache_enabled=not self._checkpoints,
         )
 
     def _run(self, batch: Batch, normalizer: int) -> dict[str, Tensor]:

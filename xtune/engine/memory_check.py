@@ -1,0 +1,149 @@
+"""Memory that will not do: found before the weights are loaded, and explained when it runs out.
+
+xtune train CONFIG            needs more than there is: the run stops, and says what would fit
+xtune train CONFIG --force    it goes on all the same
+and then, or later            memory runs out: what was being done, what takes it, what would fit
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import traceback
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from xtune.engine.advice import advice_for, advice_lines
+from xtune.engine.budget import Need, Place, need_of, place_of
+from xtune.errors import ModelError, TrainingError
+from xtune.parallel.progress import now
+
+if TYPE_CHECKING:
+    from xtune.engine.runner import Runner
+
+__all__ = ["MemoryCheck", "is_out_of_memory", "out_of_memory"]
+
+logger = logging.getLogger(__name__)
+
+# What torch says on a CPU, where it has no error of its own, and other libraries too
+_WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory", "bad_alloc")
+
+
+class MemoryCheck:
+    """Compares what a run needs with what its device has.
+
+    Args:
+        force: only warn.
+    """
+
+    def __init__(self, *, force: bool = False) -> None:
+        self.force = force
+        self.need: Need | None = None
+        self.place: Place | None = None
+
+    def before_loading(self, runner: Runner) -> None:
+        """Say what the run needs.
+
+        Raises:
+            TrainingError: more than there is, and not `force`.
+        """
+        self.look(runner)
+        if self.need is None or self.place is None:
+            return
+        has = "" if self.place.gib is None else f" of {self.place.gib:.1f}"
+        logger.info("memory: %s%s", self.need.line, has)
+        if self.need.fits(self.place):
+            return
+        assert self.place.gib is not None
+        if self.need.gib <= self.place.gib:
+            logger.warning("that is more than 90 % of it: memory may run out")
+            return
+        text = (
+            f"the run needs about {self.need.gib:.1f} GiB and {runner.strategy.device} has "
+            f"{self.place.gib:.1f}:\n{self.table()}\n{_advice(runner, self.place)}"
+        )
+        if not self.force:
+            raise TrainingError(f"{text}\nTo try it all the same: --force")
+        logger.warning("%s", text)
+
+    def look(self, runner: Runner) -> None:
+        """Find out what the run needs, and what there is; nothing where that cannot be known."""
+        self.place = place_of(runner.strategy.device, runner.world.size)
+        try:
+            self.need = need_of(
+                runner.cfg,
+                runner.strategy.precision,
+                self.place,
+                trained_share=_trained_share(runner),
+                pieces=runner.pieces,
+            )
+        except ModelError as error:
+            logger.warning("what memory the run needs is not known: %s", error)
+
+    def table(self) -> str:
+        """The components, a line each."""
+        return "" if self.need is None else "\n".join(self.need.lines())
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is what torch, Python or a library raises when memory runs out."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError | OSError) and any(word in text for word in _WORDS)
+
+
+def out_of_memory(runner: Runner, error: BaseException) -> TrainingError:
+    """Say what was being done, what takes the memory, and what would fit; gives the model up."""
+    where, first = str(now()), (str(error) or type(error).__name__).splitlines()[0]
+    longest = f"; the longest pack has {runner.longest:,} tokens" if runner.longest else ""
+    check = runner.memory_check or MemoryCheck(force=True)
+    # What the model took is needed to work out the advice.
+    traceback.clear_frames(error.__traceback__)
+    for name in ("model", "llm"):
+        runner.__dict__.pop(name, None)
+    strategy: Any = runner.__dict__.get("strategy")
+    for name in ("model", "optimizer", "trainable"):
+        if strategy is not None:
+            strategy.__dict__.pop(name, None)
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    text = f"memory has run out in {where}{longest} ({first})"
+    try:
+        if check.need is None and strategy is not None:
+            check.look(runner)
+        if check.place is not None:
+            text += f"\nWhat the run takes:\n{check.table()}\n{_advice(runner, _less(check))}"
+    except (RuntimeError, MemoryError):  # there is too little even for that
+        text += f"\n{check.table()}\nWhat would fit: xtune estimate CONFIG"
+    return TrainingError(text)
+
+
+def _less(check: MemoryCheck) -> Place:
+    """A place for less than was not there, whatever the estimate had said."""
+    assert check.place is not None
+    if check.need is None:
+        return check.place
+    limit = 0.9 * check.need.gib
+    return replace(
+        check.place, gib=min(limit, limit if check.place.gib is None else check.place.gib)
+    )
+
+
+def _advice(runner: Runner, place: Place) -> str:
+    advice = advice_for(
+        runner.cfg,
+        runner.strategy.precision,
+        place,
+        trained_share=_trained_share(runner),
+        pieces=runner.pieces,
+    )
+    return "\n".join(advice_lines(advice, place))
+
+
+def _trained_share(runner: Runner) -> float:
+    percent = runner.train_dataset.report.trained_percent
+    return percent / 100 if percent else 1.0

@@ -1,0 +1,352 @@
+"""What a model holds at once in a training step, found by running it on tensors without values.
+
+Symbols: L layers, T tokens of a micro-batch.
+
+The model takes its real forward and backward pass, on torch's fake tensors: they have shapes and
+dtypes and no memory, so that every number below is the sum of what the model's own operations
+allocate. Nothing is known here of norms, adapters, attention or experts, plain or fused: what a
+module saves is what is counted. One layer of each kind is run alone, and behind another one; as
+layers of a kind are alike, L of them follow:
+
+    forward pass     what one layer keeps for the backward pass, L times; and, while the loss is
+                     computed, what that has at once
+    backward pass    at its start, all that was kept, and what one layer needs to go back; at its
+                     end, the gradients of all the other layers, and the same
+
+Only sums are kept: nothing of the model is changed, and nothing is computed.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import (
+    FakeTensor,
+    FakeTensorMode,
+    unset_fake_temporarily,
+)
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from xtune.errors import ModelError
+from xtune.models.generation import base_of, checkpoints_layers
+from xtune.models.precision import Precision
+from xtune.structures import IGNORE_INDEX, Batch
+
+__all__ = ["LiveBytes", "Pass", "trace_pass"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """Bytes beside weights, optimizer and gradients there already, at moments of a micro-batch.
+
+    Attributes:
+        layers: kept for the backward pass when the backbone is through.
+        loss: the most that the loss has besides, while it is computed.
+        kept: of that, what is left until the backward pass.
+        layer: the most that the last layer's backward pass has besides `layers` and `kept`.
+        end: the most of all from there to the end of the backward pass, gradients of other layers
+            left out, if they were not there before.
+        gradients: of those other layers.
+    """
+
+    layers: float
+    loss: float
+    kept: float
+    layer: float
+    end: float
+    gradients: float
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of the tensors that are made while it is active, each storage once.
+
+    Attributes:
+        now: bytes alive.
+        peak: the most since `mark`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sizes: dict[int, int] = {}
+        self.now = self.peak = 0
+
+    def mark(self) -> int:
+        """Return the peak, and begin a new one."""
+        peak, self.peak = self.peak, self.now
+        return peak
+
+    def ignore(self, tensor: Tensor) -> None:
+        """Count a tensor that was there before as nothing."""
+        self._sizes[tensor.untyped_storage()._cdata] = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = self._run(func, args, kwargs or {})
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, Tensor):
+                self._note(tensor)
+        return out
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        return func(*args, **kwargs)
+
+    def _note(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = storage._cdata
+        if key in self._sizes:
+            return
+        size = self._sizes[key] = storage.nbytes()
+        self.now += size
+        self.peak = max(self.peak, self.now)
+        weakref.finalize(storage, self._drop, key)
+
+    def _drop(self, key: int) -> None:
+        self.now -= self._sizes.pop(key, 0)
+
+
+class _FakeBytes(LiveBytes):
+    """The same over fake tensors; what depends on the batch alone is really computed."""
+
+    def _run(self, func: Any, args: Any, kwargs: Any) -> Any:
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        name = func.__name__
+        if tensors and not any(isinstance(tensor, FakeTensor) for tensor in tensors):
+            with unset_fake_temporarily():
+                return func(*args, **kwargs)
+        if name == "index.Tensor" and len(args[1]) == 1 and args[1][0].dtype == torch.bool:
+            with unset_fake_temporarily():
+                chosen = int(args[1][0].sum())
+            return args[0].new_empty((chosen, *args[0].shape[args[1][0].ndim :]))
+        if name.startswith(("index_put", "_index_put")) and args[1][0].dtype == torch.bool:
+            return args[0] if "_." in name or "put_" in name else args[0].clone()
+        out = func(*args, **kwargs)
+        if name.startswith("gemm_4bit"):  # the weight is unpacked within
+            self.peak = max(self.peak, self.now + args[0].element_size() * math.prod(args[2]))
+        return out
+
+
+def trace_pass(
+    model: nn.Module,
+    precision: Precision,
+    *,
+    lengths: Sequence[int],
+    trained: int,
+    with_gradients: bool,
+    device: str = "cpu",
+) -> Pass:
+    """Run an algorithm's forward and backward pass without values; see the module docstring.
+
+    Args:
+        model: on 'meta'; `model.llm` is the language model.
+        precision: of the run.
+        lengths: tokens of each document; T in all.
+        trained: how many of them have a label.
+        with_gradients: whether gradients of an earlier micro-batch are there, to be added to.
+        device: 'cpu' or 'cuda', where the run will be; PEFT casts less on the latter.
+
+    Raises:
+        ModelError: what the model does depends on values.
+    """
+    layers = _layer_list(model)
+    kinds: dict[Any, list[int]] = {}
+    for place, layer in enumerate(layers[1:], start=1):
+        kinds.setdefault(_kind(layer), []).append(place)
+
+    def run(*places: int) -> _Moments:
+        with _only(layers, places):
+            return _run(
+                model, layers[0], precision, _batch(lengths, trained), with_gradients, device
+            )
+
+    try:
+        first = run(0)
+        pairs = [(run(0, places[0]), len(places)) for places in kinds.values()]
+    except Exception as error:  # a model's own code may trip over tensors without values anyhow
+        kind = base_of(model.llm).config.get_text_config().model_type
+        raise ModelError(f"{kind} cannot be run without values: {error}") from error
+    layers_kept, gradients = first.backbone, 0.0
+    for pair, count in pairs:
+        layers_kept += count * (pair.backbone - first.backbone)
+        gradients += count * (pair.end_gradients - first.end_gradients)
+    if not pairs:
+        pairs = [(first, 1)]
+    # The kind that needs most; a layer that was run behind another one has gradients before it.
+    return Pass(
+        layers=layers_kept,
+        loss=max(pair.loss - pair.backbone for pair, _ in pairs),
+        kept=max(pair.kept - pair.backbone for pair, _ in pairs),
+        layer=max(pair.layer - pair.kept for pair, _ in pairs),
+        end=max(pair.end - pair.end_gradients for pair, _ in pairs) + first.end_gradients
+        if len(layers) > 1
+        else first.end,
+        gradients=gradients,
+    )
+
+
+@dataclass(slots=True)
+class _Moments:
+    """Bytes of one run: alive after the backbone, at most in the loss, after it, and so on."""
+
+    backbone: int = 0
+    loss: int = 0
+    kept: int = 0
+    layer: int = 0
+    end: int = 0
+    end_gradients: int = 0
+
+
+def _run(
+    model: Any,
+    first: nn.Module,
+    precision: Precision,
+    batch: Batch,
+    with_gradients: bool,
+    device: str,
+) -> _Moments:
+    fake, live, at = FakeTensorMode(allow_non_fake_inputs=True), _FakeBytes(), _Moments()
+    with fake:
+        draft, first = _copy_without_values(model, first)
+    for parameter in draft.parameters():
+        live.ignore(parameter)
+        if with_gradients and parameter.requires_grad:
+            with fake:
+                parameter.grad = torch.empty_like(parameter)
+            live.ignore(parameter.grad)
+    for buffer in draft.buffers():
+        live.ignore(buffer)
+    base = base_of(draft.llm)
+
+    def backbone_is_done(*_: Any) -> None:
+        at.backbone = live.now
+
+    def layer_is_done(_: Tensor) -> None:
+        at.layer = live.mark()
+
+    def watch(module: nn.Module, inputs: Any, output: Any) -> None:
+        hidden = output if isinstance(output, Tensor) else output[0]
+        if hidden.requires_grad:
+            hidden.register_hook(layer_is_done)
+
+    base.base_model.register_forward_hook(backbone_is_done)
+    first.register_forward_hook(watch)
+    # Fake tensors are on the CPU; that a GPU would be under autocast is only asked for.
+    with fake, live, _autocast_flag(device, precision.autocast):
+        with torch.autocast(
+            "cpu",
+            dtype=precision.compute_dtype,
+            enabled=precision.autocast,
+            cache_enabled=not checkpoints_layers(draft),
+        ):
+            loss = draft(batch, normalizer=1)["loss"]
+        at.loss, at.kept = live.mark(), live.now
+        loss.backward()
+        at.end, at.end_gradients = live.mark(), live.now
+    at.layer = max(at.layer, at.kept) if at.layer else at.end
+    return at
+
+
+@contextmanager
+def _autocast_flag(device: str, enabled: bool) -> Iterator[None]:
+    before = torch.is_autocast_enabled("cuda")
+    torch.set_autocast_enabled("cuda", enabled and device == "cuda")
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled("cuda", before)
+
+
+def _copy_without_values(model: nn.Module, *also: nn.Module) -> tuple[Any, ...]:
+    """Copy modules, with weights that have a device, 4-bit ones packed; to be called in fake mode.
+
+    What is shared stays so.
+    """
+    made: dict[int, Any] = {}
+    for module in model.modules():
+        for parameter in module.parameters(recurse=False):
+            if id(parameter) not in made:
+                made[id(parameter)] = _fake_weight(module, parameter)
+        for buffer in module.buffers(recurse=False):
+            made[id(buffer)] = torch.empty(buffer.shape, dtype=buffer.dtype)
+    return copy.deepcopy((model, *also), made)
+
+
+def _fake_weight(module: nn.Module, parameter: nn.Parameter) -> nn.Parameter:
+    if not hasattr(parameter, "quant_type"):
+        empty = torch.empty(parameter.shape, dtype=parameter.dtype)
+        return nn.Parameter(empty, requires_grad=parameter.requires_grad)
+    from bitsandbytes.functional import QuantState
+
+    given: Any = parameter
+    count, block = parameter.numel(), given.blocksize
+    packed: Any = nn.Parameter(torch.empty(-(-count // 2), 1, dtype=torch.uint8), False)
+    blocks = -(-count // block)
+    nested = None
+    if given.compress_statistics:
+        nested = QuantState(
+            absmax=torch.empty(-(-blocks // 256)),
+            code=torch.empty(256),
+            blocksize=256,
+            dtype=torch.float32,
+        )
+    packed.quant_state = QuantState(
+        absmax=torch.empty(blocks, dtype=torch.uint8 if nested else torch.float32),
+        shape=parameter.shape,
+        code=torch.empty(16),
+        blocksize=block,
+        quant_type=given.quant_type,
+        dtype=module.compute_dtype,
+        offset=torch.empty(()) if nested else None,
+        state2=nested,
+    )
+    return packed
+
+
+def _batch(lengths: Sequence[int], trained: int) -> Batch:
+    row = torch.zeros(1, sum(lengths), dtype=torch.long)
+    labels = torch.full_like(row, IGNORE_INDEX)
+    labels[:, : max(1, trained)] = 0
+    return Batch(
+        input_ids=row,
+        position_ids=torch.cat([torch.arange(length) for length in lengths])[None],
+        labels=labels,
+        cu_seqlens=torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32),
+        max_seqlen=max(lengths),
+    )
+
+
+def _layer_list(model: Any) -> Any:
+    """The decoder's layers."""
+    base = base_of(model.llm)
+    count = base.config.get_text_config().num_hidden_layers
+    return next(
+        module
+        for module in base.base_model.modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
+    )
+
+
+def _kind(layer: nn.Module) -> Any:
+    """Two layers of one kind have the same weights, and the same attributes that say a kind."""
+    shapes = [(name, p.shape, p.requires_grad) for name, p in layer.named_parameters()]
+    attributes = ("attention_type", "gradient_checkpointing")
+    return (repr(shapes), *(getattr(layer, name, None) for name in attributes))
+
+
+@contextmanager
+def _only(layers: nn.ModuleList, places: Sequence[int]) -> Iterator[None]:
+    """Leave only some layers in the list, for the `with` block."""
+    all_of_them = layers._modules
+    layers._modules = {str(i): all_of_them[str(place)] for i, place in enumerate(places)}
+    try:
+        yield
+    finally:
+        layers._modules = all_of_them
