@@ -63,7 +63,7 @@ def sheet_of(inputs: Inputs, *further: str, config: str = "custom_sft_lora") -> 
     """Render a config made small; `lora` options are left out where there is no adapter."""
     from xtune.config import render
 
-    chosen = [o for o in options(inputs) if "_full_" not in config or not o.startswith("lora.")]
+    chosen = [o for o in options(inputs) if "_full" not in config or not o.startswith("lora.")]
     return render(config, [*chosen, *further])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,10 +81,10 @@ def test_when_memory_runs_out_the_error_says_where_what_and_what_to_do(inputs, t
         check=False,
     )
     assert done.returncode == 1, done.stderr[-2000:]
-    assert "memory has run out in step 1: " in done.stderr
+    assert re.search(r"memory has run out in step \d+: (forward|backward) 1/1; ", done.stderr)
     assert "the longest pack has " in done.stderr
     assert "GiB  activations" in done.stderr
-    assert "it fits with: " in done.stderr or "xtune estimate CONFIG" in done.stderr
+    assert any(text in done.stderr for text in ("it fits with: ", "makes it fit", "xtune estimate"))
 
 
 @pytest.mark.parametrize(
