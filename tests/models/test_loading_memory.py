@@ -12,7 +12,6 @@ from torch.utils._pytree import tree_leaves
 from transformers import AutoModelForCausalLM
 
 from tests.models.packs import pack, random_documents
-from tests.models.test_memory import held
 from tests.tiny import write_tiny_llama
 from xtune.models import SupervisedFinetune, base_fingerprint, load_model
 
@@ -24,10 +23,12 @@ class LiveBytes(TorchDispatchMode):
     """Counts the bytes of the storages that operations make, while they are alive.
 
     `peak` is the most at one time; `fp32` lists the shapes of fp32 tensors as large as a matrix.
+    With `only` a dtype, storages of others are left out.
     """
 
-    def __init__(self):
+    def __init__(self, only=None):
         super().__init__()
+        self.only = only
         self.live = self.peak = 0
         self.fp32 = []
         self._known = set()
@@ -40,6 +41,8 @@ class LiveBytes(TorchDispatchMode):
         return out
 
     def _count(self, tensor):
+        if self.only not in (None, tensor.dtype):
+            return
         storage = tensor.untyped_storage()
         if storage.data_ptr() and storage.data_ptr() not in self._known:
             self._known.add(storage.data_ptr())
@@ -80,15 +83,16 @@ def folder(tmp_path_factory):
 
 def test_nf4_is_packed_matrix_by_matrix(folder):
     quantization = {"bits": 4, "compute_dtype": "bf16"}
-    with LiveBytes() as seen:
+    with LiveBytes(torch.bfloat16) as seen:
         llm = load_model(folder, dtype="bf16", quantization=quantization)
-    packed = held(llm.parameters())
     matrices = [m.weight.quant_state.shape.numel() for m in llm.modules() if _is_packed(m)]
     assert len(matrices) == 7 * LAYERS
     in_bf16 = 2 * sum(matrices)
-    # Beside what stays: one matrix, in the checkpoint's numbers and as packing works on it.
-    assert seen.peak < packed + 12 * max(matrices)
-    assert seen.peak < in_bf16 / 2
+    # In the checkpoint's numbers: what stays so, and of the matrices one, as read and as cast. (On
+    # a CPU packing one takes 60 bytes a weight besides: bitsandbytes compares with 15 thresholds.)
+    stays = 2 * sum(p.numel() for p in llm.parameters() if p.dtype == torch.bfloat16)
+    assert seen.peak <= stays + 2 * 2 * max(matrices)
+    assert seen.peak < in_bf16 / 4
     assert llm.get_input_embeddings().weight.dtype == torch.bfloat16
 
 
