@@ -173,10 +173,10 @@ def _plain(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str,
 
 def _with_projectors(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> dict[str, Any]:
     """Projectors in place of dicts, made by the optimizer's own library."""
-    groups = [(group, p) for group in optimizer.param_groups for p in group["params"]]
+    members = [(group, p) for group in optimizer.param_groups for p in group["params"]]
     found = {
         index: {
-            key: _projector(optimizer, *groups[index], value) if key == _PROJECTOR else value
+            key: _projector(optimizer, members[index], value) if key == _PROJECTOR else value
             for key, value in values.items()
         }
         for index, values in state["state"].items()
@@ -185,8 +185,9 @@ def _with_projectors(optimizer: torch.optim.Optimizer, state: dict[str, Any]) ->
 
 
 def _projector(
-    optimizer: Any, group: dict[str, Any], parameter: nn.Parameter, saved: Mapping[str, Any]
+    optimizer: Any, member: tuple[dict[str, Any], nn.Parameter], saved: Mapping[str, Any]
 ) -> Any:
+    group, parameter = member
     package = type(optimizer).__module__.partition(".")[0]
     if package == "galore_torch":
         projector = importlib.import_module("galore_torch.galore_projector").GaLoreProjector(

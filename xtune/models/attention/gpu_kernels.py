@@ -136,7 +136,7 @@ def attend_flex(
 
     if row.window not in block_masks:
         block_masks[row.window] = _block_mask(row, query.shape[2])
-    attend: Callable[..., Any] = _compiled_flex() if query.is_cuda else flex_attention
+    attend: Any = _compiled_flex() if query.is_cuda else flex_attention
     out = attend(
         query,
         key,
