@@ -11,7 +11,7 @@ from xtune.chat.generate import prompt_ids, stream_answer
 from xtune.chat.model import ChatModel
 from xtune.chat.settings import GenerationSettings
 from xtune.data.templates import build_template
-from xtune.data.tool_calls import MalformedCall, call_form
+from xtune.data.tool_calls import CallForm, MalformedCall, call_form
 from xtune.errors import TemplateError
 from xtune.structures import Message
 
@@ -75,15 +75,17 @@ class LocalModel:
             UsageError: the prompt fills the context.
             TemplateError: the chat template refuses the dialogue.
         """
+        shown = _UntilCall(on_text, self._form if tools else None)
         answer = stream_answer(
             self._model.llm,
             self._model.tokenizer,
             messages,
-            on_text,
+            shown.push,
             stop_words=(*self._model.stop_words, *stop),
             settings=self._settings,
             tools=tools,
         )
+        shown.finish()
         written = answer.written
         if self._form is not None and tools:
             try:
@@ -96,3 +98,37 @@ class LocalModel:
             return Reply(message_with(answer.text), written, ended_by=answer.ended_by)
         message = {"role": "assistant", "content": answer.text}
         return Reply(message, written, ended_by=answer.ended_by)
+
+
+class _UntilCall:
+    """Passes text on up to where a call begins; what may be a beginning waits for what follows."""
+
+    _WAITS = 40  # characters after which a '<' is none
+
+    def __init__(self, on_text: Callable[[str], None], form: CallForm | None) -> None:
+        self._on_text = on_text
+        self._form = form
+        self._held = ""
+        self._begun = False
+
+    def push(self, piece: str) -> None:
+        if self._form is None:
+            self._on_text(piece)
+        if self._form is None or self._begun:
+            return
+        self._held += piece
+        if found := self._form.opens.search(self._held):
+            self._held, self._begun = self._held[: found.start()].rstrip(), True
+            self.finish()
+            return
+        waits = len(self._held) - self._WAITS
+        marks = [at for at, letter in enumerate(self._held) if letter in "<[{\n" and at > waits]
+        cut = min(marks, default=len(self._held))
+        if cut:
+            self._on_text(self._held[:cut])
+            self._held = self._held[cut:]
+
+    def finish(self) -> None:
+        if self._held:
+            self._on_text(self._held)
+        self._held = ""
