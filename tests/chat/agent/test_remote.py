@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from tests.chat.agent.scripted import Box
+from tests.chat.agent.server import call_piece, listening, stream
 from xtune.chat.agent.forms import NativeForm
 from xtune.chat.agent.react import ReAct
 from xtune.chat.agent.remote import RemoteModel
@@ -18,49 +17,10 @@ from xtune.errors import ModelError, UsageError
 SETTINGS = GenerationSettings(max_new_tokens=50, temperature=0.5, seed=3)
 
 
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        names = self.server.models
-        self._send("application/json", json.dumps({"data": [{"id": name} for name in names]}))
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append((self.path, self.headers.get("Authorization"), body))
-        status, kind, text = self.server.replies.pop(0)
-        self._send(kind, text, status)
-
-    def _send(self, kind, text, status=200):
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
 def server():
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.models, server.requests, server.replies = ["big"], [], []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    server.url = f"http://127.0.0.1:{server.server_port}/v1"
-    yield server
-    server.shutdown()
-    server.server_close()
-
-
-def stream(*deltas, reason="stop"):
-    events = [{"choices": [{"delta": delta}]} for delta in deltas]
-    events.append({"choices": [{"delta": {}, "finish_reason": reason}]})
-    lines = [f"data: {json.dumps(event)}\n\n" for event in events]
-    return 200, "text/event-stream", ": hello\n\n" + "".join(lines) + "data: [DONE]\n\n"
-
-
-def call_piece(index, arguments, **first):
-    name = first.pop("name", None)
-    function = {"arguments": arguments} | ({"name": name} if name else {})
-    return {"tool_calls": [{"index": index, "function": function, **first}]}
+    with listening() as server:
+        yield server
 
 
 def test_a_whole_conversation_with_calls(server):

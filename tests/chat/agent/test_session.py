@@ -99,10 +99,11 @@ def test_an_error_of_the_model_leaves_no_trace_either():
 
 
 def test_whole_turns_go_when_the_context_is_full():
-    session, _, _ = session_of([*TEXT, "Final Answer: " + "y" * 700], ReActForm, context=1300)
+    session, model, _ = session_of([*TEXT, "Final Answer: yes"], ReActForm)
     notices = []
     session._notice = notices.append
     session.pursue("1 + 2? " + "x" * 300)
+    model.context = model.count_tokens(session.messages, []) + 200
     session.pursue("z" * 300)
     assert "forgot the oldest turn" in notices[0]
     assert session.history[0]["content"] == "z" * 300

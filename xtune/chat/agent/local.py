@@ -122,7 +122,7 @@ class _UntilCall:
             self.finish()
             return
         waits = len(self._held) - self._WAITS
-        marks = [at for at, letter in enumerate(self._held) if letter in "<[{\n" and at > waits]
+        marks = [at for at, letter in enumerate(self._held) if letter in "<[{" and at > waits]
         cut = min(marks, default=len(self._held))
         if cut:
             self._on_text(self._held[:cut])

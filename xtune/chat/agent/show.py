@@ -28,16 +28,19 @@ class StepsShown:
 
     Args:
         file: where to; colours only if it is a terminal.
+        plain: whether what the model writes is plain text, its answer as it stands; else it is in
+            a form, and the answer is written once more without it.
     """
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, *, plain: bool = False) -> None:
+        self._style = "" if plain else "dim"
         self._console = Console(file=file, highlight=False, soft_wrap=True)
         self._written = ""
 
     def text(self, piece: str) -> None:
-        """Write a piece of what the model writes, dimly: what it means is not known yet."""
+        """Write a piece of what the model writes; what it means is not known yet."""
         self._written += piece
-        self._console.print(Text(printable(piece), style="dim"), end="")
+        self._console.print(Text(printable(piece), style=self._style), end="")
 
     def step(self, step: Step) -> None:
         """Write a step that is done."""
@@ -48,7 +51,8 @@ class StepsShown:
         if step.kind == "answer":
             if step.thought and step.thought not in said:
                 self._line(step.thought, "dim italic")
-            self._line(step.result, "bold")
+            if self._style or step.result.strip() != said:
+                self._line(step.result, "bold")
             return
         if step.tool:
             given = json.dumps(dict(step.arguments), ensure_ascii=False)
@@ -99,13 +103,16 @@ class AgentRepl(Repl):
         answers: where answers are written.
         notices: where everything else goes.
         as_json: write steps to `answers` as lines of JSON, and nothing else there.
+        plain: see `StepsShown`.
     """
 
-    def __init__(self, *, answers: TextIO, notices: TextIO, as_json: bool = False) -> None:
+    def __init__(
+        self, *, answers: TextIO, notices: TextIO, as_json: bool = False, plain: bool = False
+    ) -> None:
         super().__init__(answers=answers, notices=notices)
         self._as_json = as_json
         to_person = answers if answers.isatty() else notices
-        self._watcher = JsonLines(answers) if as_json else StepsShown(to_person)
+        self._watcher = JsonLines(answers) if as_json else StepsShown(to_person, plain=plain)
         self.unanswered = 0
 
     def answer(self, message: str, session: ChatSession) -> Outcome:  # type: ignore[override]
