@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from xtune.chat.agent.base import AgentModel
+    from xtune.chat.agent.calling import Approve
     from xtune.chat.model import ChatModel
     from xtune.chat.settings import GenerationSettings
 
@@ -205,7 +206,11 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
             notice(prompt)  # standard output is for answers
             return input()
 
-        policies = {"all": approve_all, "none": approve_none, "ask": Human(read, notice)}
+        policies: dict[str, Approve] = {
+            "all": approve_all,
+            "none": approve_none,
+            "ask": Human(read, notice),
+        }
         agent = build_agent(
             kind,
             model,

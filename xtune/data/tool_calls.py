@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xtune.errors import DataError
 from xtune.structures import Message
@@ -171,7 +171,7 @@ def _json_at(text: str, at: int) -> tuple[Any, int]:
     while at < len(text) and text[at].isspace():
         at += 1
     try:
-        return cast(tuple[Any, int], _DECODER.raw_decode(text, at))
+        return _DECODER.raw_decode(text, at)
     except (ValueError, RecursionError) as error:
         raise MalformedCall(f"the call is no JSON ({error}): {text[at : at + 80]!r}") from None
 

@@ -104,7 +104,7 @@ def test_a_call_that_is_no_json_is_repaired():
     outcome = ReAct(model, box, NativeForm(box)).run([ASK], seen)
     assert [step.kind for step in outcome.steps] == ["repair", "answer"]
     assert "the call is no JSON" in outcome.steps[0].result
-    assert seen.written == "I add.It is 3."
+    assert seen.written == "I add.\nIt is 3."
 
 
 def test_a_template_without_tools_is_given_react_and_stops_before_the_observation():

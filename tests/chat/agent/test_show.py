@@ -86,14 +86,18 @@ def test_a_long_result_is_cut_and_files_are_named():
     assert "file: /a/b.png" in text
 
 
-def test_an_answer_in_plain_text_is_written_once_and_one_in_a_form_once_more():
-    for plain, text in ((True, "It is 3.\n"), (False, "It is 3.\nIt is 3.\n")):
-        pipe = io.StringIO()
-        shown = StepsShown(pipe, plain=plain)
+def test_an_answer_in_plain_text_is_written_once_and_one_in_a_form_once_more(monkeypatch):
+    monkeypatch.setenv("TERM", "dumb")  # no colours
+    for file, plain, text in (
+        (Terminal(), True, "It is 3.\n"),
+        (Terminal(), False, "It is 3.\nIt is 3.\n"),
+        (io.StringIO(), False, "It is 3.\n"),
+    ):
+        shown = StepsShown(file, plain=plain)
         shown.text("It is ")
         shown.text("3.")
         shown.step(Step(number=1, kind="answer", result="It is 3."))
-        assert pipe.getvalue() == text
+        assert file.getvalue() == text
 
 
 def test_a_refusal_and_a_repair_say_what_they_are():

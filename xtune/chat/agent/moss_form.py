@@ -53,8 +53,8 @@ class MossForm:
         """Say what a turn means: without inner thoughts and commands it is an answer."""
         text = reply.written
         if "<|Commands|>" not in text and "<|Inner Thoughts|>" not in text:
-            answer = reply.message["content"]
-            return Turn(answer=answer) if answer.strip() else Turn(malformed="it is empty")
+            answer = reply.message["content"].strip()  # after results it begins with a space
+            return Turn(answer=answer) if answer else Turn(malformed="it is empty")
         thought = _THOUGHTS.search(text)
         if "<|Commands|>" not in text:
             return Turn(malformed="there are no <|Commands|> after the inner thoughts")

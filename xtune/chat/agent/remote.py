@@ -146,7 +146,7 @@ class RemoteModel:
             headers=headers,
         )
         try:
-            return urllib.request.urlopen(request, timeout=_SECONDS)  # type: ignore[no-any-return]
+            return urllib.request.urlopen(request, timeout=_SECONDS)
         except urllib.error.HTTPError as error:
             said = error.read(2000).decode(errors="replace").strip()
             raise ModelError(

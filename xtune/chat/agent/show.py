@@ -27,7 +27,7 @@ class StepsShown:
     """A watcher that writes steps in colour, and the model's text as it comes.
 
     Args:
-        file: where to; colours only if it is a terminal.
+        file: where to; what is no terminal gets the steps alone, without colour.
         plain: whether what the model writes is plain text, its answer as it stands; else it is in
             a form, and the answer is written once more without it.
     """
@@ -39,6 +39,8 @@ class StepsShown:
 
     def text(self, piece: str) -> None:
         """Write a piece of what the model writes; what it means is not known yet."""
+        if not self._console.is_terminal:
+            return
         self._written += piece
         self._console.print(Text(printable(piece), style=self._style), end="")
 
