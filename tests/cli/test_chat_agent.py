@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 
+import psutil
 import pytest
 
 from tests.chat.agent.server import call_piece, listening, stream
+from tests.cli.test_chat import PROMPT, Terminal
 from xtune.cli.entry import main
 
 
@@ -119,3 +122,32 @@ def test_a_server_that_is_not_there(chat):
     code, _, err = chat("http://127.0.0.1:9", "--lagent", "--tools", "date", "--prompt", "Hi")
     assert code == 1
     assert "http://127.0.0.1:9 cannot be reached" in err
+
+
+def test_ctrl_c_in_a_terminal_stops_a_running_tool_and_returns_to_the_prompt(server, tmp_path):
+    sign = tmp_path / "pid"
+    arguments = json.dumps({"seconds": 25, "sign": str(sign)})
+    server.replies = [
+        stream(call_piece(0, arguments, id="c1", name="sleeps"), reason="tool_calls"),
+        stream({"content": "See you!"}),
+    ]
+    tool = "tests/chat/tools/misbehaving.py:sleeps"
+    terminal = Terminal(server.url, "--lagent", "--tools", tool, cache=tmp_path)
+    terminal.wait_for(PROMPT)
+    terminal.type("sleep\r")
+    for _ in range(1200):
+        if sign.exists() and sign.read_text():
+            break
+        time.sleep(0.05)
+    running = psutil.Process(int(sign.read_text()))
+    terminal.interrupt()
+    terminal.wait_for("stopped by Ctrl-C")
+    terminal.wait_for(PROMPT)
+    assert not running.is_running() or running.status() == psutil.STATUS_ZOMBIE
+    terminal.type("Bye\r")
+    terminal.wait_for("See you!")
+    terminal.wait_for(PROMPT)
+    terminal.type("/exit\r")
+    assert terminal.end() == 0
+    assert "Traceback" not in terminal.seen
+    assert [m["content"] for m in server.requests[1][2]["messages"]] == ["Bye"]

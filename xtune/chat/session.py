@@ -152,7 +152,7 @@ def _loaded(raw: Any) -> Message:
     message = Message(role=raw["role"], content=raw["content"])
     for key in ("name", "tool_call_id", "reasoning_content"):
         if isinstance(raw.get(key), str):
-            message[key] = raw[key]  # type: ignore[literal-required]
+            message[key] = raw[key]
     if raw["role"] == "assistant" and raw.get("tool_calls"):
         message["tool_calls"] = checked_messages([raw])[0]["tool_calls"]
     return message

@@ -81,7 +81,7 @@ class ReActForm:
         takes_role: Callable[[str], bool] = lambda role: role == "user",
     ) -> None:
         self.tools: list[dict[str, Any]] = []
-        self.stop = _STOP
+        self.stop: tuple[str, ...] = _STOP
         self._specs = {spec.name: spec for spec in tools.specs}
         wanted = ("system", "tool", "user") if language == "zh" else ("tool", "user")
         self._role = next((role for role in wanted if takes_role(role)), "user")
