@@ -56,6 +56,7 @@ class Answer:
         self._stop_ids = frozenset(stop_ids)
         self._stop_words = tuple(word for word in stop_words if word)
         self._ids: list[int] = []
+        self._all: list[int] = []  # special tokens and the one that ended it too
         self._window = 0
         self._read = 0
         self._before, self._after = frame
@@ -67,11 +68,21 @@ class Answer:
         """Whether a stop id or a stop word has come."""
         return self.ended_by == "stop"
 
+    @property
+    def written(self) -> str:
+        """All that was pushed, special tokens and the end included: where calls are looked for."""
+        text = self._tokenizer.decode(
+            self._all, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        assert isinstance(text, str)
+        return text
+
     def push(self, token_id: int) -> str:
         """Take the next token; return the text that may be shown now, often none."""
         if self.ended:
             return ""
         self.tokens += 1
+        self._all.append(token_id)
         if token_id in self._stop_ids:
             self.ended_by = "stop"
             return self.finish()

@@ -90,6 +90,7 @@ def stream_answer(
     *,
     stop_words: Sequence[str] = (),
     settings: GenerationSettings,
+    tools: Sequence[dict[str, Any]] = (),
 ) -> Answer:
     """Answer one dialogue, giving the text to `on_text` piece by piece as it is written.
 
@@ -103,6 +104,7 @@ def stream_answer(
         on_text: called with text that is whole: no half characters, no special tokens.
         stop_words: strings that end an answer, besides the model's own end tokens.
         settings: how to sample.
+        tools: what the model may call, in OpenAI's form, for a template that has a place for them.
 
     Returns:
         The Answer; its pieces, joined, are its text.
@@ -111,13 +113,22 @@ def stream_answer(
         TemplateError: the tokenizer has no chat template, or it refuses the dialogue.
         UsageError: the prompt fills the model's context.
     """
-    prompt = prompt_ids(tokenizer, messages)
+    prompt = prompt_ids(tokenizer, messages, tools)
     _require_room(llm, prompt)
     return _generate(llm, tokenizer, [prompt], settings, stop_words, on_text)[0]
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+def prompt_ids(
+    tokenizer: PreTrainedTokenizerBase,
+    messages: Sequence[Message],
+    tools: Sequence[dict[str, Any]] = (),
+) -> list[int]:
     """Render a dialogue up to where the assistant begins to write, as token ids.
+
+    Args:
+        tokenizer: has a chat template.
+        messages: the dialogue.
+        tools: in OpenAI's form, for a template that has a place for them.
 
     Raises:
         TemplateError: there is no chat template, or it refuses the dialogue.
@@ -129,7 +140,9 @@ def prompt_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) 
         )
     plain: list[Any] = [dict(message) for message in messages]
     try:
-        text = tokenizer.apply_chat_template(plain, add_generation_prompt=True, tokenize=False)
+        text = tokenizer.apply_chat_template(
+            plain, tools=list(tools) or None, add_generation_prompt=True, tokenize=False
+        )
     except JinjaError as error:
         roles = " ".join(message["role"] for message in messages)
         raise TemplateError(

@@ -10,7 +10,7 @@ from xtune.chat.commands import is_command, run_command
 from xtune.chat.session import ChatSession
 from xtune.errors import XtuneError
 
-__all__ = ["Repl"]
+__all__ = ["Repl", "printable"]
 
 # What a model writes is not trusted: an escape sequence could recolour the terminal or worse.
 _CONTROL = {code: None for code in (*range(32), 127, *range(128, 160)) if chr(code) not in "\n\t"}
@@ -70,5 +70,10 @@ class Repl:
         print(f"\x1b[2m{text}\x1b[0m" if dim else text, file=self._notices, flush=True)
 
     def _write(self, text: str) -> None:
-        self._answers.write(text.translate(_CONTROL) if self._answers.isatty() else text)
+        self._answers.write(printable(text) if self._answers.isatty() else text)
         self._answers.flush()
+
+
+def printable(text: str) -> str:
+    """Return a text without control characters, but for line breaks and tabs."""
+    return text.translate(_CONTROL)

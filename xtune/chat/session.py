@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from xtune.data.map_fns.dialogue import checked_messages
 from xtune.errors import DataError, UsageError
 from xtune.structures import Message
 
@@ -49,6 +50,11 @@ class ChatSession:
         self._notice = notice
 
     @property
+    def tools(self) -> list[dict[str, Any]]:
+        """The tools that the model's chat template is given, in OpenAI's form; here none."""
+        return []
+
+    @property
     def messages(self) -> list[Message]:
         """The dialogue, the system prompt first."""
         first: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
@@ -83,12 +89,15 @@ class ChatSession:
         self.history = []
 
     def save(self, path: str | Path) -> None:
-        """Write the dialogue as one row of training data: `{"messages": [...]}`.
+        """Write the dialogue as one row of training data: `{"messages": [...], "tools": [...]}`.
+
+        `tools` stand there only if the model's chat template is given some.
 
         Raises:
             OSError: it cannot be written.
         """
-        text = json.dumps({"messages": self.messages}, ensure_ascii=False, indent=2)
+        row = {"messages": self.messages} | ({"tools": self.tools} if self.tools else {})
+        text = json.dumps(row, ensure_ascii=False, indent=2)
         Path(path).expanduser().write_text(text + "\n", encoding="utf-8")
 
     def load(self, path: str | Path) -> None:
@@ -100,8 +109,8 @@ class ChatSession:
         """
         try:
             messages = json.loads(Path(path).expanduser().read_text(encoding="utf-8"))["messages"]
-            plain = [Message(role=each["role"], content=each["content"]) for each in messages]
-        except (ValueError, KeyError, TypeError) as error:
+            plain = list(map(_loaded, messages))
+        except (ValueError, KeyError, TypeError, DataError) as error:
             raise DataError(
                 f'{path} is no dialogue, {{"messages": [{{"role": ..., "content": ...}}]}}: '
                 f"{type(error).__name__} {error}"
@@ -121,9 +130,9 @@ class ChatSession:
         # out a history that is short.
         room = min(self._settings.max_new_tokens, context // 4)
         kept, dropped = drop_oldest_turns(
-            self.messages, lambda messages: self._model.count_tokens(messages) + room <= context
+            self.messages, lambda messages: self._count(messages) + room <= context
         )
-        tokens = self._model.count_tokens(kept)
+        tokens = self._count(kept)
         if tokens >= context:
             raise UsageError(
                 f"this message makes a prompt of {tokens} tokens and the model's context is "
@@ -132,7 +141,21 @@ class ChatSession:
         if dropped:
             turns = "turn" if dropped == 1 else f"{dropped} turns"
             self._notice(f"the context of {context} tokens is full: forgot the oldest {turns}")
-            self.history = kept[1:] if self.system else kept
+            self.history = kept[1:] if kept[0]["role"] == "system" else kept
+
+    def _count(self, messages: Sequence[Message]) -> int:
+        return self._model.count_tokens(messages)
+
+
+def _loaded(raw: Any) -> Message:
+    """A message of a saved dialogue; of a tool's, and of a call, what belongs to it."""
+    message = Message(role=raw["role"], content=raw["content"])
+    for key in ("name", "tool_call_id", "reasoning_content"):
+        if isinstance(raw.get(key), str):
+            message[key] = raw[key]
+    if raw["role"] == "assistant" and raw.get("tool_calls"):
+        message["tool_calls"] = checked_messages([raw])[0]["tool_calls"]
+    return message
 
 
 def drop_oldest_turns(
@@ -141,7 +164,8 @@ def drop_oldest_turns(
     """Drop whole turns from the front until the rest fits; the last turn always stays.
 
     A turn is a user message and all that follows it up to the next. What stands before the first
-    user message, the system prompt, stays.
+    user message, the system prompt, stays. A user message with a `name` is a tool's result, where
+    the chat template has no other place for it, and begins no turn.
 
     Args:
         messages: the dialogue, ending with the message to be answered.
@@ -150,10 +174,14 @@ def drop_oldest_turns(
     Returns:
         The messages kept, and how many turns went.
     """
-    starts = [at for at, message in enumerate(messages) if message["role"] == "user"]
+    starts = [at for at, message in enumerate(messages) if _asks(message)]
     head = list(messages[: starts[0]])
     for dropped, start in enumerate(starts):
         kept = head + list(messages[start:])
         if start == starts[-1] or fits(kept):
             return kept, dropped
     raise AssertionError("the last turn has been returned")
+
+
+def _asks(message: Message) -> bool:
+    return message["role"] == "user" and "name" not in message

@@ -6,6 +6,12 @@ trained the whole model. The chat template is the adapter's own, so the one it w
   xtune chat smollm2 --adapter work_dirs/smollm2_135m_lora_toolcall
   xtune chat smollm2 --prompt 'Who are you?' > answer.txt
   xtune chat smollm2 < questions.txt > answers.txt
+  xtune chat smollm2 --lagent --prompt 'What is 12*31?'
+  xtune chat http://127.0.0.1:8000/v1 --lagent --agent rewoo --tools calculator search \\
+      --tool-options search.folder=notes
+
+With --lagent the model is given tools, and each step is shown: what it thinks, the tool that it
+calls, the result, the answer. `xtune list-tools` lists them; docs/en/agents.md says more.
 
 In a dialogue: Enter sends; Alt-Enter, or a backslash at the end of a line, begins a new line;
 /help lists the commands; Ctrl-C stops an answer; Ctrl-D leaves.
@@ -16,6 +22,13 @@ from __future__ import annotations
 import argparse
 import io
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xtune.chat.agent.base import AgentModel
+    from xtune.chat.agent.calling import Approve
+    from xtune.chat.model import ChatModel
+    from xtune.chat.settings import GenerationSettings
 
 __all__ = ["add_arguments", "run"]
 
@@ -47,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prompt", metavar="TEXT", help="answer this one message on standard output, and end"
     )
+    _add_agent_arguments(parser)
     sampling = parser.add_argument_group("sampling")
     sampling.add_argument(
         "--max-new-tokens", type=int, default=1024, metavar="N", help="of an answer (1024)"
@@ -60,6 +74,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--repetition-penalty", type=float, default=1.0, metavar="R", help="1: off (1.0)"
     )
     sampling.add_argument("--seed", type=int, help="the same seed gives the same answers")
+
+
+def _add_agent_arguments(parser: argparse.ArgumentParser) -> None:
+    from xtune.chat.tools.options import DEFAULT_TOOLS
+
+    agent = parser.add_argument_group("tools")
+    agent.add_argument("--lagent", action="store_true", help="give the model tools")
+    agent.add_argument(
+        "--agent", choices=("react", "rewoo", "autogpt"), help="how it uses them (react)"
+    )
+    agent.add_argument(
+        "--tools",
+        nargs="+",
+        metavar="NAME",
+        help=f"names of `xtune list-tools`, or path/to/file.py:name ({' '.join(DEFAULT_TOOLS)})",
+    )
+    agent.add_argument(
+        "--tool-options", nargs="+", metavar="TOOL.OPTION=VALUE", help="such as search.folder=notes"
+    )
+    agent.add_argument(
+        "--with-plugins",
+        nargs="+",
+        choices=("calculate", "solve", "search"),
+        metavar="PLUGIN",
+        help="for models trained on MOSS's plugins: calculate, solve, search",
+    )
+    agent.add_argument(
+        "--max-turns", type=int, metavar="N", help="of the model, for one message (10)"
+    )
+    agent.add_argument(
+        "--approve",
+        choices=("all", "ask", "none"),
+        help="which calls are made (all; with autogpt: ask)",
+    )
+    agent.add_argument("--json", action="store_true", help="write each step as a line of JSON")
+    agent.add_argument(
+        "--served-model", metavar="NAME", help="where MODEL is the URL of a server: its name there"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -80,21 +132,16 @@ def run(args: argparse.Namespace) -> int:
     if args.prompt is not None and not args.prompt.strip():
         raise UsageError("--prompt is empty; give it a message, or leave it out for a dialogue")
 
-    from xtune.chat.model import ChatModel
+    if args.lagent or args.with_plugins:
+        return _run_agent(args, settings)
+    _require_lagent(args)
+
     from xtune.chat.reader import read_pipe, read_terminal
     from xtune.chat.repl import Repl
     from xtune.chat.session import ChatSession
 
-    model = ChatModel.load(
-        args.model,
-        adapter=args.adapter,
-        bits=args.bits,
-        dtype=args.dtype,
-        prompt_template=args.prompt_template,
-    )
-    for stream in (sys.stdin, sys.stdout):  # a wrong byte must not end a dialogue
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    model = _load(args)
+    _take_any_byte()
     repl = Repl(answers=sys.stdout, notices=sys.stderr)
     system = model.system if args.system is None else args.system
     session = ChatSession(model, settings=settings, system=system, notice=repl.notice)
@@ -109,6 +156,128 @@ def run(args: argparse.Namespace) -> int:
     repl.notice(f"{model.name}\n/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves")
     repl.run(read_terminal(repl.notice), session)
     return 0
+
+
+def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
+    from xtune.chat.agent.remote import RemoteModel, is_url
+    from xtune.chat.agent.show import AgentRepl, Human, require_terminal
+    from xtune.chat.repl import Repl
+    from xtune.chat.tools.moss import PLUGINS
+    from xtune.chat.tools.options import DEFAULT_TOOLS, read_options
+    from xtune.chat.tools.toolbox import ToolBox
+    from xtune.errors import UsageError
+
+    if args.max_turns is not None and args.max_turns < 1:
+        raise UsageError(f"--max-turns is {args.max_turns}; allowed: 1 or more")
+    if args.with_plugins and (args.tools or args.agent not in (None, "react")):
+        raise UsageError("--with-plugins names MOSS's tools; leave out --tools and --agent")
+    kind = args.agent or "react"
+    approve = args.approve or ("ask" if kind == "autogpt" else "all")
+    if approve == "ask":
+        require_terminal(sys.stdin.isatty())
+    plugins = tuple(dict.fromkeys(args.with_plugins or ()))
+    names = [PLUGINS[plugin][0] for plugin in plugins] or args.tools or list(DEFAULT_TOOLS)
+    notice = Repl(answers=sys.stdout, notices=sys.stderr).notice
+    with ToolBox(names, read_options(args.tool_options or ())) as box:
+        for name, why in box.off.items():
+            notice(f"{name} is off: {why}")
+        if plugins and (missing := [p for p in plugins if PLUGINS[p][0] in box.off]):
+            raise UsageError(f"these plugins are off: {', '.join(missing)}")
+
+        from xtune.chat.agent.build import build_agent, language_of
+        from xtune.chat.agent.calling import approve_all, approve_none
+        from xtune.chat.agent.session import AgentSession
+        from xtune.chat.reader import read_pipe, read_terminal
+
+        system = args.system
+        model: AgentModel
+        if is_url(args.model):
+            model = RemoteModel(args.model, args.served_model or "", settings)
+        else:
+            from xtune.chat.agent.local import LocalModel
+
+            loaded = _load(args)
+            model = LocalModel(loaded, settings)
+            system = loaded.system if args.system is None else args.system
+        if plugins:
+            system = _moss_text(system)
+
+        def read(prompt: str) -> str:
+            notice(prompt)  # standard output is for answers
+            return input()
+
+        policies: dict[str, Approve] = {
+            "all": approve_all,
+            "none": approve_none,
+            "ask": Human(read, notice),
+        }
+        agent = build_agent(
+            kind,
+            model,
+            box,
+            max_turns=args.max_turns or 10,
+            approve=policies[approve],
+            language=language_of(system, args.prompt),
+            plugins=plugins,
+        )
+        session = AgentSession(
+            agent, model, box, settings=settings, system=system or "", notice=notice
+        )
+        _take_any_byte()
+        repl = AgentRepl(
+            answers=sys.stdout,
+            notices=sys.stderr,
+            as_json=args.json,
+            plain=model.native and kind == "react" and not plugins,
+        )
+        if args.prompt is not None:
+            outcome = repl.answer(args.prompt, session)
+            if outcome.ended_by == "interrupt":
+                raise KeyboardInterrupt
+            return int(outcome.ended_by != "answer")
+        if not (sys.stdin.isatty() and sys.stdout.isatty()):
+            failed = repl.run(read_pipe(sys.stdin), session)
+            return int(failed + repl.unanswered > 0)
+        tools = ", ".join(spec.name for spec in box.specs)
+        notice(f"{model.name}, with {tools}\n/help lists the commands; Ctrl-C stops an answer")
+        repl.run(read_terminal(notice), session)
+    return 0
+
+
+def _load(args: argparse.Namespace) -> ChatModel:
+    from xtune.chat.model import ChatModel
+
+    return ChatModel.load(
+        args.model,
+        adapter=args.adapter,
+        bits=args.bits,
+        dtype=args.dtype,
+        prompt_template=args.prompt_template,
+    )
+
+
+def _take_any_byte() -> None:
+    for stream in (sys.stdin, sys.stdout):  # a wrong byte must not end a dialogue
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _require_lagent(args: argparse.Namespace) -> None:
+    from xtune.errors import UsageError
+
+    given = ("agent", "tools", "tool_options", "max_turns", "approve", "json", "served_model")
+    for name in given:
+        if getattr(args, name):
+            raise UsageError(f"--{name.replace('_', '-')} goes with --lagent; add it")
+    if args.model.startswith(("http://", "https://")):
+        raise UsageError("a server's URL goes with --lagent; add it")
+
+
+def _moss_text(system: str | None) -> str:
+    """MOSS's system text up to its list of plugins, which says what is on, and is ours to write."""
+    from xtune.data.templates.system_texts import SYSTEM_TEXTS
+
+    return (system or SYSTEM_TEXTS["moss_sft"]).partition("Capabilities and tools")[0].rstrip()
 
 
 def _system_text(name: str) -> str:

@@ -5,27 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["call_in", "is_attempt", "same_call"]
+from xtune.data.tool_calls import call_in, refuse_constant
 
-
-def call_in(text: str) -> dict[str, Any] | None:
-    """Return the tool call that the whole text is, or None.
-
-    A call is one JSON object with a `name` and an object of `arguments`; white space may stand
-    around it and nothing else.
-
-    >>> call_in('{"name": "now", "arguments": {}}')
-    {'name': 'now', 'arguments': {}}
-    >>> call_in('Sure: {"name": "now", "arguments": {}}') is None
-    True
-    """
-    try:
-        call = json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError):  # no JSON; an integer of thousands of digits; [[[[…
-        return None
-    if not isinstance(call, dict) or not isinstance(call.get("name"), str):
-        return None
-    return call if isinstance(call.get("arguments"), dict) else None
+__all__ = ["is_attempt", "same_call"]
 
 
 def same_call(answer: str, expected: str) -> bool:
@@ -55,7 +37,7 @@ def is_attempt(answer: str) -> bool:
     """
     if answer.lstrip().startswith("{"):
         return True
-    decoder = json.JSONDecoder(parse_constant=_refuse)
+    decoder = json.JSONDecoder(parse_constant=refuse_constant)
     at = answer.find("{")
     while at >= 0:
         try:
@@ -66,10 +48,6 @@ def is_attempt(answer: str) -> bool:
             return True
         at = answer.find("{", at + 1)
     return False
-
-
-def _refuse(constant: str) -> Any:
-    raise ValueError(f"{constant} is no JSON")  # Python's parser would take NaN and Infinity
 
 
 def _equal(a: Any, b: Any) -> bool:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, cast
 from xtune.chat.generate import answer_batch
 from xtune.data.map_fns import UnusableRow, build_map_fn
 from xtune.data.sources import open_source
+from xtune.data.tool_calls import call_in
 from xtune.errors import DataError
-from xtune.eval.call_match import call_in, is_attempt, same_call
+from xtune.eval.call_match import is_attempt, same_call
 from xtune.eval.result import EvaluationResult, EvaluationRow
 from xtune.registry import EVALUATIONS
 from xtune.structures import Conversation, Message

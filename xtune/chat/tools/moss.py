@@ -14,7 +14,7 @@ import re
 
 from xtune.chat.tools.toolbox import ToolBox
 
-__all__ = ["PLUGINS", "moss_calls", "moss_results"]
+__all__ = ["PLUGINS", "moss_calls", "moss_command", "moss_results"]
 
 # plugin -> (tool, the argument that its text is)
 PLUGINS = {
@@ -44,6 +44,11 @@ def moss_calls(text: str) -> list[tuple[str, str]]:
     return calls
 
 
+def moss_command(plugin: str, given: str) -> str:
+    """Return the line that stands before a command's result."""
+    return f'{plugin.capitalize()}("{given}") =>'
+
+
 def moss_results(text: str, box: ToolBox, plugins: list[str]) -> str:
     """Run the commands in a model's turn and return the results' turn.
 
@@ -54,7 +59,7 @@ def moss_results(text: str, box: ToolBox, plugins: list[str]) -> str:
     """
     pieces = []
     for plugin, given in moss_calls(text):
-        command = f'{plugin.capitalize()}("{given}") =>'
+        command = moss_command(plugin, given)
         if plugin not in PLUGINS:
             pieces.append(f"{command}\nthere is no such plugin")
         elif plugin not in plugins:

@@ -13,11 +13,12 @@ from xtune.data.map_fns.msagent import Step, said_in, steps
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
 
-__all__ = ["msagent_react_map_fn"]
+__all__ = ["REACT_ZH", "msagent_react_map_fn"]
 
 _FENCE = re.compile(r"\A```\w*|```\Z")
 _PLUGIN = re.compile(r'\{\s*"plugin_name"')
-_SYSTEM = """\
+# What a ReAct agent is told; chat tells it the same
+REACT_ZH = """\
 你可以使用下列工具：
 {tools}
 
@@ -91,7 +92,7 @@ def _instructions(system: str) -> str:
     if not tools:
         return system
     listed = "\n".join(f"- {name}：{about}" for name, about in tools.items())
-    return _SYSTEM.format(tools=listed, names=", ".join(tools))
+    return REACT_ZH.format(tools=listed, names=", ".join(tools))
 
 
 def _tools(system: str) -> Iterator[tuple[str, str]]:

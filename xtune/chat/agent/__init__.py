@@ -1,0 +1,1 @@
+"""Agents: a model that is given tools, and what it does with them, step by step."""

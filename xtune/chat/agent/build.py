@@ -1,0 +1,61 @@
+"""Make the agent that a command line asks for."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from xtune.chat.agent.autogpt import AutoGPT
+from xtune.chat.agent.base import Agent, AgentModel, Tools
+from xtune.chat.agent.calling import Approve
+from xtune.chat.agent.forms import Form, NativeForm
+from xtune.chat.agent.moss_form import MossForm
+from xtune.chat.agent.react import ReAct
+from xtune.chat.agent.react_text import ReActForm
+from xtune.chat.agent.rewoo import ReWOO
+
+__all__ = ["build_agent", "language_of"]
+
+
+def build_agent(
+    kind: str,
+    model: AgentModel,
+    tools: Tools,
+    *,
+    max_turns: int,
+    approve: Approve,
+    language: Literal["en", "zh"] = "en",
+    plugins: tuple[str, ...] = (),
+) -> Agent:
+    """Make an agent.
+
+    Args:
+        kind: 'react', 'rewoo' or 'autogpt'.
+        model: who thinks.
+        tools: its tool box.
+        max_turns: turns of the model at most; ReWOO has two, whatever this says.
+        approve: asked before each call.
+        language: of ReAct's text.
+        plugins: MOSS's, instead of native calls or ReAct's text.
+    """
+    if kind == "rewoo":
+        return ReWOO(model, tools, approve=approve)
+    if kind == "autogpt":
+        return AutoGPT(model, tools, max_turns=max_turns, approve=approve)
+    form: Form
+    if plugins:
+        form = MossForm(plugins)
+    elif model.native:
+        form = NativeForm(tools)
+    else:
+        form = ReActForm(tools, language=language, takes_role=model.takes_role)
+    return ReAct(model, tools, form, max_turns=max_turns, approve=approve)
+
+
+def language_of(*texts: str | None) -> Literal["en", "zh"]:
+    """Return 'zh' if one of the texts has Chinese in it.
+
+    >>> language_of("Be brief.", None), language_of("你好")
+    ('en', 'zh')
+    """
+    return "zh" if any(re.search(r"[\u4e00-\u9fff]", text or "") for text in texts) else "en"
