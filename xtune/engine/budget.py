@@ -156,10 +156,10 @@ def strategy_name(cfg: Mapping[str, Any], devices: int = 1) -> str:
 def place_of(device: torch.device, devices: int = 1) -> Place:
     """Return a device of this machine, with the memory that a run may have on it."""
     if device.type == "cuda":
-        free, total = torch.cuda.mem_get_info(device)
+        left, total = torch.cuda.mem_get_info(device)
         limit = total * torch.cuda.get_per_process_memory_fraction(device)
         own = torch.cuda.memory_reserved(device)
-        return Place("cuda", min(free + own, limit) / _GIB, devices)
+        return Place("cuda", min(left + own, limit) / _GIB, devices)
     here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # processes that share it
     free = _free_bytes()
     return Place("cpu", None if free is None else free / _GIB / here, devices)

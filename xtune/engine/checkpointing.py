@@ -6,17 +6,35 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from xtune.engine.budget import Place, need_of
+from xtune.engine.budget import Place, need_of, place_of
 from xtune.models.vocabulary import Pieces
 
 if TYPE_CHECKING:
     from xtune.engine.strategies.base import Strategy
 
-__all__ = ["choose_checkpointing"]
+__all__ = ["choose_checkpointing", "decided_model"]
 
 logger = logging.getLogger(__name__)
 
 _POLICIES: tuple[bool | int, ...] = (False, 4, 3, 2, True)  # each keeps less, and takes longer
+
+
+def decided_model(
+    cfg: Mapping[str, Any], strategy: Strategy, trained_share: float, pieces: Pieces | None
+) -> dict[str, Any]:
+    """Return the sheet's `model` with 'auto' decided: by one process, for all.
+
+    Args:
+        cfg: a sheet's values.
+        strategy: of the run.
+        trained_share: share of the tokens that have a label, 0 to 1.
+        pieces: the tokens that the run adds.
+    """
+    if cfg["model"].get("gradient_checkpointing") != "auto":
+        return dict(cfg["model"])
+    place = place_of(strategy.device, strategy.world.size)
+    chosen = choose_checkpointing(cfg, strategy, place, trained_share, pieces)
+    return cfg["model"] | strategy.world.from_main(chosen)
 
 
 def choose_checkpointing(

@@ -97,7 +97,10 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def out_of_memory(runner: Runner, error: BaseException) -> TrainingError:
     """Say what was being done, what takes the memory, and what would fit; gives the model up."""
-    where, first = str(now()), (str(error) or type(error).__name__).splitlines()[0]
+    where, first = (
+        runner.ended_in or str(now()),
+        (str(error) or type(error).__name__).splitlines()[0],
+    )
     longest = f"; the longest pack has {runner.longest:,} tokens" if runner.longest else ""
     check = runner.memory_check or MemoryCheck(force=True)
     # What the model took is needed to work out the advice.

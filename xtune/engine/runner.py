@@ -21,7 +21,6 @@ from torch import Tensor, nn
 from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
-from xtune.engine.budget import place_of
 from xtune.engine.build import (
     build_datasets,
     build_hooks,
@@ -32,7 +31,7 @@ from xtune.engine.build import (
     validation_loader,
     weights_from,
 )
-from xtune.engine.checkpointing import choose_checkpointing
+from xtune.engine.checkpointing import decided_model
 from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.hooks.base import Hook
 from xtune.engine.logs import close_logs, log_to_console, log_to_file
@@ -50,7 +49,7 @@ from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
 from xtune.models.vocabulary import open_vocabulary, vocabulary_notes
-from xtune.parallel.progress import beat, enter
+from xtune.parallel.progress import beat, enter, now
 from xtune.parallel.sequence import SequenceGroup, sequence_group
 from xtune.parallel.watchdog import watched
 from xtune.parallel.world import world_of_environment
@@ -98,6 +97,7 @@ class Runner:
         metrics: of the last step.
         spread: of the last step, what differs between the processes.
         micro_losses: of the last step, the parts of the loss of this process's micro-batches.
+        ended_in: the phase in which the steps ended, for an error's text.
         interrupted: the signal that ended it, or None.
         longest: tokens of the longest micro-batch of the last step.
         saved: the newest checkpoint that this process has written, or None; one of them writes.
@@ -117,6 +117,7 @@ class Runner:
     schedule: Schedule
     loop: TrainLoop
     spread: Spread
+    ended_in: str = ""
 
     def __init__(
         self,
@@ -126,8 +127,7 @@ class Runner:
         resume: str | None = None,
         memory_check: MemoryCheck | None = None,
     ) -> None:
-        self.sheet = sheet
-        self.cfg = sheet.values
+        self.sheet, self.cfg = sheet, sheet.values
         self.work_dir = Path(work_dir)
         self.resume = resume
         self.memory_check = memory_check
@@ -309,7 +309,8 @@ class Runner:
             str(self.strategy.precision.compute_dtype).removeprefix("torch."),
             self.strategy.precision.reason,
         )
-        model_settings = self._model_settings()
+        share = self.train_dataset.report.trained_percent / 100
+        model_settings = decided_model(self.cfg, self.strategy, share, self.pieces)
         if self.memory_check is not None and self.world.is_main:
             self.memory_check.before_loading(self)
         seed_everything(self.cfg["randomness"]["seed"])
@@ -342,16 +343,6 @@ class Runner:
         if checkpoint is not None:
             enter("loading the checkpoint", slow=True)
             load_checkpoint(self, checkpoint)
-
-    def _model_settings(self) -> dict[str, Any]:
-        """The sheet's `model`; what memory decides on, one process decides for all."""
-        decided: dict[str, Any] = {}
-        if self.cfg["model"].get("gradient_checkpointing") == "auto":
-            place = place_of(self.strategy.device, self.world.size)
-            share = self.train_dataset.report.trained_percent / 100
-            chosen = choose_checkpointing(self.cfg, self.strategy, place, share, self.pieces)
-            decided = self.world.from_main(chosen)
-        return self.cfg["model"] | decided
 
     def _check_processes(self) -> None:
         name, count = type(self.strategy).__name__, self.world.size
@@ -393,6 +384,7 @@ class Runner:
                     self.call_hooks("on_interrupt")
                     self.interrupted = self._signals.received
         finally:
+            self.ended_in = str(now())
             if lost := self._writer.close():
                 self.logger.error("the checkpoint that was being written is lost: %s", lost)
             self.strategy.close()

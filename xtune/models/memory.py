@@ -237,7 +237,7 @@ def _held(
 
 def _offloaded(model: Any, tokens: int) -> float:
     """Bytes that wait in the host's memory: the inputs of the layers that are computed again."""
-    embedding = base_of(model.llm).get_input_embeddings().weight
+    embedding: Any = base_of(model.llm).get_input_embeddings().weight
     again = sum(getattr(module, "gradient_checkpointing", False) for module in model.modules())
     return again * tokens * embedding.shape[1] * embedding.itemsize
 

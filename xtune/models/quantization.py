@@ -44,7 +44,7 @@ def pack_shapes(llm: PreTrainedModel, config: BitsAndBytesConfig) -> None:
     from transformers.quantizers.base import get_keys_to_not_convert
 
     replace_with_bnb_linear(llm, get_keys_to_not_convert(llm), quantization_config=config)
-    llm.is_loaded_in_4bit = True  # PEFT asks
+    llm.is_loaded_in_4bit = True  # type: ignore[assignment] # PEFT asks
 
 
 def quantization_config(settings: Mapping[str, Any], precision: Precision) -> BitsAndBytesConfig:

@@ -23,6 +23,7 @@ from xtune.models.checkpointing import checkpoint_layers
 from xtune.models.fused import fuse
 from xtune.models.generation import base_of
 from xtune.models.head import Head
+from xtune.models.liger import fuse_with_liger
 from xtune.models.quantization import keep_differentiable
 from xtune.registry import MODELS
 from xtune.structures import Batch
@@ -92,6 +93,8 @@ class SupervisedFinetune(nn.Module):
             logger.info("%s is run document by document: %s", kind, reason)
         if fused:
             fuse(self.llm)
+            if base.device.type == "cuda":
+                fuse_with_liger(base)
         checkpoint_layers(base, gradient_checkpointing, offload=activation_offload)
         self.train()
 
