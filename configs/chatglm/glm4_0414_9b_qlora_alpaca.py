@@ -1,7 +1,7 @@
 """GLM-4-9B-0414, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py glm4_0414_9b_qlora_alpaca
-Hardware:  one GPU of 16 GB: 11.0 GiB estimated in bf16
+Hardware:  one GPU of 16 GB: 10.9 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base

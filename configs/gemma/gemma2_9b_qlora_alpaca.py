@@ -1,7 +1,7 @@
 """Gemma-2-9B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py gemma2_9b_qlora_alpaca
-Hardware:  one GPU of 16 GB: 11.1 GiB estimated in bf16
+Hardware:  one GPU of 16 GB: 11.6 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base

@@ -1,7 +1,7 @@
 """gpt-oss-20b with adapters learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py gpt_oss_20b_lora_alpaca
-Hardware:  one GPU of 80 GB: 44.5 GiB estimated in bf16
+Hardware:  one GPU of 48 GB: 39.7 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base

@@ -121,6 +121,13 @@ def test_resuming_with_other_logging_is_allowed_with_a_notice(inputs, left, capl
     assert _previous(left.path) == {"config.py"}  # the sheet of the first half is kept
 
 
+@pytest.mark.parametrize("change", ["gradient_checkpointing=True", "model.activation_offload=True"])
+def test_a_run_that_ran_out_of_memory_goes_on_with_less(inputs, left, change):
+    folder = WorkDir(left.path, sheet_of(inputs, change))
+    assert folder.open(AUTO) is not None
+    folder.close()
+
+
 @pytest.mark.parametrize("change", ["lora.r=2", "seed=1", "max_length=64"])
 def test_resuming_with_another_model_or_order_is_refused(inputs, left, change):
     folder = WorkDir(left.path, sheet_of(inputs, change))

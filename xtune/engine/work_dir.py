@@ -48,6 +48,13 @@ _MUST_NOT_CHANGE = (
     "paramwise_cfg",
     "randomness",
 )  # batch_size and accumulative_counts may, if a step takes as many items as before: see Runner
+# These change what a step keeps in memory, not its result: a run that ran out of it may go on.
+_MEMORY_ONLY = (
+    "model.gradient_checkpointing",
+    "model.activation_offload",
+    "model.loss_chunk_size",
+    "model.fused",
+)
 
 
 class WorkDir:
@@ -163,7 +170,11 @@ class WorkDir:
 
     def _check_same_run(self, folder: Path) -> None:
         differing = self._differing(folder.parent.parent / "config.py")
-        fatal = [key for key in differing if _touches(key, _MUST_NOT_CHANGE)]
+        fatal = [
+            key
+            for key in differing
+            if _touches(key, _MUST_NOT_CHANGE) and not _touches(key, _MEMORY_ONLY)
+        ]
         if fatal:
             raise ConfigError(
                 f"{folder} was written by a config with other values of {_listed(fatal)}: its "
