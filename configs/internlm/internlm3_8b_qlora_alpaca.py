@@ -1,7 +1,7 @@
 """InternLM3-8B-Instruct, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py internlm3_8b_qlora_alpaca
-Hardware:  one GPU of 16 GB: 10.8 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 10.6 GiB estimated in bf16
 Result:    not run with the published weights; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base

@@ -1,7 +1,7 @@
 """InternLM-7B, its weights in 4 bits, learns to call tools from ModelScope's MSAgent-Bench.
 
 Run:       python tools/train.py internlm_7b_qlora_msagent
-Hardware:  one GPU of 12 GB: 8.8 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 8.7 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

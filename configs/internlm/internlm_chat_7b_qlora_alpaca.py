@@ -1,7 +1,7 @@
 """InternLM-Chat-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py internlm_chat_7b_qlora_alpaca
-Hardware:  one GPU of 12 GB: 8.8 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 8.7 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

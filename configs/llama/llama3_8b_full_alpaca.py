@@ -1,7 +1,7 @@
 """Llama-3-8B, all its weights trained, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py llama3_8b_full_alpaca
-Hardware:  several GPUs of 80 GB: 122 GiB estimated in bf16 for one
+Hardware:  one GPU of 141 GB: 125 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 from tests.runs import options
 from xtune.cli.entry import main
@@ -15,7 +18,8 @@ def test_a_table_a_trace_and_the_gap_to_the_limit(inputs, tmp_path, monkeypatch,
     assert main(["profile", "custom_sft_lora", "--steps", "2", "--cfg-options", *kept]) == 0
     out = capsys.readouterr().out
     rows = dict(re.findall(r"^(\w[\w ]{2,15}?) +([\d.]+) s +[\d.]+ s", out, re.M))
-    parts = {"attention", "linear", "norm", "MLP activation", "loss", "optimizer", "data", "other"}
+    parts = {"attention", "linear", "norm", "MLP activation", "loss", "optimizer", "data"}
+    parts |= {"communication", "other"}
     assert rows.keys() == parts
     assert float(rows["linear"]) > 0
     kept_by = dict(re.findall(r"^(\w[\w ]{2,15}?) +[\d.]+ s.* ([\d.]+) MiB$", out, re.M))
@@ -28,6 +32,22 @@ def test_a_table_a_trace_and_the_gap_to_the_limit(inputs, tmp_path, monkeypatch,
     names = {event.get("name", "") for event in trace["traceEvents"]}
     assert "xtune part: attention" in names
     assert not (folder / "checkpoints").exists() or not list((folder / "checkpoints").iterdir())
+
+
+def test_several_processes_are_told_what_communication_takes(inputs, tmp_path):
+    kept = [o for o in options(inputs) if not o.startswith(("default_hooks", "evaluation"))]
+    words = ["profile", "custom_sft_lora", "--steps", "2", "--work-dir", str(tmp_path / "run")]
+    done = subprocess.run(
+        [sys.executable, "-m", "xtune.cli.process", *words, "--cfg-options", *kept],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "NPROC_PER_NODE": "2"},
+    )
+    assert done.returncode == 0, done.stderr
+    row = re.search(r"^communication +([\d.]+) s +([\d.]+) s +([\d.]+)%", done.stdout, re.M)
+    assert row, done.stdout
+    assert float(row[3]) > 0
 
 
 def test_no_steps_are_misuse(capsys):

@@ -15,26 +15,17 @@ Under torchrun or srun it joins what is there.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xtune.errors import UsageError
+from xtune.cli.strategy import add_strategy_arguments, with_strategy
 
 if TYPE_CHECKING:
     from xtune.config import Sheet
     from xtune.engine.runner import Runner
 
 __all__ = ["add_arguments", "run"]
-
-_STRATEGIES = {
-    "single": "SingleStrategy",
-    "ddp": "DDPStrategy",
-    "fsdp": "FSDPStrategy",
-    "deepspeed": "DeepSpeedStrategy",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,18 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         const="auto",
         help="go on from the newest whole checkpoint of the work dir, or from the one in DIR",
     )
-    parser.add_argument(
-        "--strategy",
-        choices=_STRATEGIES,
-        help="how the processes share the work (default: the config's; on several ddp, or fsdp "
-        "where a GPU cannot hold the model)",
-    )
-    parser.add_argument(
-        "--deepspeed",
-        metavar="NAME",
-        help="train with DeepSpeed's ZeRO: deepspeed_zero1, 2, 3, 2_offload, 3_offload, or the "
-        "path of a JSON file",
-    )
+    add_strategy_arguments(parser)
     parser.add_argument("--seed", metavar="N", type=int, help="the same as --cfg-options seed=N")
     parser.add_argument(
         "--dry-run", action="store_true", help="check everything, load no weights, print the plan"
@@ -88,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         words = sys.argv[1:]
         return launch(words if words[:1] == ["train"] else ["train", *words])
     options = [*args.cfg_options, *([f"seed={args.seed}"] if args.seed is not None else [])]
-    sheet = _with_strategy(render(args.config, options), args, options)
+    sheet = with_strategy(render(args.config, options), args, options)
     named = sheet.values.get("work_dir") or f"work_dirs/{sheet.name}"
     work_dir = args.work_dir or Path(str(named))
     if args.dry_run:
@@ -103,52 +83,6 @@ def run(args: argparse.Namespace) -> int:
     runner = Runner(sheet, work_dir=work_dir, resume=args.resume, memory_check=check)
     runner.train()
     return _report_end(runner, sheet, args) if runner.world.is_main else 0
-
-
-def _with_strategy(sheet: Sheet, args: argparse.Namespace, options: Sequence[str]) -> Sheet:
-    """Put the strategy of the command line into the sheet; ddp where processes were started.
-
-    Raises:
-        UsageError: two strategies at once.
-    """
-    from xtune.config import render
-
-    given = sheet.values.get("strategy")
-    strategy = dict(given) if isinstance(given, Mapping) else {}
-    name = args.strategy
-    if args.deepspeed is not None:
-        if name not in (None, "deepspeed"):
-            raise UsageError(f"--deepspeed {args.deepspeed} and --strategy {name}: give one")
-        name, strategy["config"] = "deepspeed", args.deepspeed
-    elif name == "deepspeed" and "config" not in strategy:
-        strategy["config"] = "deepspeed_zero2"
-    processes = int(os.environ.get("WORLD_SIZE", 1))
-    if name is None and processes > 1 and strategy.get("type") == _STRATEGIES["single"]:
-        name = _chosen(sheet, processes)
-    if name is None:
-        return sheet
-    strategy["type"] = _STRATEGIES[name]
-    return render(args.config, [*options, f"strategy={strategy!r}"])
-
-
-def _chosen(sheet: Sheet, processes: int) -> str:
-    """Return 'ddp', or 'fsdp' where each GPU cannot hold the model."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return "ddp"  # processes on CPUs share a host's memory, or nobody knows how much they have
-    from xtune.config import require_valid
-    from xtune.engine.scaling import strategy_that_fits
-    from xtune.errors import ModelError
-    from xtune.models.precision import choose_precision
-
-    require_valid(sheet)
-    memory = torch.cuda.get_device_properties(0).total_memory / 2**30
-    precision = choose_precision("cuda", sheet.values["strategy"].get("precision", "auto"))
-    try:
-        return strategy_that_fits(sheet.values, processes, memory, precision)
-    except ModelError:  # an architecture that is not known before it is fetched
-        return "ddp"
 
 
 def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:

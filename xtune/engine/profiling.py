@@ -9,6 +9,9 @@ take their part out of outer ones:
     MLP         MLP activation     what is between its projections
     linear, adapter, norm          themselves
 
+Communication is what torch's process groups record; the layers inside an adapter have no hooks,
+since a fused one steps aside for them.
+
 An operation of the backward pass belongs to the scope of the forward one that it is the gradient
 of: torch numbers both alike.
 """
@@ -37,8 +40,10 @@ PARTS = (
     "loss",
     "optimizer",
     "data",
+    "communication",
     "other",
 )
+_COLLECTIVES = ("c10d::", "gloo:", "nccl:", "record_param_comms")
 _MARK = "xtune part: "
 
 
@@ -65,10 +70,15 @@ class Scopes:
 
     def __init__(self, model: Any) -> None:
         backbone = base_of(model.llm).base_model
+        adapted: list[Any] = [
+            layer for layer in model.modules() if isinstance(layer, BaseTunerLayer)
+        ]
+        within = {inner for layer in adapted for inner in list(layer.modules())[1:]}
         self._open: list[Any] = []
         self._hooks = [
             hook
             for module in model.modules()
+            if module not in within
             if (part := _part_of(module, model, backbone)) is not None
             for hook in self._mark(module, part)
         ]
@@ -146,7 +156,7 @@ def sum_by_part(events: Iterable[Any], *, on_gpu: bool) -> dict[str, Part]:
         else:
             part.forward += seconds
             memory = event.self_device_memory_usage if on_gpu else event.self_cpu_memory_usage
-            part.kept += memory if own not in (None, "optimizer", "data") else 0
+            part.kept += memory if own not in (None, "optimizer", "data", "communication") else 0
     return dict(parts)
 
 
@@ -156,6 +166,8 @@ def _scope(event: Any) -> str | None:
             return str(event.name.removeprefix(_MARK))
         if event.name.startswith("Optimizer.step"):
             return "optimizer"
+        if event.name.startswith(_COLLECTIVES):
+            return "communication"
         event = event.cpu_parent
     return None
 
