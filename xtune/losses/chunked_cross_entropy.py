@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xtune.losses.where import runs_on_cpu
 from xtune.structures import IGNORE_INDEX
 
 __all__ = ["chunked_cross_entropy"]
@@ -126,7 +127,7 @@ def _to_gradient(
     vocabulary = logits.shape[1]
     total = logits.new_zeros((), dtype=torch.float32)
     size = len(logits)
-    if logits.device.type == "cpu":
+    if runs_on_cpu(logits):
         size = max(1, min(size, _CACHED * torch.get_num_threads() // vocabulary))
     block = logits.new_empty((size, vocabulary), dtype=torch.float32)
     for out, target in zip(logits.split(size), targets.split(size), strict=True):

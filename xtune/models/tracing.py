@@ -212,7 +212,9 @@ def _run(
     with_gradients: bool,
     device: str,
 ) -> _Moments:
-    fake, live, at = FakeTensorMode(allow_non_fake_inputs=True), _FakeBytes(), _Moments()
+    fake: Any = FakeTensorMode(allow_non_fake_inputs=True)
+    fake.stands_for = device  # fake tensors themselves are on the CPU; see `runs_on_cpu`
+    live, at = _FakeBytes(), _Moments()
     with fake:
         draft, first = _copy_without_values(model, first)
     for parameter in draft.parameters():

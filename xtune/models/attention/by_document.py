@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xtune.losses.where import runs_on_cpu
 from xtune.models.attention.wide_backward import with_wide_backward
 
 __all__ = ["attend_by_document"]
@@ -61,7 +62,8 @@ def attend_by_document(
     if device == "cpu" and torch.is_autocast_enabled(device):  # as it would cast for the kernel
         dtype = torch.get_autocast_dtype(device)
         query, key, value = (states.to(dtype) for states in (query, key, value))
-    if device == "cpu" and query.dtype == torch.bfloat16 and not dropout and max(lengths) <= _WIDE:
+    narrow = runs_on_cpu(query) and query.dtype == torch.bfloat16
+    if narrow and not dropout and max(lengths) <= _WIDE:
         return with_wide_backward(attend, query, key, value)
     return attend(query, key, value)
 

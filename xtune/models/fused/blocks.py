@@ -12,6 +12,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from xtune.losses.where import runs_on_cpu
+
 __all__ = ["row_blocks"]
 
 _CACHED = 2**16  # numbers a core: with a handful of operands in fp32 about its second-level cache
@@ -24,7 +26,7 @@ def row_blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """
     first = tensors[0]
     rows = len(first)
-    if first.device.type == "cpu":
+    if runs_on_cpu(first):
         widest = max(tensor.shape[1] for tensor in tensors)
         rows = max(1, _CACHED * torch.get_num_threads() // widest)
     if rows >= len(first):
