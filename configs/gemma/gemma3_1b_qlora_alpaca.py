@@ -1,7 +1,7 @@
 """Gemma-3-1B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py gemma3_1b_qlora_alpaca
-Hardware:  one GPU of 8 GB: 2.7 GiB estimated in bf16
+Hardware:  one GPU of 8 GB: 2.8 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base

@@ -1,7 +1,7 @@
 """Qwen2.5-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py qwen2_5_7b_qlora_alpaca
-Hardware:  one GPU of 12 GB: 9.4 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 9.2 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base

@@ -1,7 +1,7 @@
 """Qwen2.5-7B, its weights in 4 bits, learns to call tools from APIGen's 60,000 verified calls.
 
 Run:       python tools/train.py qwen2_5_7b_qlora_tools
-Hardware:  one GPU of 12 GB: 9.4 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 9.2 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

@@ -1,7 +1,7 @@
 """Qwen-7B, its weights in 4 bits, learns to follow Alpaca in English and Chinese.
 
 Run:       python tools/train.py qwen_7b_qlora_alpaca_enzh
-Hardware:  one GPU of 12 GB: 9.6 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 9.4 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

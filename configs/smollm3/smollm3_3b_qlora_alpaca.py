@@ -1,7 +1,7 @@
 """SmolLM3-3B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py smollm3_3b_qlora_alpaca
-Hardware:  one GPU of 8 GB: 5.1 GiB estimated in bf16
+Hardware:  one GPU of 8 GB: 4.9 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base
