@@ -65,7 +65,7 @@ def test_each_process_holds_what_was_said(inputs, trained, strategy, case):
     config, precision = CASES[case]
     formats = choose_precision("cpu", precision)
     cfg = render(config, chosen(inputs, case)).values
-    components = estimate_memory(cfg["model"], formats, tokens=128).components
+    components = estimate_memory(cfg["model"], formats, 128).components
     # At the optimizer's step fsdp has parted an adapter's gradients too: as in the paper.
     sharding = SHARDINGS[strategy]
     number = formats.compute_dtype.itemsize
