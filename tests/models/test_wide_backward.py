@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
 from tests.models.test_attention import whole_mask
 from xtune.models.attention.by_document import attend_by_document
@@ -19,6 +22,15 @@ def states_of(heads, keys, lengths, *, width=16):
         torch.randn(1, sum(lengths), count, width, generator=generator).bfloat16().transpose(1, 2)
         for count in (heads, keys, keys)
     ]
+
+
+def test_in_a_checkpointed_layer_the_gradients_are_the_same():
+    attend = functools.partial(attend_by_document, lengths=LENGTHS, window=None, dropout=0.0)
+    attend = functools.partial(attend, scaling=None, alibi_slopes=None)
+    again = functools.partial(checkpoint, attend, use_reentrant=False)
+    states = states_of(4, 2, LENGTHS)
+    for one, other in zip(run(attend, states), run(again, states), strict=True):
+        assert torch.equal(one, other)
 
 
 def run(function, states):

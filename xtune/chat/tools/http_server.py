@@ -27,6 +27,7 @@ from xtune.errors import UsageError
 __all__ = ["ToolServer", "openapi_document"]
 
 _MOST_BYTES = 1_000_000  # of a request
+_DRAINED = 4 * _MOST_BYTES  # of a body that is refused, read so that the answer is
 _RESULT = {
     "type": "object",
     "properties": {
@@ -112,6 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
             length = -1
         if not 0 <= length <= _MOST_BYTES:
             self.close_connection = True
+            # Who is still writing when the connection ends sees that, and not the answer.
+            self.rfile.read(max(0, min(length, _DRAINED)))
             self._json(413, {"error": f"a body of 0 to {_MOST_BYTES} bytes is needed"})
             return
         body = self.rfile.read(length)

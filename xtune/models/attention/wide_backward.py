@@ -53,16 +53,16 @@ class _WideBackward(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        wanted = ctx.needs_input_grad[1:]
+        wanted, saved = ctx.needs_input_grad[1:], ctx.saved_tensors  # a checkpoint gives them once
         with torch.enable_grad(), torch.autocast(grad.device.type, enabled=False):
             states = [
                 state.detach().float().requires_grad_(needed)
-                for state, needed in zip(ctx.saved_tensors, wanted, strict=True)
+                for state, needed in zip(saved, wanted, strict=True)
             ]
             out = ctx.attend(*states)
             inputs = [state for state in states if state.requires_grad]
             grads = iter(torch.autograd.grad(out, inputs, grad.float()))
         return None, *(
             next(grads).to(state.dtype) if needed else None
-            for state, needed in zip(ctx.saved_tensors, wanted, strict=True)
+            for state, needed in zip(saved, wanted, strict=True)
         )
