@@ -97,7 +97,7 @@ def bounded(text: str, longest: int) -> str:
     """Return a text that is safe to show and to keep: its middle left out, no control characters.
 
     >>> bounded("a\\x1b[31mb" + "c" * 9, 8)
-    'a[31\\n[... 6 characters left out ...]\\ncccc'
+    'a[31\\n[... 7 characters left out ...]\\ncccc'
     """
     # Control characters would move the cursor, lone surrogates cannot be written as UTF-8
     text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", "", text)
