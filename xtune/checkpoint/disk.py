@@ -62,6 +62,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     part = out.with_name(f"{out.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     try:
+        out.parent.mkdir(parents=True, exist_ok=True)
         yield part
         part.rename(out)
     except BaseException as error:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from xtune.checkpoint.disk import is_full_disk
+from xtune.checkpoint.disk import whole_folder
 from xtune.checkpoint.export import write_model
 from xtune.checkpoint.merge import published_dtype
-from xtune.errors import CheckpointError, ModelError, UsageError
+from xtune.errors import ModelError, UsageError
 from xtune.models import load_config, load_model, load_tokenizer
 from xtune.models.families import CheckpointFiles, family_of_config
 from xtune.models.gguf import is_gguf
@@ -211,10 +211,7 @@ def _write(
     grow_vocabulary(llm, pieces, init=init, pad_to_multiple_of=pad_to_multiple_of)
     family = family_of_config(llm.config)
     layout = None if family is None else family.layouts(llm.config)[0]
-    part = out.with_name(f"{out.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
+    with whole_folder(out) as part:
         write_model(part, llm, after, {"base_model": base}, layout=layout)
         if model is not None:
             (part / _MODEL).write_bytes(model)
@@ -223,15 +220,6 @@ def _write(
                 "the tokenizer that was written has other tokens when it is read again, so the "
                 f"folder is deleted. Please report this with the model's name: {base}"
             )
-        part.rename(out)
-    except BaseException as error:
-        shutil.rmtree(part, ignore_errors=True)
-        if is_full_disk(error):
-            raise CheckpointError(
-                f"the disk is full: {out} cannot be written, and nothing of it is left. Free some "
-                "space, or give a folder on another disk"
-            ) from error
-        raise
     return Expanded(
         **counts,
         before=len(before),

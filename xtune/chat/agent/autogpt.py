@@ -14,12 +14,13 @@ import json
 import re
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from xtune.chat.agent.base import AgentModel, Outcome, Step, Tools, Watcher, ignore
 from xtune.chat.agent.calling import Approve, Caller, approve_all
 from xtune.chat.agent.forms import Turn, correction
-from xtune.chat.agent.react import Trace
+from xtune.chat.agent.trace import Trace, listed, traced
 from xtune.data.tool_calls import Call, reasoning_in
 from xtune.structures import Message
 
@@ -114,26 +115,16 @@ class AutoGPT:
 
     def run(self, messages: Sequence[Message], watcher: Watcher = ignore) -> Outcome:
         """Work towards the goal in the last message of a dialogue; see `Agent`."""
-        trace = Trace(watcher)
-        try:
-            return self._run(messages, watcher, trace)
-        except KeyboardInterrupt:
-            self._box.stop()
-            return trace.end("interrupt")
+        return traced(partial(self._run, messages, watcher), self._box, watcher)
 
     def _run(self, messages: Sequence[Message], watcher: Watcher, trace: Trace) -> Outcome:
         caller = Caller(self._box, self._approve)
         memory = Memory()
         before, goal = list(messages[:-1]), messages[-1]["content"]
-        listed = "\n".join(
-            f"- {spec.name}: {spec.description} "
-            f"Arguments: {json.dumps(spec.parameters.get('properties', {}), ensure_ascii=False)}"
-            for spec in self._box.specs
-        )
         aside: list[Message] = []
         malformed = 0
         for _ in range(self._max_turns):
-            prompt = _PROMPT.format(tools=listed, goal=goal, memory=memory.text())
+            prompt = _PROMPT.format(tools=listed(self._box.specs), goal=goal, memory=memory.text())
             began = time.monotonic()
             asked: Message = {"role": "user", "content": prompt}
             reply = self._model.answer([*before, asked, *aside], [], watcher.text)

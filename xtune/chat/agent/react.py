@@ -4,59 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
-from xtune.chat.agent.base import (
-    AgentModel,
-    EndedBy,
-    Outcome,
-    Step,
-    StepKind,
-    Tools,
-    Watcher,
-    ignore,
-)
+from xtune.chat.agent.base import AgentModel, Outcome, Tools, Watcher, ignore
 from xtune.chat.agent.calling import Approve, Caller, approve_all
 from xtune.chat.agent.forms import Form, correction
+from xtune.chat.agent.trace import Trace, traced
 from xtune.structures import Message
 
-__all__ = ["ReAct", "Trace"]
-
-_REASONS = {
-    "max_turns": "no answer after {turns} turns, which is --max-turns",
-    "malformed": "what the model wrote could not be used, {turns} times in a row",
-    "repeat": "the model asked for the same call again and again",
-    "interrupt": "stopped by Ctrl-C",
-}
-
-
-class Trace:
-    """The steps of one question, told to a watcher as they come."""
-
-    def __init__(self, watcher: Watcher) -> None:
-        self.steps: list[Step] = []
-        self._watcher = watcher
-
-    @property
-    def number(self) -> int:
-        """Of the next step."""
-        return len(self.steps) + 1
-
-    def add(self, step: Step) -> Step:
-        """Take a step that is done."""
-        self.steps.append(step)
-        self._watcher.step(step)
-        return step
-
-    def note(self, kind: StepKind, **fields: Any) -> Step:
-        """Make a step that is no call, and take it."""
-        return self.add(Step(number=self.number, kind=kind, **fields))
-
-    def end(self, ended_by: EndedBy, *, turns: int = 0) -> Outcome:
-        """Return the outcome of a question that was not answered."""
-        reason = _REASONS[ended_by].format(turns=turns)
-        self.note("end", result=reason, ok=False)
-        return Outcome("", ended_by, tuple(self.steps))
+__all__ = ["ReAct"]
 
 
 class ReAct:
@@ -100,12 +57,7 @@ class ReAct:
 
     def run(self, messages: Sequence[Message], watcher: Watcher = ignore) -> Outcome:
         """Answer the last message of a dialogue; see `Agent`."""
-        trace = Trace(watcher)
-        try:
-            return self._run(messages, watcher, trace)
-        except KeyboardInterrupt:
-            self._tools.stop()
-            return trace.end("interrupt")
+        return traced(partial(self._run, messages, watcher), self._tools, watcher)
 
     def _run(self, messages: Sequence[Message], watcher: Watcher, trace: Trace) -> Outcome:
         caller = Caller(self._tools, self._approve)

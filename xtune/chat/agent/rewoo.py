@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from xtune.chat.agent.base import AgentModel, Outcome, Step, Tools, Watcher, ignore
 from xtune.chat.agent.calling import Approve, Caller, approve_all
 from xtune.chat.agent.plan import BadPlan, PlanStep, filled, read_plan
-from xtune.chat.agent.react import Trace
+from xtune.chat.agent.trace import Trace, listed, traced
 from xtune.data.tool_calls import Call, reasoning_in
 from xtune.structures import Message
 
@@ -69,22 +70,15 @@ class ReWOO:
 
     def run(self, messages: Sequence[Message], watcher: Watcher = ignore) -> Outcome:
         """Answer the last message of a dialogue; see `Agent`."""
-        trace = Trace(watcher)
-        try:
-            return self._run(messages, watcher, trace)
-        except KeyboardInterrupt:
-            self._box.stop()
-            return trace.end("interrupt")
+        return traced(partial(self._run, messages, watcher), self._box, watcher)
 
     def _run(self, messages: Sequence[Message], watcher: Watcher, trace: Trace) -> Outcome:
         before, question = list(messages[:-1]), messages[-1]["content"]
-        listed = "\n".join(
-            f"- {spec.name}: {spec.description} "
-            f"Arguments: {json.dumps(spec.parameters.get('properties', {}), ensure_ascii=False)}"
-            for spec in self._specs.values()
-        )
         asked: list[Message] = [
-            {"role": "user", "content": _PLANNER.format(tools=listed, question=question)}
+            {
+                "role": "user",
+                "content": _PLANNER.format(tools=listed(self._specs.values()), question=question),
+            }
         ]
         for attempt in range(self._max_repairs + 1):
             text, ended, seconds = self._ask([*before, *asked], watcher)
