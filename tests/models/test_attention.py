@@ -122,7 +122,7 @@ def test_flex_attention_equals_document_by_document_on_a_cpu(kind):
         scaling=0.7,
         softcap=softcap,
         alibi_slopes=slopes,
-        block_masks=masks,
+        blocks_of_row=masks,
     )
     assert list(masks) == [window]  # for the next layer
     if softcap is None:
@@ -143,17 +143,25 @@ def test_flex_attention_equals_document_by_document_on_a_cpu(kind):
     torch.testing.assert_close(out, expected, rtol=1e-5, atol=1e-5)
 
 
-def test_the_layers_of_a_batch_share_their_block_masks_and_batches_do_not():
+def test_the_layers_of_a_batch_share_their_blocks_and_batches_do_not():
     one, other = (varlen_arguments(pack(random_documents([3, 5]))) for _ in range(2))
-    assert one["block_masks"] == {}
-    assert one["block_masks"] is not other["block_masks"]
+    assert one["blocks_of_row"] == {}
+    assert one["blocks_of_row"] is not other["blocks_of_row"]
 
 
-def test_a_cpu_attends_document_by_document_and_says_so(tiny_llama, caplog):
-    assert kernel_for(torch.device("cpu"), torch.bfloat16) == "sdpa by document"
+@pytest.mark.parametrize(
+    ("dtype", "said"),
+    [
+        ("float32", "attention: sdpa by document, blocks of queries in bf16"),
+        ("bfloat16", "attention: blocks of queries"),
+    ],
+)
+def test_what_attends_is_said(tiny_llama, caplog, dtype, said):
+    assert kernel_for(torch.device("cpu"), torch.float32) == "sdpa by document"
+    assert kernel_for(torch.device("cpu"), torch.bfloat16) == "blocks of queries"
     with caplog.at_level("INFO", logger="xtune.models"):
-        SupervisedFinetune(load_model(str(tiny_llama)))
-    assert "attention: sdpa by document" in caplog.text
+        SupervisedFinetune(load_model(str(tiny_llama), dtype=dtype))
+    assert said in caplog.text
 
 
 on_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
@@ -188,7 +196,7 @@ def test_each_gpu_kernel_equals_document_by_document_forward_and_backward(kernel
     if kernel == "flash-attn":
         out = attend_flash_attn(*states, row, dropout=0.0, scaling=None, **change)
     elif kernel == "flex":
-        out = attend_flex(*states, row, scaling=None, block_masks={}, **change)
+        out = attend_flex(*states, row, scaling=None, blocks_of_row={}, **change)
     else:
         out = attend_torch_varlen(*states, row, scaling=None)
     exact = [s.detach().float().requires_grad_() for s in states]

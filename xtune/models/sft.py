@@ -135,4 +135,6 @@ def _kernel_of(base: PreTrainedModel) -> str:
     plain = not getattr(config, "attn_logit_softcapping", None) and not getattr(
         config, "alibi", False
     )
-    return kernel_for(base.device, dtype, plain=plain)
+    kernel = kernel_for(base.device, dtype, plain=plain)
+    autocast = kernel_for(base.device, torch.bfloat16, plain=plain)
+    return kernel if kernel == autocast else f"{kernel}, {autocast} in bf16"

@@ -8,18 +8,12 @@ A block-diagonal mask over the whole row costs T x T; documents of 128 tokens in
 
 from __future__ import annotations
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xtune.losses.where import runs_on_cpu
-from xtune.models.attention.wide_backward import with_wide_backward
-
 __all__ = ["attend_by_document"]
 
-_WIDE = 1024  # tokens; up to here torch's backward pass in fp32 is the faster one (measured, AMX)
 _SMALLEST_BLOCK = 256  # a small window would otherwise make many small products
 
 
@@ -50,35 +44,6 @@ def attend_by_document(
     Returns:
         [1, T, H, E].
     """
-    attend = functools.partial(
-        _attend,
-        lengths=lengths,
-        window=window,
-        dropout=dropout,
-        scaling=scaling,
-        alibi_slopes=alibi_slopes,
-    )
-    device = query.device.type
-    if device == "cpu" and torch.is_autocast_enabled(device):  # as it would cast for the kernel
-        dtype = torch.get_autocast_dtype(device)
-        query, key, value = (states.to(dtype) for states in (query, key, value))
-    narrow = runs_on_cpu(query) and query.dtype == torch.bfloat16
-    if narrow and not dropout and max(lengths) <= _WIDE:
-        return with_wide_backward(attend, query, key, value)
-    return attend(query, key, value)
-
-
-def _attend(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    lengths: list[int],
-    window: int | None,
-    dropout: float,
-    scaling: float | None,
-    alibi_slopes: Tensor | None,
-) -> Tensor:
     outputs = []
     for q, k, v in zip(
         query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True

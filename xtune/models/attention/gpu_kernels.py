@@ -108,7 +108,7 @@ def attend_flex(
     scaling: float | None,
     softcap: float | None,
     alibi_slopes: Tensor | None,
-    block_masks: dict[int | None, Any],
+    blocks_of_row: dict[int | None, Any],
 ) -> Tensor:
     """Attend with torch's flex attention; [1, H, T, E] and twice [1, K, T, E] to [1, T, H, E].
 
@@ -122,8 +122,8 @@ def attend_flex(
         scaling: of the scores.
         softcap: bound of the scores, c of `c * tanh(score / c)`.
         alibi_slopes: fp32 [H]; each head's scores fall by slope x distance.
-        block_masks: of this batch, window -> which blocks of the row see which. Made for the first
-            layer that needs it, and left here for the others.
+        blocks_of_row: of this batch, window -> which blocks of the row see which; made for the
+            first layer that needs it, and left here for the others.
     """
     from torch.nn.attention.flex_attention import flex_attention
 
@@ -134,15 +134,15 @@ def attend_flex(
             score = score - alibi_slopes[head] * (to - of)
         return score
 
-    if row.window not in block_masks:
-        block_masks[row.window] = _block_mask(row, query.shape[2])
+    if row.window not in blocks_of_row:
+        blocks_of_row[row.window] = _block_mask(row, query.shape[2])
     attend: Any = _compiled_flex() if query.is_cuda else flex_attention
     out = attend(
         query,
         key,
         value,
         score_mod=None if softcap is None and alibi_slopes is None else change,
-        block_mask=block_masks[row.window],
+        block_mask=blocks_of_row[row.window],
         scale=scaling,
         enable_gqa=query.shape[1] != key.shape[1],
     )
@@ -218,7 +218,7 @@ def has_flex(device: torch.device) -> bool:
                 scaling=None,
                 softcap=50.0,
                 alibi_slopes=None,
-                block_masks={},
+                blocks_of_row={},
             )
             out.sum().backward()
     except Exception as error:  # of a compiler, of any kind

@@ -9,6 +9,7 @@ T x T exists, and runs, in this order of preference:
     flash-attn's varlen kernel      GPU, fp16 or bf16, if flash-attn is installed
     torch's varlen_attn             GPU of compute capability 8 and above, fp16 or bf16
     flex attention                  the same GPUs, if scores are capped or fall with distance
+    blocks of queries               CPU, bf16
     SDPA, document by document      CPU, fp32 and everything else
 
 Where several processes share the row, each has some of the heads; see by_heads.py.
@@ -27,6 +28,8 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
 from xtune.errors import ModelError
+from xtune.losses.where import runs_on_cpu
+from xtune.models.attention.by_blocks import attend_by_blocks, cut_into_blocks
 from xtune.models.attention.by_document import attend_by_document
 from xtune.models.attention.by_heads import to_heads, to_slices
 from xtune.models.attention.gpu_kernels import (
@@ -76,7 +79,7 @@ def why_not_one_row(llm: PreTrainedModel) -> str | None:
 def kernel_for(
     device: torch.device, dtype: torch.dtype, *, plain: bool = True, dropout: float = 0.0
 ) -> str:
-    """Return which kernel is used: 'flash-attn', 'torch varlen', 'flex' or 'sdpa by document'.
+    """Return which kernel is used, by its name in the log: 'flash-attn', 'torch varlen' …
 
     Args:
         device: of the queries.
@@ -91,6 +94,8 @@ def kernel_for(
             return "torch varlen"
         if not plain and not dropout and has_flex(device):
             return "flex"
+    if device.type == "cpu" and dtype == torch.bfloat16 and not dropout:
+        return "blocks of queries"
     return "sdpa by document"
 
 
@@ -98,7 +103,7 @@ def varlen_arguments(batch: Batch) -> dict[str, Any]:
     """Return what a model with this attention must be called with, besides ids and positions.
 
     The names are those of transformers' FlashAttentionKwargs; `document_lengths` is ours and is
-    taken from the device once a batch, not once a layer, as `block_masks` are made once. With a
+    taken from the device once a batch, not once a layer, as `blocks_of_row` are made once. With a
     slice of a row comes `sequence_group`: who has the others.
     """
     shared = {"sequence_group": batch.group} if isinstance(batch, BatchSlice) else {}
@@ -108,7 +113,7 @@ def varlen_arguments(batch: Batch) -> dict[str, Any]:
         "max_length_q": batch.max_seqlen,
         "max_length_k": batch.max_seqlen,
         "document_lengths": batch.cu_seqlens.diff().tolist(),
-        "block_masks": {},
+        "blocks_of_row": {},
     }
 
 
@@ -128,7 +133,7 @@ def varlen_attention(
     cu_seq_lens_q: Tensor | None = None,
     max_length_q: int | None = None,
     sequence_group: SequenceGroup | None = None,
-    block_masks: dict[int | None, Any] | None = None,
+    blocks_of_row: dict[int | None, Any] | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each document.
@@ -148,7 +153,8 @@ def varlen_attention(
         cu_seq_lens_q: int32 [documents + 1].
         max_length_q: the longest L.
         sequence_group: the processes that share the row; all must call this.
-        block_masks: flex attention's, shared by the layers.
+        blocks_of_row: window -> blocks, flex attention's or those of `by_blocks`; the layers share
+            them, and the first one makes them.
         others: what families pass that changes nothing here, or is refused.
 
     Returns:
@@ -189,7 +195,7 @@ def varlen_attention(
         scaling=scaling,
         softcap=softcap,
         alibi_slopes=alibi_slopes,
-        block_masks={} if block_masks is None else block_masks,
+        blocks_of_row={} if blocks_of_row is None else blocks_of_row,
     )
     return (out if sequence_group is None else to_slices(out, sequence_group)), None
 
@@ -206,10 +212,14 @@ def _attend(
     scaling: float | None,
     softcap: float | None,
     alibi_slopes: Tensor | None,
-    block_masks: dict[int | None, Any],
+    blocks_of_row: dict[int | None, Any],
 ) -> Tensor:
     """Choose a kernel; to [1, T, H, E]."""
     plain = softcap is None and alibi_slopes is None
+    device = query.device.type
+    if device == "cpu" and torch.is_autocast_enabled(device):  # as it would cast for the kernel
+        dtype = torch.get_autocast_dtype(device)
+        query, key, value = (states.to(dtype) for states in (query, key, value))
     kernel = kernel_for(query.device, query.dtype, plain=plain, dropout=dropout)
     if kernel == "flash-attn":
         return attend_flash_attn(
@@ -233,12 +243,21 @@ def _attend(
             scaling=scaling,
             softcap=softcap,
             alibi_slopes=alibi_slopes,
-            block_masks=block_masks,
+            blocks_of_row=blocks_of_row,
         )
     if softcap is not None:
         raise ModelError(
             f"{type(module).__name__} caps its attention scores, which needs a GPU in bf16 "
             "or fp16, with flash-attn or of compute capability 8 and above"
+        )
+    if kernel == "blocks of queries" and runs_on_cpu(query):
+        if row.window not in blocks_of_row:
+            blocks_of_row[row.window] = cut_into_blocks(
+                document_lengths, row.window, query.shape[1]
+            )
+        groups = blocks_of_row[row.window]
+        return attend_by_blocks(
+            query, key, value, groups, scaling=scaling, alibi_slopes=alibi_slopes
         )
     return attend_by_document(
         query,
