@@ -14,7 +14,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
@@ -36,6 +36,7 @@ def main() -> None:
     import torch
 
     from xtune.chat.model import ChatModel
+    from xtune.models import load_model
 
     torch.set_num_threads(args.threads)
     machine = machine_lines(threads=args.threads)
@@ -43,15 +44,17 @@ def main() -> None:
     for dtype in args.dtypes:
         chat = ChatModel.load("smollm2", dtype=dtype)
         kind = str(chat.llm.dtype).removeprefix("torch.")
+        # as transformers loads it: xtune's own model has its weights packed
+        plain = replace(chat, llm=load_model("smollm2", dtype=dtype).eval())
         contenders: dict[str, Callable[[], Timed]] = {
             "xtune": lambda chat=chat: _ours(chat, args.tokens),
-            "plain generate": lambda chat=chat: _plain(chat, args.tokens),
-            "generate, static cache": lambda chat=chat: _plain(
+            "plain generate": lambda chat=plain: _plain(chat, args.tokens),
+            "generate, static cache": lambda chat=plain: _plain(
                 chat, args.tokens, cache_implementation="static"
             ),
         }
         if args.compiled:
-            contenders["generate, static cache, compiled"] = lambda chat=chat: _compiled(
+            contenders["generate, static cache, compiled"] = lambda chat=plain: _compiled(
                 chat, args.tokens
             )
         rows += _compared(contenders, kind, args.repeats)

@@ -109,6 +109,7 @@ WHAT = {
     "config": "finding, joining and running the config",
     "imports": "torch, transformers, PEFT and xtune's engine",
     "data": "checking the sheet, the tokenizer, the token cache, the packs",
+    "memory check": "what the run needs, found without values",
     "model": "probing the processor, the weights, the adapter, the optimizer",
     "hooks": "the untouched model's answers, and TensorBoard",
     "first step": "forward, backward and optimizer, the first time",

@@ -27,12 +27,19 @@ def main() -> None:
     from xtune.config import render
 
     hooks = [*render(sys.argv[1]).values["custom_hooks"], {"type": f"{__file__}:ClockHook"}]
-    sheet = render(sys.argv[1], ["max_steps=1", f"custom_hooks={hooks!r}"])
+    # after the last step there is more than a step: validation, a checkpoint
+    sheet = render(sys.argv[1], ["max_steps=2", f"custom_hooks={hooks!r}"])
     mark("config")
+    from xtune.engine.memory_check import MemoryCheck
     from xtune.engine.runner import Runner
 
+    class Check(MemoryCheck):
+        def before_loading(self, runner: Runner) -> None:
+            super().before_loading(runner)
+            mark("memory check")
+
     mark("imports")
-    Runner(sheet, work_dir=Path(sys.argv[2])).train()
+    Runner(sheet, work_dir=Path(sys.argv[2]), memory_check=Check()).train()
     parts, before, cpu_before = [], began, 0.0
     for name, wall, cpu in sys.modules["__main__"].MARKS:
         parts.append({"part": name, "seconds": wall - before, "cpu": cpu - cpu_before})

@@ -19,6 +19,7 @@ from xtune.models import (
     load_model,
     merge_adapter,
 )
+from xtune.models.adapters import without_idle_adapter
 
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10]])
 
@@ -217,3 +218,27 @@ def test_a_moved_base_is_still_the_base(saved, tiny_llama, tmp_path):
     shutil.copytree(tiny_llama, tmp_path / "moved")
     llm = load_adapter(load_model(str(tmp_path / "moved"), dtype="fp32"), saved[0])
     torch.testing.assert_close(logits(llm), saved[1], rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_an_adapter_that_adds_nothing_is_left_out_and_comes_back(tiny_llama, trained):
+    llm = attach_adapter(load_model(str(tiny_llama)), LoraConfig(r=4))
+    if trained:
+        with torch.no_grad():
+            next(p for name, p in llm.named_parameters() if "lora_B" in name).fill_(0.1)
+    needed = {name: p.requires_grad for name, p in llm.named_parameters()}
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        expected = llm(ids).logits
+        with without_idle_adapter(llm):
+            assert llm.get_model_status().enabled is trained
+            assert torch.equal(llm(ids).logits, expected)
+    assert llm.get_model_status().enabled
+    assert {name: p.requires_grad for name, p in llm.named_parameters()} == needed
+
+
+@pytest.mark.parametrize("setting", [{"init_lora_weights": "pissa"}, {"use_dora": True}])
+def test_an_adapter_that_changes_the_base_is_not_left_out(tiny_llama, setting):
+    llm = attach_adapter(load_model(str(tiny_llama)), LoraConfig(r=4, **setting))
+    with without_idle_adapter(llm):
+        assert llm.get_model_status().enabled

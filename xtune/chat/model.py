@@ -16,6 +16,7 @@ from xtune.chat.settings import GenerationSettings
 from xtune.data.templates import build_template
 from xtune.errors import UsageError
 from xtune.models import load_adapter, load_model, load_tokenizer
+from xtune.models.packed_weights import pack_weights
 from xtune.registry import TEMPLATES, names
 from xtune.structures import Message
 
@@ -99,6 +100,7 @@ class ChatModel:
         if adapter_folder is not None:
             llm = load_adapter(llm, adapter_folder)
         llm.eval()
+        pack_weights(llm)
         return cls(
             llm=llm,
             tokenizer=tokenizer,

@@ -24,6 +24,8 @@ import io
 import sys
 from typing import TYPE_CHECKING
 
+from xtune.cli.imports import quick_imports
+
 if TYPE_CHECKING:
     from xtune.chat.agent.base import AgentModel
     from xtune.chat.agent.calling import Approve
@@ -245,7 +247,8 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
 
 
 def _load(args: argparse.Namespace) -> ChatModel:
-    from xtune.chat.model import ChatModel
+    with quick_imports():
+        from xtune.chat.model import ChatModel
 
     return ChatModel.load(
         args.model,

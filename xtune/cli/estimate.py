@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import re
 
+from xtune.cli.imports import quick_imports
 from xtune.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -46,13 +47,14 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.devices <= 1024:
         raise UsageError(f"--devices {args.devices}: give a number from 1 to 1024")
 
-    import torch
+    with quick_imports():
+        import torch
 
-    from xtune.config import render, require_valid
-    from xtune.engine.advice import advice_for, advice_lines
-    from xtune.engine.budget import Place, need_of, place_of
-    from xtune.models.memory import largest_card, smallest_card
-    from xtune.models.precision import choose_precision
+        from xtune.config import render, require_valid
+        from xtune.engine.advice import advice_for, advice_lines
+        from xtune.engine.budget import Place, need_of, place_of
+        from xtune.models.memory import largest_card, smallest_card
+        from xtune.models.precision import choose_precision
 
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet)

@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xtune.cli.imports import quick_imports
+
 if TYPE_CHECKING:
     from xtune.config import Sheet
     from xtune.eval.report import Report
@@ -42,8 +44,9 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"--rows {args.rows}: ask 1 or more")
     sheet, work_dir = _sheet_and_folder(args.run, args.work_dir)
 
-    from xtune.eval.compare import compare
-    from xtune.eval.report import write_report
+    with quick_imports():
+        from xtune.eval.compare import compare
+        from xtune.eval.report import write_report
 
     report = compare(
         sheet, work_dir, adapter=args.adapter, max_rows=args.rows, on_progress=_progress

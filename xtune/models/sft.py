@@ -87,12 +87,12 @@ class SupervisedFinetune(nn.Module):
         self.one_row = reason is None
         if reason is None:
             base.set_attn_implementation(NAME)
-            logger.info("attention: %s", _kernel_of(base))
+            logger.log(_level(base), "attention: %s", _kernel_of(base))
         else:
             kind = base.config.get_text_config().model_type
-            logger.info("%s is run document by document: %s", kind, reason)
+            logger.log(_level(base), "%s is run document by document: %s", kind, reason)
         if fused:
-            fuse(self.llm)
+            fuse(self.llm, level=_level(base))
             if base.device.type == "cuda":
                 fuse_with_liger(base)
         checkpoint_layers(base, gradient_checkpointing, offload=activation_offload)
@@ -126,6 +126,11 @@ class SupervisedFinetune(nn.Module):
         # Each begins at position 0 and has no padding, so that nothing but its ids is needed.
         documents = batch.input_ids.split(batch.cu_seqlens.diff().tolist(), dim=1)
         return torch.cat([run(input_ids=ids).last_hidden_state for ids in documents], dim=1)
+
+
+def _level(base: PreTrainedModel) -> int:
+    """Of what is said of a model: a draft without weights is not the one that runs."""
+    return logging.DEBUG if base.device.type == "meta" else logging.INFO
 
 
 def _kernel_of(base: PreTrainedModel) -> str:

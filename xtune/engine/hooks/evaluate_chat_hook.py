@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from xtune.chat.generate import answer_batch
 from xtune.engine.hooks.base import Hook
 from xtune.engine.rng import preserved_rng
+from xtune.models.adapters import without_idle_adapter
 from xtune.registry import HOOKS
 from xtune.structures import Message
 
@@ -55,7 +57,9 @@ class EvaluateChatHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Ask the untouched model; a resumed run has asked already."""
         if runner.step == 0:
-            self._evaluate(runner)
+            alone = runner.world.size == 1
+            with without_idle_adapter(runner.llm) if alone else nullcontext():
+                self._evaluate(runner)
 
     def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
         """Ask when it is time."""

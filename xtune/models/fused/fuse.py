@@ -22,7 +22,7 @@ _KINDS = {
 }
 
 
-def fuse(llm: nn.Module) -> dict[str, int]:
+def fuse(llm: nn.Module, *, level: int = logging.INFO) -> dict[str, int]:
     """Fuse what can be fused in a language model, in place.
 
     A layer is fused only where its own code, asked with random numbers, computes the same.
@@ -30,6 +30,7 @@ def fuse(llm: nn.Module) -> dict[str, int]:
 
     Args:
         llm: a transformers model or a PeftModel, with weights or on 'meta'.
+        level: of the log lines.
 
     Returns:
         What was fused -> how many layers.
@@ -40,9 +41,9 @@ def fuse(llm: nn.Module) -> dict[str, int]:
         for kind, (is_one, fuse_one) in _KINDS.items():
             if is_one(layer):
                 (done if fuse_one(layer) else left)[kind] += 1
-    logger.info("fused: %s", _listed(done))
+    logger.log(level, "fused: %s", _listed(done))
     if left:
-        logger.info("left as their own code computes them: %s", _listed(left))
+        logger.log(level, "left as their own code computes them: %s", _listed(left))
     return dict(done)
 
 
