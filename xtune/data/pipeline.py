@@ -14,6 +14,7 @@ from xtune.data.fit import fit
 from xtune.data.loss_weights import LossWeights
 from xtune.data.map_fns.base import MapFn, UnusableRow, require_unicode
 from xtune.data.map_fns.build import checked_return, name_of
+from xtune.data.plain_text import PlainText
 from xtune.data.report import DataReport
 from xtune.data.sources.base import Source
 from xtune.data.templates.base import Template
@@ -80,6 +81,7 @@ class Pipeline:
         self._max_length = max_length
         self._max_rows = max_rows
         self._vocabulary = len(tokenizer)
+        self._plain = PlainText(tokenizer, template.jinja)
         special = special_tokens(tokenizer)
         self._special_text = re.compile("|".join(map(re.escape, special)) or "(?!)")
         self._end_ids = np.array(tokenizer.convert_tokens_to_ids(list(template.end_tokens)))
@@ -114,6 +116,10 @@ class Pipeline:
                 _require_answers(conversation, where)
             if "input_ids" in conversation:
                 return _Rendered(conversation, [], False, self._tokenized(conversation, where))
+            special_text = any(map(self._special_text.search, _texts(conversation)))
+            if "messages" in conversation:
+                plain = self._plain(conversation["messages"])
+                conversation = {**conversation, "messages": plain}
             samples = self._template.samples_of(conversation)
             for spans in samples:
                 for span in spans:
@@ -122,7 +128,6 @@ class Pipeline:
             return unusable
         except TemplateError as error:
             raise TemplateError(f"{where}: {error}") from error
-        special_text = any(map(self._special_text.search, _texts(conversation)))
         return _Rendered(conversation, samples, special_text)
 
     def _tokenized(self, conversation: Conversation, where: str) -> Sample:
