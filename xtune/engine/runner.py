@@ -11,6 +11,7 @@ import copy
 import logging
 import signal
 import traceback
+from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -226,7 +227,18 @@ class Runner:
             "template": self.template.name,
             "stop_words": list(self.template.stop_words),
             "system": self.cfg.get("SYSTEM") or "",
+            "map_fn": self._map_fn_name,
         }
+
+    @property
+    def _map_fn_name(self) -> str:
+        """What the rows were read with, by which chat knows a form of calls; '' for no name."""
+        map_fn = self.cfg["train_dataset"].get("map_fn")
+        if isinstance(map_fn, Mapping):
+            map_fn = map_fn.get("type")
+        if map_fn == "auto":
+            map_fn = self.train_dataset.report.recognised.partition(":")[0]
+        return map_fn if isinstance(map_fn, str) else ""
 
     @cached_property
     def tokenizer_to_write(self) -> PreTrainedTokenizerBase:
