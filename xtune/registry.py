@@ -53,7 +53,7 @@ def _registry(name: str, *scanned: str) -> Registry:
     return Registry(name, scope="xtune", locations=list(scanned))
 
 
-SOURCES = _registry("source", "xtune.data.sources")
+SOURCES = _registry("source", "xtune.data.sources", "xtune.chat.demo")
 MAP_FNS = _registry("map_fn", "xtune.data.map_fns")
 TEMPLATES = _registry("template", "xtune.data.templates")
 DATASETS = _registry("dataset", "xtune.data")

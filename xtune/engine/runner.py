@@ -227,6 +227,8 @@ class Runner:
             "template": self.template.name,
             "stop_words": list(self.template.stop_words),
             "system": self.cfg.get("SYSTEM") or "",
+            # What chat's --lagent gives the model: the tools that it was trained with
+            **({"tools": self.cfg["agent_tools"]} if self.cfg.get("agent_tools") else {}),
             "map_fn": self._map_fn_name,
         }
 

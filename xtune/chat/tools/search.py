@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
+
 from xtune.chat.tools.base import ToolError, tool
 from xtune.chat.tools.documents import Documents
 from xtune.chat.tools.search_engines import ENGINES
@@ -9,6 +12,7 @@ from xtune.errors import UsageError, did_you_mean
 
 __all__ = ["Search"]
 
+_OURS = "xtune:"
 _LONGEST = 500  # characters of a query
 
 
@@ -17,7 +21,8 @@ class Search:
     """Search in one place.
 
     Args:
-        folder: of text, Markdown and PDF files, to search offline.
+        folder: of text, Markdown and PDF files, to search offline; 'xtune:chat/demo/notes' is the
+            one of the agent demo, within the installed package.
         engine: 'serper', 'bing', 'searxng' or 'duckduckgo', to search the web instead.
         url: of the engine, if it is your own: 'http://localhost:8080' of a SearXNG.
         key: of the engine; default: from the environment, SERPER_API_KEY or BING_API_KEY.
@@ -50,7 +55,7 @@ class Search:
                 f"allowed: {', '.join(ENGINES)}"
             )
         self._count = count
-        self._documents = None if folder is None else Documents(folder)
+        self._documents = None if folder is None else Documents(_place(folder))
         if engine is not None:
             self._engine = ENGINES[engine]
             self._url = url or self._engine.url
@@ -75,3 +80,10 @@ class Search:
         if not found:
             return f"nothing found for {query!r}"
         return "\n\n".join(f"[{n}] {where}\n{text}" for n, (where, text) in enumerate(found, 1))
+
+
+def _place(folder: str) -> str:
+    """What an adapter's notes name must be found wherever xtune is installed."""
+    if not folder.startswith(_OURS):
+        return folder
+    return str(Path(str(files("xtune"))) / folder.removeprefix(_OURS))

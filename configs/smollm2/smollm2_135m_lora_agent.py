@@ -1,0 +1,22 @@
+"""SmolLM2-135M-Instruct learns to use tools: calls them, reads what they return, and answers.
+
+Run:       python tools/train.py smollm2_135m_lora_agent
+Hardware:  two CPU cores, 2 GB of memory
+Result:    not yet measured
+"""
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.settings.sft_lora import *
+    from .._base_.models.lora import *
+    from .._base_.datasets.agent_tools import *
+    from .._base_.schedules.cosine import *
+    from .._base_.runtimes.default import *
+
+max_length = 512  # two results of a search and what is asked of them
+accumulative_counts = 1
+max_epochs = 1
+lr = 1e-3
+save_steps = 100
+evaluation_freq = 1000
+evaluation_inputs = []
