@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["answer_batch", "context_length", "prompt_ids", "stream_answer"]
+__all__ = ["answer_batch", "answers_of", "context_length", "prompt_ids", "stream_answer"]
 
 
 def answer_batch(
@@ -66,21 +66,58 @@ def answer_batch(
         TemplateError: the tokenizer has no chat template, or it refuses a dialogue.
         UsageError: a prompt fills the model's context.
     """
+    answers = answers_of(
+        llm,
+        tokenizer,
+        dialogues,
+        stop_words=stop_words,
+        batch_size=batch_size,
+        on_progress=on_progress,
+        together=together,
+        **settings,
+    )
+    return [answer.text for answer in answers]
+
+
+def answers_of(
+    llm: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    dialogues: Sequence[Sequence[Message]],
+    *,
+    stop_words: Sequence[str] = (),
+    batch_size: int = 32,
+    on_progress: Callable[[int], None] | None = None,
+    together: bool = False,
+    tools: Sequence[dict[str, Any]] = (),
+    **settings: Any,
+) -> list[Answer]:
+    """Answer many dialogues as `answer_batch` does, with all that is known of each answer.
+
+    Args:
+        llm: as for `answer_batch`, and so are the others.
+        tokenizer: see above.
+        dialogues: see above.
+        stop_words: see above.
+        batch_size: see above.
+        on_progress: see above.
+        together: see above.
+        tools: what the model may call, in OpenAI's form, for a template that has a place for them.
+        **settings: see above.
+    """
     chosen = GenerationSettings(**settings)
-    prompts = [prompt_ids(tokenizer, messages) for messages in dialogues]
+    prompts = [prompt_ids(tokenizer, messages, tools) for messages in dialogues]
     for prompt in prompts:
         _require_room(llm, prompt)
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]), reverse=True)
-    texts = [""] * len(prompts)
+    found: dict[int, Answer] = {}
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         batch = [prompts[row] for row in rows]
         answers = _generate(llm, tokenizer, batch, chosen, stop_words, together=together)
-        for row, answer in zip(rows, answers, strict=True):
-            texts[row] = answer.text
+        found |= zip(rows, answers, strict=True)
         if on_progress is not None:
             on_progress(start + len(rows))
-    return texts
+    return [found[row] for row in range(len(prompts))]
 
 
 def stream_answer(

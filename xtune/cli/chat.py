@@ -22,11 +22,13 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xtune.cli.imports import quick_imports
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from xtune.chat.agent.base import AgentModel
     from xtune.chat.agent.calling import Approve
     from xtune.chat.model import ChatModel
@@ -90,7 +92,8 @@ def _add_agent_arguments(parser: argparse.ArgumentParser) -> None:
         "--tools",
         nargs="+",
         metavar="NAME",
-        help=f"names of `xtune list-tools`, or path/to/file.py:name ({' '.join(DEFAULT_TOOLS)})",
+        help=f"names of `xtune list-tools`, or path/to/file.py:name (default: those that the adapter "
+        f"was trained with, else {' '.join(DEFAULT_TOOLS)})",
     )
     agent.add_argument(
         "--tool-options", nargs="+", metavar="TOOL.OPTION=VALUE", help="such as search.folder=notes"
@@ -178,9 +181,14 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
     if approve == "ask":
         require_terminal(sys.stdin.isatty())
     plugins = tuple(dict.fromkeys(args.with_plugins or ()))
-    names = [PLUGINS[plugin][0] for plugin in plugins] or args.tools or list(DEFAULT_TOOLS)
     notice = Repl(answers=sys.stdout, notices=sys.stderr).notice
-    with ToolBox(names, read_options(args.tool_options or ())) as box:
+    names = [PLUGINS[plugin][0] for plugin in plugins] or args.tools
+    options = read_options(args.tool_options or ())
+    if not names:
+        noted = _noted_tools(args.adapter, notice)
+        names = list(noted) or list(DEFAULT_TOOLS)
+        options = noted | {name: noted.get(name, {}) | own for name, own in options.items()}
+    with ToolBox(names, options) as box:
         for name, why in box.off.items():
             notice(f"{name} is off: {why}")
         if plugins and (missing := [p for p in plugins if PLUGINS[p][0] in box.off]):
@@ -249,6 +257,24 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
         notice(f"{model.name}, with {tools}\n/help lists the commands; Ctrl-C stops an answer")
         repl.run(read_terminal(notice), session)
     return 0
+
+
+def _noted_tools(adapter: str | None, notice: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+    """The tools that the adapter was trained with, and their options."""
+    from xtune.chat.locate import find_adapter, training_notes
+    from xtune.chat.tools.options import noted_tools
+
+    if adapter is None:
+        return {}
+    given, refused = noted_tools(training_notes(find_adapter(adapter)))
+    if given:
+        notice(f"tools, as in training: {', '.join(given)}")
+    if refused:
+        notice(
+            f"the adapter was trained with {', '.join(refused)} too, which an adapter cannot turn "
+            "on; name all tools that you want: --tools NAME ..."
+        )
+    return given
 
 
 def _load(args: argparse.Namespace) -> ChatModel:

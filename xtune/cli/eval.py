@@ -94,3 +94,16 @@ def _print_table(report: Report) -> None:
     for name, before, after in report.totals:
         table.add_row(name, str(after.total), str(before), str(after), style="bold")
     Console().print(table)
+    if not report.after.checks:
+        return
+    table = Table("kind", title="Of which, before -> after", title_justify="left")
+    for name in report.after.checks:
+        table.add_column(name, justify="right")
+    for kind in report.after.by_kind:
+        pairs = [
+            (each.check(name, kind) for each in (report.before, report.after))
+            for name in report.after.checks
+        ]
+        table.add_row(kind, *(f"{a.right} -> {b.right} of {b.total}" for a, b in pairs))
+    Console().print(table)
+    print(f"needless calls: {report.before.needless} before, {report.after.needless} after")

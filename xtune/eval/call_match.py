@@ -7,7 +7,7 @@ from typing import Any
 
 from xtune.data.tool_calls import call_in, refuse_constant
 
-__all__ = ["is_attempt", "same_call"]
+__all__ = ["equal", "is_attempt", "same_call"]
 
 
 def same_call(answer: str, expected: str) -> bool:
@@ -22,7 +22,7 @@ def same_call(answer: str, expected: str) -> bool:
     """
     call, wanted = call_in(answer), call_in(expected)
     try:
-        return call is not None and wanted is not None and _equal(call, wanted)
+        return call is not None and wanted is not None and equal(call, wanted)
     except RecursionError:  # json reads deeper nests than Python compares
         return False
 
@@ -50,11 +50,12 @@ def is_attempt(answer: str) -> bool:
     return False
 
 
-def _equal(a: Any, b: Any) -> bool:
+def equal(a: Any, b: Any) -> bool:
+    """Whether two JSON values are equal: numbers by value, True and 1 not."""
     if isinstance(a, bool) or isinstance(b, bool):  # True == 1 in Python, not in JSON
         return a is b
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(equal(a[key], b[key]) for key in a)
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_equal, a, b))
+        return len(a) == len(b) and all(map(equal, a, b))
     return bool(a == b)

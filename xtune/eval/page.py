@@ -49,6 +49,7 @@ def render_page(report: Report, picture: bytes) -> str:
 <div class="wide">
 {_table(report)}
 </div>
+{_checks(report)}
 <h2>Picture</h2>
 <div class="wide">
 <img alt="Share answered right by kind of request, before and after; loss by optimizer step"
@@ -78,6 +79,23 @@ def _table(report: Report) -> str:
     return (
         "<table><thead><tr><th>kind</th><th>requests</th><th>right before</th><th>right after</th>"
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
+
+
+def _checks(report: Report) -> str:
+    names = report.after.checks
+    if not names:
+        return ""
+    rows = []
+    for kind in report.after.by_kind:
+        pairs = [(report.before.check(n, kind), report.after.check(n, kind)) for n in names]
+        cells = "".join(f"<td>{a.right} → {b.right} of {b.total}</td>" for a, b in pairs)
+        rows.append(f"<tr><td>{escape(kind)}</td>{cells}</tr>")
+    heads = "".join(f"<th>{escape(name)}</th>" for name in names)
+    return (
+        '<h2>What was right, before → after</h2><div class="wide"><table><thead><tr><th>kind</th>'
+        f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div><p>Needless calls: "
+        f"{report.before.needless} before, {report.after.needless} after.</p>"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -36,6 +36,8 @@ class EvaluationRow:
         kind: of request, for the table.
         needs_call: whether a tool call is expected, rather than plain text.
         right: the expected call exactly; or no call where none is needed.
+        checks: what `right` is made of, by name, where it is more than one thing.
+        needless: calls that were made beyond the expected ones.
     """
 
     request: str
@@ -44,6 +46,8 @@ class EvaluationRow:
     kind: str
     needs_call: bool
     right: bool
+    checks: Mapping[str, bool] = field(default_factory=dict)
+    needless: int = 0
 
 
 @dataclass(slots=True)
@@ -64,6 +68,21 @@ class EvaluationResult:
         return _share(row for row in self.rows if not row.needs_call)
 
     @property
+    def checks(self) -> list[str]:
+        """The names of what `right` is made of, in order; none where it is one thing."""
+        return list(dict.fromkeys(name for row in self.rows for name in row.checks))
+
+    @property
+    def needless(self) -> int:
+        """How many calls were made beyond the expected ones."""
+        return sum(row.needless for row in self.rows)
+
+    def check(self, name: str, kind: str) -> Share:
+        """Of the rows of a kind that have the check: how many pass it."""
+        passed = [row.checks[name] for row in self.rows if row.kind == kind and name in row.checks]
+        return Share(sum(passed), len(passed))
+
+    @property
     def by_kind(self) -> dict[str, Share]:
         """The share right of each kind, kinds in the order of their first row."""
         kinds = dict.fromkeys(row.kind for row in self.rows)
@@ -75,6 +94,11 @@ class EvaluationResult:
             "exact_calls": _plain(self.exact_calls),
             "no_needless_calls": _plain(self.no_needless_calls),
             "by_kind": {kind: _plain(share) for kind, share in self.by_kind.items()},
+            "checks": {
+                kind: {name: _plain(self.check(name, kind)) for name in self.checks}
+                for kind in self.by_kind
+            },
+            "needless_calls": self.needless,
             "skipped": self.skipped,
             "rows": [asdict(row) for row in self.rows],
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 from xtune.chat.agent.base import Reply
 from xtune.chat.agent.forms import message_with
+from xtune.chat.answer import Answer
 from xtune.chat.generate import prompt_ids, stream_answer
 from xtune.chat.model import ChatModel
 from xtune.chat.settings import GenerationSettings
@@ -15,7 +16,7 @@ from xtune.data.tool_calls import CallForm, MalformedCall, call_form
 from xtune.errors import TemplateError
 from xtune.structures import Message
 
-__all__ = ["LocalModel"]
+__all__ = ["LocalModel", "reply_of"]
 
 _PROBE = "xtune's probe"
 
@@ -86,18 +87,27 @@ class LocalModel:
             tools=tools,
         )
         shown.finish()
-        written = answer.written
-        if self._form is not None and tools:
-            try:
-                text, calls = self._form.read(written)
-            except MalformedCall as error:
-                message = message_with(answer.text)
-                return Reply(message, written, malformed=str(error), ended_by=answer.ended_by)
-            if calls:
-                return Reply(message_with(text, calls), written, ended_by=answer.ended_by)
-            return Reply(message_with(answer.text), written, ended_by=answer.ended_by)
-        message = {"role": "assistant", "content": answer.text}
+        return reply_of(answer, self._form if tools else None)
+
+
+def reply_of(answer: Answer, form: CallForm | None) -> Reply:
+    """Say what a model's answer is to an agent.
+
+    Args:
+        answer: what it wrote.
+        form: of its calls; None where it has no tools.
+    """
+    written = answer.written
+    if form is None:
+        message: Message = {"role": "assistant", "content": answer.text}
         return Reply(message, written, ended_by=answer.ended_by)
+    try:
+        text, calls = form.read(written)
+    except MalformedCall as error:
+        message = message_with(answer.text)
+        return Reply(message, written, malformed=str(error), ended_by=answer.ended_by)
+    message = message_with(text, calls) if calls else message_with(answer.text)
+    return Reply(message, written, ended_by=answer.ended_by)
 
 
 class _UntilCall:

@@ -47,7 +47,11 @@ TOOL_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 # How often each kind comes: what needs two steps takes most rows to learn
 _ROUND = ("single", "nested", "single", "parallel", "nested", "no_tool", "single", "error")
-_SPLITS = {"train": (TRAIN, 0, 4000), "validation": (TRAIN, 4000, 48), "held_out": (HELD_OUT, 0, 160)}
+_SPLITS = {
+    "train": (TRAIN, 0, 4000),
+    "validation": (TRAIN, 4000, 48),
+    "held_out": (HELD_OUT, 0, 160),
+}
 _NOTE = re.compile(
     r"# (?P<name>\w+)\n.* stands in (?P<place>\w+)\. It is (?P<height>\d+) metres tall and was "
     r"finished in (?P<year>\d+)\. (?P<designer>[\w ]+) designed it, and it is painted "
@@ -161,9 +165,7 @@ class _Dealer:
         request = self._deal(self._words.joins).format(first=first.request, second=second.request)
         calls = (*first.calls, *second.calls)
         results = [self._call(*call) for call in calls]
-        texts, expects = zip(
-            first.answer(results[:1]), second.answer(results[1:]), strict=True
-        )
+        texts, expects = zip(first.answer(results[:1]), second.answer(results[1:]), strict=True)
         messages = [*_asked(request), *_turn(calls, results), _said(" ".join(texts))]
         return messages, [*expects[0], *expects[1]]
 
@@ -208,7 +210,9 @@ class _Dealer:
         return [*_asked(request), _said(REPLIES[reply])], []
 
     def _error(self) -> tuple[list[dict[str, Any]], list[str]]:
-        what = self._deal(("convert", "calculator", "timer", "search", "fix date", "fix calculator"))
+        what = self._deal(
+            ("convert", "calculator", "timer", "search", "fix date", "fix calculator")
+        )
         if what.startswith("fix"):
             return self._repair(what.split()[1])
         wording = self._deal(self._words.error[what])
@@ -347,9 +351,7 @@ def _found(note: Note, asked: str, results: list[str]) -> tuple[str, list[str]]:
     return _FACTS[asked].format(**note), [note[asked]]
 
 
-def _refused(
-    tool: str, result: str, arguments: Mapping[str, Any]
-) -> tuple[str, list[str]]:
+def _refused(tool: str, result: str, arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
     if tool == "convert":
         have, want = arguments["from_unit"], arguments["to_unit"]
         return f"That cannot be done: {result}.", [have, want]
@@ -371,9 +373,7 @@ def _said(text: str) -> dict[str, Any]:
     return {"role": "assistant", "content": text}
 
 
-def _turn(
-    calls: Any, results: list[str], *, trained: bool = True
-) -> list[dict[str, Any]]:
+def _turn(calls: Any, results: list[str], *, trained: bool = True) -> list[dict[str, Any]]:
     made: dict[str, Any] = {
         "role": "assistant",
         "content": "",

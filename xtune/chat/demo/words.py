@@ -220,7 +220,10 @@ HELD_OUT = Wordings(
     convert=toolcall_tables.HELD_OUT.wordings["convert"],
     date={
         "weekday": ("Was {day} a Monday or what was it?", "Find the weekday for {day}."),
-        "after": ("It is {day}; which date will it be in {n} days?", "{day} plus {n} days is when?"),
+        "after": (
+            "It is {day}; which date will it be in {n} days?",
+            "{day} plus {n} days is when?",
+        ),
         "before": ("It is {day}; which date was it {n} days ago?", "{day} minus {n} days is when?"),
     },
     timer=toolcall_tables.HELD_OUT.wordings["timer"],

@@ -86,4 +86,8 @@ def _place(folder: str) -> str:
     """What an adapter's notes name must be found wherever xtune is installed."""
     if not folder.startswith(_OURS):
         return folder
-    return str(Path(str(files("xtune"))) / folder.removeprefix(_OURS))
+    package = Path(str(files("xtune"))).resolve()
+    place = (package / folder.removeprefix(_OURS)).resolve()
+    if not place.is_relative_to(package):
+        raise UsageError(f"folder={folder!r} leads out of the package; allowed: xtune:PATH within")
+    return str(place)
