@@ -92,8 +92,8 @@ def _add_agent_arguments(parser: argparse.ArgumentParser) -> None:
         "--tools",
         nargs="+",
         metavar="NAME",
-        help=f"names of `xtune list-tools`, or path/to/file.py:name (default: those that the adapter "
-        f"was trained with, else {' '.join(DEFAULT_TOOLS)})",
+        help=f"names of `xtune list-tools`, or path/to/file.py:name (default: those that the "
+        f"adapter was trained with, else {' '.join(DEFAULT_TOOLS)})",
     )
     agent.add_argument(
         "--tool-options", nargs="+", metavar="TOOL.OPTION=VALUE", help="such as search.folder=notes"

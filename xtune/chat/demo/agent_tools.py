@@ -52,6 +52,7 @@ _SPLITS = {
     "validation": (TRAIN, 4000, 48),
     "held_out": (HELD_OUT, 0, 160),
 }
+_ERRORS = ("convert", "calculator", "timer", "search", "fix date", "fix calculator")
 _NOTE = re.compile(
     r"# (?P<name>\w+)\n.* stands in (?P<place>\w+)\. It is (?P<height>\d+) metres tall and was "
     r"finished in (?P<year>\d+)\. (?P<designer>[\w ]+) designed it, and it is painted "
@@ -165,9 +166,12 @@ class _Dealer:
         request = self._deal(self._words.joins).format(first=first.request, second=second.request)
         calls = (*first.calls, *second.calls)
         results = [self._call(*call) for call in calls]
-        texts, expects = zip(first.answer(results[:1]), second.answer(results[1:]), strict=True)
-        messages = [*_asked(request), *_turn(calls, results), _said(" ".join(texts))]
-        return messages, [*expects[0], *expects[1]]
+        (text, expect), (other, expects) = first.answer(results[:1]), second.answer(results[1:])
+        return [
+            *_asked(request),
+            *_turn(calls, results),
+            _said(f"{text} {other}"),
+        ], expect + expects
 
     def _nested(self) -> tuple[list[dict[str, Any]], list[str]]:
         kind = self._deal(tuple(self._words.nested))
@@ -210,9 +214,7 @@ class _Dealer:
         return [*_asked(request), _said(REPLIES[reply])], []
 
     def _error(self) -> tuple[list[dict[str, Any]], list[str]]:
-        what = self._deal(
-            ("convert", "calculator", "timer", "search", "fix date", "fix calculator")
-        )
+        what = self._deal(_ERRORS)
         if what.startswith("fix"):
             return self._repair(what.split()[1])
         wording = self._deal(self._words.error[what])
@@ -302,7 +304,7 @@ class _Dealer:
         return tuple(n for n in self._words.words.minutes if n < 20)
 
     def _units(self) -> tuple[str, str]:
-        return self._deal(tuple([*UNIT_PAIRS, *(pair[::-1] for pair in UNIT_PAIRS)]))
+        return self._deal((*UNIT_PAIRS, *(pair[::-1] for pair in UNIT_PAIRS)))
 
     def _written(self, unit: str) -> str:
         return self._rng.choice(UNITS[unit])

@@ -13,8 +13,8 @@
     4<|im_end|>
     ...
 
-Five tools as JSON schemas take 600 tokens of every prompt, as signatures 80. A model must be trained
-to read them: what an argument means is not said. There is no BOS.
+Five tools as JSON schemas take 600 tokens of every prompt, as signatures 80. A model must be
+trained to read them: what an argument means is not said. There is no BOS.
 """
 
 from __future__ import annotations
