@@ -32,7 +32,8 @@ class Message(TypedDict, total=False):
     """One message of a dialogue.
 
     `role` is system, user, assistant or tool; a system message may stand anywhere. `loss` says
-    whether an assistant message is trained (default: yes); it means nothing on other roles.
+    whether an assistant message is trained (default: yes), `weight` how much its tokens count in
+    the loss (default: 1); both mean nothing on other roles.
     """
 
     role: Required[str]
@@ -42,6 +43,7 @@ class Message(TypedDict, total=False):
     tool_call_id: str
     name: str
     loss: bool
+    weight: float
 
 
 class Conversation(TypedDict, total=False):
@@ -78,10 +80,15 @@ class Preference(Prompt):
 
 
 class Span(NamedTuple):
-    """A stretch of rendered text, and whether the model is trained to write it."""
+    """A stretch of rendered text, and whether the model is trained to write it.
+
+    `weights` are (characters, weight) of its parts, from the first to the last; where there are
+    none, each of its tokens counts once.
+    """
 
     text: str
     trained: bool
+    weights: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(slots=True)
@@ -91,13 +98,20 @@ class Sample:
     Attributes:
         input_ids: int32 [L].
         labels: int32 [L], not shifted: `input_ids` where trained, else -100.
+        weights: float32 [L], how much each label counts in the loss; None: each counts once.
     """
 
     input_ids: np.ndarray
     labels: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.input_ids)
+
+    def part(self, place: slice) -> Sample:
+        """Return the tokens of a place, with what belongs to them."""
+        weights = None if self.weights is None else self.weights[place]
+        return Sample(self.input_ids[place], self.labels[place], weights)
 
 
 @dataclass(slots=True)
@@ -117,6 +131,7 @@ class Batch:
         samples: the data set's index of each document, for reports.
         is_filler: whether it stands for a micro-batch that this process lacks: it is run, so that
             all processes do the same, and nothing of it is trained or counted.
+        weights: float32 [1, T]; how much each label counts in the loss; None: each counts once.
     """
 
     input_ids: Tensor
@@ -126,6 +141,7 @@ class Batch:
     max_seqlen: int
     samples: tuple[int, ...] = ()
     is_filler: bool = False
+    weights: Tensor | None = None
 
     @property
     def tokens(self) -> int:
@@ -137,6 +153,13 @@ class Batch:
         """How many positions have a label. Copies one number from the device if it is there."""
         return int((self.labels != IGNORE_INDEX).sum())
 
+    @property
+    def trained_weight(self) -> float:
+        """What its labels count in the loss: `trained_tokens`, unless they have weights."""
+        if self.weights is None:
+            return self.trained_tokens
+        return float(self.weights.double()[self.labels != IGNORE_INDEX].sum())
+
     def to(self, device: Any) -> Batch:
         """Return the same batch with its tensors on `device`."""
         return replace(
@@ -145,4 +168,5 @@ class Batch:
             position_ids=self.position_ids.to(device, non_blocking=True),
             labels=self.labels.to(device, non_blocking=True),
             cu_seqlens=self.cu_seqlens.to(device, non_blocking=True),
+            weights=None if self.weights is None else self.weights.to(device, non_blocking=True),
         )

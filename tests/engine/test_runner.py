@@ -98,6 +98,7 @@ def test_the_adapter_says_what_it_was_trained_with(run, inputs):
     assert notes["base_model"] == str(inputs.model)
     assert notes["base_vocab_size"] == 384
     assert notes["stop_words"] == ["<|im_end|>"]
+    assert notes["map_fn"] == "openai"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer.chat_template == run.template.jinja
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.data.test_tool_calls import WITH_TOOLS
 from tests.golden.dialogues import DIALOGUES
 from tests.golden.rendering import (
     golden_names,
@@ -140,6 +141,32 @@ def test_every_name_stands_in_the_users_pages(language):
     page = (REPOSITORY / f"docs/{language}/data.md").read_text(encoding="utf-8")
     assert [name for name in names(TEMPLATES) if f"`{name}`" not in page] == []
     assert f" {len(names(TEMPLATES))} " in page
+
+
+@pytest.mark.parametrize("name", WITH_TOOLS)
+def test_calls_are_trained_and_tools_and_results_are_not(name):
+    template, tokenizer = golden_template(name)
+    for title in ("tools", "one call, its arguments as text"):
+        if refused(name, title):  # by a template that takes one call at a time, or objects alone
+            continue
+        trained = masked = ""
+        samples = template.samples_of(DIALOGUES[title])
+        for sample in Encoder(tokenizer)(samples):
+            on = sample.labels != IGNORE_INDEX
+            trained += tokenizer.decode(sample.input_ids[on])
+            masked += tokenizer.decode(sample.input_ids[~on])
+        calls = 2 if title == "tools" else 1
+        assert trained.count("weather") == trained.count("city") == calls
+        assert "Rome" in trained
+        assert ("In Rome." if calls == 2 else "It is.") in trained
+        assert "degrees" not in trained
+        assert "properties" not in trained
+        assert "19 degrees" in masked
+
+
+def test_every_template_with_tools_has_a_golden_call():
+    for name in WITH_TOOLS:
+        assert not (refused(name, "tools") and refused(name, "one call, its arguments as text"))
 
 
 def test_moss_is_trained_on_its_thoughts_commands_and_answers_and_not_on_results():

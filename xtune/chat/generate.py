@@ -20,6 +20,7 @@ from transformers import GenerationConfig, StoppingCriteriaList
 from xtune.chat.answer import Answer
 from xtune.chat.settings import GenerationSettings
 from xtune.chat.stopping import WatchAnswers, stop_ids_and_words
+from xtune.data.plain_text import PlainText
 from xtune.data.templates import build_template
 from xtune.errors import TemplateError, UsageError
 from xtune.models import generation_mode
@@ -125,6 +126,8 @@ def prompt_ids(
 ) -> list[int]:
     """Render a dialogue up to where the assistant begins to write, as token ids.
 
+    Control texts in requests and results are made plain, as in training: see plain_text.py.
+
     Args:
         tokenizer: has a chat template.
         messages: the dialogue.
@@ -138,7 +141,10 @@ def prompt_ids(
             f"the tokenizer of {tokenizer.name_or_path!r} has no chat template: give the name of "
             "one that the model knows (chat: --prompt-template; config: prompt_template)"
         )
-    plain: list[Any] = [dict(message) for message in messages]
+    jinja = tokenizer.chat_template
+    if isinstance(jinja, dict):
+        jinja = "".join(jinja.values())
+    plain: list[Any] = [dict(message) for message in PlainText(tokenizer, jinja)(messages)]
     try:
         text = tokenizer.apply_chat_template(
             plain, tools=list(tools) or None, add_generation_prompt=True, tokenize=False

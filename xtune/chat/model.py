@@ -41,6 +41,7 @@ class ChatModel:
         stop_words: strings that end an answer, besides the model's own end tokens.
         system: the system prompt that the adapter was trained with; '' if none.
         name: for people: the model, and the adapter's folder.
+        trained_on: the map_fn of what it was trained on; '' if that is not known.
     """
 
     llm: Any
@@ -48,6 +49,7 @@ class ChatModel:
     stop_words: tuple[str, ...] = ()
     system: str = ""
     name: str = ""
+    trained_on: str = ""
 
     @classmethod
     def load(
@@ -107,6 +109,7 @@ class ChatModel:
             stop_words=stop_words,
             system=notes.get("system") or "",
             name=name_or_path if adapter_folder is None else f"{name_or_path} + {adapter_folder}",
+            trained_on=str(notes.get("map_fn") or ""),
         )
 
     @property

@@ -186,12 +186,12 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
         if plugins and (missing := [p for p in plugins if PLUGINS[p][0] in box.off]):
             raise UsageError(f"these plugins are off: {', '.join(missing)}")
 
-        from xtune.chat.agent.build import build_agent, language_of
+        from xtune.chat.agent.build import TRAINED_FORMS, build_agent, language_of
         from xtune.chat.agent.calling import approve_all, approve_none
         from xtune.chat.agent.session import AgentSession
         from xtune.chat.reader import read_pipe, read_terminal
 
-        system = args.system
+        system, trained_on = args.system, ""
         model: AgentModel
         if is_url(args.model):
             model = RemoteModel(args.model, args.served_model or "", settings)
@@ -201,6 +201,7 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
             loaded = _load(args)
             model = LocalModel(loaded, settings)
             system = loaded.system if args.system is None else args.system
+            trained_on = loaded.trained_on
         if plugins:
             system = _moss_text(system)
 
@@ -221,6 +222,7 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
             approve=policies[approve],
             language=language_of(system, args.prompt),
             plugins=plugins,
+            trained_on=trained_on,
         )
         session = AgentSession(
             agent, model, box, settings=settings, system=system or "", notice=notice
@@ -230,7 +232,10 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
             answers=sys.stdout,
             notices=sys.stderr,
             as_json=args.json,
-            plain=model.native and kind == "react" and not plugins,
+            plain=model.native
+            and kind == "react"
+            and not plugins
+            and trained_on not in TRAINED_FORMS,
         )
         if args.prompt is not None:
             outcome = repl.answer(args.prompt, session)

@@ -3,6 +3,7 @@
     $XTUNE_CACHE/tokens/<key>/        XTUNE_CACHE: default ~/.cache/xtune
         ids.bin       int32, all samples end to end
         trained.bin   uint8, 1 where the id is a label
+        weights.bin   float32, of each label in the loss; only where some are not 1
         offsets.npy   int64 [samples + 1], where each sample begins
         report.json   what became of the rows; checksums; written last
 
@@ -19,6 +20,8 @@ import shutil
 import zlib
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ __all__ = ["TokenCache", "cache_root", "open_cache"]
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("ids.bin", "trained.bin", "offsets.npy")
+_WEIGHTS = "weights.bin"
 _BLOCK = 256  # samples that are counted at once: numpy holds 8 bytes for each of their tokens
 
 
@@ -53,7 +57,8 @@ class TokenCache:
 
     def __init__(self, folder: Path) -> None:
         meta = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-        for name in _FILES:
+        has_weights = _WEIGHTS in meta["checksums"]
+        for name in (*_FILES, _WEIGHTS) if has_weights else _FILES:
             if _checksum(folder / name) != meta["checksums"][name]:
                 raise ValueError(f"{name} does not have the checksum that it was written with")
         self.checksums: dict[str, int] = meta["checksums"]
@@ -61,6 +66,9 @@ class TokenCache:
         self.offsets: np.ndarray = np.load(folder / "offsets.npy")
         self._ids = np.memmap(folder / "ids.bin", dtype=np.int32, mode="r")
         self._trained = np.memmap(folder / "trained.bin", dtype=np.uint8, mode="r")
+        self._weights = None
+        if has_weights:
+            self._weights = np.memmap(folder / _WEIGHTS, dtype=np.float32, mode="r")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -85,7 +93,8 @@ class TokenCache:
         """Return one sample, copied out of the map."""
         place = slice(self.offsets[index], self.offsets[index + 1])
         ids = np.array(self._ids[place])
-        return Sample(ids, np.where(self._trained[place], ids, np.int32(IGNORE_INDEX)))
+        labels = np.where(self._trained[place], ids, np.int32(IGNORE_INDEX))
+        return Sample(ids, labels, None if self._weights is None else self._weights[place].copy())
 
 
 def cache_root() -> Path:
@@ -139,16 +148,26 @@ def _write(
         with (
             open(temporary / "ids.bin", "wb") as ids,
             open(temporary / "trained.bin", "wb") as trained,
+            ExitStack() as opened,
         ):
+            weights = None
             for sample in _flat(chunks, note):
                 ids.write(sample.input_ids.astype(np.int32, copy=False).tobytes())
                 trained.write((sample.labels != IGNORE_INDEX).tobytes())
+                if sample.weights is not None and weights is None:
+                    weights = opened.enter_context(open(temporary / _WEIGHTS, "wb"))
+                    for begin, end in pairwise(offsets):  # of the samples before it
+                        weights.write(_ones(end - begin))
+                if weights is not None:
+                    own = sample.weights
+                    weights.write(_ones(len(sample)) if own is None else own.tobytes())
                 offsets.append(offsets[-1] + len(sample))
         np.save(temporary / "offsets.npy", np.frombuffer(offsets, dtype=np.int64))
-        checksums = {name: _checksum(temporary / name) for name in _FILES}
+        written = (*_FILES, _WEIGHTS) if (temporary / _WEIGHTS).exists() else _FILES
+        checksums = {name: _checksum(temporary / name) for name in written}
         meta = {"report": report(), "checksums": checksums}
         (temporary / "report.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
-        for name in (*_FILES, "report.json"):
+        for name in (*written, "report.json"):
             with open(temporary / name, "rb+") as file:
                 os.fsync(file.fileno())
         temporary.rename(folder)
@@ -163,6 +182,10 @@ def _flat(chunks: Iterable[list[Sample]], note: WriterNote) -> Iterator[Sample]:
         yield from chunk
         samples += len(chunk)
         note.tell(samples)
+
+
+def _ones(tokens: int) -> bytes:
+    return np.ones(tokens, dtype=np.float32).tobytes()
 
 
 def _checksum(path: Path) -> int:

@@ -39,7 +39,20 @@ def collate(samples: Sequence[Sample], indices: Sequence[int] = ()) -> Batch:
         cu_seqlens=torch.from_numpy(np.concatenate([[0], ends]).astype(np.int32)),
         max_seqlen=max(lengths),
         samples=tuple(indices),
+        weights=_weights(samples),
     )
+
+
+def _weights(samples: Sequence[Sample]) -> torch.Tensor | None:
+    """The samples' weights, moved as their labels are; None if no sample has any."""
+    if all(sample.weights is None for sample in samples):
+        return None
+    rows = [
+        np.ones(len(sample), dtype=np.float32) if sample.weights is None else sample.weights
+        for sample in samples
+    ]
+    # What is moved to a document's last position is another's: there is no label
+    return torch.from_numpy(np.append(np.concatenate(rows)[1:], np.float32(1)))[None]
 
 
 def filler(batch: Batch) -> Batch:

@@ -47,6 +47,8 @@ class SFTDataset:
         split: which part of the source, where it has parts.
         pack_to_max_length: put several samples into one item, up to `max_length` tokens.
         max_rows: read no more rows than this.
+        loss_weights: how much thoughts, calls and answers count in the loss, dict(call=2.0); a kind
+            that is not named counts once. See xtune/data/loss_weights.py.
 
     Raises:
         DataError: the data cannot be read or make no sample.
@@ -65,11 +67,19 @@ class SFTDataset:
         split: str = "train",
         pack_to_max_length: bool = True,
         max_rows: int | None = None,
+        loss_weights: Mapping[str, float] | None = None,
     ) -> None:
         self.template: Template = build_template(template, tokenizer)
         shares = shares_of(data_path, map_fn=map_fn, split=split, max_rows=max_rows)
         made = [
-            tokenized(share, self.template, tokenizer, system=system, max_length=max_length)
+            tokenized(
+                share,
+                self.template,
+                tokenizer,
+                system=system,
+                max_length=max_length,
+                loss_weights=loss_weights,
+            )
             for share in shares
         ]
         self._caches = [cache for cache, _ in made]

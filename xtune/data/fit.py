@@ -89,10 +89,10 @@ def _cut_tokens(sample: Sample, max_length: int, cut: Counter[str]) -> Sample | 
     prompt = int(np.argmax(sample.labels != IGNORE_INDEX))  # tokens before the first answer
     if len(sample) - prompt < max_length:
         cut["prompt cut"] += 1
-        return Sample(sample.input_ids[-max_length:], sample.labels[-max_length:])
+        return sample.part(slice(-max_length, None))
     if prompt < max_length:
         cut["answer cut"] += 1
-        return Sample(sample.input_ids[:max_length], sample.labels[:max_length])
+        return sample.part(slice(max_length))
     return None
 
 
@@ -100,7 +100,7 @@ def _split(sample: Sample, max_length: int) -> Iterator[Sample]:
     # A piece begins with the last token of the one before, as context only: so each token is
     # predicted exactly once.
     for start in range(0, len(sample) - 1, max(max_length - 1, 1)):
-        piece = slice(start, start + max_length)
-        labels = sample.labels[piece].copy()
-        labels[0] = IGNORE_INDEX
-        yield Sample(sample.input_ids[piece], labels)
+        piece = sample.part(slice(start, start + max_length))
+        piece.labels = piece.labels.copy()
+        piece.labels[0] = IGNORE_INDEX
+        yield piece

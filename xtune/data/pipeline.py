@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from xtune.data.fit import fit
+from xtune.data.loss_weights import LossWeights
 from xtune.data.map_fns.base import MapFn, UnusableRow, require_unicode
 from xtune.data.map_fns.build import checked_return, name_of
+from xtune.data.plain_text import PlainText
 from xtune.data.report import DataReport
 from xtune.data.sources.base import Source
 from xtune.data.templates.base import Template
@@ -54,6 +56,7 @@ class Pipeline:
         system: put before every dialogue that does not begin with a system message.
         max_length: tokens of the longest sample that may be made.
         max_rows: read no more than this; None for all.
+        loss_weights: of thoughts, calls and answers; see loss_weights.py.
     """
 
     def __init__(
@@ -66,16 +69,19 @@ class Pipeline:
         system: str = "",
         max_length: int,
         max_rows: int | None,
+        loss_weights: Mapping[str, float] | None = None,
     ) -> None:
         self.report = DataReport(template=template.name, stop_words=template.stop_words)
         self._source = source
         self._map_fn = map_fn
         self._template = template
-        self._encode = Encoder(tokenizer)
+        self._weigh = LossWeights(loss_weights, template) if loss_weights else None
+        self._encode = Encoder(tokenizer, weigh=self._weigh)
         self._system = system
         self._max_length = max_length
         self._max_rows = max_rows
         self._vocabulary = len(tokenizer)
+        self._plain = PlainText(tokenizer, template.jinja)
         special = special_tokens(tokenizer)
         self._special_text = re.compile("|".join(map(re.escape, special)) or "(?!)")
         self._end_ids = np.array(tokenizer.convert_tokens_to_ids(list(template.end_tokens)))
@@ -106,8 +112,14 @@ class Pipeline:
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
         try:
             conversation = _begun_with(self._system, _conversation(self._map_fn, where, row))
+            if self._weigh is not None:
+                _require_answers(conversation, where)
             if "input_ids" in conversation:
                 return _Rendered(conversation, [], False, self._tokenized(conversation, where))
+            special_text = any(map(self._special_text.search, _texts(conversation)))
+            if "messages" in conversation:
+                plain = self._plain(conversation["messages"])
+                conversation = {**conversation, "messages": plain}
             samples = self._template.samples_of(conversation)
             for spans in samples:
                 for span in spans:
@@ -116,7 +128,6 @@ class Pipeline:
             return unusable
         except TemplateError as error:
             raise TemplateError(f"{where}: {error}") from error
-        special_text = any(map(self._special_text.search, _texts(conversation)))
         return _Rendered(conversation, samples, special_text)
 
     def _tokenized(self, conversation: Conversation, where: str) -> Sample:
@@ -206,6 +217,15 @@ def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversatio
             "list-formats), or write one that takes the chosen answers: map_fn='my_code.py:name'"
         )
     return cast(Conversation, made)
+
+
+def _require_answers(conversation: Conversation, where: str) -> None:
+    if "messages" not in conversation or conversation.get("train_on_inputs"):
+        raise DataError(
+            f"{where}: loss_weights are of answers, and of this row more is trained: it is plain "
+            "text, tokens, or has train_on_inputs. Leave loss_weights out, or name a map_fn that "
+            "makes dialogues"
+        )
 
 
 def _begun_with(system: str, conversation: Conversation) -> Conversation:

@@ -64,8 +64,9 @@ class DataReport:
         trained_tokens: of these, the ones that have a label.
         answers: unbroken stretches of trained tokens.
         ended_answers: of these, the ones whose end-of-turn token is trained.
-        special_text_rows: rows whose own text holds a special token's text, which the tokenizer
-            then reads as that token, as `apply_chat_template` does.
+        special_text_rows: rows whose own text holds a special token's text. In requests and results
+            it is made plain (plain_text.py); in answers, system prompts and texts the tokenizer
+            reads it as that token, as `apply_chat_template` does.
         unwritten_reasoning_rows: rows with reasoning that the template does not write.
         recognised: with map_fn='auto' the format that was chosen, and why.
         template: its name.
@@ -144,8 +145,8 @@ class DataReport:
         )
         if self.special_text_rows:
             lines.append(
-                f"note      {self.special_text_rows:,} rows hold the text of a special token, "
-                "which is read as that token"
+                f"note      {self.special_text_rows:,} rows hold the text of a special token: "
+                "read as that token in answers and system prompts, made plain elsewhere"
             )
         if self.unwritten_reasoning_rows:
             lines.append(

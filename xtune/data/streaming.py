@@ -98,6 +98,7 @@ class StreamedSFTDataset:
         max_length: tokens of the longest sample, and of a pack.
         split: which part of the source, where it has parts.
         pack_to_max_length: put several samples into one item, up to `max_length` tokens.
+        loss_weights: as `SFTDataset` takes it.
         window_rows: rows of a window. More fill packs better and shuffle further, and take longer
             until the first step.
 
@@ -117,6 +118,7 @@ class StreamedSFTDataset:
         max_length: int,
         split: str = "train",
         pack_to_max_length: bool = True,
+        loss_weights: Mapping[str, float] | None = None,
         window_rows: int = 10_000,
     ) -> None:
         if is_mixture(data_path):
@@ -137,6 +139,7 @@ class StreamedSFTDataset:
         self._max_length = max_length
         self._packing = pack_to_max_length
         self._window_rows = window_rows
+        self._loss_weights = loss_weights
 
     @cached_property
     def identity(self) -> dict[str, int | str]:
@@ -183,6 +186,7 @@ class StreamedSFTDataset:
             system=self._system,
             max_length=self._max_length,
             max_rows=None,
+            loss_weights=self._loss_weights,
         )
         samples = [sample for chunk in pipeline.chunks() for sample in chunk]
         report = pipeline.report

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,6 +30,7 @@ def tokenized(
     *,
     system: str,
     max_length: int,
+    loss_weights: Mapping[str, float] | None = None,
 ) -> tuple[TokenCache, DataReport]:
     """Open the cache of a source's samples; the rows are read only where there is none.
 
@@ -39,6 +40,7 @@ def tokenized(
         tokenizer: makes the ids.
         system: put before every dialogue that does not begin with a system message of its own.
         max_length: tokens of the longest sample.
+        loss_weights: of thoughts, calls and answers; see loss_weights.py.
 
     Raises:
         DataError: the data cannot be read or make no sample.
@@ -59,6 +61,7 @@ def tokenized(
         system=system,
         max_length=max_length,
         max_rows=share.max_rows,
+        loss_weights=loss_weights,
     )
     key = cache_key(
         source=source.fingerprint(),
@@ -68,6 +71,7 @@ def tokenized(
         system=system,
         max_length=max_length,
         max_rows=share.max_rows,
+        loss_weights=dict(loss_weights or {}),
     )
     cache = open_cache(key, pipeline.chunks, lambda: pipeline.report.to_dict())
     report = DataReport.from_dict(cache.report)

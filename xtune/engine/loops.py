@@ -101,16 +101,15 @@ class TrainLoop:
         sequence = runner.sequence
         # All processes of a group have the same batches: one of them counts.
         own = [batch for batch in batches if not batch.is_filler and sequence.rank == 0]
-        tokens, trained, flops = (
-            int(total)
-            for total in runner.world.sum(
-                [
-                    sum(batch.tokens for batch in own),
-                    sum(batch.trained_tokens for batch in own),
-                    runner.throughput.flops(own),
-                ]
-            )
+        *counted, normalizer = runner.world.sum(
+            [
+                sum(batch.tokens for batch in own),
+                sum(batch.trained_tokens for batch in own),
+                runner.throughput.flops(own),
+                sum(batch.trained_weight for batch in own),
+            ]
         )
+        tokens, trained, flops = map(int, counted)
         # Sums stay on the device: a GPU is waited for once a step, not once a micro-batch.
         sums: dict[str, torch.Tensor] = {}
         runner.micro_losses = []
@@ -119,7 +118,7 @@ class TrainLoop:
             is_last = count == len(batches)
             own_slice = slice_of(batch, sequence)
             enter(f"forward {count}/{len(batches)}", step=number)
-            outputs = strategy.forward(own_slice, normalizer=max(trained, 1), is_last=is_last)
+            outputs = strategy.forward(own_slice, normalizer=normalizer or 1, is_last=is_last)
             runner.micro_losses.append(outputs["loss"].detach())
             if is_last:
                 work.stop()
@@ -167,9 +166,9 @@ class TrainLoop:
 
 @torch.no_grad()
 def validation_loss(runner: Runner) -> float:
-    """Return the mean loss over all trained tokens of the validation data."""
+    """Return the mean loss over all trained tokens of the validation data, by their weights."""
     assert runner.val_loader is not None
-    total, trained = 0.0, 0.0
+    total, weight = 0.0, 0.0
     runner.model.eval()
     with preserved_rng():
         steps = runner.val_loader.steps_per_epoch
@@ -179,10 +178,10 @@ def validation_loss(runner: Runner) -> float:
             for batch in runner.val_loader.step(step):
                 own = slice_of(batch, runner.sequence)
                 total += runner.strategy.forward(own, normalizer=1)["loss"].item()
-                trained += own.trained_tokens
+                weight += own.trained_weight
     runner.model.train()
-    total, trained = runner.world.sum([total, trained])
-    return total / max(trained, 1)
+    total, weight = runner.world.sum([total, weight])
+    return total / (weight or 1)
 
 
 def peak_memory_mb(device: torch.device) -> float:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
+from xtune.data.map_fns.build import noted_name
 from xtune.engine.build import (
     build_datasets,
     build_hooks,
@@ -226,6 +227,7 @@ class Runner:
             "template": self.template.name,
             "stop_words": list(self.template.stop_words),
             "system": self.cfg.get("SYSTEM") or "",
+            "map_fn": noted_name(self.cfg["train_dataset"], self.loader.report.recognised),
         }
 
     @cached_property

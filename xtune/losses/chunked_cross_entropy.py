@@ -38,6 +38,7 @@ def chunked_cross_entropy(
     bias: Tensor | None = None,
     softcap: float | None = None,
     chunk_size: int = 256,
+    weights: Tensor | None = None,
 ) -> Tensor:
     """Sum the cross-entropy of a linear head over the positions that have a label.
 
@@ -53,13 +54,20 @@ def chunked_cross_entropy(
         softcap: c, if the model bounds its logits by `c * tanh(logits / c)`.
         chunk_size: C; the largest tensor held is [C, V], in the dtype of the products (on a GPU
             and with `softcap` also in fp32).
+        weights: fp32 [N]; the factor of each position's loss; None: 1.
 
     Returns:
         fp32 scalar, connected to `hidden` also when no position has a label.
     """
     trained = labels != IGNORE_INDEX
     return _ChunkedCrossEntropy.apply(
-        hidden[trained], weight, labels[trained], bias, softcap, chunk_size
+        hidden[trained],
+        weight,
+        labels[trained],
+        bias,
+        softcap,
+        chunk_size,
+        None if weights is None else weights[trained],
     )
 
 
@@ -73,6 +81,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         bias: Tensor | None,
         softcap: float | None,
         chunk_size: int,
+        weights: Tensor | None,
     ) -> Tensor:
         device = hidden.device.type
         dtype = (
@@ -92,7 +101,13 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 rows = hidden[chunk].to(dtype)
                 logits = rows @ head.T
                 total += _to_gradient(
-                    logits, labels[chunk, None], bias, softcap, grad_bias, any(ctx.needs_input_grad)
+                    logits,
+                    labels[chunk, None],
+                    bias,
+                    softcap,
+                    grad_bias,
+                    any(ctx.needs_input_grad),
+                    None if weights is None else weights[chunk, None],
                 )
                 if grad_hidden is not None:
                     grad_hidden[chunk] = logits @ head
@@ -108,7 +123,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             None if grad is None else (grad * grad_total).to(dtype)
             for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
-        return grads[0], grads[1], None, grads[2], None, None
+        return grads[0], grads[1], None, grads[2], None, None, None
 
 
 def _to_gradient(
@@ -118,11 +133,13 @@ def _to_gradient(
     softcap: float | None,
     grad_bias: Tensor | None,
     wanted: bool,
+    weights: Tensor | None,
 ) -> Tensor:
     """Write over `logits` [C, V] the loss's gradient by them; return the loss of the C targets.
 
     `bias` and `softcap` are applied first, and the gradient is that by what came before them.
-    `grad_bias` [V] is added to. `targets` is [C, 1]. Where no gradient is wanted, none is written.
+    `grad_bias` [V] is added to. `targets` and `weights` are [C, 1]. Where no gradient is wanted,
+    none is written.
     """
     vocabulary = logits.shape[1]
     total = logits.new_zeros((), dtype=torch.float32)
@@ -130,7 +147,8 @@ def _to_gradient(
     if runs_on_cpu(logits):
         size = max(1, min(size, _CACHED * torch.get_num_threads() // vocabulary))
     block = logits.new_empty((size, vocabulary), dtype=torch.float32)
-    for out, target in zip(logits.split(size), targets.split(size), strict=True):
+    factors = [None] * -(-len(logits) // size) if weights is None else weights.split(size)
+    for out, target, factor in zip(logits.split(size), targets.split(size), factors, strict=True):
         scores = block[: len(out)].copy_(out)
         if bias is not None:
             scores += bias
@@ -142,12 +160,15 @@ def _to_gradient(
         peak, own = scores.amax(dim=1, keepdim=True), scores.gather(1, target)
         scores.sub_(peak).exp_()
         mass = scores.sum(dim=1, keepdim=True)
-        total += (mass.log() + peak - own).sum()
+        losses = mass.log() + peak - own
+        total += (losses if factor is None else losses * factor).sum()
         if not wanted:
             continue
         scores.mul_(mass.reciprocal()).scatter_add_(1, target, -torch.ones_like(own))
         if slope is not None:
             scores *= slope
+        if factor is not None:
+            scores *= factor
         if grad_bias is not None:
             grad_bias += scores.sum(dim=0)
         out.copy_(scores)

@@ -59,13 +59,16 @@ class Head:
             logits = self.softcap * torch.tanh(logits / self.softcap)
         return logits
 
-    def loss(self, hidden: Tensor, labels: Tensor, *, chunk_size: int) -> Tensor:
+    def loss(
+        self, hidden: Tensor, labels: Tensor, *, chunk_size: int, weights: Tensor | None = None
+    ) -> Tensor:
         """Sum the cross-entropy of the positions that have a label, never holding [N, V].
 
         Args:
             hidden: [N, D].
             labels: int64 [N]; -100 where nothing is trained.
             chunk_size: positions whose logits are held at once.
+            weights: fp32 [N]; the factor of each position's loss; None: 1.
 
         Returns:
             fp32 scalar.
@@ -79,15 +82,19 @@ class Head:
                 bias=self.module.bias if type(self.module) is nn.Linear else None,
                 softcap=self.softcap,
                 chunk_size=chunk_size,
+                weights=weights,
             )
         # A quantized head, or one with LoRA on it: any module will do, its logits are made again
         # in the backward pass.
         trained = labels != IGNORE_INDEX
         hidden, labels = hidden[trained], labels[trained]
         total = hidden.sum().float() * 0.0  # connected also when nothing is trained
-        for rows, targets in zip(hidden.split(chunk_size), labels.split(chunk_size), strict=True):
-            if len(rows):
-                total = total + checkpoint(self._chunk_loss, rows, targets, use_reentrant=False)
+        for start in range(0, len(labels), chunk_size):
+            chunk = slice(start, start + chunk_size)
+            factors = None if weights is None else weights[trained][chunk]
+            total = total + checkpoint(
+                self._chunk_loss, hidden[chunk], labels[chunk], factors, use_reentrant=False
+            )
         return total
 
     def _whole_weight(self) -> Any:
@@ -98,5 +105,8 @@ class Head:
             return self.module.weight
         return getattr(self.module, "effective_weight", None)  # Baichuan 2's is normalised
 
-    def _chunk_loss(self, hidden: Tensor, labels: Tensor) -> Tensor:
-        return F.cross_entropy(self.logits(hidden).float(), labels, reduction="sum")
+    def _chunk_loss(self, hidden: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        logits = self.logits(hidden).float()
+        if weights is None:
+            return F.cross_entropy(logits, labels, reduction="sum")
+        return (F.cross_entropy(logits, labels, reduction="none") * weights).sum()

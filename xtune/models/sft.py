@@ -98,22 +98,24 @@ class SupervisedFinetune(nn.Module):
         checkpoint_layers(base, gradient_checkpointing, offload=activation_offload)
         self.train()
 
-    def forward(self, batch: Batch, *, normalizer: int) -> dict[str, Tensor]:
+    def forward(self, batch: Batch, *, normalizer: float) -> dict[str, Tensor]:
         """Compute the loss of one micro-batch.
 
         Args:
             batch: documents end to end, labels already shifted.
-            normalizer: trained tokens of the whole optimizer step, over all its micro-batches
-                and ranks; so that any split of the same tokens gives the same gradient.
+            normalizer: trained tokens of the whole optimizer step, each counted by its weight,
+                over all its micro-batches and ranks; so that any split of the same tokens gives
+                the same gradient.
 
         Returns:
-            `loss`: fp32 scalar, the cross-entropy summed over trained tokens / normalizer. When
+            `loss`: fp32 scalar, the weighted cross-entropy summed / normalizer. When
             nothing is trained it is 0 and still has a gradient (of zeros).
         """
         hidden = self.hidden_states(batch)[0]
         head = Head.of(base_of(self.llm))
-        total = head.loss(hidden, batch.labels[0], chunk_size=self.loss_chunk_size)
-        return {"loss": total / max(normalizer, 1)}
+        weights = None if batch.weights is None else batch.weights[0]
+        total = head.loss(hidden, batch.labels[0], chunk_size=self.loss_chunk_size, weights=weights)
+        return {"loss": total / (normalizer or 1)}
 
     def hidden_states(self, batch: Batch) -> Tensor:
         """Return what the backbone makes of a batch: [1, T, D]."""

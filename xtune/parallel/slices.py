@@ -25,7 +25,7 @@ __all__ = ["BatchSlice", "slice_of"]
 
 @dataclass(slots=True)
 class BatchSlice(Batch):
-    """A Batch whose ids, positions and labels are a slice of its row: [1, T / N].
+    """A Batch whose ids, positions, labels and weights are a slice of its row: [1, T / N].
 
     `cu_seqlens`, `max_seqlen` and `samples` stay those of the whole row, which attention sees.
 
@@ -56,6 +56,7 @@ def slice_of(batch: Batch, group: SequenceGroup) -> Batch:
         input_ids=padded.input_ids[:, own],
         position_ids=padded.position_ids[:, own],
         labels=padded.labels[:, own],
+        weights=None if padded.weights is None else padded.weights[:, own],
         cu_seqlens=padded.cu_seqlens,
         max_seqlen=padded.max_seqlen,
         samples=padded.samples,
@@ -78,6 +79,7 @@ def _padded(batch: Batch, count: int) -> Batch:
         input_ids=longer(batch.input_ids, last.expand(1, count)),
         position_ids=longer(batch.position_ids, torch.arange(count)[None]),
         labels=longer(batch.labels, torch.full((1, count), IGNORE_INDEX)),
+        weights=None if batch.weights is None else longer(batch.weights, torch.ones(1, count)),
         cu_seqlens=torch.cat([batch.cu_seqlens, batch.cu_seqlens[-1:] + count]),
         max_seqlen=max(batch.max_seqlen, count),
     )

@@ -13,4 +13,5 @@ train_dataset = dict(
     system=SYSTEM,
     max_length=max_length,
     pack_to_max_length=pack_to_max_length,
+    loss_weights=loss_weights,
     window_rows=10000)

@@ -7,6 +7,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from tests.chat.agent.scripted import Box, Seen, trace
+from tests.data.test_tool_calls import WITH_TOOLS
 from tests.golden.rendering import golden_template
 from xtune.chat.agent.forms import NativeForm
 from xtune.chat.agent.local import LocalModel
@@ -63,10 +64,7 @@ def trained_ids(name, dialogue):
     return sample.input_ids[sample.labels != IGNORE_INDEX].tolist()
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["chatml", "qwen_chat", "internlm2_chat", "llama3_1_chat", "glm4", "chatglm3", "deepseek_v3"],
-)
+@pytest.mark.parametrize("name", WITH_TOOLS)
 def test_a_call_as_it_was_trained_is_made_and_the_next_prompt_is_the_trained_one(name):
     box = Box()
     answer = {"role": "assistant", "content": "", "tool_calls": [ADD.as_message_part()]}
@@ -87,15 +85,11 @@ def test_a_call_as_it_was_trained_is_made_and_the_next_prompt_is_the_trained_one
     ]
     assert "tool_call>" not in seen.written
     assert "parameters" not in seen.written
-    whole = "".join(
-        span.text
-        for span in template.samples_of({"tools": tools, "messages": [ASK, answer, result, last]})[
-            -1
-        ]
-    )
-    ids = tokenizer.encode(whole, add_special_tokens=False)
-    for prompt in llm.prompts:
-        assert ids[: len(prompt)] == prompt
+    samples = template.samples_of({"tools": tools, "messages": [ASK, answer, result, last]})
+    # One sample, or one for each answer where the template shows earlier answers otherwise
+    encoded = Encoder(tokenizer)(samples * (2 // len(samples)))
+    for prompt, sample in zip(llm.prompts, encoded, strict=True):
+        assert sample.input_ids[: len(prompt)].tolist() == prompt
 
 
 def test_a_call_that_is_no_json_is_repaired():

@@ -130,6 +130,16 @@ def test_a_repeated_call_is_noticed_and_a_third_one_ends_it():
     assert box.called == [("add", SUM)]
     assert "made this very call before. Its result was: 3" in model.asked[2][-1]["content"]
     assert (outcome.ended_by, model.left) == ("repeat", 1)
+    said = outcome.steps[-1].result
+    assert 'again and again: add {"a": 1, "b": 2}. Its result was: 3. So does a model' in said
+    assert "Train it on dialogues that go on after the call" in said
+
+
+def test_a_call_that_fails_again_and_again_says_how():
+    call = "Action: fail\nAction Input: {}"
+    outcome, _, box = run(call, call, call)
+    assert len(box.called) == 2
+    assert "fail {}. It failed: ZeroDivisionError: by zero. So does" in outcome.steps[-1].result
 
 
 def test_a_repeated_call_that_is_taken_to_heart():

@@ -184,8 +184,8 @@ def test_an_answer_without_hits_is_no_crash(engine, answer):
 def test_a_search_without_its_means_is_refused_with_the_reason(monkeypatch, tmp_path):
     monkeypatch.delenv("SERPER_API_KEY", raising=False)
     for error, said, options in [
-        (UsageError, "needs one of the options", {}),
-        (UsageError, "needs one of", {"folder": ".", "engine": "bing"}),
+        (UsageError, r"--tool-options search\.folder=DIR", {}),
+        (UsageError, "needs either a folder", {"folder": ".", "engine": "bing"}),
         (
             UsageError,
             "unknown search engine 'serpper'; did you mean 'serper'",

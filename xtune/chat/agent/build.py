@@ -10,11 +10,15 @@ from xtune.chat.agent.base import Agent, AgentModel, Tools
 from xtune.chat.agent.calling import Approve
 from xtune.chat.agent.forms import Form, NativeForm
 from xtune.chat.agent.moss_form import MossForm
+from xtune.chat.agent.msagent_form import MSAgentForm
 from xtune.chat.agent.react import ReAct
 from xtune.chat.agent.react_text import ReActForm
 from xtune.chat.agent.rewoo import ReWOO
 
-__all__ = ["build_agent", "language_of"]
+__all__ = ["TRAINED_FORMS", "build_agent", "language_of"]
+
+# Map_fns whose models write calls in text, whatever their template has a place for
+TRAINED_FORMS = ("msagent", "msagent_react")
 
 
 def build_agent(
@@ -26,6 +30,7 @@ def build_agent(
     approve: Approve,
     language: Literal["en", "zh"] = "en",
     plugins: tuple[str, ...] = (),
+    trained_on: str = "",
 ) -> Agent:
     """Make an agent.
 
@@ -37,6 +42,8 @@ def build_agent(
         approve: asked before each call.
         language: of ReAct's text.
         plugins: MOSS's, instead of native calls or ReAct's text.
+        trained_on: the map_fn of the model's training data, where that is known; one of
+            `TRAINED_FORMS` says the form of calls.
     """
     if kind == "rewoo":
         return ReWOO(model, tools, approve=approve)
@@ -45,6 +52,10 @@ def build_agent(
     form: Form
     if plugins:
         form = MossForm(plugins)
+    elif trained_on == "msagent":
+        form = MSAgentForm(tools)
+    elif trained_on == "msagent_react":
+        form = ReActForm(tools, language="zh", takes_role=model.takes_role)
     elif model.native:
         form = NativeForm(tools)
     else:

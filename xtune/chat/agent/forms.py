@@ -1,8 +1,9 @@
-"""How calls and results stand in a dialogue: natively, as ReAct's text, or as MOSS's plugins.
+"""How calls and results stand in a dialogue: natively, as text, or in others' marks.
 
 NativeForm   the chat template has a place for tools, calls and results
 ReActForm    react_text.py
 MossForm     moss_form.py
+MSAgentForm  msagent_form.py
 """
 
 from __future__ import annotations

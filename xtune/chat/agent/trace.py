@@ -11,10 +11,15 @@ from xtune.chat.tools.base import ToolSpec
 
 __all__ = ["Trace", "listed", "traced"]
 
+_SHOWN = 200  # characters of a result
+
 _REASONS = {
     "max_turns": "no answer after {turns} turns, which is --max-turns",
     "malformed": "what the model wrote could not be used, {turns} times in a row",
-    "repeat": "the model asked for the same call again and again",
+    "repeat": "the model asked for the same call again and again: {call}. {result}So does a model "
+    "that was trained on calls alone: it has never seen a result. Train it on dialogues that go on "
+    "after the call, with a message of the role tool and the answer to it (docs/en/agents.md), "
+    "take another model, or ask without --lagent to see the call that it makes",
     "interrupt": "stopped by Ctrl-C",
 }
 
@@ -43,9 +48,27 @@ class Trace:
 
     def end(self, ended_by: EndedBy, *, turns: int = 0) -> Outcome:
         """Return the outcome of a question that was not answered."""
-        reason = _REASONS[ended_by].format(turns=turns)
+        reason = _REASONS[ended_by].format(turns=turns, **self._last_call())
         self.note("end", result=reason, ok=False)
         return Outcome("", ended_by, tuple(self.steps))
+
+    def _last_call(self) -> dict[str, str]:
+        """The last call, and what came of it when it was made; empty texts if there is none."""
+        asked = next((step for step in reversed(self.steps) if step.tool), None)
+        if asked is None:
+            return {"call": "", "result": ""}
+        made = [
+            step
+            for step in self.steps
+            if step.kind == "call" and (step.tool, step.arguments) == (asked.tool, asked.arguments)
+        ]
+        result = ""
+        if made:
+            text = " ".join(made[-1].result.split())
+            shown = text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
+            result = f"{'Its result was' if made[-1].ok else 'It failed'}: {shown}. "
+        arguments = json.dumps(asked.arguments, ensure_ascii=False)
+        return {"call": f"{asked.tool} {arguments}", "result": result}
 
 
 def traced(run: Callable[[Trace], Outcome], tools: Tools, watcher: Watcher) -> Outcome:

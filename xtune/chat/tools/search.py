@@ -39,8 +39,10 @@ class Search:
     ) -> None:
         if (folder is None) == (engine is None):
             raise UsageError(
-                "the tool 'search' needs one of the options folder='DIR' (offline) and "
-                f"engine='NAME' ({', '.join(ENGINES)})"
+                "the tool 'search' needs either a folder to search offline, --tool-options "
+                "search.folder=DIR, or an engine, --tool-options search.engine=NAME "
+                f"({', '.join(ENGINES)}); in Python ToolBox(['search'], {{'search': "
+                "{'folder': DIR}})"
             )
         if engine is not None and engine not in ENGINES:
             raise UsageError(

@@ -7,6 +7,7 @@ row unusable, and which assistant messages are trained, is decided here.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,15 +25,15 @@ def dialogue(messages: Sequence[object], tools: object = None) -> Conversation:
 
     - `content` is text, or a list of text parts, which are joined; an assistant's may be null if
       it has `tool_calls`, whose `arguments` become a dict. Its `reasoning_content` is kept.
-    - An assistant message is trained unless its `loss` is false (or its `weight` 0, OpenAI's own
-      name for it). One that comes before the first request stays as context and is not trained:
-      in a chat the model never speaks first. Where no one ever asks, a system message counts as
-      the request.
+    - An assistant message is trained unless its `loss` is false, or its `weight` 0 (OpenAI's own
+      name for it); any other weight is the factor of its tokens in the loss. One that comes before
+      the first request stays as context and is not trained: in a chat the model never speaks
+      first. Where no one ever asks, a system message counts as the request.
     - A system message without content is left out; a system message may stand anywhere.
 
     Args:
         messages: dicts with role, content, and where it applies tool_calls, tool_call_id, name,
-            loss.
+            loss, weight.
         tools: a list of tool descriptions, or that list as JSON text; null for none.
 
     Raises:
@@ -111,8 +112,11 @@ def _message(raw: object, place: str) -> Message:
             raise UnusableRow("empty answer")
         if reasoning := _content(raw.get("reasoning_content"), f"the reasoning of {place}"):
             message["reasoning_content"] = reasoning
-        if not _trained(raw):
+        weight = _weight(raw, place)
+        if weight == 0:
             message["loss"] = False
+        elif weight != 1:
+            message["weight"] = weight
     elif role == "user" and is_blank(message["content"]):
         raise UnusableRow("empty request")
     elif role == "tool":
@@ -169,15 +173,16 @@ def _call(call: object, place: str) -> dict[str, Any]:
     return made
 
 
-def _trained(raw: Mapping[str, Any]) -> bool:
-    if raw.get("loss") is not None:
-        return flag(raw["loss"], name="loss")
+def _weight(raw: Mapping[str, Any], place: str) -> float:
+    """How much an answer counts in the loss; 0 if it is not trained."""
+    if raw.get("loss") is not None and not flag(raw["loss"], name="loss"):
+        return 0.0
     weight = raw.get("weight")
     if weight is None:
-        return True
-    if weight not in (0, 1):
-        raise DataError(f"'weight' must be 0 or 1, not {describe(weight)}")
-    return bool(weight)
+        return 1.0
+    if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+        raise DataError(f"the 'weight' of {place} must be 0 or more, not {describe(weight)}")
+    return float(weight)
 
 
 def _parsed(text: str, name: str) -> Any:

@@ -13,7 +13,7 @@ from xtune.data.map_fns.msagent import Step, said_in, steps
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
 
-__all__ = ["REACT_ZH", "msagent_react_map_fn"]
+__all__ = ["REACT_ZH", "msagent_react_map_fn", "unfenced"]
 
 _FENCE = re.compile(r"\A```\w*|```\Z")
 _PLUGIN = re.compile(r'\{\s*"plugin_name"')
@@ -69,10 +69,10 @@ def msagent_react_map_fn(row: dict[str, Any]) -> Conversation:
 
 def _rewritten(step: Step) -> dict[str, Any]:
     if step.kind == "exec":
-        return {"role": "system", "content": f"Response:{_unfenced(step.block)}"}
+        return {"role": "system", "content": f"Response:{unfenced(step.block)}"}
     if not step.kind:
         return {"role": "assistant", "content": f"Final Answer:{step.said}"}
-    call = _json(_unfenced(step.block), "a call that is no JSON")
+    call = _json(unfenced(step.block), "a call that is no JSON")
     if not isinstance(call, Mapping) or not isinstance(call.get("api_name"), str):
         raise UnusableRow("a call without a name")
     given = json.dumps(call.get("parameters") or {}, ensure_ascii=False)
@@ -82,7 +82,8 @@ def _rewritten(step: Step) -> dict[str, Any]:
     return {"role": "assistant", "content": "\n".join(lines)}
 
 
-def _unfenced(block: str) -> str:
+def unfenced(block: str) -> str:
+    """Return what stands in a block, without the fence of Markdown that may be around it."""
     return _FENCE.sub("", block.strip()).strip()
 
 

@@ -15,10 +15,11 @@ __all__ = ["openai_map_fn"]
 
 @MAP_FNS.register_module("openai")
 def openai_map_fn(row: dict[str, Any]) -> Conversation:
-    """Read `messages` (role, content, tool_calls, tool_call_id, name, loss) and optional `tools`.
+    """Read `messages` (role, content, tool_calls, tool_call_id, name, loss, weight) and `tools`.
 
     `loss` on an assistant message is a boolean, or XTuner's "True" and "False"; false shows the
-    answer to the model without training on it. What is allowed in a message: `dialogue`.
+    answer to the model without training on it. `weight` is the factor of its tokens in the loss, 1
+    if left out. What is allowed in a message: `dialogue`.
 
     >>> openai_map_fn({'messages': [
     ...     {'role': 'user', 'content': 'Hi'},

@@ -147,7 +147,8 @@ class Template:
             end = len(prompt) + self._end_of_turn.cut(written[len(prompt) :])
             if not whole.startswith(written[:end]):
                 return None
-            spans += [Span(whole[done : len(prompt)], False), Span(whole[len(prompt) : end], True)]
+            answer = whole[len(prompt) : end]
+            spans += [Span(whole[done : len(prompt)], False), _trained(answer, message)]
             done = end
         spans.append(Span(whole[done:], False))
         return [span for span in spans if span.text]
@@ -170,7 +171,8 @@ class Template:
         else:
             answer = _after_opened_tag(prompt, written, messages[-1])
         end = self._end_of_turn.cut(answer)
-        spans = [Span(prompt, False), Span(answer[:end], True), Span(answer[end:], False)]
+        trained = _trained(answer[:end], messages[-1])
+        spans = [Span(prompt, False), trained, Span(answer[end:], False)]
         return [span for span in spans if span.text]
 
 
@@ -222,7 +224,12 @@ def single_answers(conversation: Conversation) -> Iterator[Conversation]:
 def _trained_from_the_start(spans: list[Span]) -> list[Span]:
     """The same spans with all trained up to the end of the last one that is."""
     last = max(place for place, span in enumerate(spans) if span.trained)
-    return [Span(span.text, place <= last) for place, span in enumerate(spans)]
+    return [span._replace(trained=place <= last) for place, span in enumerate(spans)]
+
+
+def _trained(text: str, message: Message) -> Span:
+    weight = message.get("weight", 1)
+    return Span(text, True, () if weight == 1 else ((len(text), weight),))
 
 
 def _is_trained(message: Message) -> bool:

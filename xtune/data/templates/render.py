@@ -25,6 +25,7 @@ __all__ = ["Renderer"]
 _LONGEST = 16  # messages of a dialogue that is outlined
 _MOST = 256  # shapes that are outlined; data whose roles come in more orders are rendered
 _TEXT_ONLY = {"role", "content"}
+_OURS = {"loss", "weight"}  # of a message, and none of a template's business
 
 
 class Renderer:
@@ -62,7 +63,7 @@ class Renderer:
         """
         self._require_a_place_for_tools(messages, tools)
         plain: list[dict[str, Any]] = [
-            {key: value for key, value in message.items() if key != "loss" and value is not None}
+            {key: value for key, value in message.items() if key not in _OURS and value is not None}
             for message in messages
         ]
         if tools or len(plain) > _LONGEST or any(map(_has_more_than_text, plain)):

@@ -59,12 +59,15 @@ class Strategy(ABC):
         """
 
     @abstractmethod
-    def forward(self, batch: Batch, *, normalizer: int, is_last: bool = True) -> dict[str, Tensor]:
+    def forward(
+        self, batch: Batch, *, normalizer: float, is_last: bool = True
+    ) -> dict[str, Tensor]:
         """Run the model on one micro-batch.
 
         Args:
             batch: on any device.
-            normalizer: trained tokens of the whole optimizer step, on all processes.
+            normalizer: trained tokens of the whole optimizer step, each counted by its weight, on
+                all processes.
             is_last: whether it is the step's last micro-batch here.
 
         Returns:

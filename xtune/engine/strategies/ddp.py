@@ -44,7 +44,7 @@ class DDPStrategy(SingleStrategy):
         )
 
     def forward(  # noqa: D102
-        self, batch: Batch, *, normalizer: int, is_last: bool = True
+        self, batch: Batch, *, normalizer: float, is_last: bool = True
     ) -> dict[str, Tensor]:
         # Gradients are exchanged in the backward pass of the step's last micro-batch alone.
         with nullcontext() if is_last else self._replica.no_sync():
@@ -54,7 +54,7 @@ class DDPStrategy(SingleStrategy):
         # The replicas' gradients are averaged, and the loss is a share of the sum over all.
         super().backward(loss * self.world.size)
 
-    def _run(self, batch: Batch, normalizer: int) -> dict[str, Tensor]:
+    def _run(self, batch: Batch, normalizer: float) -> dict[str, Tensor]:
         if torch.is_grad_enabled():
             return self._replica(batch, normalizer=normalizer)
         return super()._run(batch, normalizer)

@@ -153,7 +153,7 @@ class DeepSpeedStrategy(SingleStrategy):
             self._set_master(self.trainable[name], value)
 
     def forward(  # noqa: D102
-        self, batch: Batch, *, normalizer: int, is_last: bool = True
+        self, batch: Batch, *, normalizer: float, is_last: bool = True
     ) -> dict[str, Tensor]:
         self.engine.set_gradient_accumulation_boundary(is_last)
         return self.engine(batch.to(self.device), normalizer=normalizer)

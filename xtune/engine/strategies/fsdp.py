@@ -121,7 +121,7 @@ class FSDPStrategy(SingleStrategy):
         refuse_other_optimizers(self.optimizer, "FSDPStrategy")
 
     def forward(  # noqa: D102
-        self, batch: Batch, *, normalizer: int, is_last: bool = True
+        self, batch: Batch, *, normalizer: float, is_last: bool = True
     ) -> dict[str, Tensor]:
         # An adapter's gradients are small, and exchanged once a step. Those of a whole model would
         # not fit: they are parted after every micro-batch.

@@ -51,7 +51,7 @@ class SingleStrategy(Strategy):
         }
 
     def forward(  # noqa: D102
-        self, batch: Batch, *, normalizer: int, is_last: bool = True
+        self, batch: Batch, *, normalizer: float, is_last: bool = True
     ) -> dict[str, Tensor]:
         with self._autocast():
             return self._run(batch.to(self.device), normalizer)
@@ -127,7 +127,7 @@ class SingleStrategy(Strategy):
             cache_enabled=not self._checkpoints,
         )
 
-    def _run(self, batch: Batch, normalizer: int) -> dict[str, Tensor]:
+    def _run(self, batch: Batch, normalizer: float) -> dict[str, Tensor]:
         return self.model(batch, normalizer=normalizer)
 
     def _whole(self, value: Any) -> Any:
