@@ -11,7 +11,6 @@ import copy
 import logging
 import signal
 import traceback
-from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
+from xtune.data.map_fns.build import noted_name
 from xtune.engine.build import (
     build_datasets,
     build_hooks,
@@ -227,20 +227,14 @@ class Runner:
             "template": self.template.name,
             "stop_words": list(self.template.stop_words),
             "system": self.cfg.get("SYSTEM") or "",
+<<<<<<< HEAD
             # What chat's --lagent gives the model: the tools that it was trained with
             **({"tools": self.cfg["agent_tools"]} if self.cfg.get("agent_tools") else {}),
             "map_fn": self._map_fn_name,
+=======
+            "map_fn": noted_name(self.cfg["train_dataset"], self.loader.report.recognised),
+>>>>>>> c6832379a4a498aa3345158a78215ad9aa404853
         }
-
-    @property
-    def _map_fn_name(self) -> str:
-        """What the rows were read with, by which chat knows a form of calls; '' for no name."""
-        map_fn = self.cfg["train_dataset"].get("map_fn")
-        if isinstance(map_fn, Mapping):
-            map_fn = map_fn.get("type")
-        if map_fn == "auto":
-            map_fn = self.train_dataset.report.recognised.partition(":")[0]
-        return map_fn if isinstance(map_fn, str) else ""
 
     @cached_property
     def tokenizer_to_write(self) -> PreTrainedTokenizerBase:

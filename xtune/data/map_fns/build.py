@@ -10,7 +10,7 @@ from xtune.data.map_fns.base import MapFn
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS, resolve
 
-__all__ = ["build_map_fn", "checked_return", "name_of"]
+__all__ = ["build_map_fn", "checked_return", "name_of", "noted_name"]
 
 
 def build_map_fn(map_fn: str | MapFn | Mapping[str, Any]) -> MapFn:
@@ -67,3 +67,18 @@ def _are_messages(value: object) -> bool:
 def _are_tokens(made: dict[str, Any]) -> bool:
     ids, trained = made.get("input_ids"), made.get("trained")
     return isinstance(ids, list) and isinstance(trained, list) and 0 < len(ids) == len(trained)
+
+
+def noted_name(dataset: Mapping[str, Any], recognised: str) -> str:
+    """Return what a data set's rows are read with, for notes; '' where that has no name.
+
+    Args:
+        dataset: of a config.
+        recognised: what its report says of map_fn='auto'.
+    """
+    map_fn = dataset.get("map_fn")
+    if isinstance(map_fn, Mapping):
+        map_fn = map_fn.get("type")
+    if map_fn == "auto":
+        map_fn = recognised.partition(":")[0]
+    return map_fn if isinstance(map_fn, str) else ""
