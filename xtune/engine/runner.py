@@ -227,13 +227,9 @@ class Runner:
             "template": self.template.name,
             "stop_words": list(self.template.stop_words),
             "system": self.cfg.get("SYSTEM") or "",
-<<<<<<< HEAD
-            # What chat's --lagent gives the model: the tools that it was trained with
+            # what chat's --lagent gives the model if the user names no tools
             **({"tools": self.cfg["agent_tools"]} if self.cfg.get("agent_tools") else {}),
-            "map_fn": self._map_fn_name,
-=======
             "map_fn": noted_name(self.cfg["train_dataset"], self.loader.report.recognised),
->>>>>>> c6832379a4a498aa3345158a78215ad9aa404853
         }
 
     @cached_property
