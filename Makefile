@@ -4,16 +4,23 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 RUN    := work_dirs/smollm2_135m_lora_toolcall
+AGENT  := work_dirs/smollm2_135m_lora_agent
 # --no-compile: a minute less; what is used is compiled when it is first imported
 PIP    := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
 
-.PHONY: all demo test test-all lint fmt types bench golden equivalence
+.PHONY: all demo demo-agent test test-all lint fmt types bench golden equivalence
 all: lint types test
 
 demo: $(VENV)/.runtime
 	$(BIN)/python tools/train.py smollm2_135m_lora_toolcall
 	$(BIN)/python tools/eval.py $(RUN)
 	$(BIN)/python tools/chat.py smollm2 --adapter $(RUN)/checkpoints/latest/adapter --prompt 'I have 301 miles, what is that in km?'
+
+# a model learns to use tools: trained, measured with the tools running, asked one question
+demo-agent: $(VENV)/.runtime
+	$(BIN)/python tools/train.py smollm2_135m_lora_agent
+	$(BIN)/python tools/eval.py $(AGENT)
+	$(BIN)/python tools/chat.py smollm2 --adapter $(AGENT)/checkpoints/latest/adapter --lagent --prompt 'How many feet tall is Frorreth?'
 
 test: $(VENV)/.dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest

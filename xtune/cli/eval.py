@@ -101,7 +101,7 @@ def _print_table(report: Report) -> None:
         table.add_column(name, justify="right")
     for kind in report.after.by_kind:
         pairs = [
-            (each.check(name, kind) for each in (report.before, report.after))
+            [each.check(name, kind) for each in (report.before, report.after)]
             for name in report.after.checks
         ]
         table.add_row(kind, *(f"{a.right} -> {b.right} of {b.total}" for a, b in pairs))

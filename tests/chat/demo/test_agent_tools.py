@@ -41,7 +41,7 @@ def test_results_are_what_the_tools_return_and_answers_state_them(split):
         assert all(fact in messages[-1]["content"] for fact in row["expect"])
 
 
-def test_no_number_building_or_request_is_shared():
+def test_no_building_or_request_is_shared():
     train = requests_of("train", 700) + requests_of("validation")
     held_out = requests_of("held_out")
     assert not set(train) & set(held_out)
@@ -50,6 +50,11 @@ def test_no_number_building_or_request_is_shared():
     assert len(names) > 15
     assert not names & {note["name"] for note in read_notes(held_out=False)}
     assert not names & set(re.findall(r"\w+", " ".join(train)))
+
+
+def test_no_number_that_is_dealt_is_shared():
+    for pool in ("values", "minutes"):
+        assert not set(getattr(TRAIN.words, pool)) & set(getattr(HELD_OUT.words, pool))
 
 
 def test_no_wording_is_shared():

@@ -197,3 +197,10 @@ def test_a_search_without_its_means_is_refused_with_the_reason(monkeypatch, tmp_
     ]:
         with pytest.raises(error, match=said):
             Search(**options)
+
+
+def test_the_folder_of_the_demo_is_found_within_the_package_and_nothing_else():
+    found = Search(folder="xtune:chat/demo/notes", count=1)("Thiatheth height")
+    assert "Thiatheth" in found
+    with pytest.raises(UsageError, match="leads out of the package"):
+        Search(folder="xtune:../tests")
