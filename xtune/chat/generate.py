@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["answer_batch", "context_length", "prompt_ids", "stream_answer"]
+__all__ = ["answer_batch", "answer_prompts", "context_length", "prompt_ids", "stream_answer"]
 
 
 def answer_batch(
@@ -81,6 +81,47 @@ def answer_batch(
         if on_progress is not None:
             on_progress(start + len(rows))
     return texts
+
+
+def answer_prompts(
+    llm: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[int]],
+    *,
+    stop_words: Sequence[str] = (),
+    batch_size: int = 32,
+    on_progress: Callable[[int], None] | None = None,
+    **settings: Any,
+) -> list[Answer]:
+    """Answer prompts that are rendered already, in batches as `answer_batch` does.
+
+    Args:
+        llm: a causal language model, with a PEFT adapter or without.
+        tokenizer: that rendered them.
+        prompts: token ids of each, as `prompt_ids` returns them.
+        stop_words: strings that end an answer, besides the model's own end tokens.
+        batch_size: rows at once.
+        on_progress: called after each batch with the number of answers there are.
+        **settings: fields of GenerationSettings; greedy unless `temperature` is above 0.
+
+    Returns:
+        One Answer for each prompt, in their order; `written` has its special tokens too.
+
+    Raises:
+        UsageError: a prompt fills the model's context.
+    """
+    chosen = GenerationSettings(**settings)
+    for prompt in prompts:
+        _require_room(llm, prompt)
+    order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]), reverse=True)
+    answers: dict[int, Answer] = {}
+    for start in range(0, len(order), batch_size):
+        rows = order[start : start + batch_size]
+        made = _generate(llm, tokenizer, [prompts[row] for row in rows], chosen, stop_words)
+        answers |= zip(rows, made, strict=True)
+        if on_progress is not None:
+            on_progress(len(answers))
+    return [answers[row] for row in range(len(prompts))]
 
 
 def stream_answer(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
@@ -36,6 +36,7 @@ class EvaluationRow:
         kind: of request, for the table.
         needs_call: whether a tool call is expected, rather than plain text.
         right: the expected call exactly; or no call where none is needed.
+        parts: what else was measured of it, by name.
     """
 
     request: str
@@ -44,6 +45,7 @@ class EvaluationRow:
     kind: str
     needs_call: bool
     right: bool
+    parts: Mapping[str, bool] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -69,6 +71,15 @@ class EvaluationResult:
         kinds = dict.fromkeys(row.kind for row in self.rows)
         return {kind: _share(row for row in self.rows if row.kind == kind) for kind in kinds}
 
+    @property
+    def measures(self) -> dict[str, Share]:
+        """The share right of each part, of the rows that have it, in the order of the first."""
+        parts = [part for row in self.rows for part in row.parts.items()]
+        return {
+            each: _share_of([ok for name, ok in parts if name == each])
+            for each in dict.fromkeys(name for name, _ in parts)
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return rates, counts and rows as plain JSON values."""
         return {
@@ -81,7 +92,10 @@ class EvaluationResult:
 
 
 def _share(rows: Iterable[EvaluationRow]) -> Share:
-    right = [row.right for row in rows]
+    return _share_of([row.right for row in rows])
+
+
+def _share_of(right: list[bool]) -> Share:
     return Share(sum(right), len(right))
 
 
