@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["answer_batch", "answers_of", "context_length", "prompt_ids", "stream_answer"]
+__all__ = ["answer_batch", "answer_prompts", "context_length", "prompt_ids", "stream_answer"]
 
 
 def answer_batch(
@@ -66,10 +66,10 @@ def answer_batch(
         TemplateError: the tokenizer has no chat template, or it refuses a dialogue.
         UsageError: a prompt fills the model's context.
     """
-    answers = answers_of(
+    answers = answer_prompts(
         llm,
         tokenizer,
-        dialogues,
+        [prompt_ids(tokenizer, messages) for messages in dialogues],
         stop_words=stop_words,
         batch_size=batch_size,
         on_progress=on_progress,
@@ -79,45 +79,48 @@ def answer_batch(
     return [answer.text for answer in answers]
 
 
-def answers_of(
+def answer_prompts(
     llm: Any,
     tokenizer: PreTrainedTokenizerBase,
-    dialogues: Sequence[Sequence[Message]],
+    prompts: Sequence[list[int]],
     *,
     stop_words: Sequence[str] = (),
     batch_size: int = 32,
     on_progress: Callable[[int], None] | None = None,
     together: bool = False,
-    tools: Sequence[dict[str, Any]] = (),
     **settings: Any,
 ) -> list[Answer]:
-    """Answer many dialogues as `answer_batch` does, with all that is known of each answer.
+    """Answer prompts that are rendered already, in batches as `answer_batch` does.
 
     Args:
-        llm: as for `answer_batch`, and so are the others.
-        tokenizer: see above.
-        dialogues: see above.
-        stop_words: see above.
-        batch_size: see above.
-        on_progress: see above.
-        together: see above.
-        tools: what the model may call, in OpenAI's form, for a template that has a place for them.
-        **settings: see above.
+        llm: a causal language model, with a PEFT adapter or without.
+        tokenizer: that rendered them.
+        prompts: token ids of each, as `prompt_ids` returns them.
+        stop_words: strings that end an answer, besides the model's own end tokens.
+        batch_size: rows at once.
+        on_progress: called after each batch with the number of answers there are.
+        together: as for `answer_batch`.
+        **settings: fields of GenerationSettings; greedy unless `temperature` is above 0.
+
+    Returns:
+        One Answer for each prompt, in their order; `written` has its special tokens too.
+
+    Raises:
+        UsageError: a prompt fills the model's context.
     """
     chosen = GenerationSettings(**settings)
-    prompts = [prompt_ids(tokenizer, messages, tools) for messages in dialogues]
     for prompt in prompts:
         _require_room(llm, prompt)
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]), reverse=True)
-    found: dict[int, Answer] = {}
+    answers: dict[int, Answer] = {}
     for start in range(0, len(order), batch_size):
         rows = order[start : start + batch_size]
         batch = [prompts[row] for row in rows]
-        answers = _generate(llm, tokenizer, batch, chosen, stop_words, together=together)
-        found |= zip(rows, answers, strict=True)
+        made = _generate(llm, tokenizer, batch, chosen, stop_words, together=together)
+        answers |= zip(rows, made, strict=True)
         if on_progress is not None:
-            on_progress(start + len(rows))
-    return [found[row] for row in range(len(prompts))]
+            on_progress(len(answers))
+    return [answers[row] for row in range(len(prompts))]
 
 
 def stream_answer(

@@ -22,6 +22,7 @@ VERBS = {
     "train": "train a config",
     "chat": "talk to a model, with an adapter or without",
     "eval": "measure what a run has learnt, before and after, and write a report",
+    "eval-tools": "measure a model's tool calls on a benchmark's rows, by comparing only",
     "export": "write a model for other programs: adapter merged, layout chosen, read back",
     "convert": "write a model from a folder that holds only DeepSpeed's or torch's shards of it",
     "expand-vocab": "give a model more tokens, and write it ready to train",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from xtune.config import Sheet
     from xtune.eval.report import Report
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "run", "sheet_and_folder"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.rows is not None and args.rows < 1:
         raise UsageError(f"--rows {args.rows}: ask 1 or more")
-    sheet, work_dir = _sheet_and_folder(args.run, args.work_dir)
+    sheet, work_dir = sheet_and_folder(args.run, args.work_dir)
 
     with quick_imports():
         from xtune.eval.compare import compare
@@ -57,7 +57,13 @@ def run(args: argparse.Namespace) -> None:
         print(path)
 
 
-def _sheet_and_folder(given: str, work_dir: Path | None) -> tuple[Sheet, Path]:
+def sheet_and_folder(given: str, work_dir: Path | None) -> tuple[Sheet, Path]:
+    """Return the config that is given, or that a run's folder holds, and the run's folder.
+
+    Raises:
+        UsageError: there is no such config, or the folder is no run's.
+        ConfigError: the config is wrong.
+    """
     from xtune.config import render, require_valid
     from xtune.errors import UsageError
 

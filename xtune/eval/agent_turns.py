@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xtune.chat.agent.base import Reply
 from xtune.chat.agent.local import LocalModel, reply_of
-from xtune.chat.generate import answers_of
+from xtune.chat.generate import answer_prompts, prompt_ids
 from xtune.chat.model import ChatModel
 from xtune.chat.settings import GenerationSettings
 from xtune.data.templates import build_template
@@ -95,13 +95,13 @@ class TogetherModel(LocalModel):
 
     def _answer(self, batch: list[_Question]) -> None:
         first = batch[0]  # all agents have the same tools and the same form
-        answers = answers_of(
+        tokenizer = self._model.tokenizer
+        answers = answer_prompts(
             self._model.llm,
-            self._model.tokenizer,
-            [question.messages for question in batch],
+            tokenizer,
+            [prompt_ids(tokenizer, each.messages, first.tools) for each in batch],
             stop_words=(*self._model.stop_words, *first.stop),
             batch_size=len(batch),
-            tools=first.tools,
             max_new_tokens=self._settings.max_new_tokens,
         )
         for question, answer in zip(batch, answers, strict=True):

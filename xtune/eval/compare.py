@@ -22,7 +22,7 @@ from xtune.registry import EVALUATIONS, MODELS, build
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["compare"]
+__all__ = ["compare", "trained_folder"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -55,7 +55,7 @@ def compare(
             "configs/_base_/datasets/toolcall.py shows one"
         )
     evaluation = build(EVALUATIONS, sheet.values["test_cfg"])
-    trained = _trained_folder(work_dir) if adapter is None else find_adapter(adapter)
+    trained = trained_folder(work_dir) if adapter is None else find_adapter(adapter)
     trained_tokenizer = load_tokenizer(str(trained))
     stop_words = tuple(training_notes(trained).get("stop_words") or ())
 
@@ -94,7 +94,12 @@ def compare(
     )
 
 
-def _trained_folder(work_dir: Path) -> Path:
+def trained_folder(work_dir: Path) -> Path:
+    """Return the adapter or model in a run's newest whole checkpoint.
+
+    Raises:
+        CheckpointError: there is none.
+    """
     checkpoint = find_resumable(work_dir / "checkpoints")
     if checkpoint is None:
         raise CheckpointError(

@@ -77,9 +77,11 @@ class EvaluationResult:
         """How many calls were made beyond the expected ones."""
         return sum(row.needless for row in self.rows)
 
-    def check(self, name: str, kind: str) -> Share:
-        """Of the rows of a kind that have the check: how many pass it."""
-        passed = [row.checks[name] for row in self.rows if row.kind == kind and name in row.checks]
+    def check(self, name: str, kind: str | None = None) -> Share:
+        """Of the rows, or those of a kind, that have the check: how many pass it."""
+        passed = [
+            row.checks[name] for row in self.rows if kind in (None, row.kind) and name in row.checks
+        ]
         return Share(sum(passed), len(passed))
 
     @property
