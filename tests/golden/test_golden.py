@@ -60,7 +60,7 @@ XTUNERS = """default zephyr internlm_chat internlm2_chat moss_sft llama2_chat co
     deepseek_coder deepseekcoder deepseek_moe deepseek_v2 mistral mixtral minicpm
     gemma cohere_chat llama3_chat phi3_chat"""
 NEWER = """qwen3 qwen3_no_thinking llama3 llama3_1_chat gemma2 gemma3 phi4 phi4_mini deepseek_v3
-    deepseek_r1 glm4 mistral_v3 internlm3 chatml alpaca bloom_chat openchat"""
+    deepseek_r1 glm4 mistral_v3 internlm3 chatml chatml_tools alpaca bloom_chat openchat"""
 SECOND_NAMES = {
     "code_llama_chat": "llama2_chat",
     "deepseek_moe": "deepseek_v2",

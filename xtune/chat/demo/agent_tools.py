@@ -26,6 +26,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from xtune.chat.demo.answers import (
+    FACTS,
+    Note,
+    computed,
+    dated,
+    found,
+    measured,
+    refused,
+    timed,
+)
 from xtune.chat.demo.words import HELD_OUT, TRAIN, Wordings
 from xtune.chat.tools.base import Tool, ToolError
 from xtune.chat.tools.build import build_tools
@@ -33,7 +43,7 @@ from xtune.data.sources.toolcall_tables import REPLIES, UNIT_PAIRS, UNITS
 from xtune.errors import DataError, did_you_mean
 from xtune.registry import SOURCES
 
-__all__ = ["KINDS", "NOTES", "TOOL_OPTIONS", "AgentToolsSource", "Note", "read_notes"]
+__all__ = ["KINDS", "NOTES", "TOOL_OPTIONS", "AgentToolsSource", "read_notes"]
 
 NOTES = Path(__file__).parent / "notes"
 KINDS = ("single", "parallel", "nested", "no_tool", "error")
@@ -58,17 +68,8 @@ _NOTE = re.compile(
     r"finished in (?P<year>\d+)\. (?P<designer>[\w ]+) designed it, and it is painted "
     r"(?P<colour>\w+)\."
 )
-_FACTS = {
-    "height": "{name} is {height} metres tall.",
-    "year": "{name} was finished in {year}.",
-    "designer": "{name} was designed by {designer}.",
-    "place": "{name} stands in {place}.",
-    "colour": "{name} is {colour}.",
-}
 _MISMATCHED = (("mile", "kilogram"), ("pound", "metre"), ("litre", "foot"), ("celsius", "gallon"))
 _MONTHS = "January February March April May June July August September October November December"
-
-Note = dict[str, str]
 
 
 class _Task(NamedTuple):
@@ -194,9 +195,9 @@ class _Dealer:
             slots |= {"from_unit": self._written(have), "to_unit": self._written(want)}
             task = self._converted(value, have, want)
         elif second == "timer":
-            task = _Task("", (("timer", {"minutes": value}),), _timed)
+            task = _Task("", (("timer", {"minutes": value}),), timed)
         else:
-            task = _Task("", (("calculator", {"expression": f"{value} * {small}"}),), _computed)
+            task = _Task("", (("calculator", {"expression": f"{value} * {small}"}),), computed)
         request = self._deal(self._words.nested[kind]).format(**slots)
         results = [self._call(*task.calls[0])]
         text, expect = task.answer(results)
@@ -233,11 +234,11 @@ class _Dealer:
             call = ("timer", {"minutes": minutes})
         else:
             name = self._deal(self._words.unknown)
-            asked = next(each for each in _FACTS if wording in self._words.search[each])
+            asked = next(each for each in FACTS if wording in self._words.search[each])
             request = wording.format(name=name)
             call = ("search", {"query": f"{name} {asked}"})
         result = self._call(*call)
-        text, expect = _refused(what, result, call[1])
+        text, expect = refused(what, result, call[1])
         return [*_asked(request), *_turn([call], [result]), _said(text)], expect
 
     def _repair(self, tool: str) -> tuple[list[dict[str, Any]], list[str]]:
@@ -254,7 +255,7 @@ class _Dealer:
             wrong = ("calculator", {"expression": f"{a} x {b}"})
             right = ("calculator", {"expression": f"{a} * {b}"})
         results = [self._call(*wrong)], [self._call(*right)]
-        text, expect = (_dated if tool == "date" else _computed)(results[1])
+        text, expect = (dated if tool == "date" else computed)(results[1])
         mistake = _turn([wrong], results[0], trained=False)
         return [*_asked(request), *mistake, *_turn([right], results[1]), _said(text)], expect
 
@@ -269,7 +270,7 @@ class _Dealer:
             if operator == "-":
                 a, b = max(a, b), min(a, b)
             request = self._deal(self._words.calculator[operator]).format(a=a, b=b)
-            return _Task(request, ((tool, {"expression": f"{a} {operator} {b}"}),), _computed)
+            return _Task(request, ((tool, {"expression": f"{a} {operator} {b}"}),), computed)
         if tool == "convert":
             value, (have, want) = self._deal(self._words.words.values), self._units()
             slots = {"from_unit": self._written(have), "to_unit": self._written(want)}
@@ -282,7 +283,7 @@ class _Dealer:
             arguments: dict[str, Any] = {"day": day.isoformat()}
             if asked != "weekday":
                 arguments["add_days"] = days if asked == "after" else -days
-            return _Task(request, ((tool, arguments),), _dated)
+            return _Task(request, ((tool, arguments),), dated)
         if tool == "timer":
             wording = self._deal(self._words.timer)
             arguments = {"minutes": self._deal(self._words.words.minutes)}
@@ -290,15 +291,15 @@ class _Dealer:
             if "{label}" in wording:
                 arguments["label"] = label
             request = wording.format(minutes=arguments["minutes"], label=label)
-            return _Task(request, ((tool, arguments),), _timed)
-        note, asked = self._deal(self._notes), self._deal(tuple(_FACTS))
+            return _Task(request, ((tool, arguments),), timed)
+        note, asked = self._deal(self._notes), self._deal(tuple(FACTS))
         request = self._deal(self._words.search[asked]).format(name=note["name"])
         call = (tool, {"query": f"{note['name']} {asked}"})
-        return _Task(request, (call,), partial(_found, note, asked))
+        return _Task(request, (call,), partial(found, note, asked))
 
     def _converted(self, value: int, have: str, want: str) -> _Task:
         arguments = {"value": value, "from_unit": have, "to_unit": want}
-        return _Task("", (("convert", arguments),), partial(_measured, want))
+        return _Task("", (("convert", arguments),), partial(measured, want))
 
     def _small(self) -> tuple[int, ...]:
         return tuple(n for n in self._words.words.minutes if n < 20)
@@ -324,44 +325,6 @@ class _Dealer:
         if not left:
             left += self._rng.sample(list(cards), len(cards))
         return left.pop()
-
-
-# ---- Answers: the text, and what must stand in any right one
-
-
-def _computed(results: list[str]) -> tuple[str, list[str]]:
-    return f"The result is {results[0]}.", [results[0]]
-
-
-def _measured(unit: str, results: list[str]) -> tuple[str, list[str]]:
-    number = results[0].partition(" = ")[2].split()[0]
-    return f"That is {number} {UNITS[unit][0]}.", [number]
-
-
-def _dated(results: list[str]) -> tuple[str, list[str]]:
-    return f"That is {results[0]}.", results[0].split(", ")
-
-
-def _timed(results: list[str]) -> tuple[str, list[str]]:
-    number = results[0].split()[2]
-    return f"T{results[0][1:]}.", [number]
-
-
-def _found(note: Note, asked: str, results: list[str]) -> tuple[str, list[str]]:
-    if note[asked] not in results[0]:
-        raise DataError(f"search finds {results[0]!r}, not the note on {note['name']}")
-    return _FACTS[asked].format(**note), [note[asked]]
-
-
-def _refused(tool: str, result: str, arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
-    if tool == "convert":
-        have, want = arguments["from_unit"], arguments["to_unit"]
-        return f"That cannot be done: {result}.", [have, want]
-    if tool == "calculator":
-        return "That cannot be done: it is a division by zero.", ["zero"]
-    if tool == "timer":
-        return "That cannot be done: a timer takes at most 24 hours.", ["24 hours"]
-    return "I found nothing about that.", ["nothing"]
 
 
 # ---- Messages
