@@ -20,7 +20,7 @@ demo: $(VENV)/.runtime
 demo-agent: $(VENV)/.runtime
 	$(BIN)/python tools/train.py smollm2_135m_lora_agent
 	$(BIN)/python tools/eval.py $(AGENT)
-	$(BIN)/python tools/chat.py smollm2 --adapter $(AGENT)/checkpoints/latest/adapter --lagent --prompt 'How many feet tall is Frorreth?'
+	$(BIN)/python tools/chat.py smollm2 --adapter $(AGENT)/checkpoints/latest/adapter --lagent --prompt 'Look up the height of Sialmist and tell me it in feet.'
 
 test: $(VENV)/.dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
