@@ -76,7 +76,7 @@ def test_a_users_own_source_is_found_in_its_file(here):
             "empty",
             "'empty' is a folder without a json, jsonl, csv, tsv, txt, parquet or",
         ),
-        ("nowhere/*.jsonl", r"names nothing\. Looked for: .*\(toolcall\)"),
+        ("nowhere/*.jsonl", r"names nothing\. Looked for: .*\(agent_tools, toolcall\)"),
         ([], "an empty list"),
         ("", "'' names nothing"),
     ],
