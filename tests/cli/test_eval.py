@@ -99,3 +99,14 @@ def test_a_config_without_anything_to_measure(tmp_path, capsys):
     config.write_text(text + "\ntest_cfg = None\n")
     assert main(["eval", str(config)]) == 2
     assert "no test_cfg" in capsys.readouterr().err
+
+
+def test_eval_tools_measures_what_the_run_has_trained(run, tmp_path, capsys):
+    config, work_dir = run
+    data = str(tmp_path / "rows.json")
+    assert main(["eval-tools", str(work_dir), data]) == 0
+    by_folder = capsys.readouterr().out
+    assert "1 of 1 (100 %)" in by_folder
+    assert "4 rows measured, 0 unusable" in by_folder
+    assert main(["eval-tools", str(config), data, "--work-dir", str(work_dir)]) == 0
+    assert "1 of 1 (100 %)" in capsys.readouterr().out
