@@ -44,6 +44,8 @@ def test_results_are_what_the_tools_return_and_answers_state_them(split):
 def test_no_building_or_request_is_shared():
     train = requests_of("train", 700) + requests_of("validation")
     held_out = requests_of("held_out")
+    needed = {r["messages"][0]["content"] for r in rows_of("validation") if r["kind"] != "no_tool"}
+    assert not needed & set(requests_of("train", 700))
     assert not set(train) & set(held_out)
     assert not set(TRAIN.unknown) & set(HELD_OUT.unknown)
     names = {note["name"] for note in read_notes(held_out=True)}

@@ -14,9 +14,7 @@ words.py; what search finds: notes/*.md, read here too.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 import random
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +22,7 @@ from datetime import date as Date
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from xtune.chat.demo.answers import (
     FACTS,
@@ -39,8 +37,8 @@ from xtune.chat.demo.answers import (
 from xtune.chat.demo.words import HELD_OUT, TRAIN, Wordings
 from xtune.chat.tools.base import Tool, ToolError
 from xtune.chat.tools.build import build_tools
+from xtune.data.sources.generated import GeneratedRows, Split
 from xtune.data.sources.toolcall_tables import REPLIES, UNIT_PAIRS, UNITS
-from xtune.errors import DataError, did_you_mean
 from xtune.registry import SOURCES
 
 __all__ = ["KINDS", "NOTES", "TOOL_OPTIONS", "AgentToolsSource", "read_notes"]
@@ -57,11 +55,6 @@ TOOL_OPTIONS: Mapping[str, Mapping[str, Any]] = {
 }
 # How often each kind comes: what needs two steps takes most rows to learn
 _ROUND = ("single", "nested", "single", "parallel", "nested", "no_tool", "single", "error")
-_SPLITS = {
-    "train": (TRAIN, 0, 4000),
-    "validation": (TRAIN, 4000, 48),
-    "held_out": (HELD_OUT, 0, 160),
-}
 _ERRORS = ("convert", "calculator", "timer", "search", "fix date", "fix calculator")
 _NOTE = re.compile(
     r"# (?P<name>\w+)\n.* stands in (?P<place>\w+)\. It is (?P<height>\d+) metres tall and was "
@@ -84,7 +77,7 @@ class _Task(NamedTuple):
 
 
 @SOURCES.register_module("agent_tools")
-class AgentToolsSource:
+class AgentToolsSource(GeneratedRows):
     """Rows `{"messages", "tools", "kind", "expect"}` in OpenAI's form, the kinds by turns.
 
     `kind` is 'single', 'parallel' (two calls in one turn), 'nested' (the second needs the first's
@@ -92,37 +85,26 @@ class AgentToolsSource:
     `expect` lists what a right final answer contains.
 
     Args:
-        split: 'train', 'validation' (wordings of train, other rows), or 'held_out' (no wording,
-            building or number that train has).
+        split: 'train', 'validation' (wordings of train, other rows, but for requests that need no
+            tool), or 'held_out' (no wording, building or dealt number that train has).
         seed: another seed deals other rows from the same words.
-        rows: only the first so many; default: 'train' 700, all of the others.
+        rows: only the first so many; default: 700 of 'train', all of the others.
 
     Raises:
         DataError: no such split, or more rows than it has.
     """
 
-    def __init__(self, *, split: str, seed: int = 0, rows: int | None = None) -> None:
-        if split not in _SPLITS:
-            raise DataError(
-                f"agent_tools has no split {split!r}{did_you_mean(split, _SPLITS) or ';'} "
-                f"allowed: {', '.join(_SPLITS)}"
-            )
-        words, first, most = _SPLITS[split]
-        if rows is not None and not 1 <= rows <= most:
-            raise DataError(f"agent_tools' split {split!r} has 1 to {most} rows, not rows={rows}")
-        wanted = rows or min(most, 700)
-        self.split = split
-        dealer = _Dealer(words, random.Random(f"agent_tools {seed} {first}"), split == "held_out")
-        self._rows = list(itertools.islice(_distinct(dealer), wanted))
+    name = "agent_tools"
+    # Validation goes on where the longest train stops
+    splits: ClassVar = {
+        "train": Split(TRAIN, 0, 2000, 700),
+        "validation": Split(TRAIN, 2000, 48, 48),
+        "held_out": Split(HELD_OUT, 0, 160, 160),
+    }
 
-    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each row with its place: 'agent_tools[train] row 12'."""
-        for number, row in enumerate(self._rows, start=1):
-            yield f"agent_tools[{self.split}] row {number}", row
-
-    def fingerprint(self) -> str:
-        """Return a hash of the rows."""
-        return hashlib.sha256(json.dumps(self._rows).encode()).hexdigest()
+    def _series(self, words: Wordings, seed: int) -> Iterator[dict[str, Any]]:
+        dealer = _Dealer(words, random.Random(f"agent_tools {seed} 0"), words is HELD_OUT)
+        return _distinct(dealer)
 
 
 def read_notes(*, held_out: bool) -> list[Note]:

@@ -10,13 +10,13 @@ wrong without judgement. The words themselves: toolcall_tables.py.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import random
 from collections.abc import Iterator, Sequence
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
+from xtune.data.sources.generated import GeneratedRows, Split
 from xtune.data.sources.toolcall_tables import (
     CURRENCIES,
     HELD_OUT,
@@ -26,7 +26,6 @@ from xtune.data.sources.toolcall_tables import (
     UNITS,
     Words,
 )
-from xtune.errors import DataError, did_you_mean
 from xtune.registry import SOURCES
 
 __all__ = ["KINDS", "SYSTEM", "ToolcallSource"]
@@ -35,19 +34,12 @@ __all__ = ["KINDS", "SYSTEM", "ToolcallSource"]
 SYSTEM = "Tools: convert, exchange, weather, timer, remind."
 KINDS = ("convert", "exchange", "weather", "timer", "remind", "no_tool")
 
-# Where each split lies in its endless series of distinct rows: validation goes on where train
-# stops, so it has train's wordings but none of its rows.
-_SPLITS = {
-    "train": (TRAIN, 0, 510),
-    "validation": (TRAIN, 510, 48),
-    "held_out": (HELD_OUT, 0, 120),
-}
 _NO_PREPOSITION = ("today", "tomorrow", "next week")
 _T = TypeVar("_T")
 
 
 @SOURCES.register_module("toolcall")
-class ToolcallSource:
+class ToolcallSource(GeneratedRows):
     """Rows `{"messages": [system, user, assistant], "kind": …}`, the kinds by turns.
 
     `kind` is the tool that must be called, or 'no_tool'.
@@ -62,28 +54,16 @@ class ToolcallSource:
         DataError: no such split, or more rows than it has.
     """
 
-    def __init__(self, *, split: str, seed: int = 0, rows: int | None = None) -> None:
-        if split not in _SPLITS:
-            raise DataError(
-                f"toolcall has no split {split!r}{did_you_mean(split, _SPLITS) or ';'} "
-                f"allowed: {', '.join(_SPLITS)}"
-            )
-        words, first, most = _SPLITS[split]
-        if rows is not None and not 1 <= rows <= most:
-            raise DataError(f"toolcall's split {split!r} has 1 to {most} rows, not rows={rows}")
-        wanted = most if rows is None else rows
-        series = _distinct_rows(words, random.Random(f"toolcall {seed}"))
-        self._rows = list(itertools.islice(series, first, first + wanted))
-        self.split = split
+    name = "toolcall"
+    # Validation goes on where train stops: it has train's wordings but none of its rows.
+    splits: ClassVar = {
+        "train": Split(TRAIN, 0, 510, 510),
+        "validation": Split(TRAIN, 510, 48, 48),
+        "held_out": Split(HELD_OUT, 0, 120, 120),
+    }
 
-    def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Yield each row with its place: 'toolcall[train] row 12'."""
-        for number, row in enumerate(self._rows, start=1):
-            yield f"toolcall[{self.split}] row {number}", row
-
-    def fingerprint(self) -> str:
-        """Return a hash of the rows."""
-        return hashlib.sha256(json.dumps(self._rows).encode()).hexdigest()
+    def _series(self, words: Words, seed: int) -> Iterator[dict[str, Any]]:
+        return _distinct_rows(words, random.Random(f"toolcall {seed}"))
 
 
 class _Deck(Generic[_T]):
