@@ -16,7 +16,7 @@ from xtune.data.fit import fit
 from xtune.data.loss_weights import LossWeights
 from xtune.data.streaming import StreamedSFTDataset
 from xtune.data.tokenize import Encoder
-from xtune.errors import DataError
+from xtune.errors import ConfigError, DataError
 from xtune.structures import Conversation, Span
 
 KINDS = {"thought": 0.5, "call": 2.0, "answer": 3.0}
@@ -184,10 +184,11 @@ def test_what_is_cut_keeps_its_weights():
         ({"call": -1}, "must be 0 or more, not -1"),
         ({"call": "2"}, "must be 0 or more, not '2'"),
         ({"call": float("nan")}, "must be 0 or more, not nan"),
+        ("dict(call=2)", "must be a dict such as"),
     ],
 )
 def test_weights_that_cannot_be_are_refused(weights, said, tokenizer, write_rows):
-    with pytest.raises(DataError, match=said):
+    with pytest.raises(ConfigError, match=said):
         dataset(write_rows(rows()), tokenizer, loss_weights=weights)
 
 
@@ -201,3 +202,9 @@ def test_a_messages_weight_that_cannot_be_is_refused(weight, tokenizer, write_ro
 def test_of_plain_text_no_part_is_an_answer(tokenizer, write_rows):
     with pytest.raises(DataError, match="loss_weights are of answers"):
         dataset(write_rows([{"text": "a"}]), tokenizer, map_fn="pretrain", loss_weights={"call": 2})
+
+
+def test_weights_of_1_are_none_also_where_no_part_is_an_answer(tokenizer, write_rows):
+    ones = {"thought": 1.0, "call": 1.0, "answer": 1.0}
+    made = dataset(write_rows([{"text": "a b"}]), tokenizer, map_fn="pretrain", loss_weights=ones)
+    assert made.sample(0).weights is None

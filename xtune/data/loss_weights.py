@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from xtune.data.templates.base import Template
 from xtune.data.tool_calls import MalformedCall, call_form, call_in
-from xtune.errors import DataError, did_you_mean
+from xtune.errors import ConfigError, did_you_mean
 from xtune.structures import Span
 
 __all__ = ["KINDS", "LossWeights"]
@@ -42,21 +42,30 @@ class LossWeights:
         template: what writes calls.
 
     Raises:
-        DataError: a kind that there is not; a weight that is no number from 0 on.
+        ConfigError: not a dict; a kind that there is not; a weight that is no number from 0 on.
     """
 
     def __init__(self, weights: Mapping[str, float], template: Template) -> None:
+        if not isinstance(weights, Mapping):
+            raise ConfigError(
+                f"loss_weights must be a dict such as {{'call': 2.0}}, not {weights!r}; kinds: "
+                f"{', '.join(KINDS)}"
+            )
         for kind, weight in weights.items():
             if kind not in KINDS:
-                raise DataError(
+                raise ConfigError(
                     f"loss_weights has no kind {kind!r}{did_you_mean(kind, KINDS) or ';'} "
                     f"there are: {', '.join(KINDS)}"
                 )
             if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-                raise DataError(f"loss_weights[{kind!r}] must be 0 or more, not {weight!r}")
-        self._weights = dict(weights)
+                raise ConfigError(f"loss_weights[{kind!r}] must be 0 or more, not {weight!r}")
+        self._weights = {kind: weight for kind, weight in weights.items() if weight != 1}
         self._form = call_form(template)
         self._ends = template.end_tokens
+
+    def __bool__(self) -> bool:
+        """Whether some kind does not count once."""
+        return bool(self._weights)
 
     def __call__(self, spans: Sequence[Span]) -> list[Span]:
         """Return the spans, with the weights of their parts where they are trained."""

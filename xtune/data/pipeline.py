@@ -75,7 +75,7 @@ class Pipeline:
         self._source = source
         self._map_fn = map_fn
         self._template = template
-        self._weigh = LossWeights(loss_weights, template) if loss_weights else None
+        self._weigh = LossWeights(loss_weights or {}, template) or None
         self._encode = Encoder(tokenizer, weigh=self._weigh)
         self._system = system
         self._max_length = max_length

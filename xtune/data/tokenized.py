@@ -71,7 +71,7 @@ def tokenized(
         system=system,
         max_length=max_length,
         max_rows=share.max_rows,
-        loss_weights=dict(loss_weights or {}),
+        loss_weights={kind: w for kind, w in (loss_weights or {}).items() if w != 1},
     )
     cache = open_cache(key, pipeline.chunks, lambda: pipeline.report.to_dict())
     report = DataReport.from_dict(cache.report)

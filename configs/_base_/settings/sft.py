@@ -12,7 +12,7 @@ map_fn = 'openai'  # the form of its rows: 'auto' recognises it, xtune list-form
 val_data_path = None  # a file to measure validation loss on
 max_length = 2048  # tokens
 pack_to_max_length = True
-loss_weights = {}  # dict(thought=0.5, call=2.0, answer=1.0): of tool dialogues; all 1 if left out
+loss_weights = dict(thought=1.0, call=1.0, answer=1.0)  # factors in the loss, of tool dialogues
 added_tokens = []  # words to become one token each, with rows that are trained
 # Computed again in the backward pass, for less memory: True every layer (a third slower), 2 one
 # layer of two (k one of k), 'auto' as few as fit the device
