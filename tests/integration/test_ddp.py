@@ -5,6 +5,7 @@ That their steps are those of one process is in test_strategies.py.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.runs import Inputs, losses, metrics, options
+from tests.runs import Inputs, losses, metrics, options, train
 
 CONFIGS = {"lora": "custom_sft_lora", "full": "custom_sft_full", "qlora": "custom_sft_qlora"}
 # lr=1e-2, as elsewhere, makes the smallest difference of sums grow a hundredfold in 20 steps
@@ -91,6 +92,26 @@ def assert_same_weights(one: Path, two: Path, *, rtol: float = 1e-3, atol: float
 
 def column(work_dir: Path, name: str) -> list[float]:
     return [row[name] for row in metrics(work_dir) if name in row]
+
+
+def test_weights_of_messages_count_alike_on_one_process_and_on_two(inputs, tmp_path):
+    rows = [json.loads(line) for line in inputs.data.read_text().splitlines()]
+    for number, row in enumerate(rows):  # so that the two have sums of weights of their own
+        answers = [m for m in row["messages"] if m["role"] == "assistant"]
+        answers[-1]["weight"] = [1, 0.25, 4, 2][number % 4]
+    data = tmp_path / "weighted.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    few = ["lora.lora_dropout=0.0", "max_steps=6", "evaluation_freq=3", "lr=3e-4"]
+    few += [f"val_data_path={data}"]
+    weighted = Inputs(inputs.model, data, data)
+    train(weighted, tmp_path / "one", *few, "accumulative_counts=4")
+    run(weighted, tmp_path / "two", *few)
+    train(inputs, tmp_path / "plain", *few, "accumulative_counts=4")
+    for name in ("loss", "grad_norm", "val_loss"):
+        one, two = column(tmp_path / "one", name), column(tmp_path / "two", name)
+        assert two == pytest.approx(one, rel=1e-4)
+        assert len(one) == (2 if name == "val_loss" else 6)
+    assert losses(tmp_path / "plain")[0] != losses(tmp_path / "one")[0]
 
 
 def test_ended_by_a_signal_to_one_process_and_resumed_it_is_the_run_never_stopped(inputs, tmp_path):

@@ -1,12 +1,14 @@
 """The agent demo's rows: what tools really return, and nothing held out is in train."""
 
+import itertools
 import json
 import re
 
 import pytest
 
 from xtune.chat.demo.agent_tools import KINDS, TOOL_OPTIONS, AgentToolsSource, read_notes
-from xtune.chat.demo.words import HELD_OUT, TRAIN
+from xtune.chat.demo.held_out_words import HELD_OUT
+from xtune.chat.demo.train_words import TRAIN
 from xtune.chat.tools.base import ToolError
 from xtune.chat.tools.build import build_tools
 from xtune.data.map_fns.openai import openai_map_fn
@@ -54,9 +56,15 @@ def test_no_building_or_request_is_shared():
     assert not names & set(re.findall(r"\w+", " ".join(train)))
 
 
-def test_no_number_that_is_dealt_is_shared():
-    for pool in ("values", "minutes"):
+def test_no_number_or_label_that_is_dealt_is_shared():
+    for pool in ("values", "minutes", "labels"):
         assert not set(getattr(TRAIN.words, pool)) & set(getattr(HELD_OUT.words, pool))
+
+
+def written_out(wording):
+    """A wording in all its alternatives."""
+    parts = [part.split("|") for part in re.split(r"[\[\]]", wording)]
+    return map("".join, itertools.product(*parts))
 
 
 def test_no_wording_is_shared():
@@ -64,9 +72,10 @@ def test_no_wording_is_shared():
         tables = [words.calculator, words.date, words.search, words.error, words.repair]
         tables.append(words.nested)
         lists = [texts for table in tables for texts in table.values()]
-        return {
+        raw = [
             text for texts in [*lists, words.convert, words.timer, words.joins] for text in texts
-        }
+        ]
+        return {each for text in raw for each in written_out(text)}
 
     assert not wordings(TRAIN) & wordings(HELD_OUT)
 

@@ -9,7 +9,7 @@
 
 Results are never written down here: the tools are called, so data and tools cannot drift apart.
 Only dates with a year are asked for, since 'today' would change the rows overnight. The words:
-words.py; what search finds: notes/*.md, read here too.
+train_words.py and held_out_words.py; what search finds: notes/*.md, read here too.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import itertools
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date as Date
 from datetime import timedelta
 from functools import partial
@@ -34,7 +34,9 @@ from xtune.chat.demo.answers import (
     refused,
     timed,
 )
-from xtune.chat.demo.words import HELD_OUT, TRAIN, Wordings
+from xtune.chat.demo.held_out_words import HELD_OUT
+from xtune.chat.demo.train_words import TRAIN
+from xtune.chat.demo.wordings import Wordings
 from xtune.chat.tools.base import Tool, ToolError
 from xtune.chat.tools.build import build_tools
 from xtune.data.sources.generated import GeneratedRows, Split
@@ -53,15 +55,16 @@ TOOL_OPTIONS: Mapping[str, Mapping[str, Any]] = {
     "timer": {"ring": False},
     "search": {"folder": str(NOTES), "count": 1},
 }
-# How often each kind comes: what needs two steps takes most rows to learn
-_ROUND = ("single", "nested", "single", "parallel", "nested", "no_tool", "single", "error")
 _ERRORS = ("convert", "calculator", "timer", "search", "fix date", "fix calculator")
 _NOTE = re.compile(
     r"# (?P<name>\w+)\n.* stands in (?P<place>\w+)\. It is (?P<height>\d+) metres tall and was "
     r"finished in (?P<year>\d+)\. (?P<designer>[\w ]+) designed it, and it is painted "
     r"(?P<colour>\w+)\."
 )
+_BRACKETS = re.compile(r"\[([^\]]*)\]")
 _MISMATCHED = (("mile", "kilogram"), ("pound", "metre"), ("litre", "foot"), ("celsius", "gallon"))
+# Ten degrees twice are not twenty
+_MULTIPLIED = tuple(pair for pair in UNIT_PAIRS if "celsius" not in pair)
 _MONTHS = "January February March April May June July August September October November December"
 
 
@@ -80,6 +83,7 @@ class _Task(NamedTuple):
 class AgentToolsSource(GeneratedRows):
     """Rows `{"messages", "tools", "kind", "expect"}` in OpenAI's form, the kinds by turns.
 
+    A row of train has one request or two, of held_out one; `kind` and `expect` are of the last.
     `kind` is 'single', 'parallel' (two calls in one turn), 'nested' (the second needs the first's
     result), 'no_tool' or 'error' (a tool refuses; the answer says so, or the call is corrected).
     `expect` lists what a right final answer contains.
@@ -88,7 +92,7 @@ class AgentToolsSource(GeneratedRows):
         split: 'train', 'validation' (wordings of train, other rows, but for requests that need no
             tool), or 'held_out' (no wording, building or dealt number that train has).
         seed: another seed deals other rows from the same words.
-        rows: only the first so many; default: 700 of 'train', all of the others.
+        rows: only the first so many; default: 540 of 'train', all of the others.
 
     Raises:
         DataError: no such split, or more rows than it has.
@@ -97,14 +101,14 @@ class AgentToolsSource(GeneratedRows):
     name = "agent_tools"
     # Validation goes on where the longest train stops
     splits: ClassVar = {
-        "train": Split(TRAIN, 0, 2000, 700),
+        "train": Split(TRAIN, 0, 2000, 540),
         "validation": Split(TRAIN, 2000, 48, 48),
         "held_out": Split(HELD_OUT, 0, 160, 160),
     }
 
     def _series(self, words: Wordings, seed: int) -> Iterator[dict[str, Any]]:
         dealer = _Dealer(words, random.Random(f"agent_tools {seed} 0"), words is HELD_OUT)
-        return _distinct(dealer)
+        return _dialogues(dealer, words)
 
 
 def read_notes(*, held_out: bool) -> list[Note]:
@@ -132,7 +136,9 @@ class _Dealer:
         self._schemas = [tool.spec.schema() for tool in self.tools.values()]
 
     def row(self, kind: str) -> dict[str, Any]:
-        messages, expect = getattr(self, f"_{kind}")()
+        (asked, *rest), expect = getattr(self, f"_{kind}")()
+        asked["content"] = self._deal(self._words.openings) + asked["content"]
+        messages = [asked, *rest]
         return {"messages": messages, "tools": self._schemas, "kind": kind, "expect": expect}
 
     # ---- Kinds
@@ -146,7 +152,7 @@ class _Dealer:
     def _parallel(self) -> tuple[list[dict[str, Any]], list[str]]:
         pairs = tuple(itertools.permutations(self.tools, 2)) + tuple((t, t) for t in self.tools)
         first, second = map(self._task, self._deal(pairs))
-        request = self._deal(self._words.joins).format(first=first.request, second=second.request)
+        request = self._worded(self._words.joins).format(first=first.request, second=second.request)
         calls = (*first.calls, *second.calls)
         results = [self._call(*call) for call in calls]
         (text, expect), (other, expects) = first.answer(results[:1]), second.answer(results[1:])
@@ -173,14 +179,14 @@ class _Dealer:
             value = slots["a"] * small
         result = self._call(*call)
         if second == "convert":
-            have, want = ("metre", "foot") if first == "search" else self._units()
+            have, want = ("metre", "foot") if first == "search" else self._units(_MULTIPLIED)
             slots |= {"from_unit": self._written(have), "to_unit": self._written(want)}
             task = self._converted(value, have, want)
         elif second == "timer":
             task = _Task("", (("timer", {"minutes": value}),), timed)
         else:
             task = _Task("", (("calculator", {"expression": f"{value} * {small}"}),), computed)
-        request = self._deal(self._words.nested[kind]).format(**slots)
+        request = self._worded(self._words.nested[kind]).format(**slots)
         results = [self._call(*task.calls[0])]
         text, expect = task.answer(results)
         steps = [*_turn([call], [result]), *_turn(task.calls, results)]
@@ -189,7 +195,7 @@ class _Dealer:
     def _no_tool(self) -> tuple[list[dict[str, Any]], list[str]]:
         reply = self._deal(("greeting", "thanks", "farewell", "other", "other"))
         words = self._words.words
-        request = self._deal(words.plain[reply]).format(
+        request = self._worded(words.plain[reply]).format(
             name=self._deal(words.names),
             topic=self._deal(words.topics),
             other_topic=self._deal(words.topics),
@@ -205,26 +211,26 @@ class _Dealer:
         if what == "convert":
             have, want = self._deal([*_MISMATCHED, *(pair[::-1] for pair in _MISMATCHED)])
             slots = {"from_unit": self._written(have), "to_unit": self._written(want)}
-            request = wording.format(value=value, **slots)
+            request = self._chosen(wording).format(value=value, **slots)
             call = ("convert", {"value": value, "from_unit": have, "to_unit": want})
         elif what == "calculator":
-            request = wording.format(a=value)
+            request = self._chosen(wording).format(a=value)
             call = ("calculator", {"expression": f"{value} / 0"})
         elif what == "timer":
             minutes = 1440 + value * 7
-            request = wording.format(minutes=minutes)
+            request = self._chosen(wording).format(minutes=minutes)
             call = ("timer", {"minutes": minutes})
         else:
             name = self._deal(self._words.unknown)
             asked = next(each for each in FACTS if wording in self._words.search[each])
-            request = wording.format(name=name)
+            request = self._chosen(wording).format(name=name)
             call = ("search", {"query": f"{name} {asked}"})
         result = self._call(*call)
         text, expect = refused(what, result, call[1])
         return [*_asked(request), *_turn([call], [result]), _said(text)], expect
 
     def _repair(self, tool: str) -> tuple[list[dict[str, Any]], list[str]]:
-        wording = self._deal(self._words.repair[tool])
+        wording = self._worded(self._words.repair[tool])
         if tool == "date":
             day = self._day()
             said = f"{day.day} {_MONTHS.split()[day.month - 1]} {day.year}"
@@ -251,23 +257,23 @@ class _Dealer:
                 b = self._deal((2, 4, 5, 8))
             if operator == "-":
                 a, b = max(a, b), min(a, b)
-            request = self._deal(self._words.calculator[operator]).format(a=a, b=b)
+            request = self._worded(self._words.calculator[operator]).format(a=a, b=b)
             return _Task(request, ((tool, {"expression": f"{a} {operator} {b}"}),), computed)
         if tool == "convert":
             value, (have, want) = self._deal(self._words.words.values), self._units()
             slots = {"from_unit": self._written(have), "to_unit": self._written(want)}
-            request = self._deal(self._words.convert).format(value=value, **slots)
+            request = self._worded(self._words.convert).format(value=value, **slots)
             return self._converted(value, have, want)._replace(request=request)
         if tool == "date":
             asked = self._deal(tuple(self._words.date))
             day, days = self._day(), self._deal(self._words.words.minutes)
-            request = self._deal(self._words.date[asked]).format(day=day.isoformat(), n=days)
+            request = self._worded(self._words.date[asked]).format(day=day.isoformat(), n=days)
             arguments: dict[str, Any] = {"day": day.isoformat()}
             if asked != "weekday":
                 arguments["add_days"] = days if asked == "after" else -days
             return _Task(request, ((tool, arguments),), dated)
         if tool == "timer":
-            wording = self._deal(self._words.timer)
+            wording = self._worded(self._words.timer)
             arguments = {"minutes": self._deal(self._words.words.minutes)}
             label = self._deal(self._words.words.labels)
             if "{label}" in wording:
@@ -275,7 +281,7 @@ class _Dealer:
             request = wording.format(minutes=arguments["minutes"], label=label)
             return _Task(request, ((tool, arguments),), timed)
         note, asked = self._deal(self._notes), self._deal(tuple(FACTS))
-        request = self._deal(self._words.search[asked]).format(name=note["name"])
+        request = self._worded(self._words.search[asked]).format(name=note["name"])
         call = (tool, {"query": f"{note['name']} {asked}"})
         return _Task(request, (call,), partial(found, note, asked))
 
@@ -286,8 +292,8 @@ class _Dealer:
     def _small(self) -> tuple[int, ...]:
         return tuple(n for n in self._words.words.minutes if n < 20)
 
-    def _units(self) -> tuple[str, str]:
-        return self._deal((*UNIT_PAIRS, *(pair[::-1] for pair in UNIT_PAIRS)))
+    def _units(self, pairs: Sequence[tuple[str, str]] = UNIT_PAIRS) -> tuple[str, str]:
+        return self._deal((*pairs, *(pair[::-1] for pair in pairs)))
 
     def _written(self, unit: str) -> str:
         return self._rng.choice(UNITS[unit])
@@ -300,6 +306,13 @@ class _Dealer:
             return str(self.tools[name].function(**arguments))
         except ToolError as error:
             return str(error)
+
+    def _worded(self, wordings: Sequence[str]) -> str:
+        return self._chosen(self._deal(wordings))
+
+    def _chosen(self, wording: str) -> str:
+        """The wording with one of each [alternatives|in brackets]."""
+        return _BRACKETS.sub(lambda given: self._rng.choice(given[1].split("|")), wording)
 
     def _deal(self, cards: Any) -> Any:
         """One of the cards; each comes once before any comes again."""
@@ -338,10 +351,19 @@ def _turn(calls: Any, results: list[str], *, trained: bool = True) -> list[dict[
     return [made, *heard]
 
 
-def _distinct(dealer: _Dealer) -> Iterator[dict[str, Any]]:
-    """Rows for ever, the kinds by turns, no request twice."""
+def _dialogues(dealer: _Dealer, words: Wordings) -> Iterator[dict[str, Any]]:
+    """Rows for ever, of one request or of several, one after the other."""
+    rows = _distinct(dealer, words.kinds)
+    for count in itertools.cycle(words.requests):
+        *before, last = itertools.islice(rows, count)
+        heard = [message for row in before for message in row["messages"]]
+        yield last | {"messages": [*heard, *last["messages"]]}
+
+
+def _distinct(dealer: _Dealer, kinds: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Rows of one request, the kinds by turns, no request twice."""
     seen: set[str] = set()
-    for kind in itertools.cycle(_ROUND):
+    for kind in itertools.cycle(kinds):
         while True:
             row = dealer.row(kind)
             request = row["messages"][0]["content"]
