@@ -15,7 +15,7 @@ with read_base():
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *
 
-max_length = 512  # two results of a search and what is asked of them
+max_length = 640  # three requests, with what two searches found
 accumulative_counts = 1
 max_epochs = 1
 lr = 1e-3

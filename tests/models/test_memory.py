@@ -109,14 +109,14 @@ def test_what_is_recomputed_is_not_held_in_the_compute_format(tiny_family, check
         gradient_checkpointing=checkpointing,
     )
     model = build_model(cfg, device="meta")
-    # So few tokens that weights are all there is.
+    # So few tokens, 8 after rounding, that weights are all there is.
     parts = trace_pass(
         model, choose_precision("cpu", "bf16"), lengths=[2], trained=2, with_gradients=True
     )
     in_layers = sum(p.numel() for n, p in model.named_parameters() if "proj" in n)
     copies = 2 * in_layers
     assert (parts.layers > copies) == (not checkpointing)
-    assert checkpointing == (parts.layers < copies / 20)
+    assert checkpointing == (parts.layers < copies / 10)
 
 
 def test_seven_billion_weights_are_trained_in_eight_gib():

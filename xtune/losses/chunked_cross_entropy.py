@@ -20,6 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from xtune.losses.where import runs_on_cpu
@@ -27,6 +28,7 @@ from xtune.structures import IGNORE_INDEX
 
 __all__ = ["chunked_cross_entropy"]
 
+_SIMILAR = 32  # rows of a product on a CPU are a multiple of this: few shapes, see row_length.py
 _CACHED = 2**19  # fp32 numbers that a core keeps at hand: 2 MB, a server core's second-level cache
 
 
@@ -99,9 +101,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             for start in range(0, len(labels), chunk_size):
                 chunk = slice(start, start + chunk_size)
                 rows = hidden[chunk].to(dtype)
+                count = len(rows)
+                if runs_on_cpu(rows):
+                    rows = F.pad(rows, (0, 0, 0, -count % min(_SIMILAR, chunk_size)))
                 logits = rows @ head.T
                 total += _to_gradient(
-                    logits,
+                    logits[:count],
                     labels[chunk, None],
                     bias,
                     softcap,
@@ -110,7 +115,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                     None if weights is None else weights[chunk, None],
                 )
                 if grad_hidden is not None:
-                    grad_hidden[chunk] = logits @ head
+                    grad_hidden[chunk] = (logits @ head)[:count]
                 if grad_weight is not None:
                     grad_weight += logits.T @ rows
         ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)

@@ -25,6 +25,7 @@ from xtune.models.generation import base_of
 from xtune.models.head import Head
 from xtune.models.liger import fuse_with_liger
 from xtune.models.quantization import keep_differentiable
+from xtune.models.row_length import with_rounded_length
 from xtune.registry import MODELS
 from xtune.structures import Batch
 
@@ -123,8 +124,10 @@ class SupervisedFinetune(nn.Module):
         # A cache makes transformers ignore the boundaries, and holds what no one will ask for.
         run: Any = functools.partial(backbone, use_cache=False)
         if self.one_row:
-            arguments = varlen_arguments(batch) | {"position_ids": batch.position_ids}
-            return run(input_ids=batch.input_ids, **arguments).last_hidden_state
+            row = with_rounded_length(batch)
+            arguments = varlen_arguments(row) | {"position_ids": row.position_ids}
+            hidden = run(input_ids=row.input_ids, **arguments).last_hidden_state
+            return hidden[:, : batch.tokens]
         # Each begins at position 0 and has no padding, so that nothing but its ids is needed.
         documents = batch.input_ids.split(batch.cu_seqlens.diff().tolist(), dim=1)
         return torch.cat([run(input_ids=ids).last_hidden_state for ids in documents], dim=1)

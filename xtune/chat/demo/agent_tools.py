@@ -144,14 +144,13 @@ class _Dealer:
     # ---- Kinds
 
     def _single(self) -> tuple[list[dict[str, Any]], list[str]]:
-        task = self._task(self._deal(tuple(self.tools)))
+        task = self._task(self._deal(self._words.tools))
         results = [self._call(*call) for call in task.calls]
         text, expect = task.answer(results)
         return [*_asked(task.request), *_turn(task.calls, results), _said(text)], expect
 
     def _parallel(self) -> tuple[list[dict[str, Any]], list[str]]:
-        pairs = tuple(itertools.permutations(self.tools, 2)) + tuple((t, t) for t in self.tools)
-        first, second = map(self._task, self._deal(pairs))
+        first, second = (self._task(self._deal(self._words.tools)) for _ in range(2))
         request = self._worded(self._words.joins).format(first=first.request, second=second.request)
         calls = (*first.calls, *second.calls)
         results = [self._call(*call) for call in calls]

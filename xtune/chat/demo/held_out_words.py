@@ -105,4 +105,5 @@ HELD_OUT = Wordings(
     requests=(1,),
     unknown=listed("Marvopel, Quissan, Ebbelo, Trondix, Sullavar, Kesperim, Bodrane, Aluvish"),
     kinds=listed("single, nested, single, parallel, nested, no_tool, single, error"),
+    tools=listed("calculator, convert, date, timer, search"),
 )

@@ -288,7 +288,7 @@ TRAIN = Wordings(
         plain={**_PLAIN, "other": (*_PLAIN["other"], *_QUESTIONS)},
     ),
     openings=(*[""] * 8, "Please: ", "Hi! ", "Quick question. ", "Hello. ", "Hey, ", "So, "),
-    requests=(1, 2, 2),
+    requests=(1, 2, 3),
     unknown=listed(
         "Plumora, Sestik, Vandolo, Crimble, Otterix, Yalmund, Dosper, Kriffa, Wendalo, Bruxley, "
         "Tomarin, Jespa, Ilvorn, Gassaby, Nurzel, Hodrick, Fanzia, Lumbart, Prisco, Zendry"
@@ -296,4 +296,6 @@ TRAIN = Wordings(
     kinds=listed(
         "single, nested, single, parallel, single, no_tool, single, nested, parallel, error"
     ),
+    # What is not said in so many words takes most rows: signs, labels, operators
+    tools=listed("calculator, date, timer, calculator, date, timer, convert, search"),
 )

@@ -30,7 +30,8 @@ class Wordings:
         openings: what may stand before a request.
         requests: how many of them a dialogue has, in turn.
         unknown: names that no note has.
-        kinds: of the rows, in turn.
+        kinds: of the requests, in turn.
+        tools: of single and parallel calls; each comes as often as it stands here.
     """
 
     calculator: Mapping[str, tuple[str, ...]]
@@ -47,6 +48,7 @@ class Wordings:
     requests: tuple[int, ...]
     unknown: tuple[str, ...]
     kinds: tuple[str, ...]
+    tools: tuple[str, ...]
 
 
 def listed(text: str) -> tuple[str, ...]:

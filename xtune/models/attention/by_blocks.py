@@ -80,8 +80,10 @@ def cut_into_blocks(lengths: list[int], window: int | None, heads: int) -> list[
 def _group(edges: list[tuple[int, int, int]], total: int, window: int | None) -> Blocks:
     """From the first key, the first query and the end of each block."""
     sizes = [(stop - start, stop - first) for first, start, stop in edges]
-    padded = len({queries for queries, _ in sizes}) > 1
-    most_queries, most_keys = (max(size) for size in zip(*sizes, strict=True))
+    most_queries, most_keys = (  # a few sizes in all: see xtune.models.row_length
+        -(-max(size) // _SIMILAR) * _SIMILAR for size in zip(*sizes, strict=True)
+    )
+    padded = any(queries < most_queries for queries, _ in sizes)
     first, start, stop = (torch.tensor(edge)[:, None] for edge in zip(*edges, strict=True))
     queries, keys = start + torch.arange(most_queries), first + torch.arange(most_keys)
     last = stop - 1
