@@ -92,7 +92,7 @@ class AgentToolsSource(GeneratedRows):
         split: 'train', 'validation' (wordings of train, other rows, but for requests that need no
             tool), or 'held_out' (no wording, building or dealt number that train has).
         seed: another seed deals other rows from the same words.
-        rows: only the first so many; default: 540 of 'train', all of the others.
+        rows: only the first so many; default: 520 of 'train', all of the others.
 
     Raises:
         DataError: no such split, or more rows than it has.
@@ -101,7 +101,7 @@ class AgentToolsSource(GeneratedRows):
     name = "agent_tools"
     # Validation goes on where the longest train stops
     splits: ClassVar = {
-        "train": Split(TRAIN, 0, 2000, 540),
+        "train": Split(TRAIN, 0, 2000, 520),
         "validation": Split(TRAIN, 2000, 48, 48),
         "held_out": Split(HELD_OUT, 0, 160, 160),
     }

@@ -20,7 +20,7 @@ class Wordings:
 
     Attributes:
         calculator: by operator.
-        date: by what is asked: 'weekday', 'after' or 'before'.
+        date: by what is asked: 'weekday', 'after', 'before' or 'ago'.
         search: by what is asked of a building.
         error: requests that a tool will refuse, by tool; 'search' finds nothing.
         repair: requests whose first call was wrong, by tool.
