@@ -70,6 +70,15 @@ def test_json_holds_every_token(log_dataset):
     assert result["report"]["kept"] == 2
 
 
+def test_weights_are_shown_where_they_are_not_one(log_dataset):
+    code, printed = log_dataset(options=["loss_weights={'answer': 2.5}"])
+    assert code == 0, printed.err
+    assert "«×2.5 Hello.<|im_end|>»" in printed.out
+    _, printed = log_dataset("--json", options=["loss_weights={'answer': 2.5}"])
+    documents = json.loads(printed.out)["items"][0]["documents"]
+    assert {t["weight"] for d in documents for t in d["tokens"] if t["trained"]} == {2.5}
+
+
 def test_index_chooses_an_item(log_dataset):
     code, printed = log_dataset("--index", "1", options=["pack_to_max_length=False"])
     assert code == 0

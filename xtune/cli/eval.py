@@ -105,7 +105,7 @@ def _print_table(report: Report) -> None:
     table = Table("kind", title="Of which, before -> after", title_justify="left")
     for name in report.after.checks:
         table.add_column(name, justify="right")
-    for kind in report.after.by_kind:
+    for kind in report.after.checked_kinds:
         pairs = [
             [each.check(name, kind) for each in (report.before, report.after)]
             for name in report.after.checks

@@ -1,8 +1,9 @@
 """Show, token by token, what a config's training data teach.
 
 Trained tokens are green, masked ones grey; where there is no colour, trained text stands between
-« and ». Each document of a pack has a heading. Then the totals: what became of the rows, how much
-is trained, and whether every answer is trained to end.
+« and »; what counts more or less than once in the loss begins with ×2 or ×0.5. Each document of a
+pack has a heading. Then the totals: what became of the rows, how much is trained, and whether every
+answer is trained to end.
 
 Nothing but the tokenizer is loaded. Exit code 1 when nothing is trained, or no answer is trained
 to end: such a model would never stop.
@@ -83,16 +84,16 @@ def run(args: argparse.Namespace) -> int:
 def _documents(
     dataset: SFTDataset, tokenizer: PreTrainedTokenizerBase, index: int
 ) -> list[dict[str, Any]]:
-    """The documents of an item; each a sample's number and its tokens (id, text, trained)."""
+    """The documents of an item: a sample's number and its tokens (id, text, trained, weight)."""
     documents = []
     for number in dataset.pack(index):
         sample = dataset.sample(number)
         texts = [tokenizer.decode([token]) for token in sample.input_ids.tolist()]
+        ids, labels = sample.input_ids.tolist(), sample.labels.tolist()
+        weights = [1.0] * len(ids) if sample.weights is None else sample.weights.tolist()
         tokens = [
-            {"id": token, "text": text, "trained": label == token}
-            for token, text, label in zip(
-                sample.input_ids.tolist(), texts, sample.labels.tolist(), strict=True
-            )
+            {"id": token, "text": text, "trained": label == token, "weight": weight}
+            for token, text, label, weight in zip(ids, texts, labels, weights, strict=True)
         ]
         documents.append({"sample": number, "tokens": tokens})
     return documents
@@ -114,14 +115,20 @@ def _show(console: Console, index: int, documents: list[dict[str, Any]]) -> None
 
 
 def _pieces(tokens: list[dict[str, Any]], *, marked: bool) -> Iterator[Text]:
-    """Coloured text of the tokens; with « » around what is trained if `marked`."""
+    """Coloured text of the tokens; with « » around what is trained if `marked`, and its weight."""
     from rich.text import Text
 
-    for trained, group in groupby(tokens, key=lambda token: token["trained"]):
+    for (trained, weight), group in groupby(tokens, key=_how_trained):
         styles = _TRAINED if trained else _MASKED
         if marked and trained:
             yield Text("«")
+        if weight != 1:
+            yield Text(f"×{weight:g} ", style="bold magenta")
         for place, token in enumerate(group):
             yield Text(token["text"].replace("\n", "⏎\n"), style=styles[place % 2])
         if marked and trained:
             yield Text("»")
+
+
+def _how_trained(token: dict[str, Any]) -> tuple[bool, float]:
+    return token["trained"], token["weight"] if token["trained"] else 1.0

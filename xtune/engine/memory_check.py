@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtune.engine.advice import advice_for, advice_lines
-from xtune.engine.budget import Need, Place, need_of, place_of
+from xtune.engine.budget import Need, Place, place_of
+from xtune.engine.known_needs import known_need
 from xtune.errors import ModelError, TrainingError
 from xtune.parallel.progress import now
 
@@ -72,7 +73,7 @@ class MemoryCheck:
         """Find out what the run needs, and what there is; nothing where that cannot be known."""
         self.place = place_of(runner.strategy.device, runner.world.size)
         try:
-            self.need = need_of(
+            self.need = known_need(
                 runner.cfg,
                 runner.strategy.precision,
                 self.place,

@@ -87,7 +87,7 @@ def _checks(report: Report) -> str:
     if not names:
         return ""
     rows = []
-    for kind in report.after.by_kind:
+    for kind in report.after.checked_kinds:
         pairs = [(report.before.check(n, kind), report.after.check(n, kind)) for n in names]
         cells = "".join(f"<td>{a.right} → {b.right} of {b.total}</td>" for a, b in pairs)
         rows.append(f"<tr><td>{escape(kind)}</td>{cells}</tr>")

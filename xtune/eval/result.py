@@ -73,6 +73,11 @@ class EvaluationResult:
         return list(dict.fromkeys(name for row in self.rows for name in row.checks))
 
     @property
+    def checked_kinds(self) -> list[str]:
+        """The kinds that have checks: not those that need no call."""
+        return list(dict.fromkeys(row.kind for row in self.rows if row.checks))
+
+    @property
     def needless(self) -> int:
         """How many calls were made beyond the expected ones."""
         return sum(row.needless for row in self.rows)
@@ -98,7 +103,7 @@ class EvaluationResult:
             "by_kind": {kind: _plain(share) for kind, share in self.by_kind.items()},
             "checks": {
                 kind: {name: _plain(self.check(name, kind)) for name in self.checks}
-                for kind in self.by_kind
+                for kind in self.checked_kinds
             },
             "needless_calls": self.needless,
             "skipped": self.skipped,

@@ -83,7 +83,7 @@ class _Task(NamedTuple):
 class AgentToolsSource(GeneratedRows):
     """Rows `{"messages", "tools", "kind", "expect"}` in OpenAI's form, the kinds by turns.
 
-    A row of train has one request or two, of held_out one; `kind` and `expect` are of the last.
+    A row of train has one to three requests, of held_out one; `kind` and `expect` are of the last.
     `kind` is 'single', 'parallel' (two calls in one turn), 'nested' (the second needs the first's
     result), 'no_tool' or 'error' (a tool refuses; the answer says so, or the call is corrected).
     `expect` lists what a right final answer contains.
