@@ -123,8 +123,9 @@ def _trainer() -> Callable:
 def _measured(
     step: Callable, documents: int, share: float, *, packs: int = 1
 ) -> tuple[float, float]:
-    """Seconds of a step, and MB that it holds at the most above what stands before it."""
+    """Seconds of a step, and the most MB of tensors that it makes and holds."""
     from xtune.data.collate import collate
+    from xtune.models.tracing import LiveBytes
     from xtune.structures import IGNORE_INDEX, Sample
 
     random = np.random.default_rng(0)
@@ -138,20 +139,15 @@ def _measured(
             samples.append(Sample(ids, labels))
         batches.append(collate(samples))
     step(batches)
-    before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    with LiveBytes() as live:  # the process's own memory says little: what was freed is used again
+        step(batches)
     seconds = []
     for _ in range(STEPS):
         began = time.perf_counter()
         step(batches)
         seconds.append(time.perf_counter() - began)
     print(f"{packs} x {documents} documents, {share}: {seconds}", file=sys.stderr, flush=True)
-    return median(seconds), _memory("VmHWM") - before
-
-
-def _memory(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+    return median(seconds), live.peak / 2**20
 
 
 def _row_lines(args: argparse.Namespace) -> list[Line]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,8 @@ def known_need(
     asked = {
         "cfg": {key: value for key, value in cfg.items() if key != "work_dir"},
         "config.json": published_fields(name),
-        "rest": [precision, place.kind, place.devices, trained_share, pieces],
+        "precision": replace(precision, reason=""),  # which says what was measured this time
+        "rest": [place.kind, place.devices, trained_share, pieces],
     }
     file = cache_root() / "needs" / f"{_key(asked)}.json"
     try:
