@@ -10,6 +10,7 @@ have failed, and the exit code is 1.
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -48,7 +49,7 @@ def main() -> int:
     began, failed = time.monotonic(), 0
     for script, *words in PARTS:
         if script == "growth.py":
-            words += ["--plot", str(plot)]
+            words += ["--plot", os.path.relpath(plot)]
         print(f"{time.monotonic() - began:6.0f} s  {script} {' '.join(words)}", file=sys.stderr)
         done = subprocess.run(
             [sys.executable, str(HERE / script), *words], stdout=subprocess.PIPE, text=True

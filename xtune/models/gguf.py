@@ -78,7 +78,10 @@ def converted_gguf(name: str) -> Path:
     folder = _cache() / f"{file.stem}-{digest[:12]}"
     if folder.is_dir():
         return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _cannot_write(folder, error) from error
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
             logger.info("converting %s once, into %s", file.name, folder)
@@ -108,10 +111,14 @@ def _convert(file: Path, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
         model.save_pretrained(folder)
     except (OSError, SafetensorError) as error:
-        raise ModelError(
-            f"cannot write the converted model into {folder}: {error}. Another place for it: set "
-            "XTUNE_CACHE"
-        ) from error
+        raise _cannot_write(folder, error) from error
+
+
+def _cannot_write(folder: Path, error: Exception) -> ModelError:
+    return ModelError(
+        f"cannot write the converted model into {folder}: {error}. Another place for it: set "
+        "XTUNE_CACHE"
+    )
 
 
 def no_progress_in_logs() -> None:
