@@ -2,9 +2,9 @@
 
 A family may do something between backbone and logits, or between tokens, that this package does
 not know of. Then its packed loss would be silently wrong; so every model is asked once, when it
-is built: two documents of two tokens end to end, against the second one alone through the
-model's own forward pass. Where several processes share each row it proves besides that its slices
-are what the whole row is.
+is built: documents of two tokens end to end, against each alone through the model's own forward
+pass. Where several processes share each row it proves besides that its slices are what the whole
+row is.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ from xtune.structures import Batch
 
 __all__ = ["check_packed_logits", "check_slices"]
 
-# In bf16 rounding alone makes 1.4 % between two ways to run SmolLM2, and 8 % with NF4 weights
-_TOLERATED = {torch.float32: 1e-3, torch.float16: 4e-2, torch.bfloat16: 0.16}
+_TOLERATED = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 8e-2}
+# In bf16 rounding makes about 1 % of most two tokens of SmolLM2's, but up to 40 % of a few; that a
+# document sees another makes 17 to 104 % (2026-11-26). The one in the middle tells them apart.
+_DOCUMENTS = 6
 
 
 @torch.no_grad()
@@ -36,21 +38,23 @@ def check_packed_logits(model: SupervisedFinetune) -> None:
     """
     base = base_of(model.llm)
     device = base.device
-    ids = torch.tensor([[5, 6, 7, 8]], device=device)
+    ids = 5 + torch.arange(2 * _DOCUMENTS, device=device).view(_DOCUMENTS, 2)
     batch = Batch(
-        input_ids=ids,
-        position_ids=torch.tensor([[0, 1, 0, 1]], device=device),
-        labels=torch.full_like(ids, -100),
-        cu_seqlens=torch.tensor([0, 2, 4], dtype=torch.int32, device=device),
+        input_ids=ids.view(1, -1),
+        position_ids=torch.arange(2, device=device).repeat(1, _DOCUMENTS),
+        labels=torch.full_like(ids, -100).view(1, -1),
+        cu_seqlens=torch.arange(0, ids.numel() + 1, 2, dtype=torch.int32, device=device),
         max_seqlen=2,
     )
     training = model.training
     model.eval()
-    packed = Head.of(base).logits(model.hidden_states(batch))[0, 2:]
+    packed = Head.of(base).logits(model.hidden_states(batch)).view(*ids.shape, -1)
     model.train(training)
     with generation_mode(model.llm):
-        alone = base(input_ids=ids[:, 2:], use_cache=False).logits[0]
-    difference = _difference(packed, alone)
+        alone = base(input_ids=ids, use_cache=False).logits
+    # The first document has none before it
+    pairs = zip(packed[1:], alone[1:], strict=True)
+    difference = float(torch.tensor([_difference(*pair) for pair in pairs]).median())
     if not difference <= _TOLERATED.get(alone.dtype, 1e-3):
         raise ModelError(
             f"{base.config.get_text_config().model_type!r} does not give the same logits on packed "
