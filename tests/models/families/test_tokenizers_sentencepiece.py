@@ -60,7 +60,11 @@ def test_the_ids_are_sentencepieces(pair, text):
     assert ours.encode(text, add_special_tokens=False).ids == theirs.encode(text)
 
 
-@given(text=st.text(max_size=30).filter(lambda t: "\0" not in t and "\u2581" not in t))
+# Hypothesis writes '<s>' too, which is the token in ours and three characters in theirs
+APART = ("\0", "\u2581", "<s>", "</s>", "<unk>")
+
+
+@given(text=st.text(max_size=30).filter(lambda text: not any(part in text for part in APART)))
 @settings(max_examples=150, deadline=None)
 def test_also_of_any_text(pair, text):
     ours, theirs = pair
