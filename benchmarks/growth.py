@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -25,9 +24,9 @@ import numpy as np
 from harness.alpaca_like import write_rows
 from harness.machine import machine_lines
 from harness.measured import run
+from harness.training_step import DOCUMENT, packs_of, trainer
 
 HERE = Path(__file__).resolve().parent
-DOCUMENT = 128  # tokens
 PACK = 1024  # tokens, where the pack does not grow
 STEPS = 3  # measured, after one that is not
 GOAL = 5.0  # times the step time of 1,024 tokens is the most that 4,096 may take
@@ -78,7 +77,7 @@ def _step_lines(args: argparse.Namespace) -> list[Line]:
     import torch
 
     torch.set_num_threads(args.threads)
-    step = _trainer()
+    step = trainer()
     times, memory, documents, shares = {}, {}, {}, {}
     for length in args.lengths:
         times[length], memory[length] = _measured(step, length // DOCUMENT, 0.5)
@@ -95,49 +94,13 @@ def _step_lines(args: argparse.Namespace) -> list[Line]:
     ]
 
 
-def _trainer() -> Callable:
-    """A function that does one optimizer step on batches, as the engine's loop does."""
-    from xtune.config import render
-    from xtune.engine.optim import build_optimizer
-    from xtune.models.build import build_model
-    from xtune.registry import STRATEGIES, build
-
-    cfg = render("custom_sft_lora").values
-    strategy = build(STRATEGIES, cfg["strategy"])
-    model = build_model(cfg["model"], device=strategy.loads_on, precision=strategy.precision)
-    strategy.prepare(model, partial(build_optimizer, cfg=cfg["optimizer"]))
-    model.train()
-
-    def step(batches) -> None:
-        trained = sum(batch.trained_tokens for batch in batches)
-        for number, batch in enumerate(batches, start=1):
-            last = number == len(batches)
-            outputs = strategy.forward(batch, normalizer=trained, is_last=last)
-            strategy.backward(outputs["loss"])
-        strategy.clip_grad_norm(1.0)
-        strategy.step(1.0)
-
-    return step
-
-
 def _measured(
     step: Callable, documents: int, share: float, *, packs: int = 1
 ) -> tuple[float, float]:
     """Seconds of a step, and the most MB of tensors that it makes and holds."""
-    from xtune.data.collate import collate
     from xtune.models.tracing import LiveBytes
-    from xtune.structures import IGNORE_INDEX, Sample
 
-    random = np.random.default_rng(0)
-    batches = []
-    for _ in range(packs):
-        samples = []
-        for _ in range(documents):
-            ids = random.integers(100, 40_000, DOCUMENT).astype(np.int32)
-            labels = ids.copy()
-            labels[: max(1, round(DOCUMENT * (1 - share)))] = IGNORE_INDEX
-            samples.append(Sample(ids, labels))
-        batches.append(collate(samples))
+    batches = packs_of(documents, share, packs=packs)
     step(batches)
     with LiveBytes() as live:  # the process's own memory says little: what was freed is used again
         step(batches)

@@ -76,6 +76,13 @@ def test_in_bf16_it_is_as_near_to_fp32_as_torch_s_kernel(heads, keys, window):
         assert error < 1.25 * their_error
 
 
+def test_values_may_be_narrower_than_keys():  # as in DeepSeek-V2
+    query, key, value = (state.float() for state in states_of(4, 4, LENGTHS))
+    states = [query, key, value[..., :10]]
+    ours = run(by_blocks(LENGTHS), states)
+    torch.testing.assert_close(ours, run(by_mask(LENGTHS, None), states), rtol=1e-4, atol=1e-5)
+
+
 def test_groups_that_a_cache_would_not_hold_are_cut(monkeypatch):
     states = [state.float() for state in states_of(4, 2, LENGTHS)]
     whole = run(by_blocks(LENGTHS), states)

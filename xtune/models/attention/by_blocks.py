@@ -14,8 +14,8 @@ step of attention is one batched product over the group.
 Kept for the backward pass are query, key and value alone. Scores, P, dP and dS are fp32; P and dS
 are rounded for their products, as torch's kernels do, and sums over blocks are fp32.
 
-Shapes: T tokens of the row, L of one document, H query heads, K key and value heads, E head width;
-of a group: n blocks, Q queries and S keys of each.
+Shapes: T tokens of the row, L of one document, H query heads, K key and value heads, E head width
+(the values' may be another); of a group: n blocks, Q queries and S keys of each.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class _ByBlocks(torch.autograd.Function):
         ctx.save_for_backward(query, key, value)
         ctx.settings = groups, scaling, slopes
         heads, kv_heads = query.shape[1], key.shape[1]
-        out = query.new_empty(query.shape[2] + 1, heads, query.shape[3])
+        out = value.new_empty(query.shape[2] + 1, heads, value.shape[3])
         scores = _scratch(groups, heads)
         with torch.autocast(query.device.type, enabled=False):
             for group in groups:
