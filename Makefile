@@ -38,7 +38,7 @@ fmt: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# all measurements on the CPU, for an idle machine: 40 minutes
+# all measurements on the CPU, for an idle machine: 45 minutes
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run_all.py
 
