@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 from tests.runs import options
 from xtune.cli.entry import main
 
@@ -34,6 +36,7 @@ def test_a_table_a_trace_and_the_gap_to_the_limit(inputs, tmp_path, monkeypatch,
     assert not (folder / "checkpoints").exists() or not list((folder / "checkpoints").iterdir())
 
 
+@pytest.mark.slow
 def test_several_processes_are_told_what_communication_takes(inputs, tmp_path):
     kept = [o for o in options(inputs) if not o.startswith(("default_hooks", "evaluation"))]
     words = ["profile", "custom_sft_lora", "--steps", "2", "--work-dir", str(tmp_path / "run")]

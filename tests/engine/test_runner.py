@@ -143,6 +143,14 @@ def test_a_hook_can_stop_the_run_which_is_then_saved(inputs, tmp_path):
     assert [step for step, _ in list_checkpoints(tmp_path / "checkpoints")] == [3]
 
 
+def test_a_run_gone_on_with_in_another_precision_says_so(inputs, tmp_path):
+    train(inputs, tmp_path, "max_steps=1", "strategy.precision=fp32")
+    train(inputs, tmp_path, "max_steps=2", "strategy.precision=bf16", resume="auto")
+    log = (tmp_path / "train.log").read_text()
+    assert "bf16 now, fp32 before" in log
+    assert "strategy.precision=fp32 goes on exactly" in log
+
+
 def test_a_failing_evaluation_is_reported_and_does_not_end_the_run(inputs, tmp_path):
     runner = train(inputs, tmp_path, "max_steps=2", HOOK + "{'type': 'Broken'}")
     assert runner.step == 2

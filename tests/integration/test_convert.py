@@ -28,21 +28,35 @@ KINDS = {
 
 @pytest.fixture(scope="module")
 def trained(inputs, tmp_path_factory) -> Path:
-    """The folder with a work_dir of each kind, and shards in it; one start for all."""
-    folder = tmp_path_factory.mktemp("shards")
+    """The folder with a work_dir of two kinds, and shards in it; one start for both."""
+    return _train(inputs, tmp_path_factory.mktemp("shards"), ["zero2", "fsdp"])
+
+
+def _train(inputs, folder: Path, kinds: list[str]) -> Path:
     chosen = [o for o in options(inputs) if not o.startswith("lora.")]
     chosen += ["max_steps=2", "accumulative_counts=1", f"default_hooks.tensorboard={HOOK!r}"]
     runs = [
         (str(folder / name), ["custom_sft_full", *words, "--cfg-options", *chosen])
         for name, (_, words) in KINDS.items()
+        if name in kinds
     ]
     launch(folder, runs, 2)
     return folder
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", ["zero2", "fsdp"])
 def test_it_is_the_model_that_the_run_saved(trained, inputs, tmp_path, capsys, name):
-    out = tmp_path / "out"
+    _require_the_saved_model(name, trained, inputs, tmp_path / "out", capsys)
+
+
+@pytest.mark.slow
+def test_zero_s_other_stages_too(inputs, tmp_path, capsys):
+    folder = _train(inputs, tmp_path, ["zero1", "zero3"])
+    for name in ("zero1", "zero3"):
+        _require_the_saved_model(name, folder, inputs, tmp_path / f"{name}_out", capsys)
+
+
+def _require_the_saved_model(name, trained, inputs, out, capsys):
     words = [KINDS[name][0], str(trained / name / "shards"), str(inputs.model), str(out)]
     assert main(["convert", *words]) == 0
     assert f"talk to it: xtune chat {out}" in capsys.readouterr().out

@@ -114,6 +114,7 @@ def test_weights_of_messages_count_alike_on_one_process_and_on_two(inputs, tmp_p
     assert losses(tmp_path / "plain")[0] != losses(tmp_path / "one")[0]
 
 
+@pytest.mark.slow
 def test_ended_by_a_signal_to_one_process_and_resumed_it_is_the_run_never_stopped(inputs, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     run(inputs, whole, "lora.lora_dropout=0.1")
@@ -128,7 +129,7 @@ def test_ended_by_a_signal_to_one_process_and_resumed_it_is_the_run_never_stoppe
     assert losses(cut) == losses(whole)
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_process_that_is_killed_ends_the_others_and_is_named(inputs, tmp_path, rank):
     process = start(inputs, tmp_path, "max_steps=100000")
     wait_for_steps(process, tmp_path, 60)  # two seconds: it says once a second where it is

@@ -77,6 +77,7 @@ def trained(inputs, tmp_path_factory) -> tuple[int, Path]:
     return count, folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_each_process_writes_its_share_of_the_state(trained, name):
     count, folder = trained
@@ -89,6 +90,7 @@ def test_each_process_writes_its_share_of_the_state(trained, name):
     assert left == {"latest", "step_000001"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_main_process_never_holds_the_whole(trained, name):
     count, folder = trained
@@ -98,6 +100,7 @@ def test_the_main_process_never_holds_the_whole(trained, name):
     assert grown < share + 0.25 * 12 * count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 1])
 def test_all_processes_answer_together_what_one_answers_alone(trained, step):
     _, folder = trained

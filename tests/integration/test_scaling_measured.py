@@ -35,11 +35,7 @@ def chosen(inputs, case: str) -> list[str]:
     return [o for o in every if config != "custom_sft_full" or not o.startswith("lora.")]
 
 
-@pytest.fixture(
-    scope="module",
-    params=[pytest.param(2, marks=pytest.mark.slow), 4],
-    ids=lambda devices: f"{devices}processes",
-)
+@pytest.fixture(scope="module", params=[2, 4], ids=lambda devices: f"{devices}processes")
 def trained(request, inputs, tmp_path_factory) -> tuple[int, Path]:
     """So many processes, and the folder with a work_dir of each strategy and case."""
     folder = tmp_path_factory.mktemp("measured")
@@ -55,6 +51,7 @@ def trained(request, inputs, tmp_path_factory) -> tuple[int, Path]:
     return request.param, folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("strategy", STARTED_BY)
 def test_each_process_holds_what_was_said(inputs, trained, strategy, case):

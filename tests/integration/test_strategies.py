@@ -23,7 +23,15 @@ from tests.integration.equivalence import (
 )
 from tests.runs import Inputs, metrics
 
-CASES = [(row, method) for row in ROWS for method in row.methods]
+
+def _case(row, method):
+    """More processes than two take long and differ in little."""
+    marks = [pytest.mark.slow] if row.processes > 2 else []
+    return pytest.param((row, method), marks=marks, id=f"{row.name}-{row.processes}-{method}")
+
+
+CASES = [_case(row, method) for row in ROWS for method in row.methods]
+LORA = [_case(row, "lora") for row in ROWS if "lora" in row.methods]
 # Adam makes steps of one size out of gradients of any, and the adapter on NF4 has the smallest.
 CLOSE = {"full": 1e-4, "lora": 1e-4, "qlora": 5e-4}
 
@@ -43,11 +51,6 @@ def launched(inputs, tmp_path_factory):
     return of
 
 
-def _name(case):
-    row, method = case
-    return f"{row.name}-{row.processes}-{method}"
-
-
 def _weights(folder: Path) -> dict[str, torch.Tensor]:
     files = (folder / "checkpoints/latest").glob("*/*.safetensors")
     return {
@@ -58,7 +61,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("case", CASES, ids=_name)
+@pytest.mark.parametrize("case", CASES)
 def test_its_steps_and_weights_are_those_of_one_process(case, launched):
     row, method = case
     root, said = launched(row.processes)
@@ -75,7 +78,7 @@ def test_its_steps_and_weights_are_those_of_one_process(case, launched):
         torch.testing.assert_close(many[name], weight, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c[1] == "lora"], ids=_name)
+@pytest.mark.parametrize("case", LORA)
 def test_its_adapter_loads_in_plain_peft_and_gives_the_same_logits(case, launched, inputs):
     row, _ = case
     root, _ = launched(row.processes)

@@ -75,6 +75,7 @@ def start_on(hosts, number: int, inputs: Inputs, work_dir: Path, *further: str, 
     )
 
 
+@pytest.mark.slow
 def test_two_hosts_make_the_steps_of_two_processes_on_one(inputs, hosts, tmp_path):
     run(inputs, tmp_path / "one", "max_steps=4")
     two = tmp_path / "two"

@@ -49,6 +49,7 @@ def test_a_rank_that_is_slow_is_waited_for(inputs, tmp_path):
     assert not list(tmp_path.glob("stacks.*"))
 
 
+@pytest.mark.slow
 def test_the_error_of_one_rank_is_said_last(inputs, tmp_path):
     process = start(inputs, tmp_path, hang("fail", rank=1))
     end = end_of(process)

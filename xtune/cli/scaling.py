@@ -92,8 +92,7 @@ def run(args: argparse.Namespace) -> int:
     links = Links(intra * 1e9, inter * 1e9, to_host * 1e9, args.per_host)
     hardware = Hardware(memory, links, peak * 1e12, utilisation)
     plan = plan_scaling(sheet.values, devices, hardware, precision)
-    number = str(precision.compute_dtype).removeprefix("torch.")
-    print("\n".join(scaling_lines(sheet.name, plan, hardware, number)))
+    print("\n".join(scaling_lines(sheet.name, plan, hardware, precision.name)))
     return 0
 
 

@@ -67,6 +67,7 @@ def checkpoint_writer(runner: Runner, max_keep: int | None) -> Writer | None:
         "items_per_step": runner.loader.items_per_step,
         "loader": runner.loader.state_dict(),
         "threads": torch.get_num_threads(),
+        "precision": runner.strategy.precision.name,
         "rng": runner.world.gather(rng_state()),
         "strategy": runner.strategy.state_dict() if parts is None else _NO_STATE,
         "hooks": {name: hook.state_dict() for name, hook in runner.hooks.items()},
@@ -195,6 +196,13 @@ def load_checkpoint(runner: Runner, checkpoint: Path) -> None:
             len(state["rng"]),
         )
     runner.logger.info("resumed from %s", checkpoint)
+    now, before = runner.strategy.precision.name, state.get("precision")
+    if before not in (None, now):
+        runner.logger.warning(
+            "%s now, %s before: the losses are not those of a run never stopped; "
+            "--cfg-options strategy.precision=%s goes on exactly",
+            *(now, before, before),
+        )
     if runner.strategy.device.type == "cpu" and state["threads"] != torch.get_num_threads():
         runner.logger.warning(
             "%d threads now, %d before: sums may differ in their last bit; OMP_NUM_THREADS=%d "

@@ -310,7 +310,7 @@ class Runner:
         self.logger.info(
             "%s, %s (%s)",
             self.strategy.device,
-            str(self.strategy.precision.compute_dtype).removeprefix("torch."),
+            self.strategy.precision.name,
             self.strategy.precision.reason,
         )
         share = self.train_dataset.report.trained_percent / 100

@@ -52,9 +52,10 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
     trained_whole = set(getattr(own, "modules_to_save", None) or ())
     if llm.config.get_text_config().tie_word_embeddings and trained_whole & _EMBEDDINGS:
         own.ensure_weight_tying = True
+    on_meta = llm.device.type == "meta"  # then an adapter is not drawn to be dropped
     try:
         with _quiet():
-            peft_model = get_peft_model(llm, own)
+            peft_model = get_peft_model(llm, own, low_cpu_mem_usage=on_meta)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise AdapterError(f"the adapter does not fit {llm.name_or_path!r}: {error}") from error
     for parameter in peft_model.parameters():

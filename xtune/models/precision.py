@@ -38,6 +38,11 @@ class Precision:
     loss_scaling: bool
     reason: str
 
+    @property
+    def name(self) -> str:
+        """Of the compute format, as configs have it: 'fp32', 'bf16' or 'fp16'."""
+        return next(name for name, dtype in DTYPES.items() if dtype == self.compute_dtype)
+
 
 def choose_precision(device: torch.device | str = "cpu", wanted: str = "auto") -> Precision:
     """Choose the formats for training and inference on `device`.

@@ -27,6 +27,8 @@ from xtune.errors import ModelError
 from xtune.models import (
     SupervisedFinetune,
     attach_adapter,
+    build_model,
+    choose_precision,
     generation_mode,
     load_adapter,
     load_config,
@@ -149,6 +151,13 @@ def test_packed_is_unpacked_loss_and_gradients(case, llm):
     for grad, wanted in zip(grads, expected_grads, strict=True):
         if wanted is not None:
             torch.testing.assert_close(grad, wanted, rtol=1e-3, atol=2e-5)
+
+
+def test_packed_is_unpacked_in_bf16_on_a_cpu(published):
+    """Its kernels are others; a model is asked when it is built."""
+    cfg = {"type": "CausalLM", "pretrained_model_name_or_path": str(published)}
+    precision = choose_precision("cpu", "bf16")
+    build_model({"type": "SupervisedFinetune", "llm": cfg}, device="cpu", precision=precision)
 
 
 def one_step(model, case):

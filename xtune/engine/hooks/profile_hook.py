@@ -115,7 +115,7 @@ class ProfileHook(Hook):
         # moments, and writes all but the gradient, in fp32.
         moved = 2 * weights * self._micro_batches + 28 * trained * self.steps
         products, traffic = seconds_at_least(rates, flops=self._flops, moved=moved)
-        number = str(runner.strategy.precision.compute_dtype).removeprefix("torch.")
+        number = runner.strategy.precision.name
         yield (
             f"measured here: {rates.flops / 1e12:.3g} TFLOP/s in a {number} product, "
             f"{rates.copy / 1e9:.3g} GB/s in a copy"

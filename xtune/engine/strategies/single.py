@@ -33,7 +33,8 @@ class SingleStrategy(Strategy):
 
     def __init__(self, *, precision: str = "auto", device: str | None = None) -> None:
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self.precision = choose_precision(self.device, precision)
+        # Measured by one process: two that come out differently would not train the same model.
+        self.precision = self.world.from_main(choose_precision(self.device, precision))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.loss_scaling)
 
     def prepare(  # noqa: D102
