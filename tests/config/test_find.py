@@ -70,7 +70,9 @@ def test_other_names_are_not_taken_for_xtuners(other):
     assert xtuners_name(other) is None
 
 
-@pytest.mark.parametrize("command", ["check", "explain", "copy-cfg", "train"])
+@pytest.mark.parametrize(
+    "command", ["check", "explain", "copy-cfg", pytest.param("train", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize(
     ("ending", "notice"),
     [

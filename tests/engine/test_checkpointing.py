@@ -21,6 +21,7 @@ def cfg(tmp_path_factory):
     return render("custom_sft_lora", options).values
 
 
+@pytest.mark.slow
 def test_the_fastest_that_fits_is_chosen(cfg):
     strategy = SingleStrategy(precision="fp32", device="cpu")
 

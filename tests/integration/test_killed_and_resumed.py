@@ -20,7 +20,8 @@ SHARDED = {
 }
 
 
-@pytest.mark.parametrize("name", ["fsdp", pytest.param("zero3", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fsdp", "zero3"])
 def test_the_losses_are_those_of_a_run_never_stopped(inputs, tmp_path, name):
     config, strategy = SHARDED[name]
     steps = ["max_steps=60", "save_steps=20", f"strategy={strategy!r}"]

@@ -109,6 +109,7 @@ def test_all_processes_answer_together_what_one_answers_alone(trained, step):
     assert said[0].startswith("> have seven miles\n")
 
 
+@pytest.mark.slow
 def test_hosts_that_share_no_folder_are_told_before_the_model_is_loaded(inputs: Inputs, tmp_path):
     words = [*chosen(inputs, config="custom_sft_full"), "strategy.type=FSDPStrategy"]
     with listen() as free:

@@ -76,6 +76,7 @@ def test_each_process_holds_what_was_said(inputs, trained, strategy, case):
             assert held[kind] == pytest.approx(said[kind], rel=0.1), kind
 
 
+@pytest.mark.slow
 def test_each_device_has_its_part_of_the_rate(trained):
     devices, folder = trained
     (row,) = metrics(folder / "ddp" / "lora")

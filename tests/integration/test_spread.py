@@ -23,7 +23,8 @@ def test_the_slowest_rank_is_known_by_its_number(inputs, tmp_path):
     assert "(slowest: rank " in said
 
 
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_a_loss_that_is_no_number_on_one_rank_is_found_there(inputs, tmp_path, rank):
     process = start(inputs, tmp_path, hang("spoil", rank=rank))
     end = "\n".join(end_of(process))
