@@ -137,16 +137,7 @@ def estimates():
     return of
 
 
-def _one_of_each_family():
-    """The first leaf of each folder; the others are built by `make test-all`."""
-    seen = set()
-    for leaf in LEAVES:
-        marks = [pytest.mark.slow] if leaf.parent in seen else []
-        seen.add(leaf.parent)
-        yield pytest.param(leaf, marks=marks, id=leaf.stem)
-
-
-@pytest.mark.parametrize("leaf", _one_of_each_family())
+@every_leaf
 def test_it_builds_without_weights_and_says_what_memory_it_takes(leaf, estimates):
     estimate = estimates(render(leaf.stem).values)
     assert 0 < estimate.trainable <= estimate.parameters

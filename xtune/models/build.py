@@ -64,9 +64,8 @@ def build_model(
         quantization = llm_settings.get("quantization")
         if quantization and quantization.get("bits", 4) == 4 and precision:
             # The run's device computes, which need not be the one that the weights are loaded on.
-            own = str(precision.compute_dtype).removeprefix("torch.")
             given = quantization.get("compute_dtype", "auto")
-            chosen = own if given == "auto" else given
+            chosen = precision.name if given == "auto" else given
             llm_settings["quantization"] = {**quantization, "compute_dtype": chosen}
     llm = build(MODELS, llm_settings)
     grow_vocabulary(llm, pieces or {}, **vocabulary)
