@@ -152,13 +152,13 @@ def test_the_layers_of_a_batch_share_their_blocks_and_batches_do_not():
 @pytest.mark.parametrize(
     ("dtype", "said"),
     [
-        ("float32", "attention: sdpa by document, blocks of queries in bf16"),
-        ("bfloat16", "attention: blocks of queries"),
+        ("float32", "attention: sdpa by document, documents side by side in bf16"),
+        ("bfloat16", "attention: documents side by side"),
     ],
 )
 def test_what_attends_is_said(tiny_llama, caplog, dtype, said):
     assert kernel_for(torch.device("cpu"), torch.float32) == "sdpa by document"
-    assert kernel_for(torch.device("cpu"), torch.bfloat16) == "blocks of queries"
+    assert kernel_for(torch.device("cpu"), torch.bfloat16) == "documents side by side"
     with caplog.at_level("INFO", logger="xtune.models"):
         SupervisedFinetune(load_model(str(tiny_llama), dtype=dtype))
     assert said in caplog.text

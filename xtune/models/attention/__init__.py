@@ -1,7 +1,7 @@
 """Attention over documents that lie end to end in one row.
 
 varlen.py        the function registered with transformers: chooses, checks, refuses
-by_blocks.py     a CPU in bf16: blocks of queries, those of short documents side by side
+side_by_side.py  a CPU in bf16: documents of similar length in one call
 by_document.py   SDPA, one document after the other: a CPU in fp32, and everything else
 by_heads.py      rows that several processes share
 gpu_kernels.py   flash-attn's and torch's kernels for rows of documents, and flex attention

@@ -9,8 +9,8 @@ T x T exists, and runs, in this order of preference:
     flash-attn's varlen kernel      GPU, fp16 or bf16, if flash-attn is installed
     torch's varlen_attn             GPU of compute capability 8 and above, fp16 or bf16
     flex attention                  the same GPUs, if scores are capped or fall with distance
-    blocks of queries               CPU, bf16
-    SDPA, document by document      CPU, fp32 and everything else
+    documents side by side          CPU, bf16, if scores do not fall with distance
+    SDPA, document by document      everything else
 
 Where several processes share the row, each has some of the heads; see by_heads.py.
 
@@ -29,7 +29,6 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from xtune.errors import ModelError
 from xtune.losses.where import runs_on_cpu
-from xtune.models.attention.by_blocks import attend_by_blocks, cut_into_blocks
 from xtune.models.attention.by_document import attend_by_document
 from xtune.models.attention.by_heads import to_heads, to_slices
 from xtune.models.attention.gpu_kernels import (
@@ -41,6 +40,7 @@ from xtune.models.attention.gpu_kernels import (
     has_flex,
     has_torch_varlen,
 )
+from xtune.models.attention.side_by_side import attend_side_by_side, sort_by_length
 from xtune.parallel.sequence import SequenceGroup
 from xtune.parallel.slices import BatchSlice
 from xtune.structures import Batch
@@ -94,8 +94,8 @@ def kernel_for(
             return "torch varlen"
         if not plain and not dropout and has_flex(device):
             return "flex"
-    if device.type == "cpu" and dtype == torch.bfloat16 and not dropout:
-        return "blocks of queries"
+    if device.type == "cpu" and dtype == torch.bfloat16 and plain and not dropout:
+        return "documents side by side"
     return "sdpa by document"
 
 
@@ -153,8 +153,8 @@ def varlen_attention(
         cu_seq_lens_q: int32 [documents + 1].
         max_length_q: the longest L.
         sequence_group: the processes that share the row; all must call this.
-        blocks_of_row: window -> blocks, flex attention's or those of `by_blocks`; the layers share
-            them, and the first one makes them.
+        blocks_of_row: window -> flex attention's blocks, or None -> which documents go side by
+            side; the layers share them, and the first one makes them.
         others: what families pass that changes nothing here, or is refused.
 
     Returns:
@@ -250,15 +250,11 @@ def _attend(
             f"{type(module).__name__} caps its attention scores, which needs a GPU in bf16 "
             "or fp16, with flash-attn or of compute capability 8 and above"
         )
-    if kernel == "blocks of queries" and runs_on_cpu(query):
-        if row.window not in blocks_of_row:
-            blocks_of_row[row.window] = cut_into_blocks(
-                document_lengths, row.window, query.shape[1]
-            )
-        groups = blocks_of_row[row.window]
-        return attend_by_blocks(
-            query, key, value, groups, scaling=scaling, alibi_slopes=alibi_slopes
-        )
+    within_window = row.window is None or row.longest <= row.window
+    if kernel == "documents side by side" and within_window and runs_on_cpu(query):
+        if None not in blocks_of_row:
+            blocks_of_row[None] = sort_by_length(document_lengths)
+        return attend_side_by_side(query, key, value, blocks_of_row[None], scaling=scaling)
     return attend_by_document(
         query,
         key,
