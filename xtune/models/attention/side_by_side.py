@@ -36,13 +36,13 @@ class Alike(NamedTuple):
     Attributes:
         places: int64 [n L], where to read in the row.
         to: int64 [n L], where to write.
-        padding: bool [n, 1, L, 1], which of them are padding.
+        padding: bool [n, 1, L, 1], which of them are padding; None if none is.
         length: L.
     """
 
     places: Tensor
     to: Tensor
-    padding: Tensor
+    padding: Tensor | None
     length: int
 
 
@@ -51,8 +51,8 @@ def sort_by_length(lengths: list[int]) -> list[Alike]:
     starts: dict[int, list[tuple[int, int]]] = {}
     total = 0
     for length in lengths:
-        padded = -(-length // _SIMILAR) * _SIMILAR
-        starts.setdefault(padded, []).append((total, total + length))
+        rounded = -(-length // _SIMILAR) * _SIMILAR
+        starts.setdefault(rounded, []).append((total, total + length))
         total += length
     groups = []
     for length, edges in starts.items():
@@ -61,7 +61,15 @@ def sort_by_length(lengths: list[int]) -> list[Alike]:
         padding = places >= stop
         to = places.masked_fill(padding, total)
         places = torch.minimum(places, stop - 1)
-        groups.append(Alike(places.flatten(), to.flatten(), padding[:, None, :, None], length))
+        padded = any(end - begin < length for begin, end in edges)
+        groups.append(
+            Alike(
+                places.flatten(),
+                to.flatten(),
+                padding[:, None, :, None] if padded else None,
+                length,
+            )
+        )
     return groups
 
 
@@ -129,7 +137,9 @@ class _SideBySide(torch.autograd.Function):
         for group, sum_of_exp in zip(groups, sums, strict=True):
             short = group.length * query.shape[-1] <= _SHORT
             dtype = torch.float32 if short else query.dtype
-            slope = _read(grad, group, dtype).masked_fill_(group.padding, 0)
+            slope = _read(grad, group, dtype)
+            if group.padding is not None:
+                slope.masked_fill_(group.padding, 0)
             states = (_read(states, group, dtype) for states in (*rows, result))
             parts = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward(
                 slope, *states, sum_of_exp, 0.0, True, scale=scaling
