@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model_state_dict
 from torch import nn
 from transformers import AutoModelForCausalLM
 
+from tests.models.fused.draws import draw_alike
 from tests.models.packs import pack, random_documents
 from tests.models.test_sft import gradients, stirred
 from xtune.models import SupervisedFinetune, generation_mode, load_model, merge_adapter
@@ -28,7 +29,9 @@ FAMILIES = {
 def build(folder, adapter, *, dtype="fp32", **settings):
     llm = load_model(str(folder), dtype=dtype)
     torch.manual_seed(0)  # of the adapter's start
-    return stirred(SupervisedFinetune(llm, adapter=adapter, **settings))
+    model = stirred(SupervisedFinetune(llm, adapter=adapter, **settings))
+    draw_alike(model)
+    return model
 
 
 def adapters():

@@ -9,7 +9,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import nn
 
-from xtune.models.fused.lora_linear import fuse_lora
+from tests.models.fused.draws import draw_alike
+from xtune.models.fused.lora_linear import draw_kept, fuse_lora
 
 N, D, OUT = 37, 24, 40
 
@@ -39,6 +40,7 @@ def peft_layer(*, with_bias=True, base_dtype=torch.float32, quantized=False, **l
 
 def run(layer, x, *, autocast):
     """Output and gradients, by x and by every trained parameter."""
+    draw_alike(layer)
     torch.manual_seed(5)  # of the dropout
     x = x.clone().requires_grad_()
     weights = torch.randn(N, OUT, generator=torch.Generator().manual_seed(2))
@@ -109,6 +111,17 @@ def test_a_4bit_base_equals_peft(dropout, dtype):
         assert own.dtype == theirs.dtype
         difference = (own - theirs).norm() / theirs.norm()
         assert difference < (0.01 if bf16 else 1e-5), name
+
+
+@pytest.mark.parametrize("dropout", [0.0, 1e-7, 0.1, 0.5, 1 - 1e-7])
+def test_as_many_are_dropped_as_asked_for(dropout):
+    torch.manual_seed(0)
+    kept = draw_kept(torch.empty(500, 2001), dropout)  # not a multiple of four
+    assert kept.dtype == torch.uint8
+    assert set(kept.unique().tolist()) <= {0, 1}
+    assert abs(kept.float().mean() - (1 - dropout)) < 0.002
+    neighbours = torch.corrcoef(torch.stack([kept[:, :-1].flatten(), kept[:, 1:].flatten()]))
+    assert dropout in (0.0, 1e-7, 1 - 1e-7) or abs(neighbours[0, 1]) < 0.005
 
 
 def kept_bytes(layers, x):

@@ -7,7 +7,7 @@ that every layer keeps a copy of its own, also where several have one input (que
 gate and up). Here the backward pass needs the input itself; the adapter is added within the product
 (`addmm`), scaled in its fp32 accumulator. A 4-bit W is unpacked in either pass and never kept.
 
-    for backward  x [N, D], which others share, and x A' [N, r]; with dropout a bool [N, D]
+    for backward  x [N, D], which others share, and x A' [N, r]; with dropout a byte [N, D]
     plain PEFT    its copy of x, and x A'; with dropout an fp32 [N, D]
 
 Whatever the function does not cover goes through PEFT's own forward.
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from xtune.models.fused.adopt import adopt
 
-__all__ = ["fuse_lora", "lora_linear"]
+__all__ = ["draw_kept", "fuse_lora", "lora_linear"]
 
 # PEFT's class and its base layer's, exactly these: who inherits from them may do otherwise. By
 # name, so that bitsandbytes is not loaded for asking.
@@ -144,6 +144,19 @@ def _dense(weight: Any, dtype: torch.dtype) -> Tensor:
     return dequantize_4bit(weight.data, state).to(dtype)
 
 
+def draw_kept(x: Tensor, dropout: float) -> Tensor:
+    """Draw which elements dropout keeps: uint8, 1 for those, in the shape of `x`.
+
+    Each is decided by a number of 16 bits, so that the probability is rounded to a multiple of
+    2^-16. On a CPU torch's own draw takes five times as long, which with 0.1 on all layers was
+    two fifths of a step; and a product with bool takes four times as long as one with uint8.
+    """
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+    numbers = words.random_(-(2**63), None).view(torch.int16)[: x.numel()]
+    dropped = min(round(dropout * 2**16), 2**16 - 1)
+    return (numbers >= dropped - 2**15).view(torch.uint8).view(x.shape)
+
+
 class _LoraLinear(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -159,9 +172,7 @@ class _LoraLinear(torch.autograd.Function):
     ) -> Tensor:
         rows = x.reshape(-1, x.shape[-1]).to(dtype)
         a, b = lora_a.to(dtype), lora_b.to(dtype)
-        kept = None
-        if dropout:
-            kept = torch.empty_like(rows, dtype=torch.bool).bernoulli_(1 - dropout)
+        kept = draw_kept(rows, dropout) if dropout else None
         inner = (rows if kept is None else rows * kept).mm(a.t())
         outer = scaling / (1 - dropout)
         dense = _dense(weight, dtype)
