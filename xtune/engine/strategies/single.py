@@ -10,6 +10,7 @@ from peft import PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
 from xtune.engine.strategies.base import Strategy
+from xtune.engine.strategies.heap import keep_freed_memory
 from xtune.engine.strategies.sharding import with_weights
 from xtune.errors import CheckpointError
 from xtune.models.generation import checkpoints_layers
@@ -43,6 +44,7 @@ class SingleStrategy(Strategy):
         if self.device.type == "cpu":
             # Vanishing gradients become denormals, on which a CPU computes ~100 times slower.
             torch.set_flush_denormal(True)
+            keep_freed_memory()
         self.model: Any = model
         # A layer that is recomputed casts its weights again: copies of all would only be held.
         self._checkpoints = checkpoints_layers(model)
