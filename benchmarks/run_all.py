@@ -27,6 +27,7 @@ PARTS = [
     ["sft_cpu.py", "--method", "lora", *SHORT],
     ["sft_cpu.py", "--method", "full", *SHORT, *TWO],
     ["sft_cpu.py", "--method", "qlora", *SHORT, *TWO],
+    ["bound.py"],
     ["growth.py", "--rows", "2000", "8000", "32000"],
     ["data_preparation.py", "--rows", "50000"],
     ["start_up.py", "--peers"],

@@ -45,6 +45,7 @@ def train(task: Task) -> tuple[Run, int]:
         "max_epochs": epochs,
         "lr": settings["lr"],
         "strategy.precision": "bf16" if task.autocast else "fp32",
+        "gradient_checkpointing": False,  # as the others
         "param_scheduler": {"type": "ConstantSchedule"},
         "default_hooks": {"metrics": {"type": "MetricsHook"}},
         "custom_hooks": [{"type": f"{__file__}:ContenderHook"}],

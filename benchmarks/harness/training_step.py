@@ -1,4 +1,4 @@
-"""A LoRA run of SmolLM2-135M as the engine's loop steps it, and random packs to step it with."""
+"""A run of SmolLM2-135M as the engine's loop steps it, and random packs to step it with."""
 
 from __future__ import annotations
 
@@ -13,10 +13,13 @@ __all__ = ["DOCUMENT", "packs_of", "trainer"]
 DOCUMENT = 128  # tokens
 
 
-def trainer(*, fused: bool = True, change: Callable[[Any], None] | None = None) -> Callable:
-    """A function that does one optimizer step on batches.
+def trainer(
+    method: str = "lora", *, fused: bool = True, change: Callable[[Any], None] | None = None
+) -> Callable:
+    """A function that does one optimizer step on batches, with what `sft_cpu.py` asks for.
 
     Args:
+        method: 'lora' and 'qlora', both r=16 without dropout, or 'full'; nothing is checkpointed.
         fused: of the model's config.
         change: called with the model before the first step.
     """
@@ -25,7 +28,10 @@ def trainer(*, fused: bool = True, change: Callable[[Any], None] | None = None) 
     from xtune.models.build import build_model
     from xtune.registry import STRATEGIES, build
 
-    cfg = render("custom_sft_lora").values
+    options = ["gradient_checkpointing=False"]
+    if method != "full":
+        options += ["lora.r=16", "lora.lora_dropout=0.0"]
+    cfg = render(f"custom_sft_{method}", options).values
     strategy = build(STRATEGIES, cfg["strategy"])
     model = build_model(
         cfg["model"] | {"fused": fused}, device=strategy.loads_on, precision=strategy.precision
