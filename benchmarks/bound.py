@@ -31,7 +31,8 @@ TRAINED = 0.5  # of a document's tokens
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--methods", nargs="+", default=["lora", "qlora", "full"])
+    methods = ["lora", "qlora", "full"]
+    parser.add_argument("--methods", nargs="+", choices=methods, default=methods)
     parser.add_argument("--steps", type=int, default=8, help="measured, after one that is not")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     args = parser.parse_args()
