@@ -13,6 +13,7 @@ from tests.models.packs import pack, random_documents
 from tests.models.test_attention import whole_mask
 from xtune.models.attention import kernel_for
 from xtune.models.attention import side_by_side as module
+from xtune.models.attention.by_document import attend_by_document
 from xtune.models.attention.side_by_side import attend_side_by_side, sort_by_length
 from xtune.models.attention.varlen import varlen_arguments, varlen_attention
 
@@ -142,6 +143,35 @@ def test_the_layers_of_a_batch_share_what_is_sorted_and_longer_documents_than_a_
         expected = by_mask([3, 50], window)(*(state.float() for state in states))
         torch.testing.assert_close(out.float(), expected, rtol=0.02, atol=0.02)
         assert list(arguments["blocks_of_row"]) == ([] if window == 20 else [None])
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+@pytest.mark.parametrize(("heads", "keys"), [(4, 4), (4, 2), (3, 1)])
+@pytest.mark.parametrize("kind", ["window 1", "window 20", "window 200", "alibi"])
+def test_what_goes_document_by_document_is_as_near_to_fp32(heads, keys, kind, autocast):
+    slopes = torch.linspace(0.5, 0.1, heads) if kind == "alibi" else None
+    window = None if kind == "alibi" else int(kind.split()[1])
+    arguments = varlen_arguments(pack(random_documents(LENGTHS)))
+
+    def ours(*states):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            return varlen_attention(
+                torch.nn.Identity(),
+                *states,
+                None,
+                sliding_window=window,
+                alibi_slopes=slopes,
+                **arguments,
+            )[0]
+
+    states = states_of(heads, keys, LENGTHS)
+    exactly = functools.partial(
+        attend_by_document, lengths=LENGTHS, window=window, alibi_slopes=slopes
+    )
+    true = run(exactly, [state.float() for state in states])
+    for own, value in zip(run(ours, states), true, strict=True):
+        assert own.dtype == torch.bfloat16
+        assert (own.float() - value).norm() < 0.003 * value.norm() + 1e-4  # rounded once
 
 
 @pytest.mark.parametrize("change", [{"dropout": 0.1}, {"plain": False}])

@@ -2,8 +2,8 @@
 
 oneDNN makes a kernel for each shape that it multiplies, and the heap is cut anew for each size of
 a tensor. With rows of every length a run of four layers of SmolLM2 with LoRA in bf16 had grown
-from 726 to 1,821 MB after 360 steps; with lengths and blocks of attention rounded up it grew to
-1,011 MB, with chunks of the loss too to 864, and its steps took four fifths of the time
+from 726 to 1,821 MB after 360 steps; with its lengths and those within attention rounded up it grew
+to 1,011 MB, with chunks of the loss too to 864, and its steps took four fifths of the time
 (2026-11-26, two cores).
 
 What is added is a document of its own, which no other one sees and of which nothing is trained.

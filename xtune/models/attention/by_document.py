@@ -4,6 +4,9 @@ Shapes: T tokens of the row, L of one document, H query heads, K key and value h
 
 A block-diagonal mask over the whole row costs T x T; documents of 128 tokens in a row of 1,024 are
 5 times faster one by one (measured, one CPU core, forward and backward).
+
+On a CPU bf16 is attended in fp32: in bf16 oneDNN keeps a kernel for every length that it meets, and
+is slow backwards (see side_by_side.py). What is kept for the backward pass is then twice as much.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from xtune.losses.where import runs_on_cpu
 
 __all__ = ["attend_by_document"]
 
@@ -44,6 +49,19 @@ def attend_by_document(
     Returns:
         [1, T, H, E].
     """
+    if query.dtype == torch.bfloat16 and runs_on_cpu(query):
+        with torch.autocast("cpu", enabled=False):
+            out = attend_by_document(
+                query.float(),
+                key.float(),
+                value.float(),
+                lengths=lengths,
+                window=window,
+                dropout=dropout,
+                scaling=scaling,
+                alibi_slopes=alibi_slopes,
+            )
+        return out.to(query.dtype)
     outputs = []
     for q, k, v in zip(
         query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True

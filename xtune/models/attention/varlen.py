@@ -9,7 +9,8 @@ T x T exists, and runs, in this order of preference:
     flash-attn's varlen kernel      GPU, fp16 or bf16, if flash-attn is installed
     torch's varlen_attn             GPU of compute capability 8 and above, fp16 or bf16
     flex attention                  the same GPUs, if scores are capped or fall with distance
-    documents side by side          CPU, bf16, if scores do not fall with distance
+    documents side by side          CPU, bf16, if scores do not fall with distance and no document
+                                    is longer than the window
     SDPA, document by document      everything else
 
 Where several processes share the row, each has some of the heads; see by_heads.py.
