@@ -14,7 +14,6 @@ of Markdown goes to standard output.
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import sys
 import time
@@ -67,14 +66,14 @@ def _row(method: str, steps: int) -> str:
     step = trainer(method, change=models.append)
     batches = packs_of(DOCUMENTS, TRAINED)
     dtype, products = _products(models[0], batches[0])
-    optimizer = _optimizer(models[0])
-    parts: dict[str, list[float]] = {"step": [], "products": [], "optimizer": []}
+    turns: dict[str, Callable[[], None]] = {
+        "step": lambda: step(batches),
+        "products": products,
+        "optimizer": _optimizer(models[0]),
+    }
+    parts: dict[str, list[float]] = {name: [] for name in turns}
     for number in range(steps + 1):
-        for name, part in (
-            ("step", lambda: step(batches)),
-            ("products", products),
-            ("optimizer", optimizer),
-        ):
+        for name, part in turns.items():
             began = time.perf_counter()
             part()
             parts[name].append(time.perf_counter() - began)
@@ -85,8 +84,6 @@ def _row(method: str, steps: int) -> str:
         whole / (product + update)
         for whole, product, update in zip(*measured.values(), strict=True)
     ]
-    models.clear()
-    gc.collect()
     seconds = " | ".join(f"{median(each):.2f}" for each in measured.values())
     return f"| {method} | {dtype} | {seconds} | {median(ratios):.2f} times both |"
 
@@ -96,6 +93,7 @@ def _products(model: Any, batch: Any) -> tuple[str, Callable[[], None]]:
     import torch
     from torch import nn
 
+    from xtune.models.fused.lora_linear import dense_weight
     from xtune.models.generation import base_of
     from xtune.models.precision import choose_precision
 
@@ -115,19 +113,20 @@ def _products(model: Any, batch: Any) -> tuple[str, Callable[[], None]]:
         if layer in adapted:
             low_rank = [each["default"].weight.to(dtype) for each in (layer.lora_A, layer.lora_B)]
         trained = not low_rank and weight.requires_grad
-        state = getattr(weight, "quant_state", None)
-        if state is None:
+        if not hasattr(weight, "quant_state"):  # cast once: only unpacking is done in each pass
             weight = weight.detach().to(dtype)
-        works.append((tokens, weight, state, low_rank, trained))
-    widths = {(w[0], side) for w in works for side in (w[2].shape if w[2] else w[1].shape)}
+        works.append((tokens, weight, low_rank, trained))
+    shapes = {
+        (tokens, side) for tokens, weight, *_ in works for side in dense_weight(weight, dtype).shape
+    }
     generator = torch.Generator().manual_seed(0)
-    states = {shape: torch.randn(*shape, generator=generator).to(dtype) for shape in sorted(widths)}
+    states = {shape: torch.randn(*shape, generator=generator).to(dtype) for shape in sorted(shapes)}
 
     @torch.no_grad()
     def products() -> None:
-        for tokens, packed, state, low_rank, trained in works:
+        for tokens, packed, low_rank, trained in works:
             for backwards in (False, True):
-                weight = packed if state is None else _unpacked(packed, state).to(dtype)
+                weight = dense_weight(packed, dtype)
                 x, slope = (states[tokens, side] for side in reversed(weight.shape))
                 _ = slope @ weight if backwards else x @ weight.t()
                 if trained and backwards:
@@ -136,12 +135,6 @@ def _products(model: Any, batch: Any) -> tuple[str, Callable[[], None]]:
                     _low_rank_products(x, slope, *low_rank, backwards=backwards)
 
     return precision.name, products
-
-
-def _unpacked(weight: Any, state: Any) -> Any:
-    from bitsandbytes.functional import dequantize_4bit
-
-    return dequantize_4bit(weight.data, state)
 
 
 def _low_rank_products(x: Any, slope: Any, a: Any, b: Any, *, backwards: bool) -> None:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from xtune.models.fused.adopt import adopt
 
-__all__ = ["draw_kept", "fuse_lora", "lora_linear"]
+__all__ = ["dense_weight", "draw_kept", "fuse_lora", "lora_linear"]
 
 # PEFT's class and its base layer's, exactly these: who inherits from them may do otherwise. By
 # name, so that bitsandbytes is not loaded for asking.
@@ -134,7 +134,7 @@ def _dtype_of_products(layer: Any, x: Tensor) -> torch.dtype | None:
     return dtype
 
 
-def _dense(weight: Any, dtype: torch.dtype) -> Tensor:
+def dense_weight(weight: Any, dtype: torch.dtype) -> Tensor:
     """The matrix [O, D] that a weight stands for."""
     state = getattr(weight, "quant_state", None)
     if state is None:
@@ -175,7 +175,7 @@ class _LoraLinear(torch.autograd.Function):
         kept = draw_kept(rows, dropout) if dropout else None
         inner = (rows if kept is None else rows * kept).mm(a.t())
         outer = scaling / (1 - dropout)
-        dense = _dense(weight, dtype)
+        dense = dense_weight(weight, dtype)
         out = F.linear(rows, dense, None if bias is None else bias.to(dtype))
         torch.addmm(out, inner, b.t(), alpha=outer, out=out)
         ctx.save_for_backward(rows, weight, a, b, inner, kept)
@@ -193,7 +193,7 @@ class _LoraLinear(torch.autograd.Function):
         grad_x = grad_bias = grad_a = grad_b = None
         grad_inner = grad.mm(b).mul_(ctx.scaling)
         if ctx.needs_input_grad[0]:
-            grad_x = grad.mm(_dense(weight, rows.dtype))
+            grad_x = grad.mm(dense_weight(weight, rows.dtype))
             if kept is None:
                 torch.addmm(grad_x, grad_inner, a, out=grad_x)
             else:
