@@ -132,7 +132,8 @@ def test_ended_by_a_signal_to_one_process_and_resumed_it_is_the_run_never_stoppe
 @pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_a_process_that_is_killed_ends_the_others_and_is_named(inputs, tmp_path, rank):
     process = start(inputs, tmp_path, "max_steps=100000")
-    wait_for_steps(process, tmp_path, 60)  # two seconds: it says once a second where it is
+    wait_for_steps(process, tmp_path, 3)
+    time.sleep(3)  # it says once a second where it is
     killed = processes_of(tmp_path)[rank - 2]
     os.kill(killed, signal.SIGKILL)
     said = process.communicate(timeout=60)[0]  # as long as it may take everywhere
