@@ -38,7 +38,7 @@ fmt: $(VENV)/.dev
 types: $(VENV)/.dev
 	$(BIN)/mypy
 
-# all measurements on the CPU, for an idle machine: 45 minutes
+# all measurements on the CPU, for an idle machine: half an hour to an hour
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run_all.py
 

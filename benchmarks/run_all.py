@@ -2,7 +2,7 @@
 
     python benchmarks/run_all.py
 
-Takes an hour on two idle cores, the making of the peers' environments not counted.
+Takes half an hour to an hour on two idle cores, the making of the peers' environments not counted.
 Nothing else should run meanwhile: the page says what the load was. A part that fails is said to
 have failed, and the exit code is 1.
 """
