@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from xtune import __version__
 from xtune.errors import XtuneError, did_you_mean
+from xtune.parallel.openmp import sharing_processors
 
 __all__ = ["VERBS", "main"]
 
@@ -79,7 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except SystemExit as stop:  # argparse has printed its message
         return int(stop.code or 0)
     try:
-        return module.run(args) or 0
+        with sharing_processors():
+            return module.run(args) or 0
     except BrokenPipeError:  # `xtune list-cfg | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
