@@ -22,6 +22,8 @@ from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
 from xtune.data.map_fns.build import noted_name
+from xtune.data.templates.end_ids import stop_words_of
+from xtune.data.templates.named import trained_templates
 from xtune.engine.build import (
     build_datasets,
     build_hooks,
@@ -225,7 +227,7 @@ class Runner:
             "base_fingerprint": self.fingerprint,
             **({"vocabulary": growth} if growth else {}),
             "template": self.template.name,
-            "stop_words": list(self.template.stop_words),
+            "stop_words": stop_words_of(self.template, self.tokenizer),
             "system": self.cfg.get("SYSTEM") or "",
             # what chat's --lagent gives the model if the user names no tools
             **({"tools": self.cfg["agent_tools"]} if self.cfg.get("agent_tools") else {}),
@@ -295,7 +297,7 @@ class Runner:
             self.logger.info("%d new tokens: the vocabulary grows", len(self.pieces))
         self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer)
         self.template = self.train_dataset.template
-        self.tokenizer.chat_template = self.template.jinja
+        self.tokenizer.chat_template = trained_templates(self.template, self.tokenizer)
         self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.sequence.as_one)
         self.max_steps = self.loop.total_steps(self.loader.steps_per_epoch)
         self.val_loader = validation_loader(self.cfg, self.val_dataset, self.sequence.as_one)
