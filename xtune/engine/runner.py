@@ -37,6 +37,7 @@ from xtune.engine.build import (
 from xtune.engine.checkpointing import decided_model
 from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.hooks.base import Hook
+from xtune.engine.identity import require_same_inputs
 from xtune.engine.logs import close_logs, log_to_console, log_to_file
 from xtune.engine.loops import TrainLoop
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
@@ -296,6 +297,8 @@ class Runner:
         if self.pieces:
             self.logger.info("%d new tokens: the vocabulary grows", len(self.pieces))
         self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer)
+        if checkpoint is not None:
+            require_same_inputs(checkpoint, self.cfg, self.tokenizer, self.train_dataset.identity)
         self.template = self.train_dataset.template
         self.tokenizer.chat_template = trained_templates(self.template, self.tokenizer)
         self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.sequence.as_one)
