@@ -9,6 +9,7 @@ import pytest
 from tests.runs import Inputs, losses, sheet_of, train
 from tests.tiny import write_tiny_llama, write_tiny_tokenizer
 from xtune.checkpoint.meta import write_meta
+from xtune.cli.entry import main
 from xtune.config import render
 from xtune.engine.identity import base_digest, vocabulary_digest
 from xtune.engine.places import is_place
@@ -91,6 +92,17 @@ def test_without_them_the_options_to_give_are_named(moved):
     )
     with pytest.raises(ConfigError, match=expected):
         WorkDir(moved, render(moved / "config.py")).check(AUTO)
+
+
+def test_the_command_line_says_so_before_anything_else(moved, capsys, monkeypatch):
+    monkeypatch.chdir(moved.parent)
+    text = (moved / "config.py").read_text()
+    (moved / "config.py").write_text(text.replace(f"{moved.parent / 'gone'}/", ""))
+    words = ["train", str(moved / "config.py"), "--work-dir", str(moved), "--resume"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "pretrained_model_name_or_path is 'llama', data_path is 'data.jsonl'" in said
+    assert "--cfg-options pretrained_model_name_or_path=NEW_PLACE data_path=NEW_PLACE" in said
 
 
 def test_other_contents_are_refused_before_the_model_is_loaded(moved):

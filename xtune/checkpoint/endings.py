@@ -52,6 +52,7 @@ def write_generation_config(
     ids, _ = end_ids_and_words(declared, tokenizer, stop_words)
     # Not save_pretrained, which refuses what published files have: a temperature without do_sample
     fields = json.loads(given.to_json_string()) if given is not None else {}
+    fields.pop("_from_model_config", None)  # or transformers might take the config's ids instead
     if ids:
         fields["eos_token_id"] = ids[0] if len(ids) == 1 and declared == ids[0] else ids
     if fields.get("pad_token_id") is None and tokenizer.pad_token_id is not None:

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import try_to_load_from_cache
+
 from xtune.config import Sheet, flat_items
 from xtune.data.sources.files import find_files, is_data_file
 from xtune.errors import ConfigError
+from xtune.models.gguf import is_gguf
+from xtune.models.modelscope import MODELSCOPE
 
 __all__ = ["is_place", "require_places"]
 
@@ -53,11 +57,16 @@ def require_places(sheet: Sheet) -> None:
     """
     flat = dict(flat_items(sheet.values))
     gone: dict[str, str] = {}
+    perhaps: dict[str, str] = {}  # a folder that has moved too, or a hub id
     for key, value in flat.items():
+        same = [k for k, v in flat.items() if v == value and not k.startswith(_PARTS)]
+        option = same[0] if same else key
         for path in _paths(key, value):
-            same = [k for k, v in flat.items() if v == value and not k.startswith(_PARTS)]
-            gone.setdefault(same[0] if same else key, path)
+            gone.setdefault(option, path)
+        if _MODEL.fullmatch(key) and isinstance(value, str) and _is_unknown(value):
+            perhaps.setdefault(option, value)
     if gone:
+        gone = perhaps | gone
         listed = ", ".join(f"{key} is {path!r}" for key, path in gone.items())
         options = " ".join(f"{key}=NEW_PLACE" for key in gone)
         raise ConfigError(
@@ -83,6 +92,12 @@ def _is_path(name: Any) -> bool:
     return isinstance(name, str) and (
         name.startswith(("/", ".", "~")) or name.endswith(".gguf") or name.count("/") > 1
     )
+
+
+def _is_unknown(name: str) -> bool:
+    """Whether it is nothing on this disk: neither here nor in the hub's cache."""
+    known = is_gguf(name) or name.startswith(MODELSCOPE) or _is_path(name) or _there(name)
+    return not known and not isinstance(try_to_load_from_cache(name, "config.json"), str)
 
 
 def _there(name: str) -> bool:
