@@ -5,6 +5,8 @@ import logging
 import shutil
 
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from tests.runs import Inputs, losses, sheet_of, train
 from tests.tiny import write_tiny_llama, write_tiny_tokenizer
@@ -167,6 +169,17 @@ def test_the_digest_of_a_base_is_of_its_weights_not_of_their_names(inputs, tmp_p
     shutil.copytree(inputs.model, copy)
     (copy / "model.safetensors").rename(copy / "other.safetensors")
     assert base_digest(str(copy)) == base_digest(str(inputs.model))
+    shutil.copytree(inputs.model, tmp_path / "twice")
+    (tmp_path / "twice" / "consolidated.safetensors").write_bytes(b"the same in another form")
+    assert base_digest(str(tmp_path / "twice")) == base_digest(str(inputs.model))
+    weights = {"a": torch.zeros(9), "b": torch.ones(9)}
+    for name, key in (("model-1", "a"), ("model-2", "b"), ("consolidated", "b")):
+        (tmp_path / "parts").mkdir(exist_ok=True)
+        save_file({key: weights[key]}, tmp_path / "parts" / f"{name}.safetensors")
+    both = base_digest(str(tmp_path / "parts"))
+    index = {"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}
+    (tmp_path / "parts" / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert base_digest(str(tmp_path / "parts")) not in (None, both)
     assert base_digest(str(write_tiny_llama(tmp_path / "b", seed=1))) != base_digest(str(copy))
 
 

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["base_digest", "require_same_base", "require_same_inputs", "vocabulary_digest"]
 
 _BLOCKS, _BLOCK = 256, 4096  # of a weight file are read; bytes of each
-_WEIGHTS = ("*.safetensors", "*.bin", "*.pth")
+# As transformers looks for them; a repository may hold the same weights in another form as well
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "*.safetensors", "*.bin", "*.pth")
 
 
 def base_digest(name: str) -> str | None:
@@ -48,7 +49,7 @@ def base_digest(name: str) -> str | None:
     try:
         files = _weight_files(name)
         digests = sorted(_digest(file) for file in files)
-    except (OSError, ModelError):
+    except (OSError, ValueError, KeyError, ModelError):
         return None
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32] if digests else None
 
@@ -135,6 +136,11 @@ def _weight_files(name: str) -> list[Path]:
         if not isinstance(config, str):
             return []
         folder = Path(config).parent
+    for index in sorted(folder.glob("*.index.json")):  # model. before pytorch_model.
+        if index.name.startswith(("model.", "pytorch_model.")):
+            named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            if files := [folder / name for name in named if (folder / name).is_file()]:
+                return files
     found = (sorted(folder.glob(pattern)) for pattern in _WEIGHTS)
     return next((files for files in found if files), [])
 
