@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ import pytest
 from tests.tiny import write_tiny_llama
 from xtune.cli.entry import main
 
+BASE = "base_model_name_or_path"
 COMMAND = [sys.executable, "-c", "from xtune.cli.entry import main; raise SystemExit(main())"]
 
 
@@ -94,12 +97,71 @@ def test_a_system_prompt_is_given_to_the_model(piped, parrot_folder, tmp_path):
         (["m", "--max-new-tokens", "0"], "max_new_tokens is 0; allowed: 1 or more"),
         (["m", "--prompt", " "], "--prompt is empty"),
         (["smollm2", "--adapter", "no/such/run"], "no adapter folder 'no/such/run'"),
+        (["--adapter", "no/such/run"], "no adapter folder 'no/such/run'"),
+        (["smollm2", "--lagent", "--adapter", "no/such/run"], "no adapter folder 'no/such/run'"),
     ],
 )
 def test_misuse_is_found_before_anything_is_loaded(piped, words, said):
     code, out, err = piped(*words)
     assert (code, out) == (2, "")
     assert said in err
+
+
+def test_a_wrong_adapter_is_said_before_torch_is_imported():
+    code = (
+        "import sys; from xtune.cli.entry import main; "
+        "assert main(['chat', '--adapter', 'no/such/run']) == 2; "
+        "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture(scope="module")
+def adapter_run(parrot_folder, tmp_path_factory):
+    """A run's folder with an adapter that changes nothing, on the parrot."""
+    from peft import LoraConfig
+
+    from xtune.checkpoint.export import write_adapter
+    from xtune.models import attach_adapter, load_model, load_tokenizer
+
+    work_dir = tmp_path_factory.mktemp("runs") / "run"
+    step = work_dir / "checkpoints" / "step_000004"
+    step.mkdir(parents=True)
+    llm = attach_adapter(load_model(str(parrot_folder)), LoraConfig(r=2))
+    weights = {
+        name.replace(".default", ""): weight.detach()
+        for name, weight in llm.named_parameters()
+        if "lora_" in name
+    }
+    tokenizer = load_tokenizer(str(parrot_folder))
+    write_adapter(step / "adapter", llm, weights, tokenizer, {"base_model": str(parrot_folder)})
+    (step.parent / "latest").symlink_to("step_000004")
+    return work_dir
+
+
+@pytest.mark.parametrize("words", [["--adapter", "{}"], ["{}"], ["{}/checkpoints/step_000004"]])
+def test_an_adapter_alone_is_talked_to_on_its_model(piped, adapter_run, words):
+    words = [word.format(adapter_run) for word in words]
+    code, out, _ = piped(*words, "--prompt", "Bye")
+    assert (code, out) == (0, "Bye!\n")
+    assert piped("--prompt", "Bye", *words)[1] == "Bye!\n"
+
+
+def test_a_run_is_exported_with_its_adapter(adapter_run, tmp_path, capsys):
+    assert main(["export", str(adapter_run), str(tmp_path / "out"), "--dtype", "fp32"]) == 0
+    assert "merged in" in capsys.readouterr().out
+
+
+def test_a_model_that_an_adapter_names_and_that_cannot_be_loaded(piped, adapter_run, tmp_path):
+    moved = tmp_path / "moved"
+    shutil.copytree(adapter_run / "checkpoints" / "step_000004" / "adapter", moved)
+    for name, key in (("xtune.json", "base_model"), ("adapter_config.json", BASE)):
+        fields = json.loads((moved / name).read_text())
+        (moved / name).write_text(json.dumps(fields | {key: "no-such-owner/no-such-model"}))
+    code, _, err = piped("--adapter", moved, "--prompt", "Hi")
+    assert code == 1
+    assert "no-such-owner/no-such-model" in err
+    assert f": MODEL --adapter {moved}" in err
 
 
 def test_no_such_model(piped):

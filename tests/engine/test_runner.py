@@ -101,6 +101,9 @@ def test_the_adapter_says_what_it_was_trained_with(run, inputs):
     assert notes["map_fn"] == "openai"
     tokenizer = AutoTokenizer.from_pretrained(folder)
     assert tokenizer.chat_template == run.template.jinja
+    peft_config = json.loads((folder / "adapter_config.json").read_text())
+    assert peft_config["base_model_name_or_path"] == str(inputs.model)
+    assert json.loads((folder / "generation_config.json").read_text())["eos_token_id"] == 2
 
 
 def test_evaluating_and_validating_do_not_change_training(run, inputs, tmp_path):

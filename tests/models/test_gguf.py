@@ -10,12 +10,15 @@ import sys
 import gguf
 import pytest
 import torch
+from peft import AutoPeftModelForCausalLM, LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tiny import CHATML
+from xtune.checkpoint.export import write_adapter
 from xtune.errors import ModelError
-from xtune.models import load_model, load_tokenizer
+from xtune.models import attach_adapter, load_adapter, load_model, load_tokenizer
 from xtune.models.gguf import converted_gguf, resolve_alias
+from xtune.models.loading import name_for_others
 
 
 def rotary_rows(weight, heads):
@@ -153,3 +156,36 @@ def test_smollm2_itself():
     ids = tokenizer.apply_chat_template(prompt, add_generation_prompt=True, return_tensors="pt")
     out = llm.generate(**ids, max_new_tokens=8, do_sample=False)
     assert "Paris" in tokenizer.decode(out[0, ids["input_ids"].shape[1] :])
+
+
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # PEFT asks
+def test_peft_opens_the_base_of_an_adapter_by_the_converted_folder(gguf_file, tmp_path):
+    llm = attach_adapter(load_model(str(gguf_file), dtype="fp32"), LoraConfig(r=2))
+    weights = {
+        name.replace(".default", ""): torch.full_like(weight, 0.01)
+        for name, weight in llm.named_parameters()
+        if "lora_" in name
+    }
+    notes = {"base_model": str(gguf_file)}
+    write_adapter(tmp_path / "adapter", llm, weights, load_tokenizer(str(gguf_file)), notes)
+    named = json.loads((tmp_path / "adapter/adapter_config.json").read_text())
+    assert named["base_model_name_or_path"] == str(converted_gguf(str(gguf_file)))
+    ids = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        theirs = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "adapter").eval()(ids).logits
+        plain = load_model(str(gguf_file), dtype="fp32")
+        ours = load_adapter(plain, tmp_path / "adapter").eval()(ids).logits
+        assert not torch.equal(ours, load_model(str(gguf_file), dtype="fp32")(ids).logits)
+    assert torch.equal(ours, theirs)
+
+
+def test_the_name_of_a_model_for_other_programs(gguf_file, tiny_llama, monkeypatch):
+    monkeypatch.chdir(tiny_llama.parent)
+    assert name_for_others(tiny_llama.name) == str(tiny_llama)
+    assert name_for_others("owner/name") == "owner/name"
+    assert name_for_others("gone.gguf") == "gone.gguf"
+
+
+def test_a_converted_folder_has_the_old_names_too(gguf_file):
+    fields = json.loads((converted_gguf(str(gguf_file)) / "config.json").read_text())
+    assert fields["rope_theta"] == fields["rope_parameters"]["rope_theta"]

@@ -11,10 +11,10 @@ import torch
 
 from xtune.chat.answer import Answer
 from xtune.chat.generate import answer_batch, context_length, prompt_ids, stream_answer
-from xtune.chat.locate import find_adapter, find_model, training_notes
+from xtune.chat.locate import locate, training_notes
 from xtune.chat.settings import GenerationSettings
 from xtune.data.templates import build_template
-from xtune.errors import UsageError
+from xtune.errors import ModelError, UsageError
 from xtune.models import load_adapter, load_model, load_tokenizer
 from xtune.models.packed_weights import pack_weights
 from xtune.registry import TEMPLATES, names
@@ -54,7 +54,7 @@ class ChatModel:
     @classmethod
     def load(
         cls,
-        name_or_path: str,
+        name_or_path: str | None,
         *,
         adapter: str | Path | None = None,
         bits: int | None = None,
@@ -65,7 +65,7 @@ class ChatModel:
 
         Args:
             name_or_path: a hub id, a folder, a `.gguf` file, the alias `smollm2`, or the work_dir
-                of a run that trained whole models.
+                or a checkpoint of a run. None: the model that the adapter names.
             adapter: an adapter's folder, or the work_dir or checkpoint that holds it. The
                 tokenizer, and with it the template, is then the adapter's.
             bits: 4 (NF4) or 8 quantizes the weights while they are loaded.
@@ -77,10 +77,9 @@ class ChatModel:
             AdapterError: the adapter belongs to another base model.
             UsageError: there is no such adapter; or no chat template, and none was named.
         """
-        model_name = find_model(name_or_path)
-        adapter_folder = None if adapter is None else find_adapter(adapter)
-        trained = Path(model_name).expanduser() if adapter_folder is None else adapter_folder
-        notes = training_notes(trained)
+        found = locate(name_or_path, adapter)
+        model_name, adapter_folder = found.model, found.adapter
+        notes = training_notes(found.trained)
         has_tokenizer = adapter_folder is not None and _has_tokenizer(adapter_folder)
         tokenizer = load_tokenizer(str(adapter_folder) if has_tokenizer else model_name)
         stop_words = tuple(notes.get("stop_words") or ())
@@ -90,15 +89,23 @@ class ChatModel:
             stop_words = tuple(template.stop_words)
         if not tokenizer.chat_template:
             raise UsageError(
-                f"{name_or_path!r} has no chat template of its own; name the one it was trained "
-                f"with: --prompt-template {'|'.join(names(TEMPLATES))}"
+                f"{str(found.trained)!r} has no chat template of its own; name the one it was "
+                f"trained with: --prompt-template {'|'.join(names(TEMPLATES))}"
             )
-        llm: Any = load_model(
-            model_name,
-            dtype=dtype,
-            quantization=None if bits is None else _QUANTIZATION[bits],
-            device="cuda" if torch.cuda.is_available() else "cpu",
-        )
+        try:
+            llm: Any = load_model(
+                model_name,
+                dtype=dtype,
+                quantization=None if bits is None else _QUANTIZATION[bits],
+                device="cuda" if torch.cuda.is_available() else "cpu",
+            )
+        except ModelError as error:
+            if not found.implied:
+                raise
+            raise ModelError(
+                f"{error}\nThe adapter in {adapter_folder} names this model; if it "
+                f"is elsewhere: MODEL --adapter {adapter_folder}"
+            ) from error
         if adapter_folder is not None:
             llm = load_adapter(llm, adapter_folder)
         llm.eval()
@@ -108,7 +115,9 @@ class ChatModel:
             tokenizer=tokenizer,
             stop_words=stop_words,
             system=notes.get("system") or "",
-            name=name_or_path if adapter_folder is None else f"{name_or_path} + {adapter_folder}",
+            name=str(name_or_path)
+            if adapter_folder is None
+            else f"{model_name} + {adapter_folder}",
             trained_on=str(notes.get("map_fn") or ""),
         )
 

@@ -9,7 +9,7 @@ import torch
 from transformers import StoppingCriteria
 
 from xtune.chat.answer import Answer
-from xtune.data.templates import build_template
+from xtune.data.templates.end_ids import end_ids_and_words
 from xtune.parallel.progress import beat
 
 if TYPE_CHECKING:
@@ -33,18 +33,8 @@ def stop_ids_and_words(
         Ids that end an answer, sorted, and the words to look for in its text.
     """
     declared = getattr(getattr(llm, "generation_config", None), "eos_token_id", None)
-    ids = set(declared if isinstance(declared, (list, tuple)) else [declared])
-    ids.add(tokenizer.eos_token_id)
-    words = []
-    for word in {*stop_words, *build_template("auto", tokenizer).stop_words}:
-        id_ = tokenizer.convert_tokens_to_ids(word)
-        is_token = isinstance(id_, int) and id_ != tokenizer.unk_token_id
-        if is_token:
-            ids.add(id_)
-        # Only an added token is itself whatever stands around it; other text may come in pieces.
-        if not is_token or id_ not in tokenizer.added_tokens_decoder:
-            words.append(word)
-    return sorted(id_ for id_ in ids if id_ is not None), sorted(words)
+    ids, words = end_ids_and_words(declared, tokenizer, stop_words)
+    return sorted(ids), words
 
 
 class WatchAnswers(StoppingCriteria):

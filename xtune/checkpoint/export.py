@@ -1,7 +1,7 @@
 """What other programs load: an adapter in PEFT's format, a model in Hugging Face's.
 
-Both come with the tokenizer, whose chat_template is the one that was trained with, and with
-xtune.json, which says what the formats have no place for.
+Both come with the tokenizer, whose chat_template is the one that was trained with, with the ids
+that end an answer (endings.py), and with xtune.json, which says what the formats have no place for.
 """
 
 from __future__ import annotations
@@ -17,9 +17,17 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from xtune.checkpoint.endings import (
+    eos_to_write,
+    write_config_ids,
+    write_eos,
+    write_generation_config,
+)
 from xtune.checkpoint.meta import FORMAT_VERSION
 from xtune.models import load_tokenizer
 from xtune.models.families import CheckpointFiles, Family, Layout, family_of_config
+from xtune.models.loading import name_for_others
+from xtune.models.older_readers import name_as_before, save_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,9 +59,11 @@ def write_adapter(
     )
     config = copy.copy(llm.peft_config[llm.active_adapter])
     config.inference_mode = True
+    config.base_model_name_or_path = name_for_others(str(config.base_model_name_or_path or ""))
     config.save_pretrained(str(folder))
-    tokenizer.save_pretrained(folder)
-    _write_notes(folder, notes)
+    save_tokenizer(tokenizer, folder)
+    write_generation_config(folder, llm, tokenizer, notes.get("stop_words") or ())
+    _write_notes(folder, notes, tokenizer)
 
 
 def write_model(
@@ -80,11 +90,16 @@ def write_model(
             llm.save_pretrained(folder)
         else:
             _write_family(folder, llm, family, layout or family.checkpoint_layout)
+    stop_words = notes.get("stop_words") or ()
+    ids = write_generation_config(folder, llm, tokenizer, stop_words)
     if family is not None and (layout or family.checkpoint_layout) == "original":
         _write_original_tokenizer(folder, llm, family, tokenizer)
     else:
-        tokenizer.save_pretrained(folder)
-    _write_notes(folder, notes)
+        name_as_before(folder)
+        if stop_words:
+            write_config_ids(folder, ids)
+        save_tokenizer(tokenizer, folder)
+    _write_notes(folder, notes, tokenizer)
 
 
 def _each_its_own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -128,12 +143,19 @@ def _write_original_tokenizer(
     if added:  # the name under which the tokenizers of transformers 4 read them
         text = json.dumps(added, indent=1, ensure_ascii=False)
         (folder / "added_tokens.json").write_text(text + "\n", encoding="utf-8")
-    if isinstance(tokenizer.chat_template, str):
-        (folder / "chat_template.jinja").write_text(tokenizer.chat_template, encoding="utf-8")
+    tokenizer.save_chat_templates(folder, {}, None, True)
 
 
-def _write_notes(folder: Path, notes: Mapping[str, Any]) -> None:
-    text = json.dumps({"format_version": FORMAT_VERSION, **notes}, indent=1, ensure_ascii=False)
+def _write_notes(
+    folder: Path, notes: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    """Write xtune.json, with the end token that is the tokenizer's own where others see another."""
+    said = {"format_version": FORMAT_VERSION, **notes}
+    said.pop("eos_token", None)
+    if eos := eos_to_write(tokenizer, notes.get("stop_words") or ()):
+        write_eos(folder, eos)
+        said["eos_token"] = tokenizer.eos_token
+    text = json.dumps(said, indent=1, ensure_ascii=False)
     (folder / "xtune.json").write_text(text + "\n", encoding="utf-8")
 
 

@@ -1,9 +1,11 @@
 """Talk to a model, with an adapter or without.
 
-MODEL is a hub id, a folder, a .gguf file, the alias smollm2, or the work_dir of a run that
-trained the whole model. The chat template is the adapter's own, so the one it was trained with.
+MODEL is a hub id, a folder, a .gguf file, the alias smollm2, or the work_dir or a checkpoint of a
+run. Left out, it is the model that the adapter was trained on. The chat template is the adapter's
+own, so the one it was trained with.
 
-  xtune chat smollm2 --adapter work_dirs/smollm2_135m_lora_toolcall
+  xtune chat work_dirs/smollm2_135m_lora_toolcall
+  xtune chat --adapter work_dirs/smollm2_135m_lora_toolcall
   xtune chat smollm2 --prompt 'Who are you?' > answer.txt
   xtune chat smollm2 < questions.txt > answers.txt
   xtune chat smollm2 --lagent --prompt 'What is 12*31?'
@@ -39,7 +41,9 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="what to talk to")
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", help="what to talk to (default: the adapter's model)"
+    )
     parser.add_argument(
         "--adapter", metavar="DIR", help="an adapter's folder, or the work_dir that holds it"
     )
@@ -137,9 +141,14 @@ def run(args: argparse.Namespace) -> int:
     if args.prompt is not None and not args.prompt.strip():
         raise UsageError("--prompt is empty; give it a message, or leave it out for a dialogue")
 
+    if not (args.lagent or args.with_plugins):
+        _require_lagent(args)
+    if not (args.model or "").startswith(("http://", "https://")):
+        from xtune.chat.locate import locate
+
+        locate(args.model, args.adapter)  # a wrong folder is said before anything heavy is loaded
     if args.lagent or args.with_plugins:
         return _run_agent(args, settings)
-    _require_lagent(args)
 
     from xtune.chat.reader import read_pipe, read_terminal
     from xtune.chat.repl import Repl
@@ -185,7 +194,7 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
     names = [PLUGINS[plugin][0] for plugin in plugins] or args.tools
     options = read_options(args.tool_options or ())
     if not names:
-        noted = _noted_tools(args.adapter, notice)
+        noted = {} if is_url(args.model or "") else _noted_tools(args, notice)
         names = list(noted) or list(DEFAULT_TOOLS)
         options = noted | {name: noted.get(name, {}) | own for name, own in options.items()}
     with ToolBox(names, options) as box:
@@ -201,7 +210,7 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
 
         system, trained_on = args.system, ""
         model: AgentModel
-        if is_url(args.model):
+        if is_url(args.model or ""):
             model = RemoteModel(args.model, args.served_model or "", settings)
         else:
             from xtune.chat.agent.local import LocalModel
@@ -259,14 +268,14 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
     return 0
 
 
-def _noted_tools(adapter: str | None, notice: Callable[[str], None]) -> dict[str, dict[str, Any]]:
-    """The tools that the adapter was trained with, and their options."""
-    from xtune.chat.locate import find_adapter, training_notes
+def _noted_tools(
+    args: argparse.Namespace, notice: Callable[[str], None]
+) -> dict[str, dict[str, Any]]:
+    """The tools that the adapter or model was trained with, and their options."""
+    from xtune.chat.locate import locate, training_notes
     from xtune.chat.tools.options import noted_tools
 
-    if adapter is None:
-        return {}
-    given, refused = noted_tools(training_notes(find_adapter(adapter)))
+    given, refused = noted_tools(training_notes(locate(args.model, args.adapter).trained))
     if given:
         notice(f"tools, as in training: {', '.join(given)}")
     if refused:
@@ -303,7 +312,7 @@ def _require_lagent(args: argparse.Namespace) -> None:
     for name in given:
         if getattr(args, name):
             raise UsageError(f"--{name.replace('_', '-')} goes with --lagent; add it")
-    if args.model.startswith(("http://", "https://")):
+    if (args.model or "").startswith(("http://", "https://")):
         raise UsageError("a server's URL goes with --lagent; add it")
 
 

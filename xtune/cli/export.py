@@ -1,5 +1,6 @@
 """Write a model that other programs load: an adapter merged into its base, or a layout changed.
 
+  xtune export work_dirs/internlm2_7b_qlora_alpaca OUT
   xtune export internlm/internlm2-7b OUT --adapter work_dirs/internlm2_7b_qlora_alpaca
   xtune export work_dirs/baichuan2_7b_full_alpaca OUT --layout original
 
@@ -18,7 +19,9 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("model", metavar="MODEL", help="a hub id, a folder, or a run's work_dir")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a hub id, a folder, or a run's work_dir: of an adapter too"
+    )
     parser.add_argument("out", metavar="OUT", type=Path, help="a folder that is not there yet")
     parser.add_argument(
         "--adapter", metavar="DIR", help="merge this adapter, or the one in this work_dir"
@@ -38,18 +41,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Load, merge, write, read back, compare."""
-    from xtune.chat.locate import find_adapter, find_model, training_notes
-    from xtune.checkpoint.merge import export_model
+    from xtune.chat.locate import locate, training_notes
     from xtune.errors import UsageError
 
     out: Path = args.out.expanduser()
     if out.exists():
         raise UsageError(f"{out} exists already: give a folder that is not there yet")
-    model = find_model(args.model)
-    adapter = None if args.adapter is None else find_adapter(args.adapter)
-    notes = training_notes(Path(model).expanduser() if adapter is None else adapter)
+    found = locate(args.model, args.adapter)
+    adapter, notes = found.adapter, training_notes(found.trained)
+
+    from xtune.checkpoint.merge import export_model
+
     written = export_model(
-        model, out, adapter=adapter, notes=notes, layout=args.layout, dtype=args.dtype
+        found.model, out, adapter=adapter, notes=notes, layout=args.layout, dtype=args.dtype
     )
     print(
         f"{out}: {written.parameters:,} parameters in {written.dtype}, {written.layout} layout"

@@ -25,6 +25,7 @@ from xtune.checkpoint.parts import (
     write_parts,
 )
 from xtune.checkpoint.state import load_state, save_state, snapshot, state_bytes
+from xtune.engine.identity import base_digest, require_same_base, vocabulary_digest
 from xtune.engine.rng import load_rng_state, rng_state
 from xtune.engine.strategies.sharding import with_weights
 from xtune.errors import CheckpointError
@@ -64,6 +65,8 @@ def checkpoint_writer(runner: Runner, max_keep: int | None) -> Writer | None:
         "tokens": runner.tokens,
         "trained_tokens": runner.trained_tokens,
         "data": runner.train_dataset.identity,
+        "vocabulary": vocabulary_digest(runner.tokenizer),
+        "base": _base_digest(runner) if is_adapter and runner.world.is_main else None,
         "items_per_step": runner.loader.items_per_step,
         "loader": runner.loader.state_dict(),
         "threads": torch.get_num_threads(),
@@ -158,20 +161,21 @@ def _result_writer(runner: Runner, adapter: dict[str, Tensor]) -> Callable[[Path
     return write
 
 
+def _base_digest(runner: Runner) -> str | None:
+    name = runner.cfg["model"]["llm"].get("pretrained_model_name_or_path")
+    return base_digest(name) if isinstance(name, str) else None
+
+
 def load_checkpoint(runner: Runner, checkpoint: Path) -> None:
     """Let a prepared run go on from a checkpoint.
 
     Raises:
-        CheckpointError: it was trained on other data, with steps of another size, or another model.
+        CheckpointError: it was trained with steps of another size, or on another model.
     """
     state = load_state(checkpoint / "state")
     if (parts := checkpoint / "state" / _PARTS).is_dir():
         state["strategy"]["optimizer"] = OptimizerParts(parts)
-    if state["data"] != (now := runner.train_dataset.identity):
-        raise CheckpointError(
-            f"the data are not those that {checkpoint} was trained on: {state['data']} then, "
-            f"{now} now. Resume with the data as they were, or start in another --work-dir"
-        )
+    require_same_base(checkpoint, runner.fingerprint)
     before, per_step = state.get("items_per_step"), runner.loader.items_per_step
     if before not in (None, per_step):
         raise CheckpointError(

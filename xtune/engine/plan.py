@@ -18,6 +18,7 @@ from xtune.engine.build import (
     require_sliceable,
 )
 from xtune.engine.checkpointing import choose_checkpointing
+from xtune.engine.identity import require_same_inputs
 from xtune.engine.loops import TrainLoop
 from xtune.engine.work_dir import DRY_RUN_SHEET, WorkDir
 from xtune.errors import DataError, ModelError
@@ -55,7 +56,7 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
     """
     require_valid(sheet)
     folder = WorkDir(work_dir, sheet)
-    folder.check(resume)
+    checkpoint = folder.check(resume)
     folder.create()
     recorded = work_dir / DRY_RUN_SHEET
     recorded.write_text(sheet.text, encoding="utf-8")
@@ -67,6 +68,8 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
     ]
     tokenizer, pieces = _vocabulary(cfg, unchecked)
     datasets = _datasets(cfg, tokenizer, unchecked)
+    if checkpoint is not None and tokenizer is not None and datasets is not None:
+        require_same_inputs(checkpoint, cfg, tokenizer, datasets[0].identity)
     lines += _data_lines(datasets)
     build(SCHEDULES, cfg["param_scheduler"])
     build_hooks(cfg)

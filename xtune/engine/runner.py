@@ -22,6 +22,8 @@ from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
 from xtune.data.map_fns.build import noted_name
+from xtune.data.templates.end_ids import stop_words_of
+from xtune.data.templates.named import trained_templates
 from xtune.engine.build import (
     build_datasets,
     build_hooks,
@@ -35,6 +37,7 @@ from xtune.engine.build import (
 from xtune.engine.checkpointing import decided_model
 from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.hooks.base import Hook
+from xtune.engine.identity import require_same_inputs
 from xtune.engine.logs import close_logs, log_to_console, log_to_file
 from xtune.engine.loops import TrainLoop
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
@@ -225,7 +228,7 @@ class Runner:
             "base_fingerprint": self.fingerprint,
             **({"vocabulary": growth} if growth else {}),
             "template": self.template.name,
-            "stop_words": list(self.template.stop_words),
+            "stop_words": stop_words_of(self.template, self.tokenizer),
             "system": self.cfg.get("SYSTEM") or "",
             # what chat's --lagent gives the model if the user names no tools
             **({"tools": self.cfg["agent_tools"]} if self.cfg.get("agent_tools") else {}),
@@ -294,8 +297,10 @@ class Runner:
         if self.pieces:
             self.logger.info("%d new tokens: the vocabulary grows", len(self.pieces))
         self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer)
+        if checkpoint is not None:
+            require_same_inputs(checkpoint, self.cfg, self.tokenizer, self.train_dataset.identity)
         self.template = self.train_dataset.template
-        self.tokenizer.chat_template = self.template.jinja
+        self.tokenizer.chat_template = trained_templates(self.template, self.tokenizer)
         self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.sequence.as_one)
         self.max_steps = self.loop.total_steps(self.loader.steps_per_epoch)
         self.val_loader = validation_loader(self.cfg, self.val_dataset, self.sequence.as_one)

@@ -13,7 +13,8 @@ What is in it, and what a start finds and does:
     no checkpoint yet, only logs        logs -> previous/, start  the same, with a notice
     checkpoints of the same sheet       all -> previous/, start   go on from the newest whole one
     checkpoints of another sheet        refuse                    go on if only knobs differ that
-                                                                  leave model, data and order alone
+                                                                  leave model, data and order alone,
+                                                                  or places: see places.py
     checkpoints, all damaged            as above                  refuse
 """
 
@@ -23,12 +24,14 @@ import logging
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from xtune.checkpoint.folder import find_resumable, list_checkpoints, remove_leftovers, step_of
 from xtune.checkpoint.meta import damage
 from xtune.config import Sheet, flat_items, render
+from xtune.engine.places import is_place, require_places
 from xtune.errors import CheckpointError, ConfigError, UsageError, XtuneError
 from xtune.parallel.world import World
 
@@ -72,22 +75,32 @@ class WorkDir:
         self.checkpoints = path / "checkpoints"
         self._lock: FileLock | None = None
 
-    def check(self, resume: str | None) -> None:
+    def check(self, resume: str | None) -> Path | None:
         """Refuse what `open` would refuse, without touching the folder.
 
+        Returns:
+            The checkpoint to go on from, or None.
+
         Raises:
-            ConfigError: checkpoints of another sheet are there.
+            ConfigError: checkpoints of another sheet are there; or a run is to go on, and what the
+                sheet names is no longer there.
             UsageError, CheckpointError: what `resume` names does not exist, or is damaged.
         """
         folder = self._find_resumable(resume)
         if folder is not None:
             self._check_same_run(folder)
+            require_places(self.sheet)
         elif list_checkpoints(self.checkpoints) and (differing := self._differing(self.config)):
+            moved = all("." not in k or is_place(k, *values) for k, values in differing.items())
+            again = "with --resume, if they hold what was there before"
+            if not moved:
+                again = f"with that run: xtune train {self.config} --work-dir {self.path} --resume"
             raise ConfigError(
                 f"{self.path} holds checkpoints of another config; "
-                f"{_listed(differing)} differ. Choose another folder with --work-dir, or go on "
-                f"with that run: xtune train {self.config} --work-dir {self.path} --resume"
+                f"{_listed(sorted(differing))} differ. Choose another folder with --work-dir, or "
+                f"go on {again}"
             )
+        return folder
 
     def open(self, resume: str | None) -> Path | None:
         """Apply the rules, record the sheet in config.py, and keep other processes out.
@@ -172,8 +185,10 @@ class WorkDir:
         differing = self._differing(folder.parent.parent / "config.py")
         fatal = [
             key
-            for key in differing
-            if _touches(key, _MUST_NOT_CHANGE) and not _touches(key, _MEMORY_ONLY)
+            for key, values in sorted(differing.items())
+            if _touches(key, _MUST_NOT_CHANGE)
+            and not _touches(key, _MEMORY_ONLY)
+            and not is_place(key, *values)  # compared by content: see identity.py
         ]
         if fatal:
             raise ConfigError(
@@ -182,23 +197,22 @@ class WorkDir:
                 f"{folder.parent.parent / 'config.py'}, or start afresh in another --work-dir"
             )
         # A name of PART 1 is told by the values that it flows into.
-        if visible := [key for key in differing if "." in key]:
+        if visible := sorted(key for key in differing if "." in key):
             _log.warning("resuming with other values of %s than before", _listed(visible))
 
-    def _differing(self, recorded: Path) -> list[str]:
-        """Dotted keys whose values differ between the recorded sheet and ours."""
+    def _differing(self, recorded: Path) -> dict[str, tuple[Any, Any]]:
+        """Dotted keys whose values differ between the recorded sheet and ours -> both values."""
         if not recorded.is_file():
-            return ["all keys (it has no config.py)"]
+            return {"all keys (it has no config.py)": (None, None)}
         if recorded.read_bytes() == self.sheet.text.encode():
-            return []
+            return {}
         try:
             old = dict(flat_items(render(recorded).values))
         except XtuneError as error:
-            return [f"all keys ({recorded} cannot be read: {error})"]
+            return {f"all keys ({recorded} cannot be read: {error})": (None, None)}
         new = dict(flat_items(self.sheet.values))
-        return sorted(
-            key for key in old.keys() | new.keys() if old.get(key, ...) != new.get(key, ...)
-        )
+        both = {key: (old.get(key, ...), new.get(key, ...)) for key in old.keys() | new.keys()}
+        return {key: (one, other) for key, (one, other) in both.items() if one != other}
 
     def _move_aside(self, *, everything: bool, also: list[Path] = []) -> None:  # noqa: B006
         """Move what an earlier run left to previous/<time>/, and later checkpoints with it."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xtune.models.adapters import attach_adapter, load_adapter, merge_adapter
     from xtune.models.build import build_model
-    from xtune.models.fingerprint import base_fingerprint
+    from xtune.models.fingerprint import base_fingerprint, same_base
     from xtune.models.generation import base_of, generation_mode
     from xtune.models.loading import load_config, load_model, load_tokenizer
     from xtune.models.memory import MemoryEstimate, estimate_memory
@@ -39,6 +39,7 @@ __all__ = [
     "load_model",
     "load_tokenizer",
     "merge_adapter",
+    "same_base",
 ]
 
 _HOMES = {
@@ -57,6 +58,7 @@ _HOMES = {
     "load_model": "loading",
     "load_tokenizer": "loading",
     "merge_adapter": "adapters",
+    "same_base": "fingerprint",
 }
 
 

@@ -97,6 +97,8 @@ def _convert(file: Path, folder: Path) -> None:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    from xtune.models.older_readers import name_as_before, save_tokenizer
+
     no_progress_in_logs()
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
@@ -108,8 +110,9 @@ def _convert(file: Path, folder: Path) -> None:
         raise ModelError(f"transformers cannot read {file}: {error}") from error
     tokenizer.model_max_length = model.config.max_position_embeddings  # GGUF keeps it elsewhere
     try:
-        tokenizer.save_pretrained(folder)
         model.save_pretrained(folder)
+        name_as_before(folder)
+        save_tokenizer(tokenizer, folder)
     except (OSError, SafetensorError) as error:
         raise _cannot_write(folder, error) from error
 

@@ -3,6 +3,7 @@
 load_config(name)      the architecture alone
 load_tokenizer(name)   the tokenizer, with a pad token
 load_model(name)       the weights; every missing, extra or misshapen one is an error
+name_for_others(name)  the same model for programs that know folders and hub ids alone
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from xtune.models.quantization import pack_shapes, quantization_config
 from xtune.models.vocabulary import add_tokens
 from xtune.registry import MODELS
 
-__all__ = ["load_config", "load_model", "load_tokenizer", "published_fields"]
+__all__ = ["load_config", "load_model", "load_tokenizer", "name_for_others", "published_fields"]
 
 logger = logging.getLogger(__name__)
 
@@ -77,10 +78,39 @@ def load_tokenizer(
             tokenizer = with_its_own_spaces(tokenizer, files)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _explained(pretrained_model_name_or_path, "tokenizer", error) from error
+    if eos := _own_eos(Path(source), tokenizer):
+        tokenizer.eos_token = eos
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     add_tokens(tokenizer, added_tokens or ())
     return tokenizer
+
+
+def _own_eos(folder: Path, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """The tokenizer's own end token, where a run has written another for other programs.
+
+    See xtune/checkpoint/endings.py. The own one ends plain texts, and some dialogues.
+    """
+    try:
+        notes = json.loads((folder / "xtune.json").read_text(encoding="utf-8"))
+        eos = notes.get("eos_token")
+    except (OSError, ValueError, AttributeError):  # none, or a broken one: the loading says so
+        return None
+    return eos if isinstance(eos, str) and eos in tokenizer.get_vocab() else None
+
+
+def name_for_others(name: str) -> str:
+    """Return what PEFT or a server opens the model `name` by: a folder's whole path, or a hub id.
+
+    Args:
+        name: what `load_model` takes. An alias, a .gguf file and a model of ModelScope become the
+            folder that they were converted or fetched into.
+    """
+    try:
+        source = _source(name)
+    except ModelError:  # moved since it was loaded
+        return name
+    return str(Path(source).resolve()) if Path(source).is_dir() else source
 
 
 def load_config(

@@ -1,0 +1,158 @@
+"""Whether a run that goes on meets what it was begun with, wherever that lies now.
+
+    what        recorded in a checkpoint's state             compared
+    data        a digest of an epoch's tokens, in order      before the model is loaded
+    tokenizer   a digest of its vocabulary                   before the model is loaded
+    base model  a digest of blocks of its weight files       before the model is loaded
+                signs of its embedding (fingerprint.py)      once it is loaded
+
+A path says nothing: folders move, and files change under their names. A whole model that is
+trained lies in the checkpoint itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import try_to_load_from_cache
+
+from xtune.errors import CheckpointError, ModelError
+from xtune.models import same_base
+from xtune.models.gguf import is_gguf, resolve_alias
+from xtune.models.modelscope import MODELSCOPE, fetched
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["base_digest", "require_same_base", "require_same_inputs", "vocabulary_digest"]
+
+_BLOCKS, _BLOCK = 256, 4096  # of a weight file are read; bytes of each
+# As transformers looks for them; a repository may hold the same weights in another form as well
+_WEIGHTS = ("model.safetensors", "pytorch_model.bin", "*.safetensors", "*.bin", "*.pth")
+
+
+def base_digest(name: str) -> str | None:
+    """Return a hash over blocks of a model's weight files, whatever they are called.
+
+    Two models that were trained apart differ in almost every block.
+
+    Args:
+        name: what `load_model` takes.
+
+    Returns:
+        None where its files are not on this disk.
+    """
+    try:
+        files = _weight_files(name)
+        digests = sorted(_digest(file) for file in files)
+    except (OSError, ValueError, KeyError, ModelError):
+        return None
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32] if digests else None
+
+
+def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return a hash over every token and its id."""
+    text = json.dumps(sorted(tokenizer.get_vocab().items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def require_same_inputs(
+    checkpoint: Path,
+    cfg: Mapping[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+    data: Mapping[str, Any],
+) -> None:
+    """Refuse to go on from a checkpoint with other data, another tokenizer or another base.
+
+    Args:
+        checkpoint: a step folder.
+        cfg: the sheet's values.
+        tokenizer: of the run as it is now.
+        data: `identity` of its training data.
+
+    Raises:
+        CheckpointError: one of them is another; what an older checkpoint has not recorded is not
+            compared.
+    """
+    try:
+        text = (checkpoint / "state" / "state.json").read_text(encoding="utf-8")
+        state = json.loads(text)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint} is not the state of a run: {error}") from error
+    if state["data"] != data:
+        raise CheckpointError(
+            f"the data are not those that {checkpoint} was trained on: {state['data']} then, "
+            f"{data} now. Resume with the data as they were, or start in another --work-dir"
+        )
+    if state.get("vocabulary") not in (None, vocabulary_digest(tokenizer)):
+        raise CheckpointError(
+            f"the tokenizer {cfg['tokenizer']['pretrained_model_name_or_path']!r} has other tokens "
+            f"than the one that {checkpoint} was trained with. Give that one, wherever it lies "
+            "now, or start in another --work-dir"
+        )
+    name, before = cfg["model"]["llm"].get("pretrained_model_name_or_path"), state.get("base")
+    if before is not None and (now := base_digest(name)) not in (None, before):
+        raise CheckpointError(
+            f"the weights of {name!r} are not those that {checkpoint} was trained on: {before} "
+            f"then, {now} now. Give that model, wherever it lies now, or start in another "
+            "--work-dir"
+        )
+
+
+def require_same_base(checkpoint: Path, fingerprint: str) -> None:
+    """Refuse to go on with an adapter's checkpoint on another base than it was trained on.
+
+    Args:
+        checkpoint: a step folder.
+        fingerprint: of the base that is loaded.
+
+    Raises:
+        CheckpointError: it is another.
+    """
+    file = checkpoint / "adapter" / "xtune.json"
+    if not file.is_file():
+        return
+    before = json.loads(file.read_text(encoding="utf-8")).get("base_fingerprint")
+    if before and not same_base(before, fingerprint):
+        raise CheckpointError(
+            f"the model is not the one that {checkpoint} was trained on: its architecture or its "
+            "embedding differs. Give that model, wherever it lies now, or start in another "
+            "--work-dir"
+        )
+
+
+def _weight_files(name: str) -> list[Path]:
+    if is_gguf(name):
+        return [resolve_alias(name)]
+    folder = Path(name).expanduser()
+    if name.startswith(MODELSCOPE):
+        folder = fetched(name, local_files_only=True)
+    elif not folder.is_dir():
+        config = try_to_load_from_cache(name, "config.json") if name.count("/") <= 1 else None
+        if not isinstance(config, str):
+            return []
+        folder = Path(config).parent
+    for index in sorted(folder.glob("*.index.json")):  # model. before pytorch_model.
+        if index.name.startswith(("model.", "pytorch_model.")):
+            named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            if files := [folder / name for name in named if (folder / name).is_file()]:
+                return files
+    found = (sorted(folder.glob(pattern)) for pattern in _WEIGHTS)
+    return next((files for files in found if files), [])
+
+
+def _digest(file: Path) -> str:
+    size = file.stat().st_size
+    whole = hashlib.sha256(f"{size}\n".encode())
+    with file.open("rb") as stream:
+        if size <= _BLOCKS * _BLOCK:
+            whole.update(stream.read())
+        else:
+            for place in range(_BLOCKS):
+                stream.seek((size - _BLOCK) * place // (_BLOCKS - 1))
+                whole.update(stream.read(_BLOCK))
+    return whole.hexdigest()
