@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from torch import nn
 
+from xtune.models.adapters import build_adapter
 from xtune.models.loading import load_model
 from xtune.models.precision import Precision, choose_precision
 from xtune.models.self_test import check_packed_logits, check_slices
 from xtune.models.vocabulary import Pieces, grow_vocabulary, train_new_rows
 from xtune.parallel.sequence import UNSHARED, SequenceGroup
-from xtune.registry import ADAPTERS, MODELS, build, resolve
+from xtune.registry import MODELS, build, resolve
 
 __all__ = ["build_model"]
 
@@ -69,7 +70,9 @@ def build_model(
             llm_settings["quantization"] = {**quantization, "compute_dtype": chosen}
     llm = build(MODELS, llm_settings)
     grow_vocabulary(llm, pieces or {}, **vocabulary)
-    peft_config = train_new_rows(llm, build(ADAPTERS, adapter), pieces or {}) if adapter else None
+    peft_config = (
+        train_new_rows(llm, build_adapter(llm, adapter), pieces or {}) if adapter else None
+    )
     model = build(MODELS, settings, llm=llm, adapter=peft_config)
     if place.type != "meta":
         check_packed_logits(model)
