@@ -55,16 +55,8 @@ _KINDS = {
         "its ranks must be shared out anew in each step, which no training loop here does",
         f"{_LORA}, with rank_pattern for other ranks in some layers",
     ),
-    "BOFTConfig": (
-        "what it trains cannot be loaded again by xtune",
-        "Use OFTConfig, which is orthogonal too",
-    ),
     "LilyConfig": (
         "packed documents would see each other through its router",
-        _LORA,
-    ),
-    "ShiraConfig": (
-        "what it trains cannot be loaded again by xtune",
         _LORA,
     ),
 }
@@ -87,6 +79,14 @@ _SETTINGS = {
     "alora_invocation_tokens": (
         "an activated LoRA would train nothing: where it begins is not known to packed documents",
         "Leave it out: plain LoRA",
+    ),
+    "arrow_config": (
+        "its experts are other adapters, which a config cannot give",
+        "Leave it out",
+    ),
+    "monteclora_config": (
+        "what it trains cannot be loaded again, and its own loss is in no training loop here",
+        "Leave it out",
     ),
     "layer_replication": (
         "repeated layers share one place in the cache of packed attention and come out wrong",
@@ -199,6 +199,8 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         yield f"model.adapter.{found.argument}", found.reason, found.instead
         return
     name = llm.get("pretrained_model_name_or_path")
+    if isinstance(adapter.get("modules_to_save"), str):  # the check of types says so
+        return
     if not names_modules(adapter) or llm.get("trust_remote_code") or not config_is_here(name):
         return
     try:

@@ -130,9 +130,13 @@ class _Model:
             elif not isinstance(entries, str):
                 known = renamed if argument == "target_modules" else set()
                 yield from self._entries(argument, set(entries or ()) - known, _is_called)
-        yield from self._entries(
-            "modules_to_save", get("modules_to_save") or (), lambda path, e: saved_whole(path, [e])
-        )
+        whole = get("modules_to_save") or ()
+        if isinstance(whole, str):  # PEFT would take every letter for a name
+            yield Misnamed("modules_to_save", f"{whole!r} is no list", f": write [{whole!r}]")
+        else:
+            yield from self._entries(
+                "modules_to_save", whole, lambda path, entry: saved_whole(path, [entry])
+            )
         for entry in sorted(get("target_parameters") or ()):
             if not any(_is_called(path, entry) for path in self.parameters):
                 yield self._wrong("target_parameters", entry, "parameter", self.parameters)

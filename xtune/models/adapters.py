@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -30,8 +31,9 @@ from transformers import PreTrainedModel
 
 from xtune.config.adapters import refusal
 from xtune.errors import AdapterError, ModelError
-from xtune.models.adapter_names import linear_names, misnamed
+from xtune.models.adapter_names import linear_names, misnamed, taken_by_their_ends
 from xtune.models.fingerprint import base_fingerprint, same_base
+from xtune.models.fused.adopt import adopt
 from xtune.models.loading import load_tokenizer
 from xtune.models.tied import is_tied, join_equal, part_adapted, share_trained, with_both_whole
 from xtune.models.vocabulary import grow_vocabulary, rows_needed
@@ -44,6 +46,8 @@ __all__ = [
     "merge_adapter",
     "without_idle_adapter",
 ]
+
+logger = logging.getLogger(__name__)
 
 ADAPTERS.register_module(name="LoraConfig", module=LoraConfig)
 
@@ -102,10 +106,19 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
             + "\n".join(f"  {one.argument}: {one.message}{one.hint}" for one in wrong)
         )
     on_meta = llm.device.type == "meta"  # then an adapter is not drawn to be dropped
+    for entry, others in taken_by_their_ends(own, llm).items():
+        logger.log(
+            logging.DEBUG if on_meta else logging.WARNING,
+            "modules_to_save=[%r] trains %s too: PEFT compares ends of names. For the one alone "
+            "write its name with a part before it, as in 'model.norm'",
+            *(entry, " and ".join(others)),
+        )
     try:
         with _quiet():
             peft_model = get_peft_model(llm, own, low_cpu_mem_usage=on_meta)
     except _UNFIT as error:
+        if on_meta and _needs_values(error):
+            raise ModelError(f"{type(own).__name__} cannot be drafted: {error}") from error
         raise AdapterError(f"the adapter does not fit {llm.name_or_path!r}: {error}") from error
     _require_mergeable(peft_model)
     if not any(parameter.requires_grad for parameter in peft_model.parameters()):
@@ -155,9 +168,38 @@ def _make_loadable(peft_model: PeftModel) -> None:
 
 
 def _train_in_fp32(peft_model: PeftModel) -> None:
-    for parameter in peft_model.parameters():
-        if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
-            parameter.data = parameter.data.float()  # modules_to_save: copies of the base's
+    """Make trained weights fp32; a layer trained whole still takes and gives its base's dtype."""
+    for module in peft_model.modules():
+        own = [
+            parameter
+            for parameter in module.parameters(recurse=False)
+            if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16)
+        ]
+        if not own:
+            continue
+        outside = own[0].dtype
+        for parameter in own:
+            parameter.data = parameter.data.float()
+        if all(p.dtype == torch.float32 for p in module.parameters(recurse=False)):
+            module.register_forward_pre_hook(lambda _, inputs: _cast(inputs, torch.float32))
+            module.register_forward_hook(lambda _, __, out, outside=outside: _cast(out, outside))
+        elif type(module) is torch.nn.Linear:  # its bias alone is trained
+            adopt(module, _BiasInFp32)
+
+
+class _BiasInFp32:
+    """A linear layer in 16 bits whose trained bias is fp32."""
+
+    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.linear(x, self.weight, self.bias.to(self.weight.dtype))
+
+
+def _cast(value: Any, dtype: torch.dtype) -> Any:
+    """Floating tensors in another dtype; anything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(_cast(item, dtype) for item in value)
+    is_number = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return value.to(dtype) if is_number else value
 
 
 @contextmanager
@@ -212,8 +254,19 @@ def load_adapter(
             )
     _refuse_other_base(llm, folder)
     stored = _stored_shapes(folder / _WEIGHTS)
+    drafted, problem = True, ""
     try:
-        problem = _difference(stored, *_fitting_shapes(llm, folder))
+        problem = _difference(stored, *_fitting_shapes(_draft(llm, folder)))
+    except _UNFIT as error:
+        drafted = not _needs_values(error)
+        if drafted:
+            raise AdapterError(f"the adapter in {str(folder)!r} does not fit: {error}") from error
+    try:
+        with _quiet():
+            if not problem:
+                peft_model = PeftModel.from_pretrained(llm, str(folder), is_trainable=is_trainable)
+            if not drafted:
+                problem = _difference(stored, *_fitting_shapes(peft_model))
     except _UNFIT as error:
         raise AdapterError(f"the adapter in {str(folder)!r} does not fit: {error}") from error
     if problem:
@@ -221,8 +274,6 @@ def load_adapter(
             f"the adapter in {str(folder)!r} was trained on another model than "
             f"{llm.name_or_path!r}: {problem}"
         )
-    with _quiet():
-        peft_model = PeftModel.from_pretrained(llm, str(folder), is_trainable=is_trainable)
     _train_in_fp32(peft_model)
     share_trained(llm)
     return peft_model
@@ -266,6 +317,7 @@ def _quiet() -> Iterator[None]:
     # keep right, see `xtune.models.tied`.
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*tie_word_embeddings")
+        warnings.filterwarnings("ignore", ".*targeted layer .* has no bias")  # is refused
         warnings.filterwarnings("ignore", ".*ensure_weight_tying")
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
         warnings.filterwarnings("ignore", r"(?s).*_pattern keys .*gate_up_proj", RuntimeWarning)
@@ -331,17 +383,22 @@ def _other_token(base: str | None, folder: Path) -> str:
     return ""
 
 
-def _fitting_shapes(llm: PreTrainedModel, folder: Path) -> tuple[_Shapes, _Shapes]:
-    """What an adapter of this kind must hold for this model, and what it may hold.
-
-    From a copy without weights. PEFT adds embeddings to the file where they are adapted.
-    """
+def _draft(llm: PreTrainedModel, folder: Path) -> PeftModel:
+    """The adapter of a folder on a copy of `llm` without weights."""
     with torch.device("meta"), _quiet():
-        draft = PeftModel(
-            type(llm)(copy.deepcopy(llm.config)), PeftConfig.from_pretrained(str(folder))
-        )
+        config = PeftConfig.from_pretrained(str(folder))
+        return PeftModel(type(llm)(copy.deepcopy(llm.config)), config)
+
+
+def _needs_values(error: Exception) -> bool:
+    """Whether a method looks at weights while it is set up, so that none on 'meta' will do."""
+    return isinstance(error, RuntimeError) and "meta" in str(error).lower()
+
+
+def _fitting_shapes(peft_model: PeftModel) -> tuple[_Shapes, _Shapes]:
+    """What an adapter of this kind must hold, and what it may: PEFT adds adapted embeddings."""
     must, may = (
-        get_peft_model_state_dict(draft, save_embedding_layers=embeddings)
+        get_peft_model_state_dict(peft_model, save_embedding_layers=embeddings)
         for embeddings in (False, True)
     )
     return _shapes(must), _shapes(may)
