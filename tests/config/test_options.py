@@ -119,7 +119,7 @@ def test_an_option_is_never_executed(tmp_path):
     bomb = f"__import__('pathlib').Path({str(tmp_path / 'x')!r}).touch()"
     sheet = render(LEAF, [f"SYSTEM={bomb}", "evaluation_inputs=[open]", "lora.r=lr"])
     assert bomb == sheet.values.SYSTEM == sheet.values.custom_hooks[0].system
-    assert sheet.values.evaluation_inputs == "[open]"
+    assert sheet.values.evaluation_inputs == ["open"]  # a list of the word
     assert sheet.values.lora.r == "lr"
     assert not (tmp_path / "x").exists()
 

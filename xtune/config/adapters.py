@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import xtune
 from xtune import registry
+from xtune.config.continued import found_adapter
 from xtune.errors import RegistryError
 
 __all__ = ["Refusal", "config_is_here", "contradictions", "names_modules", "refusal"]
@@ -190,7 +191,24 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """
     model = values.get("model")
     adapter, llm = (_mapping(model, key) for key in ("adapter", "llm"))
-    if not adapter or not llm or model.get("adapter_folder") is not None:
+    if not llm:
+        return
+    if (folder := model.get("adapter_folder")) is not None:
+        if found_adapter(folder) is None:
+            yield (
+                "model.adapter_folder",
+                f"there is no adapter_config.json in {folder!r}",
+                "give the folder that PEFT or xtune wrote, or the run: work_dirs/<name>",
+            )
+        return
+    if not adapter:
+        name = llm.get("pretrained_model_name_or_path")
+        if found_adapter(name) is not None:
+            yield (
+                "model.llm.pretrained_model_name_or_path",
+                f"{name!r} is an adapter, and this config trains a whole model",
+                "train it further with a config for LoRA, or merge it first: xtune export",
+            )
         return
     kind = adapter.get("type")
     if not isinstance(kind, str | type):

@@ -23,17 +23,16 @@ from peft import (
     PeftConfig,
     PeftModel,
     get_peft_model,
-    get_peft_model_state_dict,
 )
 from peft.tuners.tuners_utils import BaseTunerLayer
-from safetensors import SafetensorError, safe_open
 from transformers import PreTrainedModel
 
 from xtune.config.adapters import refusal
 from xtune.errors import AdapterError, ModelError
 from xtune.models.adapter_names import linear_names, misnamed, taken_by_their_ends
+from xtune.models.adapter_shapes import difference, fitting_shapes, stored_shapes
 from xtune.models.fingerprint import base_fingerprint, same_base
-from xtune.models.fused.adopt import adopt
+from xtune.models.fp32_weights import train_in_fp32
 from xtune.models.loading import load_tokenizer
 from xtune.models.tied import is_tied, join_equal, part_adapted, share_trained, with_both_whole
 from xtune.models.vocabulary import grow_vocabulary, rows_needed
@@ -54,7 +53,6 @@ ADAPTERS.register_module(name="LoraConfig", module=LoraConfig)
 _WEIGHTS = "adapter_model.safetensors"
 # What PEFT raises where a config and a model do not go together
 _UNFIT = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RuntimeError)
-_Shapes = dict[str, tuple[int, ...]]
 
 
 def build_adapter(llm: PreTrainedModel, settings: Mapping[str, Any]) -> PeftConfig:
@@ -126,7 +124,7 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
             f"{type(own).__name__} with these settings trains no weight of {llm.name_or_path!r}"
         )
     _make_loadable(peft_model)
-    _train_in_fp32(peft_model)
+    train_in_fp32(peft_model)
     share_trained(llm)
     return peft_model
 
@@ -167,41 +165,6 @@ def _make_loadable(peft_model: PeftModel) -> None:
             }
 
 
-def _train_in_fp32(peft_model: PeftModel) -> None:
-    """Make trained weights fp32; a layer trained whole still takes and gives its base's dtype."""
-    for module in peft_model.modules():
-        own = [
-            parameter
-            for parameter in module.parameters(recurse=False)
-            if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16)
-        ]
-        if not own:
-            continue
-        outside = own[0].dtype
-        for parameter in own:
-            parameter.data = parameter.data.float()
-        if all(p.dtype == torch.float32 for p in module.parameters(recurse=False)):
-            module.register_forward_pre_hook(lambda _, inputs: _cast(inputs, torch.float32))
-            module.register_forward_hook(lambda _, __, out, outside=outside: _cast(out, outside))
-        elif type(module) is torch.nn.Linear:  # its bias alone is trained
-            adopt(module, _BiasInFp32)
-
-
-class _BiasInFp32:
-    """A linear layer in 16 bits whose trained bias is fp32."""
-
-    def forward(self: Any, x: torch.Tensor) -> torch.Tensor:
-        return torch.nn.functional.linear(x, self.weight, self.bias.to(self.weight.dtype))
-
-
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    """Floating tensors in another dtype; anything else as it is."""
-    if isinstance(value, tuple):
-        return tuple(_cast(item, dtype) for item in value)
-    is_number = isinstance(value, torch.Tensor) and value.is_floating_point()
-    return value.to(dtype) if is_number else value
-
-
 @contextmanager
 def without_idle_adapter(llm: Any) -> Iterator[None]:
     """Leave an adapter out while it adds nothing, which saves a third of the time of an answer.
@@ -236,7 +199,8 @@ def load_adapter(
     If the training added tokens, `llm` first gets their rows, as the training's base did.
 
     Args:
-        llm: changed in place; left as it was, but for new rows, if the adapter is refused.
+        llm: changed in place; left as it was, but for new rows, if the adapter is refused. On
+            'meta' the adapter's shapes are all that is read.
         folder: with adapter_config.json, adapter_model.safetensors and, if xtune wrote it,
             xtune.json.
         is_trainable: continue training it.
@@ -252,11 +216,14 @@ def load_adapter(
                 f"{str(folder)!r} holds no adapter: {name} is missing. After training it is "
                 "work_dirs/<name>/checkpoints/latest/adapter"
             )
+    config = PeftConfig.from_pretrained(str(folder))
+    if is_trainable and (found := refusal(type(config), vars(config))):
+        raise AdapterError(f"{str(folder)!r} cannot be trained further: {found.reason}")
     _refuse_other_base(llm, folder)
-    stored = _stored_shapes(folder / _WEIGHTS)
+    stored = stored_shapes(folder / _WEIGHTS)
     drafted, problem = True, ""
     try:
-        problem = _difference(stored, *_fitting_shapes(_draft(llm, folder)))
+        problem = difference(stored, *fitting_shapes(_draft(llm, folder)))
     except _UNFIT as error:
         drafted = not _needs_values(error)
         if drafted:
@@ -264,9 +231,9 @@ def load_adapter(
     try:
         with _quiet():
             if not problem:
-                peft_model = PeftModel.from_pretrained(llm, str(folder), is_trainable=is_trainable)
+                peft_model = _loaded(llm, folder, config, is_trainable=is_trainable)
             if not drafted:
-                problem = _difference(stored, *_fitting_shapes(peft_model))
+                problem = difference(stored, *fitting_shapes(peft_model))
     except _UNFIT as error:
         raise AdapterError(f"the adapter in {str(folder)!r} does not fit: {error}") from error
     if problem:
@@ -274,7 +241,7 @@ def load_adapter(
             f"the adapter in {str(folder)!r} was trained on another model than "
             f"{llm.name_or_path!r}: {problem}"
         )
-    _train_in_fp32(peft_model)
+    train_in_fp32(peft_model)
     share_trained(llm)
     return peft_model
 
@@ -348,10 +315,10 @@ def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:
             f"the adapter in {str(folder)!r} was trained on {trained_on!r} with a vocabulary of "
             f"{facts['base_vocab_size']}; {given!r} has {rows}{after}. {way_out}"
         )
-    if difference := _other_token(given, folder):
+    if other := _other_token(given, folder):
         raise AdapterError(
             f"the adapter in {str(folder)!r} was trained on {trained_on!r} with another vocabulary "
-            f"of the same size than {given!r} has: {difference}. {way_out}"
+            f"of the same size than {given!r} has: {other}. {way_out}"
         )
     if growth:
         init = growth.get("init", "subtokens")
@@ -383,6 +350,15 @@ def _other_token(base: str | None, folder: Path) -> str:
     return ""
 
 
+def _loaded(
+    llm: PreTrainedModel, folder: Path, config: PeftConfig, *, is_trainable: bool
+) -> PeftModel:
+    if llm.device.type != "meta":
+        return PeftModel.from_pretrained(llm, str(folder), is_trainable=is_trainable)
+    config.inference_mode = not is_trainable
+    return PeftModel(llm, config, low_cpu_mem_usage=True)
+
+
 def _draft(llm: PreTrainedModel, folder: Path) -> PeftModel:
     """The adapter of a folder on a copy of `llm` without weights."""
     with torch.device("meta"), _quiet():
@@ -393,36 +369,3 @@ def _draft(llm: PreTrainedModel, folder: Path) -> PeftModel:
 def _needs_values(error: Exception) -> bool:
     """Whether a method looks at weights while it is set up, so that none on 'meta' will do."""
     return isinstance(error, RuntimeError) and "meta" in str(error).lower()
-
-
-def _fitting_shapes(peft_model: PeftModel) -> tuple[_Shapes, _Shapes]:
-    """What an adapter of this kind must hold, and what it may: PEFT adds adapted embeddings."""
-    must, may = (
-        get_peft_model_state_dict(peft_model, save_embedding_layers=embeddings)
-        for embeddings in (False, True)
-    )
-    return _shapes(must), _shapes(may)
-
-
-def _shapes(state: Mapping[str, torch.Tensor]) -> _Shapes:
-    return {key: tuple(value.shape) for key, value in state.items()}
-
-
-def _stored_shapes(file: Path) -> _Shapes:
-    try:
-        with safe_open(file, framework="pt") as tensors:
-            return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise AdapterError(f"{file} is damaged: {error}") from error
-
-
-def _difference(stored: _Shapes, must: _Shapes, may: _Shapes) -> str:
-    """The first weight that does not fit, in words; empty if all do."""
-    for key in sorted(stored.keys() & may.keys()):
-        if stored[key] != may[key]:
-            return f"{key} is {list(stored[key])} in the file, {list(may[key])} would fit"
-    if unknown := sorted(stored.keys() - may.keys()):
-        return f"it changes {unknown[0]}, which the model does not have"
-    if missing := sorted(must.keys() - stored.keys()):
-        return f"it has no weight {missing[0]}"
-    return ""
