@@ -3,7 +3,7 @@
     logits      of tokens from all over the vocabulary, through the whole model
     embedding   of every token: its row, on four random directions
     head        of every token: its logit for four random inputs
-    layers      each that an adapter is on: its output for four random inputs
+    layers      every linear one: its output for four random inputs
 
 The first alone would miss a change of a few rows among 100,000; the others have none of the noise
 that 16 bits gather over many layers.
@@ -52,14 +52,14 @@ def answers_of(llm: Any, layers: list[str] | None = None) -> Answers:
 
     Args:
         llm: a PeftModel or a transformers model, in evaluation mode.
-        layers: by their names; None: those that an adapter is on, the embedding, the head.
+        layers: by their names; None: all linear layers, the embedding, the head.
     """
     base = base_of(llm)
     ends = [base.get_input_embeddings(), base.get_output_embeddings()]
     if layers is None:
         layers = []
         for path, module in base.named_modules():
-            seen = any(module is end for end in ends) or _is_adapted_linear(module)
+            seen = any(module is end for end in ends) or _is_linear(module)
             if seen and not (layers and path.startswith(f"{layers[-1]}.")):  # PEFT's own, within
                 layers.append(path)
     outputs = {}
@@ -102,9 +102,9 @@ def relative_difference(before: Tensor, after: Tensor) -> float:
     return float((before.float() - after.float()).abs().max() / size)
 
 
-def _is_adapted_linear(module: nn.Module) -> bool:
-    base = getattr(module, "base_layer", None)
-    return isinstance(base, nn.Linear) and isinstance(getattr(base, "weight", None), Tensor)
+def _is_linear(module: nn.Module) -> bool:
+    inner = getattr(module, "base_layer", module)
+    return isinstance(inner, nn.Linear) and isinstance(getattr(inner, "weight", None), Tensor)
 
 
 def _rows(embedding: Any) -> Tensor:

@@ -29,7 +29,7 @@ class Refusal(NamedTuple):
 
 _LORA = "Use LoraConfig"
 _PROMPT = (
-    "it puts trained vectors before the input, which documents packed end to end have no place for",
+    "it would add tokens to the input, which documents packed end to end have no place for",
     f"{_LORA}, or another adapter that changes the layers",
 )
 _OWN_MODEL = (

@@ -44,7 +44,11 @@ def typed_list(text: str, value_of: Callable[[str], Any]) -> list[Any] | None:
             for part, inner in zip(parts, lists, strict=True)
         ]
     parts = list(_parts(text))
-    if len(parts) > 1 and all(_WORD.fullmatch(part) for part in parts):
+    if (
+        len(parts) > 1
+        and not re.search(r"\s", text)
+        and all(_WORD.fullmatch(part) for part in parts)
+    ):
         return None if Path(text).expanduser().exists() else [value_of(part) for part in parts]
     return None
 

@@ -222,8 +222,9 @@ class _Model:
 
     def _targeted(self, config: Any) -> list[str]:
         """The modules and parameters that the adapter will be on."""
+        names: list[str] = []
         if getattr(config, "target_modules", None) is None:
-            names = []
+            pass
         elif str(config.target_modules).lower() == "all-linear":
             ends = set(linear_names(self.llm))
             names = [path for path in self.modules if path.rpartition(".")[2] in ends]
