@@ -189,7 +189,7 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     Names are matched where the model's config.json is at hand; that loads torch and PEFT, which a
     sheet that names no module does not.
     """
-    model = values.get("model")
+    model: Any = values.get("model")
     adapter, llm = (_mapping(model, key) for key in ("adapter", "llm"))
     if not llm:
         return

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from xtune.config.literals import Binding, find
-from xtune.config.slots import form_of, plain, slots
+from xtune.config.signatures import Form
+from xtune.config.slots import Slot, form_of, plain, slots
 from xtune.errors import RegistryError
 
 __all__ = ["may_be_a_list", "typed_list"]
@@ -79,14 +80,15 @@ def _flows_into(
     values: Mapping[str, Any], bindings: Sequence[Binding], knob: str
 ) -> Iterator[bool]:
     """For each argument whose value a knob is: whether it takes a list."""
-    places = [(slot.key, slot.cfg, slot.form) for slot in slots(values)]
-    places += [(key, cfg, lambda form=form: form) for key, cfg, form in plain(values)]
+    places: list[tuple[str, Any, Form | Slot]] = [(s.key, s.cfg, s) for s in slots(values)]
+    places += plain(values)
     for place, cfg, form in places:
         for argument in cfg if isinstance(cfg, Mapping) else ():
             found = find(bindings, f"{place}.{argument}", through_last=True)
             if found is not None and knob in found.keys:  # noqa: SIM118
                 try:
-                    yield form().takes_list(argument)
+                    form = form.form() if isinstance(form, Slot) else form
+                    yield form.takes_list(argument)
                 except (RegistryError, KeyError):  # the check says so
                     yield False
 

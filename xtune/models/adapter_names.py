@@ -209,7 +209,7 @@ class _Model:
         vocabulary = embedding_and_head(self.llm)
         if not isinstance(given, Mapping):
             given = {next(iter(vocabulary)): given}
-        rows = self.llm.get_input_embeddings().weight.shape[0]  # type: ignore[union-attr, index]
+        rows = self.llm.get_input_embeddings().weight.shape[0]  # type: ignore[index]
         for name, numbers in given.items():
             if not any(saved_whole(path, [name]) for path in self.modules):
                 yield self._wrong("trainable_token_indices", name)

@@ -156,13 +156,13 @@ def _make_loadable(peft_model: PeftModel) -> None:
     """Write into IA3's config what PEFT wants when it reads it: feedforward layers are targets."""
     config: Any = peft_model.peft_config["default"]
     if isinstance(config, IA3Config) and not isinstance(config.target_modules, str):
-        ends = config.feedforward_modules
-        if not isinstance(ends, str):
-            config.feedforward_modules = {
+        ends, targets = config.feedforward_modules, config.target_modules or ()
+        if ends is not None and not isinstance(ends, str):
+            config.feedforward_modules = [
                 target
-                for target in config.target_modules
+                for target in targets
                 if any(f".{target}".endswith(f".{end}") for end in ends)
-            }
+            ]
 
 
 @contextmanager
@@ -256,7 +256,7 @@ def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
         AdapterError: the base is quantized, so that adding to it would round the sum; or a method
             whose change is none of weights.
     """
-    base = peft_model.get_base_model()
+    base: Any = peft_model.get_base_model()
     if getattr(base, "quantization_method", None) is not None:
         raise AdapterError(
             "an adapter cannot be merged into a quantized base without losing precision; load "
