@@ -25,6 +25,7 @@ SAMPLE = [
     ("qwen2.5", ("k_proj", "lm_head")),
     ("qwen3-moe", ("embed_tokens", "lm_head")),
     ("internlm2", ("embed_tokens", "lm_head")),
+    ("mixtral", ("gate", "lm_head")),
 ]
 # What PEFT or xtune refuses to put an adapter on
 REFUSED = [

@@ -25,6 +25,7 @@ __all__ = ["Answers", "answers_of", "logits_of", "parity_problem", "relative_dif
 
 _TOKENS = 24
 _DIRECTIONS = 4
+_WRAPPED = ("base_layer", "original_module", "token_adapter")  # what PEFT's modules hold
 _CHUNK = 8192  # rows of the embedding at once
 
 # Of a whole model, in 16 bits the median over tokens: a few differ by far more than rounding alone
@@ -57,10 +58,13 @@ def answers_of(llm: Any, layers: list[str] | None = None) -> Answers:
     base = base_of(llm)
     ends = [base.get_input_embeddings(), base.get_output_embeddings()]
     if layers is None:
-        layers = []
+        layers, wrapper = [], None
         for path, module in base.named_modules():
-            seen = any(module is end for end in ends) or _is_linear(module)
-            if seen and not (layers and path.startswith(f"{layers[-1]}.")):  # PEFT's own, within
+            if wrapper and path.startswith(f"{wrapper}."):  # PEFT's own, gone when it is merged
+                continue
+            if any(hasattr(module, name) for name in _WRAPPED):
+                wrapper = path
+            if any(module is end for end in ends) or _is_linear(module):
                 layers.append(path)
     outputs = {}
     for path in layers:
