@@ -119,7 +119,7 @@ def test_an_option_is_never_executed(tmp_path):
     bomb = f"__import__('pathlib').Path({str(tmp_path / 'x')!r}).touch()"
     sheet = render(LEAF, [f"SYSTEM={bomb}", "evaluation_inputs=[open]", "lora.r=lr"])
     assert bomb == sheet.values.SYSTEM == sheet.values.custom_hooks[0].system
-    assert sheet.values.evaluation_inputs == "[open]"
+    assert sheet.values.evaluation_inputs == ["open"]  # a list of the word
     assert sheet.values.lora.r == "lr"
     assert not (tmp_path / "x").exists()
 
@@ -214,3 +214,50 @@ def test_any_text_is_read_back_as_it_was_parsed(text):
             raise
         return
     assert evaluate(changed, _HERE)["d"]["a"] == value
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("[q_proj,v_proj]", ["q_proj", "v_proj"]),
+        ("q_proj,v_proj", ["q_proj", "v_proj"]),
+        ('["q_proj", v_proj]', ["q_proj", "v_proj"]),
+        ("['q_proj','v_proj']", ["q_proj", "v_proj"]),
+        ("[q_proj]", ["q_proj"]),
+        ("q_proj", "q_proj"),
+        (r".*\.(q|v)_proj", r".*\.(q|v)_proj"),
+        (r".*layers\.\d{1,2}\.q_proj", r".*layers\.\d{1,2}\.q_proj"),
+        ("all-linear", "all-linear"),
+    ],
+)
+def test_lists_are_typed_as_in_mmengine(option, expected):
+    sheet = render(LEAF, [f"lora.target_modules={option}"])
+    assert sheet.values.lora.target_modules == expected
+    assert sheet.values.model.adapter.target_modules == expected
+    again = render(LEAF, [f"model.adapter.target_modules={option}"])
+    assert again.values.model.adapter.target_modules == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "expected"),
+    [
+        ("added_tokens=[<call>,<end>]", "added_tokens", ["<call>", "<end>"]),
+        ("added_tokens=<call>,<end>", "added_tokens", ["<call>", "<end>"]),
+        ("evaluation_inputs=[Who are you?, Hi]", "evaluation_inputs", ["Who are you?", "Hi"]),
+        ("evaluation_inputs=Well, hello", "evaluation_inputs", "Well, hello"),  # refused by check
+        ("data_path=a.json,b.json", "data_path", ["a.json", "b.json"]),
+        ("data_path=[[a,b],c]", "data_path", [["a", "b"], "c"]),
+        ("betas=0.9,0.95", "betas", (0.9, 0.95)),
+        ("SYSTEM=[INST] be brief, kind", "SYSTEM", "[INST] be brief, kind"),
+        ("SYSTEM=[a,b]", "SYSTEM", "[a,b]"),
+        ("prompt_template=a,b", "prompt_template", "a,b"),
+    ],
+)
+def test_only_where_a_list_may_stand(option, name, expected):
+    assert render(LEAF, [option]).values[name] == expected
+
+
+def test_a_file_whose_name_has_a_comma_is_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a,b.json").write_text("[]")
+    assert render(LEAF, ["data_path=a,b.json"]).values.data_path == "a,b.json"

@@ -7,19 +7,24 @@ import shutil
 
 import pytest
 import torch
-from peft import LoraConfig, PeftModel
+from peft import LNTuningConfig, LoraConfig, PeftModel
 from transformers import AutoModelForCausalLM
 
+from tests.models.families.cases import bloom
 from tests.tiny import write_tiny_llama
 from xtune.errors import AdapterError
 from xtune.models import (
+    SupervisedFinetune,
     attach_adapter,
     base_fingerprint,
+    generation_mode,
     load_adapter,
     load_model,
     merge_adapter,
 )
 from xtune.models.adapters import without_idle_adapter
+from xtune.models.self_test import check_packed_logits
+from xtune.models.tied import embedding_and_head, is_tied
 
 IDS = torch.tensor([[5, 6, 7, 8, 9, 10]])
 
@@ -212,6 +217,89 @@ def test_tied_weights_that_are_trained_stay_tied(tiny_llama, tmp_path):
     torch.testing.assert_close(logits(plain), expected, rtol=0, atol=0)
     ours = load_adapter(load_model(str(tiny_llama), dtype="fp32"), tmp_path / "adapter")
     torch.testing.assert_close(logits(ours), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["embed_tokens", "model.embed_tokens", "lm_head"])
+def test_a_tied_weight_by_any_name_is_trained_as_one(tiny_llama, tmp_path, name):
+    llm = trained_adapter(tiny_llama, LoraConfig(r=4, modules_to_save=[name]))
+    embedding, head = embedding_and_head(llm.get_base_model()).values()
+    assert head.modules_to_save["default"].weight is embedding.modules_to_save["default"].weight
+    expected = logits(llm)
+    llm.save_pretrained(tmp_path / "adapter")
+    again = load_adapter(load_model(str(tiny_llama), dtype="fp32"), tmp_path / "adapter")
+    torch.testing.assert_close(logits(again), expected, rtol=0, atol=0)
+    merged = merge_adapter(again)
+    torch.testing.assert_close(logits(merged), expected, rtol=1e-4, atol=1e-4)
+    assert merged.lm_head.weight is merged.model.embed_tokens.weight
+    assert merged.config.tie_word_embeddings
+
+
+def test_a_tied_weight_of_a_family_with_names_of_its_own_is_trained_as_one(tmp_path):
+    folder = bloom.CASES[0].write(tmp_path / "bloom")
+    llm = trained_adapter(folder, LoraConfig(r=4, modules_to_save=["word_embeddings"]))
+    assert set(llm.peft_config["default"].modules_to_save) == {"word_embeddings", "lm_head"}
+    expected = logits(llm)
+    llm.save_pretrained(tmp_path / "adapter")
+    plain = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), tmp_path / "adapter"
+    )
+    torch.testing.assert_close(logits(plain), expected, rtol=1e-5, atol=1e-5)
+    merged = merge_adapter(
+        load_adapter(load_model(str(folder), dtype="fp32"), tmp_path / "adapter")
+    )
+    assert merged.get_output_embeddings().weight is merged.get_input_embeddings().weight
+
+
+@pytest.mark.parametrize("target", ["embed_tokens", "lm_head"])
+def test_lora_on_one_of_a_tied_pair_unties_when_it_is_merged(tiny_llama, tmp_path, target):
+    llm = trained_adapter(tiny_llama, LoraConfig(r=4, target_modules=["q_proj", target]))
+    assert is_tied(llm.get_base_model())  # in training there is one frozen weight
+    expected = logits(llm)
+    merged = merge_adapter(llm)
+    torch.testing.assert_close(logits(merged), expected, rtol=1e-4, atol=1e-4)
+    assert not merged.config.tie_word_embeddings
+    merged.save_pretrained(tmp_path / "merged")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    torch.testing.assert_close(logits(again), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("parameter", ["embed_tokens.weight", "lm_head.weight"])
+def test_lora_on_a_parameter_of_a_tied_pair(tiny_llama, parameter):
+    config = LoraConfig(r=4, target_modules=["q_proj"], target_parameters=[parameter])
+    llm = trained_adapter(tiny_llama, config)
+    expected = logits(llm)
+    torch.testing.assert_close(logits(merge_adapter(llm)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_lora_bias_with_no_bias_to_merge_into_is_refused(tiny_llama, tiny_family):
+    with pytest.raises(AdapterError, match="q_proj, .* have none in the base"):
+        attach_adapter(load_model(str(tiny_llama)), LoraConfig(r=4, lora_bias=True))
+    config = LoraConfig(r=4, lora_bias=True, target_modules=["q_proj"])  # Qwen2's has one
+    llm = trained_adapter(tiny_family("qwen2"), config)
+    expected = logits(llm)
+    torch.testing.assert_close(logits(merge_adapter(llm)), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LoraConfig(r=4, modules_to_save=["lm_head"]),
+        LoraConfig(r=4, modules_to_save=["model.norm"]),
+        LoraConfig(r=4, bias="all"),
+        LNTuningConfig(),
+    ],
+    ids=["head", "norm", "biases", "norms"],
+)
+def test_what_is_trained_whole_is_fp32_in_a_16_bit_base(tiny_family, config):
+    folder = tiny_family("qwen2")
+    model = SupervisedFinetune(load_model(str(folder), dtype="bf16"), adapter=config)
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    check_packed_logits(model)
+    plain = logits(load_model(str(folder), dtype="bf16"))
+    with generation_mode(model.llm):
+        tuned = logits(model.llm)
+    assert tuned.dtype == torch.bfloat16
+    torch.testing.assert_close(tuned, plain, rtol=0.05, atol=0.05)
 
 
 def test_a_moved_base_is_still_the_base(saved, tiny_llama, tmp_path):

@@ -368,3 +368,24 @@ def test_the_original_layout_has_the_new_tokens_beside_the_published_files(tmp_p
     again = load_model(str(tmp_path / "out"), dtype="fp32")
     torch.testing.assert_close(logits(again), logits(llm), rtol=0, atol=0)
     assert load_tokenizer(str(tmp_path / "out")).encode("<call>")[-1] == added["<call>"]
+
+
+@pytest.mark.parametrize("target", ["model.embed_tokens", r".*(q_proj|embed_tokens)"])
+def test_an_adapter_on_rows_that_are_trained_is_refused_by_any_name(tiny_llama, target):
+    llm = load_model(str(tiny_llama), dtype="fp32")
+    pieces = {384: [70, 71]}
+    grow_vocabulary(llm, pieces)
+    targets = target if "*" in target else ["q_proj", target]
+    with pytest.raises(AdapterError, match="target_modules names 'embed_tokens'"):
+        train_new_rows(llm, LoraConfig(target_modules=targets), pieces)
+
+
+@pytest.mark.parametrize("name", ["lm_head", "embed_tokens", "model.embed_tokens"])
+def test_new_tokens_of_a_tied_weight_that_is_trained_whole(tiny_llama, name):
+    llm = load_model(str(tiny_llama), dtype="fp32")
+    pieces = {384: [70, 71]}
+    grow_vocabulary(llm, pieces)
+    config = LoraConfig(target_modules=["q_proj"], modules_to_save=[name])
+    tuned = attach_adapter(llm, train_new_rows(llm, config, pieces))
+    trained = [p for n, p in tuned.named_parameters() if p.requires_grad and "lora_" not in n]
+    assert [tuple(p.shape) for p in trained] == [(385, 32)]  # one weight of both layers

@@ -10,8 +10,9 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from xtune.checkpoint.disk import check_room, full_disk_error, is_full_disk, sync_tree
 from xtune.checkpoint.meta import damage, write_meta
@@ -40,6 +41,7 @@ def save_checkpoint(
     write: Callable[[Path], None],
     bytes_needed: int,
     max_keep: int | None = None,
+    notes: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one checkpoint and make it the latest.
 
@@ -50,6 +52,7 @@ def save_checkpoint(
         bytes_needed: about what it will write, to refuse before a full disk is hit.
         max_keep: delete the oldest beyond so many (1 or more), once this one is whole. None:
             keep all.
+        notes: further fields of meta.json.
 
     Returns:
         The folder, `root/step_000500`.
@@ -65,7 +68,7 @@ def save_checkpoint(
     try:
         temporary.mkdir()
         write(temporary)
-        write_meta(temporary, step=step)
+        write_meta(temporary, step=step, notes=notes)
         sync_tree(temporary)
     except BaseException as error:
         _remove(temporary)

@@ -11,13 +11,20 @@ import torch
 
 from xtune.checkpoint.disk import whole_folder
 from xtune.checkpoint.export import write_model
+from xtune.checkpoint.parity import (
+    Answers,
+    answers_of,
+    logits_of,
+    parity_problem,
+    relative_difference,
+)
 from xtune.errors import ModelError, UsageError
 from xtune.models import load_adapter, load_config, load_model, load_tokenizer, merge_adapter
 from xtune.models.families import Layout, family_of_config
 
 __all__ = ["Exported", "export_model", "published_dtype"]
 
-_PROBE = 24  # tokens
+# Between what was written and what is read back, which are the same weights
 _TOLERATED = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
 
 
@@ -29,7 +36,8 @@ class Exported:
         layout: 'transformers' or 'original'.
         dtype: of the weights, as 'bfloat16'.
         parameters: how many.
-        difference: between the logits before and after, relative to the largest.
+        difference: between the logits of the base with its adapter and of what is read back,
+            relative to the largest.
     """
 
     layout: Layout
@@ -59,7 +67,8 @@ def export_model(
 
     Raises:
         UsageError: a layout that the model does not have.
-        ModelError: what was written does not give the same logits; nothing is left of it.
+        ModelError: what was merged or written does not give the logits of the base with its
+            adapter on it; nothing is left of it.
         CheckpointError: the disk is full; nothing is left.
     """
     config = load_config(name)
@@ -79,38 +88,43 @@ def export_model(
     llm: Any = load_model(name, dtype=number)
     has_tokenizer = adapter is not None and (adapter / "tokenizer_config.json").is_file()
     tokenizer = load_tokenizer(str(adapter) if has_tokenizer else name)
-    if adapter is not None:
-        llm = merge_adapter(load_adapter(llm, adapter))
+    if adapter is None:
+        reference = logits_of(llm)
+    else:
+        llm, reference = _merged(load_adapter(llm, adapter))
     with whole_folder(out) as part:
         write_model(part, llm, tokenizer, notes, layout=layout)
-        probe = _probe(llm)
-        before, size = _logits(llm, probe), llm.num_parameters()
+        written, size = logits_of(llm), llm.num_parameters()
         del llm  # two of them may not fit
-        difference = _difference(before, _logits(load_model(str(part), dtype=number), probe))
-        if not difference <= _TOLERATED[before.dtype]:
+        read = logits_of(load_model(str(part), dtype=number))
+        change = relative_difference(written, read)
+        if not change <= _TOLERATED[written.dtype]:
             raise ModelError(
-                f"what was written gives other logits (relative difference {difference:.1e}), so "
+                f"what was written gives other logits (relative difference {change:.1e}), so "
                 f"it is deleted again. Please report this with the model's name: {name}"
             )
-    return Exported(layout, str(before.dtype).removeprefix("torch."), size, difference)
+    difference = relative_difference(reference, read)
+    return Exported(layout, str(read.dtype).removeprefix("torch."), size, difference)
+
+
+def _merged(peft_model: Any) -> tuple[Any, torch.Tensor]:
+    """The plain model, and the logits that its base and the adapter gave before they were merged.
+
+    Raises:
+        ModelError: the plain model computes something else.
+    """
+    before: Answers = answers_of(peft_model.eval())
+    llm = merge_adapter(peft_model)
+    if problem := parity_problem(before, answers_of(llm, list(before.layers))):
+        raise ModelError(
+            f"the merged model is not the base with its adapter: {problem}. Nothing was written; "
+            "use the adapter as it is (xtune chat MODEL --adapter DIR), and please report this "
+            "with the model's name and adapter_config.json"
+        )
+    return llm, before.logits
 
 
 def published_dtype(config: Any) -> str:
     """Return what a checkpoint's config.json says its weights are in; 'fp32' if nothing."""
     stored = config.dtype or getattr(config, "original_config", {}).get("torch_dtype") or "fp32"
     return str(stored).removeprefix("torch.")
-
-
-def _probe(llm: Any) -> torch.Tensor:
-    last = llm.config.get_text_config().vocab_size - 1
-    return torch.linspace(0, last, _PROBE, dtype=torch.long)[None]
-
-
-@torch.no_grad()
-def _logits(llm: Any, probe: torch.Tensor) -> torch.Tensor:
-    return llm(input_ids=probe, use_cache=False).logits[0]
-
-
-def _difference(before: torch.Tensor, after: torch.Tensor) -> float:
-    size = before.float().abs().max().clamp(min=1e-6)
-    return float((before.float() - after.float()).abs().max() / size)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,14 @@ FORMAT_VERSION = 1
 _NAME = "meta.json"
 
 
-def write_meta(folder: Path, *, step: int) -> None:
-    """Record size and sha256 of every file in `folder`; the last file to be written there."""
+def write_meta(folder: Path, *, step: int, notes: Mapping[str, Any] | None = None) -> None:
+    """Record size and sha256 of every file in `folder`; the last file to be written there.
+
+    Args:
+        folder: of the checkpoint.
+        step: optimizer steps done.
+        notes: further fields: what the run began with.
+    """
     files = {
         path.relative_to(folder).as_posix(): {"size": path.stat().st_size, "sha256": _sha256(path)}
         for path in sorted(folder.rglob("*"))
@@ -29,6 +36,7 @@ def write_meta(folder: Path, *, step: int) -> None:
         "format_version": FORMAT_VERSION,
         "xtune_version": xtune.__version__,
         "step": step,
+        **(notes or {}),
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "files": files,
     }

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xtune.config import Problem
+    from xtune.config import Problem, Sheet
 
 __all__ = ["add_arguments", "run"]
 
@@ -45,8 +45,22 @@ def run(args: argparse.Namespace) -> int:
         for problem in problems:
             print(problem)
     else:
-        print(f"{sheet.name}: no problems")
+        print(f"{sheet.name}: no problems{_left_open(sheet)}")
     return 2 if problems else 0
+
+
+def _left_open(sheet: Sheet) -> str:
+    """What could not be checked here, in words; or ''."""
+    from xtune.config.adapters import config_is_here, names_modules
+
+    model = sheet.values["model"]
+    name = (model.get("llm") or {}).get("pretrained_model_name_or_path")
+    if not names_modules(model.get("adapter")) or config_is_here(name):
+        return ""
+    return (
+        f"; but the adapter's names of modules were not matched, since the config.json of {name!r} "
+        "is not on this disk: the run does so before it loads the weights"
+    )
 
 
 def _print_json(problems: Sequence[Problem]) -> None:

@@ -58,6 +58,7 @@ def run(args: argparse.Namespace) -> None:
     print(
         f"{out}: {written.parameters:,} parameters in {written.dtype}, {written.layout} layout"
         f"{'' if adapter is None else f', with {adapter} merged in'}\n"
-        f"read back: logits differ by {written.difference:.1e} of the largest\n"
+        f"read back: logits differ by {written.difference:.1e} of the largest"
+        f"{'' if adapter is None else ' from those of the base with its adapter'}\n"
         f"talk to it: xtune chat {out}"
     )

@@ -2,7 +2,8 @@
 
 A bare knob replaces the knob's own expression, so that everything derived from it follows. A
 dotted key replaces the expression inside the literal where it stands; where that is no literal,
-a statement is added behind. A value is a Python literal or else a string, never run.
+a statement is added behind. A value is a Python literal, a list of words where a list may stand
+(see `xtune.config.lists`), or else a string; it is never run.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xtune.config.lists import may_be_a_list, typed_list
 from xtune.config.literals import find, is_set, last_entry, top_level
 from xtune.config.sheet import Setting, evaluate
 from xtune.config.slots import SHEET_KEYS, form_of
@@ -81,7 +83,7 @@ class _Editor:
         if not equals or not all(part.isidentifier() or part.isdigit() for part in key.split(".")):
             raise ConfigError("an option is key=value, such as lr=1e-5 or lora.r=8")
         origin = Origin(f"--cfg-options {option}", 0)
-        value = parse_value(text)
+        value = self._value(key, text)
         source = _source(value)
         if "." in key:
             self._set_dotted(key, source, origin)
@@ -92,6 +94,16 @@ class _Editor:
                 f"{self.path.name} sets {key!r} again in a way that an option cannot replace: "
                 "edit it there"
             )
+
+    def _value(self, key: str, text: str) -> Any:
+        value = parse_value(text)
+        if isinstance(value, str) and value == text:  # no literal
+            listed = typed_list(text, parse_value)
+            if listed is not None and may_be_a_list(
+                key, evaluate(self.lines, self.path), top_level(parse(self.lines))
+            ):
+                return listed
+        return value
 
     def _set_knob(self, name: str, source: str, origin: Origin) -> None:
         tree = parse(self.lines)

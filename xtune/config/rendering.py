@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mmengine.config import ConfigDict
 
+from xtune.config.continued import with_adapter_found
 from xtune.config.find import find_config, xtuners_name
 from xtune.config.inclusion import flatten
 from xtune.config.options import apply_options
@@ -41,7 +42,7 @@ def render(name_or_path: str | Path, options: Sequence[str] = ()) -> Sheet:
     replaced = {name: [_setting(old) for old in olds] for name, olds in history.items()}
     for name, settings in by_option.items():
         replaced[name] = [*replaced.get(name, []), *settings]
-    values = ConfigDict(evaluate(lines, path))
+    values = ConfigDict(with_adapter_found(evaluate(lines, path)))
     if theirs := xtuners_name(name_or_path):
         _say_what_it_is_called_here(str(name_or_path), *theirs, values.get("max_epochs"))
     return Sheet(path, lines, values, replaced, dotted)

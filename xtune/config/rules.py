@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xtune import registry
+from xtune.config import adapters
 from xtune.config.deepspeed import contradictions
 
 __all__ = ["Breach", "breaches"]
@@ -36,6 +37,7 @@ def breaches(values: Values) -> Iterator[Breach]:
         _mixtures,
         _model_files,
         _added_tokens,
+        _adapter,
     ):
         yield from rule(values)
 
@@ -134,6 +136,11 @@ def _offload(values: Values) -> Iterator[Breach]:
 
 def _deepspeed(values: Values) -> Iterator[Breach]:
     for key, message, hint in contradictions(values):
+        yield Breach(key, message, hint)
+
+
+def _adapter(values: Values) -> Iterator[Breach]:
+    for key, message, hint in adapters.contradictions(values):
         yield Breach(key, message, hint)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -13,6 +13,7 @@ from xtune.errors import did_you_mean
 
 __all__ = ["Form", "Misfit", "misfit_of_type"]
 
+_LISTS = (list, tuple, set, Sequence, Iterable)
 _ATOMS = {int: "an integer", float: "a number", str: "a string", bool: "True or False"}
 
 
@@ -83,6 +84,11 @@ class Form:
             with suppress(NameError, TypeError, AttributeError):
                 known |= get_type_hints(alone, globalns=getattr(function, "__globals__", {}))
         return known
+
+    def takes_list(self, argument: str) -> bool:
+        """Whether an argument's annotation says that it may be a list."""
+        kinds = [get_origin(hint) or hint for hint in _members(self._hints.get(argument))]
+        return any(kind in _LISTS for kind in kinds)
 
     def misfits(self, given: Mapping[str, Any]) -> Iterable[Misfit]:
         """Yield what is wrong with the arguments `given` (without `type`)."""

@@ -141,7 +141,9 @@ def slots(values: Mapping[str, Any]) -> Iterator[Slot]:
     """Yield every slot of a sheet that holds something."""
     model = values.get("model")
     if model is not None:
-        yield Slot("model", registry.MODELS, model, apart=("adapter", "vocabulary"))
+        yield Slot(
+            "model", registry.MODELS, model, apart=("adapter", "adapter_folder", "vocabulary")
+        )
     for key, inner in model.items() if isinstance(model, Mapping) else ():
         if key == "adapter" and inner is not None:
             yield Slot("model.adapter", registry.ADAPTERS, inner)

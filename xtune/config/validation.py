@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from xtune.config.continued import contradicting_options
 from xtune.config.find import config_root
 from xtune.config.literals import top_level
 from xtune.config.rules import breaches
@@ -66,6 +67,7 @@ def check(sheet: Sheet) -> list[Problem]:
         *_plain_sections(sheet),
     ]
     findings += [_problem(sheet, b.key, b.message, b.hint) for b in breaches(sheet.values)]
+    findings += [_problem(sheet, *contradiction) for contradiction in contradicting_options(sheet)]
     # One knob in several places is one mistake
     places = {(p.file, p.line, p.value, p.message): p for p in reversed(findings)}
     return sorted(places.values(), key=findings.index)

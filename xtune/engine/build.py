@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from xtune.config.continued import adapter_notes, origin_of_adapter
 from xtune.data.loader import StepLoader
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.engine.hooks.base import Hook
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from xtune.data.dataset import SFTDataset
 
 __all__ = [
+    "adapter_trained_further",
     "build_datasets",
     "build_hooks",
     "build_loop",
@@ -33,6 +37,36 @@ __all__ = [
     "validation_loader",
     "weights_from",
 ]
+
+logger = logging.getLogger(__name__)
+
+
+def adapter_trained_further(cfg: Mapping[str, Any], checkpoint: Path | None) -> dict[str, Any]:
+    """Return what is known of the adapter that a run begins with; {} if it begins a new one.
+
+    Args:
+        cfg: a sheet's values.
+        checkpoint: that the run goes on from; it knows from its own beginning.
+
+    Returns:
+        `vocabulary`, the adapter's, if it has tokens of its own, and `began_with`, its origin.
+    """
+    if not (given := cfg["model"].get("adapter_folder")):
+        return {}
+    folder = Path(given).expanduser()
+    notes = adapter_notes(checkpoint / "adapter" if checkpoint else folder)
+    if checkpoint is None:
+        settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+        shown = ", ".join(
+            f"{name}={settings[name]!r}" for name in ("r", "lora_alpha") if name in settings
+        )
+        logger.info("training %s further, as it is (%s); `lora` is not used", folder, shown)
+        system = notes.get("system")
+        if system and system != (cfg.get("SYSTEM") or ""):
+            logger.warning("it was trained with the system text %r: SYSTEM is another", system)
+    began = notes.get("began_with") if checkpoint else origin_of_adapter(folder)
+    known = {"vocabulary": notes.get("vocabulary"), "began_with": began}
+    return {key: value for key, value in known.items() if value}
 
 
 def build_datasets(
@@ -120,8 +154,11 @@ def build_hooks(cfg: Mapping[str, Any]) -> dict[str, Hook]:
 def weights_from(checkpoint: Path | None, cfg: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sheet's `model`, with its weights from the checkpoint if they are all in there.
 
-    With an adapter they are not: the base model is read where it always was.
+    With an adapter they are not: the base model is read where it always was; an adapter that is
+    trained further is the checkpoint's, which it has become.
     """
+    if checkpoint and cfg.get("adapter_folder") and (checkpoint / "adapter").is_dir():
+        return {**cfg, "adapter_folder": str(checkpoint / "adapter")}
     if checkpoint is None or not (checkpoint / "model").is_dir():
         return dict(cfg)
     llm = {**cfg["llm"], "pretrained_model_name_or_path": str(checkpoint / "model")}

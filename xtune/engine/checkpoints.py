@@ -93,9 +93,12 @@ def checkpoint_writer(runner: Runner, max_keep: int | None) -> Writer | None:
         write_result(folder, model)
 
     root, step = runner.work_dir / "checkpoints", runner.step
+    origin = {key: value for key, value in runner.began_with.items() if key == "began_with"}
 
     def write(_: Event) -> Path:
-        return save_checkpoint(root, step, write=fill, bytes_needed=needed, max_keep=max_keep)
+        return save_checkpoint(
+            *(root, step), write=fill, bytes_needed=needed, max_keep=max_keep, notes=origin
+        )
 
     if at_once:
         folder = write(Event())

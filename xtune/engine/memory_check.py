@@ -18,7 +18,7 @@ import torch
 from xtune.engine.advice import advice_for, advice_lines
 from xtune.engine.budget import Need, Place, place_of
 from xtune.engine.known_needs import known_need
-from xtune.errors import ModelError, TrainingError
+from xtune.errors import AdapterError, ModelError, TrainingError
 from xtune.parallel.progress import now
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class MemoryCheck:
                 trained_share=_trained_share(runner),
                 pieces=runner.pieces,
             )
+        except AdapterError:
+            raise
         except ModelError as error:
             logger.warning("what memory the run needs is not known: %s", error)
 

@@ -21,7 +21,7 @@ from xtune.engine.checkpointing import choose_checkpointing
 from xtune.engine.identity import require_same_inputs
 from xtune.engine.loops import TrainLoop
 from xtune.engine.work_dir import DRY_RUN_SHEET, WorkDir
-from xtune.errors import DataError, ModelError
+from xtune.errors import AdapterError, DataError, ModelError
 from xtune.models.memory import smallest_card
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.vocabulary import Pieces, open_vocabulary
@@ -162,7 +162,7 @@ def _model_lines(
             cfg = {**cfg, "model": {**cfg["model"], **chosen}}
         need = need_of(cfg, strategy.precision, place, trained_share=share, pieces=pieces)
     except ModelError as error:
-        if not _is_remote(name):
+        if isinstance(error, AdapterError) or not _is_remote(name):
             raise
         unchecked.append(f"model {name!r}: {_first_line(error)}")
         return

@@ -25,6 +25,7 @@ from xtune.data.map_fns.build import noted_name
 from xtune.data.templates.end_ids import stop_words_of
 from xtune.data.templates.named import trained_templates
 from xtune.engine.build import (
+    adapter_trained_further,
     build_datasets,
     build_hooks,
     build_loop,
@@ -95,6 +96,7 @@ class Runner:
         throughput: what its steps cost, and how fast they are.
         world: the processes of the run; one of them logs and writes.
         sequence: those of them that share each row with this one.
+        began_with: notes of the adapter that is trained further: its origin, its new tokens.
         fingerprint: of the model that the training began with; see `base_fingerprint`.
         step: optimizer steps done; max_steps of how many.
         tokens, trained_tokens: seen since the beginning of the run.
@@ -138,6 +140,7 @@ class Runner:
         self.console = Console()
         self.logger = logging.getLogger("xtune.engine")
         self.world = world_of_environment()
+        self.began_with: dict[str, Any] = {}
         self.hooks: dict[str, Hook] = {}
         self.step = self.tokens = self.trained_tokens = self.longest = 0
         self.metrics: dict[str, Any] = {}
@@ -227,6 +230,7 @@ class Runner:
             "base_vocab_size": self.llm.config.get_text_config().vocab_size,
             "base_fingerprint": self.fingerprint,
             **({"vocabulary": growth} if growth else {}),
+            **self.began_with,
             "template": self.template.name,
             "stop_words": stop_words_of(self.template, self.tokenizer),
             "system": self.cfg.get("SYSTEM") or "",
@@ -319,6 +323,7 @@ class Runner:
             self.strategy.precision.reason,
         )
         share = self.train_dataset.report.trained_percent / 100
+        self.began_with = adapter_trained_further(self.cfg, checkpoint)
         model_settings = decided_model(self.cfg, self.strategy, share, self.pieces)
         if self.memory_check is not None and self.world.is_main:
             self.memory_check.before_loading(self)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,53 +16,153 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model, get_peft_model_state_dict
-from safetensors import SafetensorError, safe_open
+from peft import (
+    IA3Config,
+    LNTuningConfig,
+    LoraConfig,
+    PeftConfig,
+    PeftModel,
+    get_peft_model,
+)
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import PreTrainedModel
 
+from xtune.config.adapters import refusal
 from xtune.errors import AdapterError, ModelError
+from xtune.models.adapter_names import linear_names, misnamed, taken_by_their_ends
+from xtune.models.adapter_shapes import difference, fitting_shapes, stored_shapes
 from xtune.models.fingerprint import base_fingerprint, same_base
+from xtune.models.fp32_weights import train_in_fp32
 from xtune.models.loading import load_tokenizer
+from xtune.models.tied import is_tied, join_equal, part_adapted, share_trained, with_both_whole
 from xtune.models.vocabulary import grow_vocabulary, rows_needed
-from xtune.registry import ADAPTERS
+from xtune.registry import ADAPTERS, build
 
-__all__ = ["attach_adapter", "load_adapter", "merge_adapter", "without_idle_adapter"]
+__all__ = [
+    "attach_adapter",
+    "build_adapter",
+    "load_adapter",
+    "merge_adapter",
+    "without_idle_adapter",
+]
+
+logger = logging.getLogger(__name__)
 
 ADAPTERS.register_module(name="LoraConfig", module=LoraConfig)
 
 _WEIGHTS = "adapter_model.safetensors"
-_EMBEDDINGS = {"embed_tokens", "lm_head"}
-_Shapes = dict[str, tuple[int, ...]]
+# What PEFT raises where a config and a model do not go together
+_UNFIT = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RuntimeError)
+
+
+def build_adapter(llm: PreTrainedModel, settings: Mapping[str, Any]) -> PeftConfig:
+    """Make the PEFT config that a sheet's `model.adapter` describes, for `llm`.
+
+    Args:
+        llm: with weights or on 'meta'.
+        settings: `dict(type='LoraConfig', …)`. 'all-linear' may stand with `layers_to_transform`.
+
+    Raises:
+        AdapterError: arguments that PEFT does not take together.
+    """
+    own = dict(settings)
+    everywhere = str(own.get("target_modules", "all-linear")).lower() == "all-linear"
+    if own.get("layers_to_transform") is not None and everywhere:
+        own["target_modules"] = linear_names(llm)  # PEFT takes layers with a list only
+    try:
+        return build(ADAPTERS, own)
+    except (ValueError, TypeError, ImportError) as error:
+        raise AdapterError(f"the adapter's settings do not go together: {error}") from error
 
 
 def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
-    """Freeze `llm` and put a new adapter on it; its output does not change yet.
+    """Freeze `llm` and put a new adapter on it; with LoRA its output does not change yet.
 
     Args:
         llm: changed in place.
-        config: no `target_modules` means every linear layer but the head. Where the head and
-            the embedding are one weight, training one trains both.
+        config: no `target_modules` means every linear layer but the head; for IA3 and LNTuning,
+            PEFT's own choice for the family. Where the head and the embedding are one weight,
+            `modules_to_save` of one trains both, and any other adapter on one leaves the other as
+            it is.
 
     Raises:
-        AdapterError: `target_modules` that the model does not have, or another bad setting.
+        AdapterError: names that the model does not have, a method that would not train or load
+            rightly here, or another bad setting.
     """
     own: Any = copy.deepcopy(config)  # PEFT writes the base's name and more into it
+    quantized = getattr(llm, "quantization_method", None) is not None
+    if found := refusal(type(own), vars(own), quantized=quantized):
+        raise AdapterError(f"{type(own).__name__}: {found.reason}. {found.instead}")
     own.task_type = own.task_type or "CAUSAL_LM"
-    if getattr(own, "target_modules", "all-linear") is None:
+    by_family = isinstance(own, IA3Config | LNTuningConfig)
+    if getattr(own, "target_modules", "all-linear") is None and not by_family:
         own.target_modules = "all-linear"
-    trained_whole = set(getattr(own, "modules_to_save", None) or ())
-    if llm.config.get_text_config().tie_word_embeddings and trained_whole & _EMBEDDINGS:
-        own.ensure_weight_tying = True
+    own = with_both_whole(llm, own)
+    if wrong := misnamed(own, llm):
+        raise AdapterError(
+            f"the adapter does not fit {llm.name_or_path!r}:\n"
+            + "\n".join(f"  {one.argument}: {one.message}{one.hint}" for one in wrong)
+        )
     on_meta = llm.device.type == "meta"  # then an adapter is not drawn to be dropped
+    for entry, others in taken_by_their_ends(own, llm).items():
+        logger.log(
+            logging.DEBUG if on_meta else logging.WARNING,
+            "modules_to_save=[%r] trains %s too: PEFT compares ends of names. For the one alone "
+            "write its name with a part before it, as in 'model.norm'",
+            *(entry, " and ".join(others)),
+        )
     try:
         with _quiet():
             peft_model = get_peft_model(llm, own, low_cpu_mem_usage=on_meta)
-    except (ValueError, TypeError, NotImplementedError) as error:
+    except _UNFIT as error:
+        if on_meta and _needs_values(error):
+            raise ModelError(f"{type(own).__name__} cannot be drafted: {error}") from error
         raise AdapterError(f"the adapter does not fit {llm.name_or_path!r}: {error}") from error
-    for parameter in peft_model.parameters():
-        if parameter.requires_grad and parameter.dtype in (torch.bfloat16, torch.float16):
-            parameter.data = parameter.data.float()  # modules_to_save: copies of the base's
+    _require_mergeable(peft_model)
+    if not any(parameter.requires_grad for parameter in peft_model.parameters()):
+        raise AdapterError(
+            f"{type(own).__name__} with these settings trains no weight of {llm.name_or_path!r}"
+        )
+    _make_loadable(peft_model)
+    train_in_fp32(peft_model)
+    share_trained(llm)
     return peft_model
+
+
+def _require_mergeable(peft_model: PeftModel) -> None:
+    """Refuse an adapter on layers that it could never be merged into."""
+    without_bias: list[str] = []
+    for path, module in peft_model.named_modules():
+        if not isinstance(module, BaseTunerLayer):
+            continue
+        name, base = path.rpartition(".")[2], module.get_base_layer()
+        if hasattr(base, "effective_weight"):
+            raise AdapterError(
+                f"{name} divides its rows by their length, so that what is added beside it could "
+                f"not be merged: take it out of target_modules, or train it whole: "
+                f"modules_to_save=[{name!r}]"
+            )
+        if any(getattr(module, "lora_bias", {}).values()) and getattr(base, "bias", None) is None:
+            without_bias.append(name)
+    if without_bias:
+        names = ", ".join(dict.fromkeys(without_bias))
+        raise AdapterError(
+            f"lora_bias=True trains a bias, and {names} have none in the base that it could be "
+            "merged into: leave lora_bias out, or name only layers with a bias in target_modules"
+        )
+
+
+def _make_loadable(peft_model: PeftModel) -> None:
+    """Write into IA3's config what PEFT wants when it reads it: feedforward layers are targets."""
+    config: Any = peft_model.peft_config["default"]
+    if isinstance(config, IA3Config) and not isinstance(config.target_modules, str):
+        ends, targets = config.feedforward_modules, config.target_modules or ()
+        if ends is not None and not isinstance(ends, str):
+            config.feedforward_modules = [
+                target
+                for target in targets
+                if any(f".{target}".endswith(f".{end}") for end in ends)
+            ]
 
 
 @contextmanager
@@ -98,7 +199,8 @@ def load_adapter(
     If the training added tokens, `llm` first gets their rows, as the training's base did.
 
     Args:
-        llm: changed in place; left as it was, but for new rows, if the adapter is refused.
+        llm: changed in place; left as it was, but for new rows, if the adapter is refused. On
+            'meta' the adapter's shapes are all that is read.
         folder: with adapter_config.json, adapter_model.safetensors and, if xtune wrote it,
             xtune.json.
         is_trainable: continue training it.
@@ -114,46 +216,76 @@ def load_adapter(
                 f"{str(folder)!r} holds no adapter: {name} is missing. After training it is "
                 "work_dirs/<name>/checkpoints/latest/adapter"
             )
+    config = PeftConfig.from_pretrained(str(folder))
+    if is_trainable and (found := refusal(type(config), vars(config))):
+        raise AdapterError(f"{str(folder)!r} cannot be trained further: {found.reason}")
     _refuse_other_base(llm, folder)
-    stored = _stored_shapes(folder / _WEIGHTS)
+    stored = stored_shapes(folder / _WEIGHTS)
+    drafted, problem = True, ""
     try:
-        problem = _difference(stored, *_fitting_shapes(llm, folder))
-    except (ValueError, TypeError, KeyError, NotImplementedError) as error:
+        problem = difference(stored, *fitting_shapes(_draft(llm, folder)))
+    except _UNFIT as error:
+        drafted = not _needs_values(error)
+        if drafted:
+            raise AdapterError(f"the adapter in {str(folder)!r} does not fit: {error}") from error
+    try:
+        with _quiet():
+            if not problem:
+                peft_model = _loaded(llm, folder, config, is_trainable=is_trainable)
+            if not drafted:
+                problem = difference(stored, *fitting_shapes(peft_model))
+    except _UNFIT as error:
         raise AdapterError(f"the adapter in {str(folder)!r} does not fit: {error}") from error
     if problem:
         raise AdapterError(
             f"the adapter in {str(folder)!r} was trained on another model than "
             f"{llm.name_or_path!r}: {problem}"
         )
-    with _quiet():
-        return PeftModel.from_pretrained(llm, str(folder), is_trainable=is_trainable)
+    train_in_fp32(peft_model)
+    share_trained(llm)
+    return peft_model
 
 
 def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
     """Add the adapter to its base's weights and return the plain model; logits stay the same.
 
+    A head that is the embedding gets a weight of its own if the adapter changes only one of them;
+    the config then says that they are not tied.
+
     Raises:
-        AdapterError: the base is quantized, so that adding to it would round the sum.
+        AdapterError: the base is quantized, so that adding to it would round the sum; or a method
+            whose change is none of weights.
     """
-    base = peft_model.get_base_model()
+    base: Any = peft_model.get_base_model()
     if getattr(base, "quantization_method", None) is not None:
         raise AdapterError(
             "an adapter cannot be merged into a quantized base without losing precision; load "
             "the base without quantization, then the adapter, then merge"
         )
-    merged = peft_model.merge_and_unload()
-    head, embedding = merged.get_output_embeddings(), merged.get_input_embeddings()
-    if head is not None and head.weight is not embedding.weight:
-        # A head that was trained apart is lost on saving if the config still says it is tied.
-        merged.config.get_text_config().tie_word_embeddings = False
+    was_tied = is_tied(base)
+    part_adapted(base)
+    try:
+        with _quiet():
+            merged = peft_model.merge_and_unload()
+    except _UNFIT as error:
+        kind = type(peft_model.active_peft_config).__name__
+        raise AdapterError(
+            f"an adapter of {kind} cannot be merged into this base ({error}); use it as it is: "
+            "xtune chat MODEL --adapter DIR"
+        ) from error
+    join_equal(merged, was_tied=was_tied)
     return merged
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     # PEFT asks transformers 5 a question by the name it had in transformers 4; and for joined
-    # experts it adds a pattern itself, and finds that nothing matches it.
+    # experts it adds a pattern itself, and finds that nothing matches it. Tied weights are ours to
+    # keep right, see `xtune.models.tied`.
     with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*tie_word_embeddings")
+        warnings.filterwarnings("ignore", ".*targeted layer .* has no bias")  # is refused
+        warnings.filterwarnings("ignore", ".*ensure_weight_tying")
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
         warnings.filterwarnings("ignore", r"(?s).*_pattern keys .*gate_up_proj", RuntimeWarning)
         yield
@@ -183,10 +315,10 @@ def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:
             f"the adapter in {str(folder)!r} was trained on {trained_on!r} with a vocabulary of "
             f"{facts['base_vocab_size']}; {given!r} has {rows}{after}. {way_out}"
         )
-    if difference := _other_token(given, folder):
+    if other := _other_token(given, folder):
         raise AdapterError(
             f"the adapter in {str(folder)!r} was trained on {trained_on!r} with another vocabulary "
-            f"of the same size than {given!r} has: {difference}. {way_out}"
+            f"of the same size than {given!r} has: {other}. {way_out}"
         )
     if growth:
         init = growth.get("init", "subtokens")
@@ -218,41 +350,22 @@ def _other_token(base: str | None, folder: Path) -> str:
     return ""
 
 
-def _fitting_shapes(llm: PreTrainedModel, folder: Path) -> tuple[_Shapes, _Shapes]:
-    """What an adapter of this kind must hold for this model, and what it may hold.
+def _loaded(
+    llm: PreTrainedModel, folder: Path, config: PeftConfig, *, is_trainable: bool
+) -> PeftModel:
+    if llm.device.type != "meta":
+        return PeftModel.from_pretrained(llm, str(folder), is_trainable=is_trainable)
+    config.inference_mode = not is_trainable
+    return PeftModel(llm, config, low_cpu_mem_usage=True)
 
-    From a copy without weights. PEFT adds embeddings to the file where they are adapted.
-    """
+
+def _draft(llm: PreTrainedModel, folder: Path) -> PeftModel:
+    """The adapter of a folder on a copy of `llm` without weights."""
     with torch.device("meta"), _quiet():
-        draft = PeftModel(
-            type(llm)(copy.deepcopy(llm.config)), PeftConfig.from_pretrained(str(folder))
-        )
-    must, may = (
-        get_peft_model_state_dict(draft, save_embedding_layers=embeddings)
-        for embeddings in (False, True)
-    )
-    return _shapes(must), _shapes(may)
+        config = PeftConfig.from_pretrained(str(folder))
+        return PeftModel(type(llm)(copy.deepcopy(llm.config)), config)
 
 
-def _shapes(state: Mapping[str, torch.Tensor]) -> _Shapes:
-    return {key: tuple(value.shape) for key, value in state.items()}
-
-
-def _stored_shapes(file: Path) -> _Shapes:
-    try:
-        with safe_open(file, framework="pt") as tensors:
-            return {key: tuple(tensors.get_slice(key).get_shape()) for key in tensors.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise AdapterError(f"{file} is damaged: {error}") from error
-
-
-def _difference(stored: _Shapes, must: _Shapes, may: _Shapes) -> str:
-    """The first weight that does not fit, in words; empty if all do."""
-    for key in sorted(stored.keys() & may.keys()):
-        if stored[key] != may[key]:
-            return f"{key} is {list(stored[key])} in the file, {list(may[key])} would fit"
-    if unknown := sorted(stored.keys() - may.keys()):
-        return f"it changes {unknown[0]}, which the model does not have"
-    if missing := sorted(must.keys() - stored.keys()):
-        return f"it has no weight {missing[0]}"
-    return ""
+def _needs_values(error: Exception) -> bool:
+    """Whether a method looks at weights while it is set up, so that none on 'meta' will do."""
+    return isinstance(error, RuntimeError) and "meta" in str(error).lower()

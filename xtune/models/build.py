@@ -8,12 +8,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from xtune.errors import AdapterError
+from xtune.models.adapters import build_adapter, load_adapter
 from xtune.models.loading import load_model
 from xtune.models.precision import Precision, choose_precision
 from xtune.models.self_test import check_packed_logits, check_slices
 from xtune.models.vocabulary import Pieces, grow_vocabulary, train_new_rows
 from xtune.parallel.sequence import UNSHARED, SequenceGroup
-from xtune.registry import ADAPTERS, MODELS, build, resolve
+from xtune.registry import MODELS, build, resolve
 
 __all__ = ["build_model"]
 
@@ -35,6 +37,8 @@ def build_model(
     With dtype='auto' a frozen base takes the precision's `weight_dtype`; weights that are all
     trained are fp32 masters.
 
+    `cfg['adapter_folder']` is an adapter to train further, instead of a new one.
+
     Args:
         cfg: `dict(type='SupervisedFinetune', llm=dict(type='CausalLM', …), adapter=dict(…), …)`.
         device: where to; default the CPU. 'meta' builds it without weights.
@@ -49,16 +53,19 @@ def build_model(
         ModelError: the checkpoint cannot be loaded, or its family cannot train on packs, or not
             on shared rows.
         ConfigError: a name or argument that does not exist.
+        AdapterError: an adapter that does not fit; tokens added to one that is trained further.
     """
     place = torch.device(device or "cpu")
     settings = dict(cfg)
     llm_settings = dict(settings.pop("llm"))
     adapter = settings.pop("adapter", None)
+    folder = settings.pop("adapter_folder", None)
+    adapter = adapter if folder is None else None
     vocabulary = settings.pop("vocabulary", None) or {}
     if resolve(MODELS, llm_settings["type"]) is load_model:
         if llm_settings.get("dtype", "auto") == "auto":
             precision = precision or choose_precision("cpu" if place.type == "meta" else place)
-            number = torch.float32 if adapter is None else precision.weight_dtype
+            number = torch.float32 if adapter is folder is None else precision.weight_dtype
             llm_settings["dtype"] = "stored" if as_stored else str(number).removeprefix("torch.")
         llm_settings["device"] = place
         quantization = llm_settings.get("quantization")
@@ -68,9 +75,19 @@ def build_model(
             chosen = precision.name if given == "auto" else given
             llm_settings["quantization"] = {**quantization, "compute_dtype": chosen}
     llm = build(MODELS, llm_settings)
-    grow_vocabulary(llm, pieces or {}, **vocabulary)
-    peft_config = train_new_rows(llm, build(ADAPTERS, adapter), pieces or {}) if adapter else None
-    model = build(MODELS, settings, llm=llm, adapter=peft_config)
+    if folder is not None:
+        if pieces:
+            raise AdapterError(
+                f"{len(pieces)} of added_tokens are not in the adapter in {str(folder)!r}, which "
+                "has no rows for them: leave them out, or train what xtune export makes of it"
+            )
+        model = build(MODELS, settings, llm=load_adapter(llm, folder, is_trainable=True))
+    else:
+        grow_vocabulary(llm, pieces or {}, **vocabulary)
+        peft_config = None
+        if adapter:
+            peft_config = train_new_rows(llm, build_adapter(llm, adapter), pieces or {})
+        model = build(MODELS, settings, llm=llm, adapter=peft_config)
     if place.type != "meta":
         check_packed_logits(model)
         check_slices(model, sequence)

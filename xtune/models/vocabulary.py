@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from xtune.errors import AdapterError, ModelError
+from xtune.models.tied import embedding_and_head, with_both_whole
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -208,6 +209,7 @@ def train_new_rows(llm: PreTrainedModel, adapter: PeftConfig, pieces: Pieces) ->
     own: Any = copy.deepcopy(adapter)
     if not pieces:
         return own
+    own = with_both_whole(llm, own)
     whole = list(getattr(own, "modules_to_save", None) or ())
     embedding, head = llm.get_input_embeddings(), llm.get_output_embeddings()
     tied = head is not None and head.weight is embedding.weight
@@ -216,8 +218,7 @@ def train_new_rows(llm: PreTrainedModel, adapter: PeftConfig, pieces: Pieces) ->
     if head is not None and not tied:
         names.append(_name_of(llm, head))
     names = [name for name in names if not any(_is_within(name, given) for given in whole)]
-    targets = getattr(own, "target_modules", None)
-    adapted = [n for n in names if isinstance(targets, list | tuple | set) and n in targets]
+    adapted = [name for name in names if _is_target(own, llm, name)]
     if adapted:
         raise AdapterError(
             f"target_modules names {adapted[0]!r}, whose rows of new tokens are to be trained: an "
@@ -246,6 +247,15 @@ def train_new_rows(llm: PreTrainedModel, adapter: PeftConfig, pieces: Pieces) ->
 def _name_of(llm: PreTrainedModel, module: nn.Module | None) -> str:
     path = next(name for name, found in llm.named_modules() if found is module)
     return path.rpartition(".")[2]
+
+
+def _is_target(adapter: Any, llm: PreTrainedModel, name: str) -> bool:
+    from peft.tuners.tuners_utils import check_target_module_exists
+
+    if getattr(adapter, "target_modules", None) is None:
+        return False
+    paths = [p for p in embedding_and_head(llm) if p.rpartition(".")[2] == name]
+    return any(check_target_module_exists(adapter, path) for path in paths)
 
 
 def _is_within(name: str, given: str) -> bool:

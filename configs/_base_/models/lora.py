@@ -10,5 +10,6 @@ model = dict(
         dtype='auto'),
     vocabulary=dict(init='subtokens', pad_to_multiple_of=None),  # of added_tokens
     adapter=lora,
+    adapter_folder=adapter,
     gradient_checkpointing=gradient_checkpointing,
     activation_offload=False)  # True: what a checkpointed layer keeps waits in the host's memory

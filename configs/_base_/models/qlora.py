@@ -11,5 +11,6 @@ model = dict(
         quantization=dict(bits=4, quant_type='nf4', double_quant=True)),
     vocabulary=dict(init='subtokens', pad_to_multiple_of=None),  # of added_tokens
     adapter=lora,
+    adapter_folder=adapter,
     gradient_checkpointing=gradient_checkpointing,
     activation_offload=False)  # True: what a checkpointed layer keeps waits in the host's memory

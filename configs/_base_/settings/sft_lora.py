@@ -12,4 +12,7 @@ lora = dict(
     lora_dropout=0.0,
     target_modules='all-linear',
     modules_to_save=None)
+# A trained adapter's folder, or its run: it is trained further, with its own settings and template
+# instead of `lora`
+adapter = None
 lr = 2e-4  # ten times what all weights take: only the adapter moves
