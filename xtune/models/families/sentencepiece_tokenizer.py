@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["chatglm_tokenizer", "fast_from_sentencepiece", "sentencepiece_tokenizer"]
+__all__ = [
+    "chatglm_tokenizer",
+    "fast_from_pieces",
+    "fast_from_sentencepiece",
+    "sentencepiece_tokenizer",
+]
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # sentencepiece_model.proto
 _UNIGRAM, _BPE = 1, 2
@@ -47,12 +52,29 @@ def fast_from_sentencepiece(file: Path, special: Mapping[str, int]) -> Tokenizer
         UsageError: the file is no SentencePiece model.
         ModelError: a kind of model that is not supported.
     """
-    from tokenizers import AddedToken, Tokenizer, decoders, models
-
     proto = read_sentencepiece(file)
     kind = proto.trainer_spec.model_type
     if kind not in (_BPE, _UNIGRAM) or proto.trainer_spec.treat_whitespace_as_suffix:
         raise ModelError(f"{file} is neither a BPE nor a unigram model with leading spaces")
+    return fast_from_pieces(proto, special, str(file))
+
+
+def fast_from_pieces(
+    proto: Any, special: Mapping[str, int], name: str = "the tokenizer"
+) -> Tokenizer:
+    """Make a tokenizer with SentencePiece's ids from a ModelProto, BPE or unigram.
+
+    Args:
+        proto: the model.
+        special: as for `fast_from_sentencepiece`.
+        name: where it comes from, for messages.
+
+    Raises:
+        ModelError: tokens behind the pieces of a unigram model leave gaps.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models
+
+    kind = proto.trainer_spec.model_type
     names = {number: token for token, number in special.items()}
     pieces = [names.get(i, piece.piece) for i, piece in enumerate(proto.pieces)]
     fallback = proto.trainer_spec.byte_fallback
@@ -69,7 +91,7 @@ def fast_from_sentencepiece(file: Path, special: Mapping[str, int]) -> Tokenizer
     else:
         behind = sorted((n, token) for token, n in special.items() if n >= len(pieces))
         if [number for number, _ in behind] != list(range(len(pieces), len(pieces) + len(behind))):
-            raise ModelError(f"the tokens behind the pieces of {file} leave gaps: {behind}")
+            raise ModelError(f"the tokens behind the pieces of {name} leave gaps: {behind}")
         scored = [(piece, p.score) for piece, p in zip(pieces, proto.pieces, strict=True)]
         scored += [(token, 0.0) for _, token in behind]
         model = models.Unigram(scored, unk_id=proto.trainer_spec.unk_id, byte_fallback=fallback)
