@@ -45,6 +45,7 @@ from xtune.engine.signals import StopSignals
 from xtune.engine.spread import Spread
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.throughput import Throughput
+from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir, require_shared
 from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
@@ -294,6 +295,7 @@ class Runner:
         if self.pieces:
             self.logger.info("%d new tokens: the vocabulary grows", len(self.pieces))
         self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer)
+        require_rows(self.cfg, self.tokenizer, self.pieces, self.train_dataset, self.val_dataset)
         self.template = self.train_dataset.template
         self.tokenizer.chat_template = self.template.jinja
         self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.sequence.as_one)
