@@ -23,6 +23,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 
 from xtune.errors import ModelError, did_you_mean
@@ -73,6 +74,10 @@ def load_tokenizer(
         files = CheckpointFiles(source)
         family = None if trust_remote_code else family_of_fields(files.json("config.json"))
         tokenizer = None if family is None else family.tokenizer(files)
+        if family is not None and tokenizer is None and files.path("tokenizer.json"):
+            # AutoTokenizer would read the config too, of a kind that transformers does not know.
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(source)
+            tokenizer = with_its_own_spaces(tokenizer, files)
         if tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
             tokenizer = with_its_own_spaces(tokenizer, files)

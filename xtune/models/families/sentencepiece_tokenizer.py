@@ -153,14 +153,26 @@ def sentencepiece_tokenizer(
         return None
     settings = files.json("tokenizer_config.json")
     named = _named(settings | files.json("special_tokens_map.json"))
+    if not named:  # people copy tokenizer.model alone; its own control pieces are these then
+        named = _of_pieces(file)
     special = {
         entry["content"]: int(number)
         for number, entry in (settings.get("added_tokens_decoder") or {}).items()
     }
     special |= {token: int(number) for token, number in files.json("added_tokens.json").items()}
     fast = fast_from_sentencepiece(file, special)
-    front = [named["bos_token"]] if settings.get("add_bos_token", adds_bos) else []
-    behind = [named["eos_token"]] if settings.get("add_eos_token", False) else []
+    wanted = {
+        "bos_token": settings.get("add_bos_token", adds_bos),
+        "eos_token": settings.get("add_eos_token", False),
+    }
+    for role, is_wanted in wanted.items():
+        if is_wanted and role not in named:
+            raise ModelError(
+                f"{file} has no piece for the {role}, and no tokenizer_config.json next to it "
+                "names one; copy that file from the checkpoint too"
+            )
+    front = [named["bos_token"]] if wanted["bos_token"] else []
+    behind = [named["eos_token"]] if wanted["eos_token"] else []
     return _wrapped(fast, files, settings, named, front, behind)
 
 
@@ -185,6 +197,19 @@ def chatglm_tokenizer(files: CheckpointFiles) -> PreTrainedTokenizerBase | None:
     if isinstance(wrapped.chat_template, str):
         wrapped.chat_template = wrapped.chat_template.replace("[gMASK]sop", "[gMASK]<sop>")
     return wrapped
+
+
+def _of_pieces(file: Path) -> dict[str, str]:
+    """The control pieces that a SentencePiece model was trained with, as named tokens."""
+    proto = read_sentencepiece(file)
+    spec, pieces = proto.trainer_spec, proto.pieces
+    ids = {"bos_token": spec.bos_id, "eos_token": spec.eos_id, "unk_token": spec.unk_id}
+    ids["pad_token"] = spec.pad_id
+    return {
+        role: pieces[number].piece
+        for role, number in ids.items()
+        if 0 <= number < len(pieces) and pieces[number].type in (_CONTROL, _UNKNOWN)
+    }
 
 
 def _named(settings: Mapping[str, Any]) -> dict[str, str]:
