@@ -44,8 +44,10 @@ def require_rows(
     settings = cfg["model"]["llm"]
     name = settings["pretrained_model_name_or_path"]
     config = load_config(name, trust_remote_code=settings.get("trust_remote_code", False))
-    rows = getattr(config.get_text_config(), "vocab_size", None)
-    beyond = {t: n for t, n in tokenizer.get_vocab().items() if rows is not None and n >= rows}
+    rows: int | None = getattr(config.get_text_config(), "vocab_size", None)
+    if rows is None:
+        return
+    beyond = {token: n for token, n in tokenizer.get_vocab().items() if n >= rows}
     if not beyond:
         return
     largest = max((d.largest_id() for d in datasets if hasattr(d, "largest_id")), default=-1)
