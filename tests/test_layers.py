@@ -15,7 +15,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "xtune"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = [
-    {"__init__", "errors", "registry", "structures"},
+    {"__init__", "errors", "hub", "registry", "structures"},
     {"config", "losses", "parallel"},
     {"data", "models"},
     {"checkpoint", "chat"},

@@ -135,7 +135,7 @@ def test_a_path_that_is_not_there(load):
 
 @pytest.mark.parametrize("load", [load_model, load_tokenizer])
 def test_a_hub_id_while_offline(load):
-    with pytest.raises(ModelError, match="Give a local folder"):
+    with pytest.raises(ModelError, match="give a folder or a .gguf file"):
         load("nobody/no-such-model")
 
 

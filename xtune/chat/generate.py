@@ -22,7 +22,7 @@ from xtune.chat.settings import GenerationSettings
 from xtune.chat.stopping import WatchAnswers, stop_ids_and_words
 from xtune.data.plain_text import PlainText
 from xtune.data.templates import build_template
-from xtune.errors import TemplateError, UsageError
+from xtune.errors import ModelError, TemplateError, UsageError
 from xtune.models import generation_mode
 from xtune.structures import Message
 
@@ -211,6 +211,20 @@ def _require_room(llm: Any, prompt: list[int]) -> None:
         )
 
 
+def _require_rows(
+    llm: Any, tokenizer: PreTrainedTokenizerBase, prompts: Sequence[list[int]]
+) -> None:
+    """A tokenizer may have ids that the embedding has no row for."""
+    rows = getattr(llm.config.get_text_config(), "vocab_size", None)
+    largest = max((max(prompt, default=0) for prompt in prompts), default=0)
+    if rows is not None and largest >= rows:
+        raise ModelError(
+            f"the prompt has the token {tokenizer.convert_ids_to_tokens(largest)!r} (id {largest}),"
+            f" but the model's embedding has {rows} rows. Take the tokenizer that the model was "
+            "trained with, or give the model the token: xtune expand-vocab"
+        )
+
+
 def _generate(
     llm: Any,
     tokenizer: PreTrainedTokenizerBase,
@@ -228,6 +242,7 @@ def _generate(
     if pad_id is None:  # any id: what is padded is masked
         pad_id = stop_ids[0] if stop_ids else 0
     device = llm.get_input_embeddings().weight.device
+    _require_rows(llm, tokenizer, prompts)
     input_ids, attention_mask = _left_padded(prompts, pad_id, device)
     context = context_length(llm)
     room = settings.max_new_tokens if context is None else context - input_ids.shape[1]

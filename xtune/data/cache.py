@@ -70,6 +70,10 @@ class TokenCache:
         if has_weights:
             self._weights = np.memmap(folder / _WEIGHTS, dtype=np.float32, mode="r")
 
+    def largest_id(self) -> int:
+        """Return the largest token id of all samples; -1 if there are none."""
+        return int(self._ids.max()) if len(self._ids) else -1
+
     def __len__(self) -> int:
         return len(self.offsets) - 1
 

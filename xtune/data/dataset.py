@@ -98,6 +98,10 @@ class SFTDataset:
             self.report.packs = len(self._packs)
             self.report.pack_length = max_length
 
+    def largest_id(self) -> int:
+        """Return the largest token id of all samples."""
+        return max(cache.largest_id() for cache in self._caches)
+
     def __len__(self) -> int:
         return len(self._chosen) if self._packs is None else len(self._packs)
 

@@ -20,6 +20,7 @@ from xtune.engine.build import (
 from xtune.engine.checkpointing import choose_checkpointing
 from xtune.engine.identity import require_same_inputs
 from xtune.engine.loops import TrainLoop
+from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import DRY_RUN_SHEET, WorkDir
 from xtune.errors import AdapterError, DataError, ModelError
 from xtune.models.memory import smallest_card
@@ -70,6 +71,8 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
     datasets = _datasets(cfg, tokenizer, unchecked)
     if checkpoint is not None and tokenizer is not None and datasets is not None:
         require_same_inputs(checkpoint, cfg, tokenizer, datasets[0].identity)
+    if datasets is not None and tokenizer is not None:
+        require_rows(cfg, tokenizer, pieces, *datasets)
     lines += _data_lines(datasets)
     build(SCHEDULES, cfg["param_scheduler"])
     build_hooks(cfg)

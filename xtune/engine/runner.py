@@ -49,6 +49,7 @@ from xtune.engine.signals import StopSignals
 from xtune.engine.spread import Spread
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.throughput import Throughput
+from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir, require_shared
 from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
@@ -303,6 +304,7 @@ class Runner:
         self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer)
         if checkpoint is not None:
             require_same_inputs(checkpoint, self.cfg, self.tokenizer, self.train_dataset.identity)
+        require_rows(self.cfg, self.tokenizer, self.pieces, self.train_dataset, self.val_dataset)
         self.template = self.train_dataset.template
         self.tokenizer.chat_template = trained_templates(self.template, self.tokenizer)
         self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.sequence.as_one)

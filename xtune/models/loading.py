@@ -24,9 +24,11 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 
 from xtune.errors import ModelError, did_you_mean
+from xtune.hub import WITHOUT_NETWORK, cached_folder, why_not
 from xtune.models.families import (
     CheckpointFiles,
     all_families,
@@ -73,6 +75,10 @@ def load_tokenizer(
         files = CheckpointFiles(source)
         family = None if trust_remote_code else family_of_fields(files.json("config.json"))
         tokenizer = None if family is None else family.tokenizer(files)
+        if family is not None and tokenizer is None and files.path("tokenizer.json"):
+            # AutoTokenizer would read the config too, of a kind that transformers does not know.
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(source)
+            tokenizer = with_its_own_spaces(tokenizer, files)
         if tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
             tokenizer = with_its_own_spaces(tokenizer, files)
@@ -309,6 +315,11 @@ def _source(name: str, *also_enough: str) -> str:
         raise ModelError(f"{name!r} is a file; give the folder it is in, or a .gguf file")
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise ModelError(f"no folder {name!r} (looked for {folder.resolve()})")
+    if reason := why_not(name):
+        # What was fetched before needs no network; its folder is read without a request.
+        if kept := cached_folder(name):
+            return kept
+        raise ModelError(f"{name!r} is no folder here, and {reason}")
     return name
 
 
@@ -336,7 +347,7 @@ def _explained(name: str, what: str, error: Exception) -> ModelError:
     elif isinstance(error, OSError):
         return ModelError(
             f"{name!r} is no folder here, and as a hub id it cannot be fetched: "
-            f"{_first_line(error)}. Give a local folder, a .gguf file, or the alias 'smollm2'"
+            f"{_first_line(error)}. {WITHOUT_NETWORK}"
         )
     return ModelError(f"cannot load the {what} of {name!r}: {_first_line(error)}")
 

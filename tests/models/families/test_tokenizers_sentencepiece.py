@@ -14,6 +14,8 @@ from transformers import AutoTokenizer
 from tests.models.families.tokenizer_files import CORPUS, write_sentencepiece
 from xtune.data.templates import build_template
 from xtune.data.tokenize import Encoder
+from xtune.errors import ModelError
+from xtune.models import load_tokenizer
 from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.sentencepiece_tokenizer import (
     chatglm_tokenizer,
@@ -87,6 +89,40 @@ def test_internlm_puts_bos_in_front_and_reads_special_tokens_in_a_text(tmp_path)
     assert tokenizer.convert_tokens_to_ids("<eoh>") in ids
     assert tokenizer("Give", add_special_tokens=False)["input_ids"][0] != 1
     assert tokenizer.decode(ids, skip_special_tokens=True) == "Give<eoh>\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "front"), [("internlm", [1]), ("internlm2", [1]), ("baichuan", []), ("llama", [])]
+)
+def test_pieces_alone_bring_their_own_control_tokens(tmp_path, kind, front):
+    folder = write_sentencepiece(tmp_path, vocab=360)
+    (folder / "config.json").write_text(json.dumps({"model_type": kind, "vocab_size": 360}))
+    tokenizer = load_tokenizer(str(folder))
+    named = (tokenizer.bos_token, tokenizer.eos_token, tokenizer.unk_token, tokenizer.pad_token)
+    assert named == ("<s>", "</s>", "<unk>", "</s>")
+    ids = sentencepiece.SentencePieceProcessor(str(folder / "tokenizer.model")).encode("Give me")
+    assert tokenizer("Give me")["input_ids"] == front + ids
+
+
+def test_pieces_without_control_tokens_name_the_missing_file(tmp_path):
+    folder = write_sentencepiece(tmp_path, vocab=360, bos_id=-1)
+    (folder / "config.json").write_text(json.dumps({"model_type": "internlm"}))
+    with pytest.raises(ModelError, match=r"no piece for the bos_token.*tokenizer_config\.json"):
+        load_tokenizer(str(folder))
+
+
+def test_a_saved_tokenizer_of_a_family_is_read_without_alarm(tmp_path, capfd):
+    """transformers read config.json too, and warned of a model type that it does not know."""
+    published, saved = tmp_path / "published", tmp_path / "saved"
+    for folder in (published, saved):
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps({"model_type": "internlm"}))
+    theirs = load_tokenizer(str(internlm(published)))
+    theirs.save_pretrained(saved)
+    assert not (saved / "tokenizer.model").exists()
+    ours = load_tokenizer(str(saved))
+    assert ours("Give<eoh>").input_ids == theirs("Give<eoh>").input_ids
+    assert "instantiate" not in "".join(capfd.readouterr())
 
 
 def test_baichuan_puts_nothing_in_front(tmp_path):

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtune.errors import DataError
+from xtune.hub import why_not
 from xtune.registry import SOURCES
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 __all__ = ["HubSource", "rows_of"]
+
+logger = logging.getLogger(__name__)
 
 _ROWS_AT_ONCE = 1000  # row by row, `datasets` is many times slower
 
@@ -51,6 +56,11 @@ class HubSource:
     def _dataset(self) -> Dataset:
         import datasets  # half a second, and only needed here
 
+        on_disk = Path(self.path).expanduser().exists()
+        if not on_disk and (reason := why_not(self.path, "dataset")):
+            if not _is_cached(self.path):
+                raise DataError(f"cannot load the data set {self.path!r}: {reason}")
+            logger.warning("%s is read from the cache: %s", self.path, reason.split(". ")[0])
         try:
             return datasets.load_dataset(
                 self.path, self.name, split=self.split, streaming=self.streaming
@@ -65,6 +75,13 @@ class HubSource:
                 f"datasets.load_dataset({self.path!r}, split={self.split!r})"
                 f".to_parquet('data.parquet'), and give that file's path"
             ) from error
+
+
+def _is_cached(path: str) -> bool:
+    import datasets
+
+    prefix = path.replace("/", "___")
+    return any(Path(datasets.config.HF_DATASETS_CACHE).glob(f"{prefix}/*"))
 
 
 def rows_of(dataset: Dataset, name: str) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["chatglm_tokenizer", "fast_from_sentencepiece", "sentencepiece_tokenizer"]
+__all__ = [
+    "chatglm_tokenizer",
+    "fast_from_pieces",
+    "fast_from_sentencepiece",
+    "sentencepiece_tokenizer",
+]
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED = 1, 2, 3, 4  # sentencepiece_model.proto
 _UNIGRAM, _BPE = 1, 2
@@ -47,12 +52,29 @@ def fast_from_sentencepiece(file: Path, special: Mapping[str, int]) -> Tokenizer
         UsageError: the file is no SentencePiece model.
         ModelError: a kind of model that is not supported.
     """
-    from tokenizers import AddedToken, Tokenizer, decoders, models
-
     proto = read_sentencepiece(file)
     kind = proto.trainer_spec.model_type
     if kind not in (_BPE, _UNIGRAM) or proto.trainer_spec.treat_whitespace_as_suffix:
         raise ModelError(f"{file} is neither a BPE nor a unigram model with leading spaces")
+    return fast_from_pieces(proto, special, str(file))
+
+
+def fast_from_pieces(
+    proto: Any, special: Mapping[str, int], name: str = "the tokenizer"
+) -> Tokenizer:
+    """Make a tokenizer with SentencePiece's ids from a ModelProto, BPE or unigram.
+
+    Args:
+        proto: the model.
+        special: as for `fast_from_sentencepiece`.
+        name: where it comes from, for messages.
+
+    Raises:
+        ModelError: tokens behind the pieces of a unigram model leave gaps.
+    """
+    from tokenizers import AddedToken, Tokenizer, decoders, models
+
+    kind = proto.trainer_spec.model_type
     names = {number: token for token, number in special.items()}
     pieces = [names.get(i, piece.piece) for i, piece in enumerate(proto.pieces)]
     fallback = proto.trainer_spec.byte_fallback
@@ -69,7 +91,7 @@ def fast_from_sentencepiece(file: Path, special: Mapping[str, int]) -> Tokenizer
     else:
         behind = sorted((n, token) for token, n in special.items() if n >= len(pieces))
         if [number for number, _ in behind] != list(range(len(pieces), len(pieces) + len(behind))):
-            raise ModelError(f"the tokens behind the pieces of {file} leave gaps: {behind}")
+            raise ModelError(f"the tokens behind the pieces of {name} leave gaps: {behind}")
         scored = [(piece, p.score) for piece, p in zip(pieces, proto.pieces, strict=True)]
         scored += [(token, 0.0) for _, token in behind]
         model = models.Unigram(scored, unk_id=proto.trainer_spec.unk_id, byte_fallback=fallback)
@@ -131,14 +153,26 @@ def sentencepiece_tokenizer(
         return None
     settings = files.json("tokenizer_config.json")
     named = _named(settings | files.json("special_tokens_map.json"))
+    if not named:  # people copy tokenizer.model alone; its own control pieces are these then
+        named = _of_pieces(file)
     special = {
         entry["content"]: int(number)
         for number, entry in (settings.get("added_tokens_decoder") or {}).items()
     }
     special |= {token: int(number) for token, number in files.json("added_tokens.json").items()}
     fast = fast_from_sentencepiece(file, special)
-    front = [named["bos_token"]] if settings.get("add_bos_token", adds_bos) else []
-    behind = [named["eos_token"]] if settings.get("add_eos_token", False) else []
+    wanted = {
+        "bos_token": settings.get("add_bos_token", adds_bos),
+        "eos_token": settings.get("add_eos_token", False),
+    }
+    for role, is_wanted in wanted.items():
+        if is_wanted and role not in named:
+            raise ModelError(
+                f"{file} has no piece for the {role}, and no tokenizer_config.json next to it "
+                "names one; copy that file from the checkpoint too"
+            )
+    front = [named["bos_token"]] if wanted["bos_token"] else []
+    behind = [named["eos_token"]] if wanted["eos_token"] else []
     return _wrapped(fast, files, settings, named, front, behind)
 
 
@@ -163,6 +197,19 @@ def chatglm_tokenizer(files: CheckpointFiles) -> PreTrainedTokenizerBase | None:
     if isinstance(wrapped.chat_template, str):
         wrapped.chat_template = wrapped.chat_template.replace("[gMASK]sop", "[gMASK]<sop>")
     return wrapped
+
+
+def _of_pieces(file: Path) -> dict[str, str]:
+    """The control pieces that a SentencePiece model was trained with, as named tokens."""
+    proto = read_sentencepiece(file)
+    spec, pieces = proto.trainer_spec, proto.pieces
+    ids = {"bos_token": spec.bos_id, "eos_token": spec.eos_id, "unk_token": spec.unk_id}
+    ids["pad_token"] = spec.pad_id
+    return {
+        role: pieces[number].piece
+        for role, number in ids.items()
+        if 0 <= number < len(pieces) and pieces[number].type in (_CONTROL, _UNKNOWN)
+    }
 
 
 def _named(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -1,0 +1,68 @@
+"""Compare the tokenizer with the embedding before anything is loaded: each id needs a row."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from xtune.errors import ModelError
+from xtune.models.loading import load_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from xtune.models.vocabulary import Pieces
+
+__all__ = ["require_rows"]
+
+logger = logging.getLogger(__name__)
+
+
+def require_rows(
+    cfg: Mapping[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+    pieces: Pieces,
+    *datasets: Any,
+) -> None:
+    """Refuse data with a token that the model's embedding has no row for.
+
+    More rows than tokens are usual, and tokens without a row that no data use do no harm; some
+    published tokenizers have them. A streamed data set's tokens are not known beforehand.
+
+    Args:
+        cfg: of the run.
+        tokenizer: of the run.
+        pieces: of the tokens that the sheet adds; the embedding grows for them.
+        datasets: of the run; None among them is passed over.
+
+    Raises:
+        ModelError: such a token is in the data.
+    """
+    if pieces:
+        return
+    settings = cfg["model"]["llm"]
+    name = settings["pretrained_model_name_or_path"]
+    config = load_config(name, trust_remote_code=settings.get("trust_remote_code", False))
+    rows: int | None = getattr(config.get_text_config(), "vocab_size", None)
+    if rows is None:
+        return
+    beyond = {token: n for token, n in tokenizer.get_vocab().items() if n >= rows}
+    if not beyond:
+        return
+    largest = max((d.largest_id() for d in datasets if hasattr(d, "largest_id")), default=-1)
+    first = sorted(beyond, key=lambda token: beyond[token])
+    what = (
+        f"the tokenizer has {len(beyond)} tokens with ids from {min(beyond.values())} on "
+        f"({', '.join(map(repr, first[:3]))}{', …' if len(first) > 3 else ''}), but the embedding "
+        f"of {name!r} has {rows} rows"
+    )
+    if largest < rows:
+        logger.warning("%s. The data use none of them", what)
+        return
+    raise ModelError(
+        f"{what}, and the data use {tokenizer.convert_ids_to_tokens(largest)!r} (id {largest}). "
+        "Take the tokenizer that the model was trained with; or give the model the tokens: name "
+        "them in added_tokens of the config, with the model's own tokenizer, or write a larger "
+        "model first: xtune expand-vocab"
+    )

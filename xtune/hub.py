@@ -1,0 +1,78 @@
+"""Ask the Hugging Face hub once, before its libraries ask again and again.
+
+They repeat each of several requests five times, over minutes, where there is no network. One
+request without a repetition tells first whether a model or data set can be had.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Literal
+
+__all__ = ["TIMEOUT", "WITHOUT_NETWORK", "cached_folder", "why_not"]
+
+TIMEOUT = 10.0  # seconds; an address that is blocked may never answer
+
+WITHOUT_NETWORK = (
+    "Without the hub: give a folder or a .gguf file that is here, or 'smollm2'; set "
+    "HF_ENDPOINT=https://… to a mirror; write modelscope:owner/name to fetch it from ModelScope; "
+    "HF_HUB_OFFLINE=1 asks for what is cached only; `xtune tiny-model CONFIG OUT` writes a tiny "
+    "random model to try a config with. See docs/en/offline.md"
+)
+_LOG_IN = (
+    "Ask for access on its page, then log in with `hf auth login`, or set HF_TOKEN to a token of "
+    "yours. See docs/en/offline.md"
+)
+
+
+@functools.cache  # the answer stays for a process: tokenizer, config and weights ask alike
+def why_not(name: str, kind: Literal["model", "dataset"] = "model") -> str | None:
+    """Return why a model or data set cannot be had from the hub, or None if it can.
+
+    Args:
+        name: 'owner/name'.
+        kind: what it is.
+    """
+    import huggingface_hub
+
+    if huggingface_hub.is_offline_mode():
+        return None  # its libraries look at the cache only, at once
+    what = "data set" if kind == "dataset" else "model"
+    try:
+        url = huggingface_hub.hf_hub_url(
+            name, "config.json" if kind == "model" else "README.md", repo_type=kind
+        )
+        host, token = url.split("/")[2], huggingface_hub.get_token()
+        answer = huggingface_hub.get_session().head(
+            url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=TIMEOUT,
+            follow_redirects=False,
+        )
+    except Exception as error:  # what a name and a network can do is of any type
+        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+        if "timeout" in type(error).__name__.lower():
+            said = f"no answer within {TIMEOUT:.0f} s"
+        return f"the hub cannot be reached ({said}). {WITHOUT_NETWORK}"
+    code = answer.headers.get("X-Error-Code", "")
+    if code == "GatedRepo" or answer.status_code == 403:
+        return f"the {what} is gated: {host} lets in only whom its owners allow. {_LOG_IN}"
+    if code == "RepoNotFound" or answer.status_code == 401:
+        return (
+            f"{host} has no {what} of this name that you may see: check the spelling. If it is "
+            f"private or gated: {_LOG_IN}"
+        )
+    if answer.status_code == 404 and code != "EntryNotFound":
+        return f"{host} has no {what} of this name: check the spelling. {WITHOUT_NETWORK}"
+    if answer.status_code >= 500:
+        return f"{host} answers {answer.status_code}, try later. {WITHOUT_NETWORK}"
+    return None
+
+
+def cached_folder(name: str) -> str | None:
+    """Return the folder of a model that was fetched from the hub before, or None."""
+    from huggingface_hub import snapshot_download, try_to_load_from_cache
+
+    if not isinstance(try_to_load_from_cache(name, "config.json"), str):
+        return None
+    return snapshot_download(name, local_files_only=True)
