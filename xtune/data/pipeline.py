@@ -156,6 +156,7 @@ class Pipeline:
                 self.report.dropped[unusable.reason] += 1
             else:
                 self.report.kept += 1
+                self.report.dialogues += "messages" in row.conversation
                 self.report.special_text_rows += row.has_special_text
                 self.report.unwritten_reasoning_rows += self._loses_reasoning(row.conversation)
         self._count(kept)

@@ -63,6 +63,7 @@ def checkpoint_writer(runner: Runner, max_keep: int | None) -> Writer | None:
         "max_steps": runner.max_steps,
         "tokens": runner.tokens,
         "trained_tokens": runner.trained_tokens,
+        "day": runner.day,
         "data": runner.train_dataset.identity,
         "items_per_step": runner.loader.items_per_step,
         "loader": runner.loader.state_dict(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,7 +101,7 @@ def _datasets(
     if tokenizer is None:
         return None
     try:
-        return build_datasets(cfg, tokenizer)
+        return build_datasets(cfg, tokenizer, day=date.today().isoformat())
     except DataError as error:
         path = cfg["train_dataset"]["data_path"]
         if not _is_remote_data(path):

@@ -11,6 +11,7 @@ import copy
 import logging
 import signal
 import traceback
+from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
+from xtune.checkpoint.state import recorded_day
 from xtune.config import Sheet, require_valid
 from xtune.data.map_fns.build import noted_name
 from xtune.engine.build import (
@@ -27,6 +29,7 @@ from xtune.engine.build import (
     build_hooks,
     build_loop,
     count_parameters,
+    require_ends,
     require_sliceable,
     sequence_parallel_size,
     validation_loader,
@@ -87,6 +90,7 @@ class Runner:
         pieces: the tokens that the sheet adds to it; see `token_pieces`.
         train_dataset, val_dataset: val_dataset is None without validation data.
         template: of the training data.
+        day: on which the run began, '2026-11-30', for templates that tell today's date.
         model: the algorithm; `llm` the language model in it, a PeftModel with an adapter.
         strategy, loader, schedule, loop, hooks: what the sheet names.
         throughput: what its steps cost, and how fast they are.
@@ -105,6 +109,7 @@ class Runner:
     """
 
     tokenizer: PreTrainedTokenizerBase
+    day: str
     pieces: dict[int, list[int]]
     train_dataset: SFTDataset | StreamedSFTDataset
     val_dataset: SFTDataset | None
@@ -293,10 +298,17 @@ class Runner:
         self.tokenizer, self.pieces = open_vocabulary(self.cfg["tokenizer"])
         if self.pieces:
             self.logger.info("%d new tokens: the vocabulary grows", len(self.pieces))
-        self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer)
+        recorded = None if checkpoint is None else recorded_day(checkpoint / "state")
+        self.day = recorded or self.world.from_main(date.today().isoformat())
+        self.train_dataset, self.val_dataset = build_datasets(
+            self.cfg, self.tokenizer, day=self.day
+        )
         self.template = self.train_dataset.template
         self.tokenizer.chat_template = self.template.jinja
         self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.sequence.as_one)
+        require_ends(
+            self.loader.report, force=self.memory_check is not None and self.memory_check.force
+        )
         self.max_steps = self.loop.total_steps(self.loader.steps_per_epoch)
         self.val_loader = validation_loader(self.cfg, self.val_dataset, self.sequence.as_one)
         self.schedule = build(SCHEDULES, self.cfg["param_scheduler"])

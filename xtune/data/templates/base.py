@@ -116,7 +116,7 @@ class Template:
         return [self.name, self.source, *self.stop_words, day or ""]
 
     def pin_day(self, day: str) -> None:
-        """Write this day, '2026-11-30', wherever the jinja asks for today's date."""
+        """Write this day, '2026-11-30', where the jinja asks for today's date."""
         if self.jinja is not None:
             self._render.day = day
 
@@ -148,6 +148,10 @@ class Template:
         if conversation.get("train_on_inputs"):
             return [_trained_from_the_start(sample) for sample in samples]
         return samples
+
+    def text(self, conversation: Conversation) -> str:
+        """Render a dialogue once, without looking for its answers."""
+        return self._render(conversation["messages"], conversation.get("tools"))
 
     def spans(self, conversation: Conversation) -> list[Span]:
         """Render a conversation that makes one sample.
@@ -235,13 +239,16 @@ class Template:
         )
 
 
-def build_template(name: str, tokenizer: PreTrainedTokenizerBase) -> Template:
+def build_template(
+    name: str, tokenizer: PreTrainedTokenizerBase, *, day: str | None = None
+) -> Template:
     """Make the template that a config names.
 
     Args:
         name: 'auto' for the tokenizer's own chat template, a name in TEMPLATES, or
             'path/to/file.py:function' with a function of the tokenizer that returns a Template.
         tokenizer: a tokenizer of transformers.
+        day: '2026-11-30', where the template tells today's date; None: by the clock.
 
     Raises:
         RegistryError: there is no such template.
@@ -249,10 +256,14 @@ def build_template(name: str, tokenizer: PreTrainedTokenizerBase) -> Template:
     """
     if name == "auto":
         jinja = tokenizer.chat_template
-        if isinstance(jinja, dict):  # several, by name
-            return Template("auto", jinja.get("default"), tokenizer, named=jinja)
-        return Template("auto", jinja, tokenizer)
-    return cast(Template, resolve(TEMPLATES, name)(tokenizer))
+        named = jinja if isinstance(jinja, dict) else None  # several, by name
+        default = named.get("default") if named else jinja
+        template = Template("auto", default, tokenizer, named=named)
+    else:
+        template = cast(Template, resolve(TEMPLATES, name)(tokenizer))
+    if day is not None:
+        template.pin_day(day)
+    return template
 
 
 def eos_of(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
