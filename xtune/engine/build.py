@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from datetime import date
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from xtune.checkpoint.state import recorded_day
 from xtune.data.loader import StepLoader
 from xtune.data.report import DataReport
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
@@ -25,12 +27,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from xtune.data.dataset import SFTDataset
+    from xtune.engine.memory_check import MemoryCheck
 
 __all__ = [
     "build_datasets",
     "build_hooks",
     "build_loop",
     "count_parameters",
+    "day_of_run",
     "require_ends",
     "require_sliceable",
     "sequence_parallel_size",
@@ -42,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 def build_datasets(
-    cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, *, day: str | None = None
+    cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, day: str | None = None
 ) -> tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None]:
     """Return training and validation data; no validation data where its data_path is None.
 
@@ -66,16 +70,23 @@ def _dataset(cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, day: st
     return build(DATASETS, cfg, **supplied)
 
 
-def require_ends(report: DataReport, *, force: bool) -> None:
+def day_of_run(checkpoint: Path | None, world: World) -> str:
+    """Return the day on which a run began, '2026-11-30'; today where it begins; all call this."""
+    recorded = None if checkpoint is None else recorded_day(checkpoint / "state")
+    return world.from_main(recorded or date.today().isoformat())
+
+
+def require_ends(report: DataReport, memory_check: MemoryCheck | None) -> None:
     """Refuse data that nothing good can be learnt from, such as answers without an end.
 
     Args:
         report: of the training data.
-        force: only warn.
+        memory_check: knows whether the run is forced, and is only to be warned.
 
     Raises:
         DataError: they are such.
     """
+    force = memory_check is not None and memory_check.force
     for failure in report.failures:
         if not force:
             raise DataError(f"{failure}. To train all the same: --force")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,8 @@ from xtune.engine.build import (
     build_datasets,
     build_hooks,
     build_loop,
+    day_of_run,
+    require_ends,
     require_sliceable,
 )
 from xtune.engine.checkpointing import choose_checkpointing
@@ -25,6 +26,7 @@ from xtune.errors import DataError, ModelError
 from xtune.models.memory import smallest_card
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.vocabulary import Pieces, open_vocabulary
+from xtune.parallel.world import ALONE
 from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
 
 if TYPE_CHECKING:
@@ -69,6 +71,8 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
     tokenizer, pieces = _vocabulary(cfg, unchecked)
     datasets = _datasets(cfg, tokenizer, unchecked)
     lines += _data_lines(datasets)
+    if datasets is not None:
+        require_ends(datasets[0].report, None)
     build(SCHEDULES, cfg["param_scheduler"])
     build_hooks(cfg)
     lines += _step_lines(cfg, datasets)
@@ -101,7 +105,7 @@ def _datasets(
     if tokenizer is None:
         return None
     try:
-        return build_datasets(cfg, tokenizer, day=date.today().isoformat())
+        return build_datasets(cfg, tokenizer, day_of_run(None, ALONE))
     except DataError as error:
         path = cfg["train_dataset"]["data_path"]
         if not _is_remote_data(path):

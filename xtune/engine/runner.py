@@ -11,7 +11,6 @@ import copy
 import logging
 import signal
 import traceback
-from datetime import date
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ from torch import Tensor, nn
 
 from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
-from xtune.checkpoint.state import recorded_day
 from xtune.config import Sheet, require_valid
 from xtune.data.map_fns.build import noted_name
 from xtune.engine.build import (
@@ -29,6 +27,7 @@ from xtune.engine.build import (
     build_hooks,
     build_loop,
     count_parameters,
+    day_of_run,
     require_ends,
     require_sliceable,
     sequence_parallel_size,
@@ -109,7 +108,6 @@ class Runner:
     """
 
     tokenizer: PreTrainedTokenizerBase
-    day: str
     pieces: dict[int, list[int]]
     train_dataset: SFTDataset | StreamedSFTDataset
     val_dataset: SFTDataset | None
@@ -298,17 +296,12 @@ class Runner:
         self.tokenizer, self.pieces = open_vocabulary(self.cfg["tokenizer"])
         if self.pieces:
             self.logger.info("%d new tokens: the vocabulary grows", len(self.pieces))
-        recorded = None if checkpoint is None else recorded_day(checkpoint / "state")
-        self.day = recorded or self.world.from_main(date.today().isoformat())
-        self.train_dataset, self.val_dataset = build_datasets(
-            self.cfg, self.tokenizer, day=self.day
-        )
+        self.day = day_of_run(checkpoint, self.world)
+        self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer, self.day)
         self.template = self.train_dataset.template
         self.tokenizer.chat_template = self.template.jinja
         self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.sequence.as_one)
-        require_ends(
-            self.loader.report, force=self.memory_check is not None and self.memory_check.force
-        )
+        require_ends(self.loader.report, self.memory_check)
         self.max_steps = self.loop.total_steps(self.loader.steps_per_epoch)
         self.val_loader = validation_loader(self.cfg, self.val_dataset, self.sequence.as_one)
         self.schedule = build(SCHEDULES, self.cfg["param_scheduler"])
