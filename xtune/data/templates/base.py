@@ -93,8 +93,8 @@ class Template:
             self._fits = PROBE in written
             if self._fits:
                 before, _, after = written.partition(PROBE)
-                while word := next(filter(after.endswith, self.end_tokens), None):
-                    after = after.removesuffix(word)
+                while ending := next(filter(after.endswith, self.end_tokens), ""):
+                    after = after.removesuffix(ending)
                 self.frame = before, after
             thoughtful: Message = {"role": "assistant", "content": "!", "reasoning_content": PROBE}
             self.writes_reasoning = PROBE in self._written(thoughtful)
