@@ -14,7 +14,7 @@ with read_base():
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'THUDM/chatglm2-6b'
-prompt_template = 'default'  # chatglm has no registered template yet
+prompt_template = 'default'  # plain turns and the EOS; its own form is 'chatglm2'
 # about 500 optimizer steps in all
 save_steps = 100
 evaluation_freq = 100

@@ -14,7 +14,7 @@ with read_base():
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'openai/gpt-oss-20b'
-prompt_template = 'default'  # a base model has no template of its own
+prompt_template = 'default'  # plain turns and the EOS; harmony, its own, is 'auto'
 # about 500 optimizer steps in all
 save_steps = 100
 evaluation_freq = 100

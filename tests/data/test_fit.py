@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 
 import pytest
 
 from tests.data.tiny_tokenizer import tiny_tokenizer
-from xtune.data.fit import fit, shorter
+from xtune.data.fit import Shorter, fit
 from xtune.data.map_fns.base import UnusableRow
 from xtune.data.templates import build_template
+from xtune.data.templates.base import single_answers
 from xtune.data.tokenize import Encoder
 from xtune.structures import IGNORE_INDEX
 
@@ -107,7 +109,79 @@ def test_tool_results_stay_with_their_question():
     assert cut == {"oldest turns cut": 1}
 
 
+def by_trying(conversation, max_length, template):
+    """As it was once: one turn less after the other."""
+    cut = Counter()
+    made = []
+    samples = ENCODE(template.samples_of(conversation))
+    parts = [conversation] if len(samples) == 1 else list(single_answers(conversation))
+    for part, sample in zip(parts, samples, strict=True):
+        for rest in Shorter(part):
+            if len(sample) <= max_length:
+                break
+            sample = ENCODE([template.spans(rest)])[0]
+            cut["oldest turns cut"] += 1
+        if len(sample) <= max_length:
+            made.append(sample.input_ids.tolist())
+    return made, cut["oldest turns cut"]
+
+
+EACH_ALONE = build_template(
+    "auto",
+    tiny_tokenizer(
+        chat_template="{% for m in messages %}<|im_start|>{{ m.role }}\n"
+        "{% if loop.last and m.role == 'assistant' %}<think></think>{% endif %}"
+        "{{ m.content }}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    ),
+)
+
+
+@pytest.mark.parametrize("template", [TEMPLATE, EACH_ALONE], ids=["one sample", "several"])
+def test_bisecting_cuts_as_many_turns_as_trying_one_after_the_other(template):
+    draw = random.Random(3)
+    for _ in range(40):
+        turns = [
+            ("weather " * draw.randint(1, 12), "sunny " * draw.randint(1, 9))
+            for _ in range(draw.randint(1, 12))
+        ]
+        conversation = dialogue(*turns, system=draw.choice([None, "Be brief."]))
+        max_length = draw.randint(60, 200)
+        cut = Counter()
+        samples = fit(
+            conversation,
+            ENCODE(template.samples_of(conversation)),
+            template=template,
+            encode=ENCODE,
+            max_length=max_length,
+            cut=cut,
+        )
+        expected, turns_cut = by_trying(conversation, max_length, template)
+        if not (cut["prompt cut"] or cut["answer cut"]):
+            assert [sample.input_ids.tolist() for sample in samples] == expected
+        assert cut["oldest turns cut"] == turns_cut
+
+
+def test_few_dialogues_are_rendered_to_find_what_fits():
+    turns = [(f"Question {n}, please?", f"Answer {n}, gladly.") for n in range(100)]
+    rendered = []
+    template = build_template("chatml", TOKENIZER)
+    render = template._render
+    template._render = lambda messages, *rest, **how: (
+        rendered.append(len(messages)),
+        render(messages, *rest, **how),
+    )[1]
+    conversation = dialogue(*turns)
+    samples = ENCODE(template.samples_of(conversation))
+    rendered.clear()
+    cut = Counter()
+    fit(conversation, samples, template=template, encode=ENCODE, max_length=512, cut=cut)
+    assert cut["oldest turns cut"] > 50
+    assert len(rendered) < 60  # bisecting takes 7, and each answer that stays at most two, twice
+    assert sum(rendered) < 100 * 100 / 4
+
+
 def test_shorter_never_yields_a_dialogue_without_a_trained_answer():
     conversation = dialogue(("a", "b"), ("c", "d"))
     conversation["messages"][-1]["loss"] = False
-    assert list(shorter(conversation)) == []
+    assert list(Shorter(conversation)) == []

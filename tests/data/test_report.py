@@ -18,6 +18,7 @@ def report(**changed) -> DataReport:
         "trained_tokens": 600,
         "answers": 9,
         "ended_answers": 9,
+        "dialogues": 8,
         "template": "chatml",
         "stop_words": ("<|im_end|>",),
         "packs": 2,
@@ -28,6 +29,10 @@ def report(**changed) -> DataReport:
 
 def test_reads_back_what_it_wrote_as_json():
     assert DataReport.from_dict(json.loads(json.dumps(report().to_dict()))) == report()
+
+
+def test_text_that_no_token_ends_is_no_failure():
+    assert report(dialogues=0, stop_words=(), ended_answers=0).failures == []
 
 
 def test_lines():

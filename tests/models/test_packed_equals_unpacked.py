@@ -45,6 +45,8 @@ BY_DOCUMENT = {
     ),
     "its attention has sinks": ("gpt_oss", {"num_local_experts": 2, "num_experts_per_tok": 1}),
     "it does not take its attention from transformers' AttentionInterface": ("bloom", {}),
+    "StableLmDecoderLayer does not hand the documents' boundaries on": ("stablelm", {}),
+    "NemotronDecoderLayer does not hand the documents' boundaries on": ("nemotron", {}),
 }
 
 

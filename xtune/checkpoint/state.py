@@ -18,7 +18,7 @@ from torch import Tensor
 
 from xtune.errors import CheckpointError
 
-__all__ = ["load_state", "save_state", "snapshot", "state_bytes"]
+__all__ = ["load_state", "recorded_day", "save_state", "snapshot", "state_bytes"]
 
 _TENSOR = "$tensor"
 
@@ -48,6 +48,19 @@ def load_state(folder: Path) -> dict[str, Any]:
         return _with_tensors(json.loads((folder / "state.json").read_text("utf-8")), tensors)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(f"{folder} is not the state of a run: {error}") from error
+
+
+def recorded_day(folder: Path) -> str | None:
+    """Return the day, '2026-11-30', on which the run of a state began; None where it is not said.
+
+    Args:
+        folder: as for `load_state`.
+    """
+    try:
+        day = json.loads((folder / "state.json").read_text("utf-8")).get("day")
+    except (OSError, ValueError, AttributeError):
+        return None  # `load_state` says what is wrong
+    return day if isinstance(day, str) else None
 
 
 def state_bytes(state: Any) -> int:

@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dry-run", action="store_true", help="check everything, load no weights, print the plan"
     )
     parser.add_argument(
-        "--force", action="store_true", help="go on though the run needs more memory than there is"
+        "--force",
+        action="store_true",
+        help="go on though the run needs more memory than there is, or no answer of the data ends",
     )
 
 

@@ -42,6 +42,7 @@ class SFTDataset:
             one of these as `type` and the function's switches, or 'auto' for the registered one
             that the first rows fit.
         template: 'auto' for the tokenizer's own chat template, or a registered name.
+        day: '2026-11-30', for a template that tells today's date; None: by the clock.
         system: put before every dialogue that does not begin with a system message of its own.
         max_length: tokens of the longest sample, and of a pack.
         split: which part of the source, where it has parts.
@@ -62,6 +63,7 @@ class SFTDataset:
         tokenizer: PreTrainedTokenizerBase,
         map_fn: str | MapFn | Mapping[str, Any],
         template: str = "auto",
+        day: str | None = None,
         system: str = "",
         max_length: int,
         split: str = "train",
@@ -69,7 +71,7 @@ class SFTDataset:
         max_rows: int | None = None,
         loss_weights: Mapping[str, float] | None = None,
     ) -> None:
-        self.template: Template = build_template(template, tokenizer)
+        self.template: Template = build_template(template, tokenizer, day=day)
         shares = shares_of(data_path, map_fn=map_fn, split=split, max_rows=max_rows)
         made = [
             tokenized(

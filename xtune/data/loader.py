@@ -52,6 +52,7 @@ class StepLoader:
         shuffle: visit in another order each epoch, or always from first to last.
         num_workers: threads that prepare the next steps; 0 for none.
         world: the processes that share the steps.
+        first_epoch: the number of the first epoch, of which the order follows.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class StepLoader:
         shuffle: bool = True,
         num_workers: int = 0,
         world: World = ALONE,
+        first_epoch: int = 0,
     ) -> None:
         self._dataset = dataset
+        self._first_epoch = first_epoch
         self._batch_size = batch_size
         self.items_per_step = batch_size * accumulative_counts * world.size
         self._world = world
@@ -90,6 +93,7 @@ class StepLoader:
             step: counts optimizer steps from 0 over all epochs.
         """
         epoch, place = divmod(step, self.steps_per_epoch)
+        epoch += self._first_epoch
         order = _order(len(self._dataset), self._seed, epoch if self._shuffle else None)
         chosen = order[place * self.items_per_step : (place + 1) * self.items_per_step].tolist()
         return [

@@ -81,7 +81,7 @@ class Pipeline:
         self._max_length = max_length
         self._max_rows = max_rows
         self._vocabulary = len(tokenizer)
-        self._plain = PlainText(tokenizer, template.jinja)
+        self._plain = PlainText(tokenizer, template.source)
         special = special_tokens(tokenizer)
         self._special_text = re.compile("|".join(map(re.escape, special)) or "(?!)")
         self._end_ids = np.array(tokenizer.convert_tokens_to_ids(list(template.end_tokens)))
@@ -156,6 +156,7 @@ class Pipeline:
                 self.report.dropped[unusable.reason] += 1
             else:
                 self.report.kept += 1
+                self.report.dialogues += "messages" in row.conversation
                 self.report.special_text_rows += row.has_special_text
                 self.report.unwritten_reasoning_rows += self._loses_reasoning(row.conversation)
         self._count(kept)

@@ -46,7 +46,7 @@ class SourceReport:
 
 _COUNTS = (
     *("rows", "kept", "dropped", "cut", "samples", "tokens", "trained_tokens", "answers"),
-    *("ended_answers", "special_text_rows", "unwritten_reasoning_rows"),
+    *("ended_answers", "dialogues", "special_text_rows", "unwritten_reasoning_rows"),
 )
 
 
@@ -64,6 +64,7 @@ class DataReport:
         trained_tokens: of these, the ones that have a label.
         answers: unbroken stretches of trained tokens.
         ended_answers: of these, the ones whose end-of-turn token is trained.
+        dialogues: kept rows that the template has rendered, neither text nor tokens.
         special_text_rows: rows whose own text holds a special token's text. In requests and results
             it is made plain (plain_text.py); in answers, system prompts and texts the tokenizer
             reads it as that token, as `apply_chat_template` does.
@@ -86,6 +87,7 @@ class DataReport:
     trained_tokens: int = 0
     answers: int = 0
     ended_answers: int = 0
+    dialogues: int = 0
     special_text_rows: int = 0
     unwritten_reasoning_rows: int = 0
     recognised: str = ""
@@ -110,10 +112,13 @@ class DataReport:
         """Why nothing good can be learnt from these data; empty if it can."""
         if not self.trained_tokens:
             return ["no token is trained"]
+        if not self.dialogues:
+            return []  # text, or tokens: what ends it is its own affair
         if not self.stop_words:
             return [
                 f"template {self.template!r} writes no end-of-turn token: a model trained so never "
-                "stops. Use a registered template, or correct the tokenizer's chat_template"
+                "stops. Name a registered template whose end token the tokenizer has "
+                "(prompt_template='default' ends with its EOS), or correct its chat_template"
             ]
         if not self.ended_answers:
             return [f"the end-of-turn token {self.stop_words[0]!r} is never trained"]

@@ -5,7 +5,8 @@
                the steps of this one   is made meanwhile by a thread of its own
 
 Two windows are held at a time, and nothing is written to the token cache. A window is a function
-of where it begins, so that a run goes on exactly where it was: at a row, and a step after it.
+of where it begins, so that a run goes on exactly where it was: at a row, and a step after it. The
+order within a window follows from the seed and the epoch, and is another one in each epoch.
 """
 
 from __future__ import annotations
@@ -94,6 +95,7 @@ class StreamedSFTDataset:
         tokenizer: a tokenizer of transformers.
         map_fn: as `SFTDataset` takes it.
         template: as `SFTDataset` takes it.
+        day: '2026-11-30', for a template that tells today's date; None: by the clock.
         system: put before every dialogue that does not begin with a system message of its own.
         max_length: tokens of the longest sample, and of a pack.
         split: which part of the source, where it has parts.
@@ -114,6 +116,7 @@ class StreamedSFTDataset:
         tokenizer: PreTrainedTokenizerBase,
         map_fn: str | MapFn | Mapping[str, Any],
         template: str = "auto",
+        day: str | None = None,
         system: str = "",
         max_length: int,
         split: str = "train",
@@ -133,7 +136,7 @@ class StreamedSFTDataset:
             self._recognised = f"{choice.format.name}: {choice.why}"
         else:
             self._map_fn = build_map_fn(map_fn)
-        self.template: Template = build_template(template, tokenizer)
+        self.template: Template = build_template(template, tokenizer, day=day)
         self._tokenizer = tokenizer
         self._system = system
         self._max_length = max_length
@@ -272,7 +275,7 @@ class StreamLoader:
             window.row,
             "; ".join(" ".join(line.split()) for line in self.report.lines()[:3]),
         )
-        self._inner = StepLoader(window, **self._settings)
+        self._inner = StepLoader(window, first_epoch=window.epoch, **self._settings)
         self._next: Future[Window] | None = None
 
     def _following(self) -> Future[Window]:

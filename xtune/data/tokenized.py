@@ -66,7 +66,7 @@ def tokenized(
     key = cache_key(
         source=source.fingerprint(),
         map_fn=fingerprint_function(function),
-        template=[template.name, template.jinja, template.stop_words],
+        template=template.key,
         tokenizer=fingerprint_tokenizer(tokenizer),
         system=system,
         max_length=max_length,

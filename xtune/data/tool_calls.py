@@ -127,7 +127,7 @@ def call_form(template: Template) -> CallForm | None:
     Args:
         template: asked to render a dialogue with a call in it.
     """
-    if template.jinja is None or "tool_calls" not in template.jinja:
+    if "tool_calls" not in template.source:
         return None
     probe = Call("probe_tool", {"count": 2, "text": 'a "b"'})
     tool = {"name": probe.name, "description": "?", "parameters": {"type": "object"}}

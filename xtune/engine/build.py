@@ -5,26 +5,31 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from datetime import date
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from xtune.checkpoint.state import recorded_day
 from xtune.config.continued import adapter_notes, origin_of_adapter
 from xtune.data.loader import StepLoader
+from xtune.data.report import DataReport
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.engine.hooks.base import Hook
 from xtune.engine.loops import TrainLoop
-from xtune.errors import ConfigError
+from xtune.errors import ConfigError, DataError
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
 from xtune.parallel.world import ALONE, World
-from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build
+from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build, resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from xtune.data.dataset import SFTDataset
+    from xtune.engine.memory_check import MemoryCheck
 
 __all__ = [
     "adapter_trained_further",
@@ -32,6 +37,8 @@ __all__ = [
     "build_hooks",
     "build_loop",
     "count_parameters",
+    "day_of_run",
+    "require_ends",
     "require_sliceable",
     "sequence_parallel_size",
     "validation_loader",
@@ -70,14 +77,51 @@ def adapter_trained_further(cfg: Mapping[str, Any], checkpoint: Path | None) -> 
 
 
 def build_datasets(
-    cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
+    cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, day: str | None = None
 ) -> tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None]:
-    """Return training and validation data; no validation data where its data_path is None."""
-    train = build(DATASETS, cfg["train_dataset"], tokenizer=tokenizer)
+    """Return training and validation data; no validation data where its data_path is None.
+
+    Args:
+        cfg: the sheet's values.
+        tokenizer: of the run.
+        day: on which the run began, '2026-11-30'; for templates that tell today's date.
+    """
+    train = _dataset(cfg["train_dataset"], tokenizer, day)
     validation = cfg.get("val_dataset")
     if validation is None or validation.get("data_path") is None:
         return train, None
-    return train, build(DATASETS, validation, tokenizer=tokenizer)
+    return train, _dataset(validation, tokenizer, day)
+
+
+def _dataset(cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, day: str | None) -> Any:
+    supplied: dict[str, Any] = {"tokenizer": tokenizer}
+    takes_a_day = "day" in signature(resolve(DATASETS, cfg["type"])).parameters  # a user's may not
+    if day is not None and takes_a_day and cfg.get("day") is None:
+        supplied["day"] = day
+    return build(DATASETS, cfg, **supplied)
+
+
+def day_of_run(checkpoint: Path | None, world: World) -> str:
+    """Return the day on which a run began, '2026-11-30'; today where it begins; all call this."""
+    recorded = None if checkpoint is None else recorded_day(checkpoint / "state")
+    return world.from_main(recorded or date.today().isoformat())
+
+
+def require_ends(report: DataReport, memory_check: MemoryCheck | None) -> None:
+    """Refuse data that nothing good can be learnt from, such as answers without an end.
+
+    Args:
+        report: of the training data.
+        memory_check: knows whether the run is forced, and is only to be warned.
+
+    Raises:
+        DataError: they are such.
+    """
+    force = memory_check is not None and memory_check.force
+    for failure in report.failures:
+        if not force:
+            raise DataError(f"{failure}. To train all the same: --force")
+        logger.warning("%s", failure)
 
 
 def sequence_parallel_size(cfg: Mapping[str, Any]) -> int:

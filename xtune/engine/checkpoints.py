@@ -64,6 +64,7 @@ def checkpoint_writer(runner: Runner, max_keep: int | None) -> Writer | None:
         "max_steps": runner.max_steps,
         "tokens": runner.tokens,
         "trained_tokens": runner.trained_tokens,
+        "day": runner.day,
         "data": runner.train_dataset.identity,
         "vocabulary": vocabulary_digest(runner.tokenizer),
         "base": _base_digest(runner) if is_adapter and runner.world.is_main else None,

@@ -15,6 +15,8 @@ from xtune.engine.build import (
     build_datasets,
     build_hooks,
     build_loop,
+    day_of_run,
+    require_ends,
     require_sliceable,
 )
 from xtune.engine.checkpointing import choose_checkpointing
@@ -26,6 +28,7 @@ from xtune.errors import AdapterError, DataError, ModelError
 from xtune.models.memory import smallest_card
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.vocabulary import Pieces, open_vocabulary
+from xtune.parallel.world import ALONE
 from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
 
 if TYPE_CHECKING:
@@ -74,6 +77,8 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
     if datasets is not None and tokenizer is not None:
         require_rows(cfg, tokenizer, pieces, *datasets)
     lines += _data_lines(datasets)
+    if datasets is not None:
+        require_ends(datasets[0].report, None)
     build(SCHEDULES, cfg["param_scheduler"])
     build_hooks(cfg)
     lines += _step_lines(cfg, datasets)
@@ -106,7 +111,7 @@ def _datasets(
     if tokenizer is None:
         return None
     try:
-        return build_datasets(cfg, tokenizer)
+        return build_datasets(cfg, tokenizer, day_of_run(None, ALONE))
     except DataError as error:
         path = cfg["train_dataset"]["data_path"]
         if not _is_remote_data(path):

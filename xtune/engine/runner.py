@@ -30,6 +30,8 @@ from xtune.engine.build import (
     build_hooks,
     build_loop,
     count_parameters,
+    day_of_run,
+    require_ends,
     require_sliceable,
     sequence_parallel_size,
     validation_loader,
@@ -92,6 +94,7 @@ class Runner:
         pieces: the tokens that the sheet adds to it; see `token_pieces`.
         train_dataset, val_dataset: val_dataset is None without validation data.
         template: of the training data.
+        day: on which the run began, '2026-11-30', for templates that tell today's date.
         model: the algorithm; `llm` the language model in it, a PeftModel with an adapter.
         strategy, loader, schedule, loop, hooks: what the sheet names.
         throughput: what its steps cost, and how fast they are.
@@ -301,13 +304,15 @@ class Runner:
         self.tokenizer, self.pieces = open_vocabulary(self.cfg["tokenizer"])
         if self.pieces:
             self.logger.info("%d new tokens: the vocabulary grows", len(self.pieces))
-        self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer)
+        self.day = day_of_run(checkpoint, self.world)
+        self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer, self.day)
         if checkpoint is not None:
             require_same_inputs(checkpoint, self.cfg, self.tokenizer, self.train_dataset.identity)
         require_rows(self.cfg, self.tokenizer, self.pieces, self.train_dataset, self.val_dataset)
         self.template = self.train_dataset.template
         self.tokenizer.chat_template = trained_templates(self.template, self.tokenizer)
         self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.sequence.as_one)
+        require_ends(self.loader.report, self.memory_check)
         self.max_steps = self.loop.total_steps(self.loader.steps_per_epoch)
         self.val_loader = validation_loader(self.cfg, self.val_dataset, self.sequence.as_one)
         self.schedule = build(SCHEDULES, self.cfg["param_scheduler"])

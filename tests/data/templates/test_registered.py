@@ -54,7 +54,8 @@ def default(messages):
 def llama3_chat(messages):
     yield "<s>"
     for role, content in messages:
-        answer = f"«{content}<|eot_id|>»" if role == "assistant" else f"{content}<|eot_id|>"
+        text = content.strip() + "<|eot_id|>"
+        answer = f"«{text}»" if role == "assistant" else text
         yield HEADER.format(role=role) + answer
 
 

@@ -12,15 +12,18 @@ Nothing is asked of the template but to render. What is trained is found by rend
 
 Where `written` begins with `prompt`, and `whole` with `written` up to the token that ends the
 turn, the answer is what lies between. Where not (the template drops earlier reasoning, or looks
-at later messages), the dialogue becomes one sample per answer, each as the model will see it.
+at later messages), the dialogue becomes one sample per answer, each as the model will see it; see
+answer.py for the last resorts.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
+from xtune.data.map_fns.base import UnusableRow
+from xtune.data.templates.answer import Answers, Disagreement
+from xtune.data.templates.dates import tells_the_date
 from xtune.data.templates.end_of_turn import PROBE, EndOfTurn, special_tokens
 from xtune.data.templates.render import Renderer
 from xtune.errors import DataError, TemplateError
@@ -32,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Template", "build_template", "eos_of", "single_answers"]
 
-_OPENED_TAG = re.compile(r"<(\w+)>\s*\Z")  # a generation prompt that begins with '<think>'
-
 
 class Template:
     """A chat format: dialogue to text, and which of it is trained.
@@ -42,10 +43,13 @@ class Template:
         name: its name in TEMPLATES, or 'auto'.
         jinja: the text to save as `tokenizer.chat_template`, or None when the tokenizer has none
             (only plain text can be rendered then).
-        stop_words: the tokens that end an answer; none if the template writes none.
-        end_tokens: the tokens that may end one: the stop words, or any special token for 'auto'.
-        frame: what a model writes before and after a plain answer's own text, up to the token that
-            ends it: (' ', ' ') for Llama 2, ('\\n', '') for GLM-4; mostly nothing.
+        named: of a tokenizer with several templates all of them by name, to be saved instead;
+            dialogues with tools are rendered with 'tool_use'. Else None.
+        stop_words: the tokens at which a generation stops; none if the template writes none.
+        end_tokens: the tokens that may end an answer: the stop words, or any special token for
+            'auto'.
+        frame: what a model writes before and after a plain answer's own text, up to the tokens
+            that end it: (' ', ' ') for Llama 2, ('\\n', '') for GLM-4; mostly nothing.
 
     Args:
         name: see above.
@@ -53,6 +57,7 @@ class Template:
         tokenizer: gives the special tokens.
         stop: the token that ends an answer, or several, the first of which ends a plain one and
             the others a call; default: found by rendering.
+        named: see above.
 
     Raises:
         TemplateError: the tokenizer has no such token as `stop`.
@@ -65,29 +70,50 @@ class Template:
         tokenizer: PreTrainedTokenizerBase,
         *,
         stop: str | tuple[str, ...] = (),
+        named: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.jinja = jinja
+        self.named = None if named is None else dict(named)
         self.stop_words: tuple[str, ...] = (stop,) if isinstance(stop, str) else stop
         self.end_tokens = self.stop_words or special_tokens(tokenizer)
+        self._tokenizer = tokenizer
         self._bos = tokenizer.bos_token or ""
         self._eos = tokenizer.eos_token or ""
         for word in self.stop_words:
             _require_one_token(word, name, tokenizer)
         self.frame = ("", "")
-        self.writes_reasoning = False
+        self.writes_reasoning = self._fits = False
         if jinja is not None:
-            self._render = Renderer(jinja, tokenizer)
+            self._render = Renderer(jinja, tokenizer, tool_use=(self.named or {}).get("tool_use"))
             self._end_of_turn = EndOfTurn(self._render, tokenizer)
-            if not self.stop_words and self._end_of_turn.token:
-                self.stop_words = (self._end_of_turn.token,)
+            self._answers = Answers(self._render)
+            self.stop_words = self.stop_words or self._end_of_turn.tokens
             written = self._written({"role": "assistant", "content": PROBE})
-            if PROBE in written:
+            self._fits = PROBE in written
+            if self._fits:
                 before, _, after = written.partition(PROBE)
-                stop = self.stop_words[0] if self.stop_words else ""
-                self.frame = before, after.removesuffix(stop)
+                while ending := next(filter(after.endswith, self.end_tokens), ""):
+                    after = after.removesuffix(ending)
+                self.frame = before, after
             thoughtful: Message = {"role": "assistant", "content": "!", "reasoning_content": PROBE}
             self.writes_reasoning = PROBE in self._written(thoughtful)
+
+    @property
+    def source(self) -> str:
+        """The text of all its jinja; '' without any."""
+        return "".join((self.named or {"": self.jinja or ""}).values())
+
+    @property
+    def key(self) -> list[str]:
+        """What tokens depend on, of the template."""
+        day = self._render.day if self.jinja is not None and tells_the_date(self.source) else None
+        return [self.name, self.source, *self.stop_words, day or ""]
+
+    def pin_day(self, day: str) -> None:
+        """Write this day, '2026-11-30', where the jinja asks for today's date."""
+        if self.jinja is not None:
+            self._render.day = day
 
     def samples_of(self, conversation: Conversation) -> list[list[Span]]:
         """Render a conversation as one sample, or as one per answer where it must be.
@@ -96,8 +122,9 @@ class Template:
         has them. A conversation without a trained answer gives no sample.
 
         Raises:
-            TemplateError: no part of the rendering is exactly the answer; both texts are shown.
-            UnusableRow: the template refuses the dialogue.
+            TemplateError: of no dialogue a part of the rendering is exactly the answer; both texts
+                are shown.
+            UnusableRow: of this dialogue none is, or the template refuses it.
         """
         if "text" in conversation:
             return [[Span(self._bos + conversation["text"] + self._eos, True)]]
@@ -116,6 +143,10 @@ class Template:
         if conversation.get("train_on_inputs"):
             return [_trained_from_the_start(sample) for sample in samples]
         return samples
+
+    def text(self, conversation: Conversation) -> str:
+        """Render a dialogue once, without looking for its answers."""
+        return self._render(conversation["messages"], conversation.get("tools"))
 
     def spans(self, conversation: Conversation) -> list[Span]:
         """Render a conversation that makes one sample.
@@ -147,7 +178,11 @@ class Template:
             end = len(prompt) + self._end_of_turn.cut(written[len(prompt) :])
             if not whole.startswith(written[:end]):
                 return None
+            end += len(self._end_of_turn.of_next(whole[end:]))
             answer = whole[len(prompt) : end]
+            if is_last and (missing := self._end_of_turn.missing(message, answer)):
+                whole, end = whole[:end] + missing, end + len(missing)
+                answer += missing
             spans += [Span(whole[done : len(prompt)], False), _trained(answer, message)]
             done = end
         spans.append(Span(whole[done:], False))
@@ -155,34 +190,60 @@ class Template:
 
     def _written(self, answer: Message) -> str:
         """What a model is trained to write for an answer; '' if the template refuses it."""
-        try:
-            spans = self._last_answer({"messages": [{"role": "user", "content": "?"}, answer]})
-        except DataError:
-            return ""
-        return "".join(span.text for span in spans if span.trained)
+        question: Message = {"role": "user", "content": "?"}
+        for opening in ([question], [cast(Message, {**question, "role": "system"}), question]):
+            try:
+                spans = self._last_answer({"messages": [*opening, answer]})
+            except DataError:
+                continue
+            return "".join(span.text for span in spans if span.trained)
+        return ""
 
     def _last_answer(self, conversation: Conversation) -> list[Span]:
         """The last message alone is trained, after the prompt that the model will be given."""
         messages, tools = conversation["messages"], conversation.get("tools")
-        prompt = self._render(messages[:-1], tools, add_generation_prompt=True)
-        written = self._render(messages, tools)
-        if written.startswith(prompt):
-            answer = written[len(prompt) :]
-        else:
-            answer = _after_opened_tag(prompt, written, messages[-1])
+        try:
+            prompt, answer = self._answers(messages, tools)
+        except Disagreement as found:
+            if self._fits:
+                raise UnusableRow(
+                    "the chat template writes the prompt otherwise where the answer follows, so "
+                    "that what the model has to write cannot be told"
+                ) from None
+            raise TemplateError(self._disagreement(found)) from None
         end = self._end_of_turn.cut(answer)
-        trained = _trained(answer[:end], messages[-1])
-        spans = [Span(prompt, False), trained, Span(answer[end:], False)]
+        missing = self._end_of_turn.missing(messages[-1], answer[:end])
+        trained = _trained(answer[:end] + missing, messages[-1])
+        spans = [Span(prompt, False), trained, Span("" if missing else answer[end:], False)]
         return [span for span in spans if span.text]
 
+    def _disagreement(self, found: Disagreement) -> str:
+        prompt, written = found.prompt, found.written
+        same = next(
+            (i for i, (a, b) in enumerate(zip(prompt, written, strict=False)) if a != b),
+            min(len(prompt), len(written)),
+        )
+        start = max(same - 60, 0)
+        return (
+            "the chat template renders a prompt that its rendering with the answer does not begin "
+            "with, so what the model has to write cannot be told. From where they part:\n"
+            f"  prompt       …{prompt[start : same + 120]!r}\n"
+            f"  with answer  …{written[start : same + 120]!r}\n"
+            "Correct the tokenizer's chat_template, or name a template whose end token the "
+            f"tokenizer has: prompt_template = {' | '.join(_fitting(self._tokenizer))}"
+        )
 
-def build_template(name: str, tokenizer: PreTrainedTokenizerBase) -> Template:
+
+def build_template(
+    name: str, tokenizer: PreTrainedTokenizerBase, *, day: str | None = None
+) -> Template:
     """Make the template that a config names.
 
     Args:
         name: 'auto' for the tokenizer's own chat template, a name in TEMPLATES, or
             'path/to/file.py:function' with a function of the tokenizer that returns a Template.
         tokenizer: a tokenizer of transformers.
+        day: '2026-11-30', where the template tells today's date; None: by the clock.
 
     Raises:
         RegistryError: there is no such template.
@@ -190,10 +251,14 @@ def build_template(name: str, tokenizer: PreTrainedTokenizerBase) -> Template:
     """
     if name == "auto":
         jinja = tokenizer.chat_template
-        if isinstance(jinja, dict):  # several, by name
-            jinja = jinja.get("default")
-        return Template("auto", jinja, tokenizer)
-    return cast(Template, resolve(TEMPLATES, name)(tokenizer))
+        named = jinja if isinstance(jinja, dict) else None  # several, by name
+        default = named.get("default") if named else jinja
+        template = Template("auto", default, tokenizer, named=named)
+    else:
+        template = cast(Template, resolve(TEMPLATES, name)(tokenizer))
+    if day is not None:
+        template.pin_day(day)
+    return template
 
 
 def eos_of(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
@@ -236,45 +301,16 @@ def _is_trained(message: Message) -> bool:
     return message["role"] == "assistant" and message.get("loss", True)
 
 
-def _after_opened_tag(prompt: str, written: str, message: Message) -> str:
-    """What to write after a prompt that opens a tag, for which `written` has no such opening.
-
-        prompt   …<|Assistant|><think>\\n      written  …<|Assistant|>Four.<|end|>
-        returned 2 and 2.\\n</think>\\n\\nFour.<|end|>
-
-    The reasoning is the message's own, or empty: the model must learn to close what the prompt
-    has opened.
-    """
-    opened = _OPENED_TAG.search(prompt)
-    if opened is None or not written.startswith(prompt[: opened.start()]):
-        raise TemplateError(_disagreement(prompt, written))
-    opening, closing = f"<{opened[1]}>", f"</{opened[1]}>"
-    answer = written[opened.start() :]
-    content = message.get("content") or ""
-    if closing in answer:  # parted from the prompt by no more than white space after the tag
-        reasoning, _, answer = answer.partition(closing)
-    elif closing in content:  # the template has dropped it, though it is the answer's own
-        reasoning = content.partition(closing)[0]
-    else:
-        reasoning = str(message.get("reasoning_content") or "")
-    reasoning = reasoning.strip().removeprefix(opening).strip()
-    return f"{reasoning}\n{closing}\n\n{answer.lstrip()}"
-
-
-def _disagreement(prompt: str, written: str) -> str:
-    same = next(
-        (i for i, (a, b) in enumerate(zip(prompt, written, strict=False)) if a != b),
-        min(len(prompt), len(written)),
-    )
-    start = max(same - 60, 0)
-    return (
-        "the chat template renders a prompt that its rendering with the answer does not begin "
-        "with, so what the model has to write cannot be told. From where they part:\n"
-        f"  prompt       …{prompt[start : same + 120]!r}\n"
-        f"  with answer  …{written[start : same + 120]!r}\n"
-        f"Use a registered template (prompt_template = one of {', '.join(names(TEMPLATES))}), or "
-        "correct the tokenizer's chat_template"
-    )
+def _fitting(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The registered templates whose end tokens this tokenizer has."""
+    found = []
+    for name in names(TEMPLATES):
+        try:
+            build_template(name, tokenizer)
+        except TemplateError:
+            continue
+        found.append(name)
+    return found
 
 
 def _require_one_token(stop: str, name: str, tokenizer: PreTrainedTokenizerBase) -> None:

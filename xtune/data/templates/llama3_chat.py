@@ -8,7 +8,7 @@
 
     Four.<|eot_id|>
 
-The names between the header tokens are ordinary text.
+The names between the header tokens are ordinary text. What stands around a text is stripped.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _JINJA = """\
 {{- bos_token -}}
 {%- for message in messages -%}
 {{- '<|start_header_id|>' + message.role + '<|end_header_id|>\\n\\n' -}}
-{{- message.content + '<|eot_id|>' -}}
+{{- message.content | trim + '<|eot_id|>' -}}
 {%- endfor -%}
 {%- if add_generation_prompt -%}
 {{- '<|start_header_id|>assistant<|end_header_id|>\\n\\n' -}}

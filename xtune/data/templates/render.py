@@ -8,11 +8,14 @@ the template's outline says the rest (outline.py). A test holds all three equal.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateSyntaxError
 
 from xtune.data.map_fns.base import UnusableRow
+from xtune.data.templates.call_style import CallStyle, style_of
+from xtune.data.templates.dates import dated, tells_the_date
 from xtune.data.templates.outline import Outline, Outliner
 from xtune.errors import TemplateError
 from xtune.structures import Message
@@ -31,21 +34,42 @@ _OURS = {"loss", "weight"}  # of a message, and none of a template's business
 class Renderer:
     """A jinja chat template and the special tokens that it may write.
 
-    Args:
+    Attributes:
         jinja: the template's text.
+        tool_use: of a second one, which dialogues with tools are rendered with; None: the same.
+        day: '2026-11-30', for a template that asks for today's date; None: by the clock.
+
+    Args:
+        jinja: see above.
         tokenizer: gives `bos_token`, `eos_token` and the like.
+        tool_use: see above.
+        day: see above.
     """
 
-    def __init__(self, jinja: str, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(
+        self,
+        jinja: str,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        tool_use: str | None = None,
+        day: str | None = None,
+    ) -> None:
         # Here, since `xtune list-templates` imports this file and needs no transformers
         from transformers.utils.chat_template_utils import render_jinja_template
 
         self.jinja = jinja
+        self.tool_use = tool_use
+        self.day = day
         self._render = render_jinja_template
         self._special_tokens: dict[str, Any] = dict(tokenizer.special_tokens_map)
         self._outliner = Outliner(jinja, self._special_tokens)
         self._met: set[tuple[tuple[str, ...], bool]] = set()  # roles, with a prompt or without
         self._outlines: dict[tuple[tuple[str, ...], bool], Outline | None] = {}
+
+    @cached_property
+    def call_style(self) -> CallStyle:
+        """How the template takes calls."""
+        return style_of(lambda messages, tools: self._rendered(messages, tools, False))
 
     def __call__(
         self,
@@ -67,6 +91,8 @@ class Renderer:
             for message in messages
         ]
         if tools or len(plain) > _LONGEST or any(map(_has_more_than_text, plain)):
+            if any(message.get("tool_calls") for message in plain):
+                plain = [self.call_style(message) for message in plain]
             return self._rendered(plain, tools, add_generation_prompt)
         shape = tuple([message["role"] for message in plain]), add_generation_prompt
         texts = [message["content"] for message in plain]
@@ -87,29 +113,38 @@ class Renderer:
         tools: Sequence[dict[str, Any]] | None,
         add_generation_prompt: bool,
     ) -> str:
+        jinja = self._jinja_for(plain, tools)
+        pinned = self.day is not None and tells_the_date(jinja)
         try:
             rendered = self._render(
                 [plain],
                 tools=list(tools) if tools else None,
-                chat_template=self.jinja,
+                chat_template=dated(jinja, self.day) if pinned and self.day else jinja,
                 add_generation_prompt=add_generation_prompt,
                 **self._special_tokens,
             )
         except TemplateSyntaxError as error:
             raise TemplateError(
-                f"the chat template is not valid jinja: line {error.lineno}: {error.message}"
+                "the chat template is not valid jinja: "
+                f"line {error.lineno - pinned}: {error.message}"
             ) from error
         except Exception as error:  # the template's own raise_exception, or it met the unexpected
             raise UnusableRow(f"the chat template refuses the dialogue: {error}") from error
         return rendered[0][0]  # of the first and only dialogue
 
+    def _jinja_for(self, messages: Sequence[Any], tools: Sequence[dict[str, Any]] | None) -> str:
+        if self.tool_use is None or not (tools or any(m.get("tool_calls") for m in messages)):
+            return self.jinja
+        return self.tool_use
+
     def _require_a_place_for_tools(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None
     ) -> None:
+        jinja = self._jinja_for(messages, tools)
         missing = ""
-        if tools and "tools" not in self.jinja:
+        if tools and "tools" not in jinja:
             missing = "tools"
-        elif "tool_calls" not in self.jinja and any(m.get("tool_calls") for m in messages):
+        elif "tool_calls" not in jinja and any(m.get("tool_calls") for m in messages):
             missing = "tool_calls"
         if missing:
             raise TemplateError(

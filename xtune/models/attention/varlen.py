@@ -41,6 +41,7 @@ from xtune.models.attention.gpu_kernels import (
     has_flex,
     has_torch_varlen,
 )
+from xtune.models.attention.handed_on import layers_that_keep_boundaries
 from xtune.models.attention.side_by_side import attend_side_by_side, sort_by_length
 from xtune.parallel.sequence import SequenceGroup
 from xtune.parallel.slices import BatchSlice
@@ -74,6 +75,8 @@ def why_not_one_row(llm: PreTrainedModel) -> str | None:
         return "its attention has sinks"
     if not llm._can_set_attn_implementation():
         return "it does not take its attention from transformers' AttentionInterface"
+    if keeping := layers_that_keep_boundaries(llm):
+        return f"{', '.join(keeping)} does not hand the documents' boundaries on to its attention"
     return None
 
 
