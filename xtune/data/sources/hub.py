@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from xtune.data.sources.columns import rows_of_batch
 from xtune.errors import DataError
 from xtune.registry import SOURCES
 
@@ -70,6 +71,7 @@ class HubSource:
 def rows_of(dataset: Dataset, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each row of a data set of `datasets` with its place: 'name row 12'."""
     number = itertools.count(1)
-    for columns in dataset.iter(batch_size=_ROWS_AT_ONCE):
-        for cells in zip(*columns.values(), strict=True):
-            yield f"{name} row {next(number)}", dict(zip(columns, cells, strict=True))
+    for table in dataset.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE):
+        for batch in table.to_batches():
+            for row in rows_of_batch(batch):
+                yield f"{name} row {next(number)}", row
