@@ -30,7 +30,7 @@ _MAGIC = (
 )
 # For each encoding, in the order in which they are tried: what its everyday characters are
 _EVERYDAY: dict[str, Callable[[str], bool]] = {
-    "cp949": lambda c: "\uac00" <= c <= "\ud7a3",
+    "cp949": lambda c: _lead(c, "euc_kr", 0xA1, 0xC8),
     "gb18030": lambda c: _lead(c, "gb2312", 0xA1, 0xA3) or _lead(c, "gb2312", 0xB0, 0xD7),
     "big5": lambda c: _lead(c, "big5", 0xA1, 0xC6),
     "cp932": lambda c: "\u3000" <= c <= "\u30ff" or _lead(c, "cp932", 0x88, 0x98),
