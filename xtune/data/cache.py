@@ -194,8 +194,11 @@ def _write(
         written = (*_FILES, _WEIGHTS) if (temporary / _WEIGHTS).exists() else _FILES
         checksums = {name: _checksum(temporary / name) for name in written}
         told = json.loads(json.dumps(report()))  # as it will be read
-        own = _checksum_of(told, checksums)
-        meta = {"report": told, "checksums": checksums, "own_checksum": own}
+        meta = {
+            "report": told,
+            "checksums": checksums,
+            "own_checksum": _checksum_of(told, checksums),
+        }
         (temporary / "report.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
         for name in (*written, "report.json"):
             with open(temporary / name, "rb+") as file:

@@ -39,8 +39,8 @@ class Struct(dict[str, Any]):
 
 def rows_of_batch(batch: RecordBatch) -> Iterator[dict[str, Any]]:
     """Yield a batch's rows; one that may hold structs is a `Struct` itself."""
-    cleaners = {field.name: _cleaner(field.type) for field in batch.schema}
-    cleaners = {name: clean for name, clean in cleaners.items() if clean is not None}
+    found = ((field.name, _cleaner(field.type)) for field in batch.schema)
+    cleaners = {name: clean for name, clean in found if clean is not None}
     if not cleaners:
         yield from batch.to_pylist()
         return

@@ -17,7 +17,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from xtune.data import json_text
 from xtune.data.sources.columns import rows_of_batch
@@ -235,7 +235,9 @@ def _lines(path: Path, on_broken: OnBroken = raise_it) -> Iterator[tuple[int, st
     if encoding := wide_encoding(_head(path)):
         with opened(path) as file:
             try:
-                yield from enumerate(io.TextIOWrapper(file, encoding, newline="\n"), start=1)
+                yield from enumerate(
+                    io.TextIOWrapper(cast(Any, file), encoding, newline="\n"), start=1
+                )
             except UnicodeDecodeError as error:
                 raise DataError(f"{path}: damaged {encoding}: {error}") from error
         return
