@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import logging
 import multiprocessing
 import os
+import sys
 import time
 
 import numpy as np
@@ -121,6 +124,67 @@ def test_closures_and_defaults_count(make, own_cache):
     assert len(keys(own_cache)) == 3
 
 
+TEMPLATE = """
+from xtune.data.templates import Template
+class Mine(Template):
+    def samples_of(self, conversation):
+        for message in conversation["messages"]:
+            message["content"] += mark()
+        return super().samples_of(conversation)
+def mark():
+    return "."
+def make(tokenizer):
+    return Mine("mine", "{% for m in messages %}{{ m.content }}</s>{% endfor %}", tokenizer)
+"""
+SOURCE = """
+from words import WORD
+class Mine:
+    def __init__(self, times):
+        self.times = times
+    def rows(self):
+        yield "row 1", {"instruction": WORD * self.times, "input": "", "output": "b"}
+    def fingerprint(self):
+        return "the same for ever"
+"""
+
+
+@pytest.fixture
+def forget(tmp_path, monkeypatch):
+    """Forget what was imported from the folder, as the next process would."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+
+    def forget():
+        for name, module in list(sys.modules.items()):
+            if str(getattr(module, "__file__", "")).startswith(str(tmp_path)):
+                del sys.modules[name]
+
+    yield forget
+    forget()
+
+
+def test_templates_and_sources_of_the_users_own_make_keys_by_their_code(make, tmp_path, forget):
+    def ids(template, word, times=1):
+        forget()
+        (tmp_path / "form.py").write_text(template)
+        (tmp_path / "words.py").write_text(f"WORD = {word!r}")
+        (tmp_path / "rows.py").write_text(SOURCE)
+        source = {"type": f"{tmp_path}/rows.py:Mine", "times": times}
+        data = make(data_path=source, template=f"{tmp_path}/form.py:make")
+        return data.sample(0).input_ids.tobytes()
+
+    made = {
+        ids(*given)
+        for given in [
+            (TEMPLATE, "a"),
+            (TEMPLATE.replace('"."', '"!"'), "a"),
+            (TEMPLATE, "c"),
+            (TEMPLATE, "a", 2),
+        ]
+    }
+    assert len(made) == 4
+
+
 def _remove(path):
     path.unlink()
 
@@ -135,13 +199,21 @@ def _flip_a_bit(path):
     path.write_bytes(data)
 
 
+def _written(text):
+    def write(path):
+        path.write_text(text)
+
+    return write
+
+
 ARRAYS = ["ids.bin", "trained.bin", "offsets.npy"]
 
 
 @pytest.mark.parametrize(
     ("damage", "name"),
     [(damage, name) for damage in (_remove, _truncate) for name in [*ARRAYS, "report.json"]]
-    + [(_flip_a_bit, name) for name in ARRAYS],
+    + [(_flip_a_bit, name) for name in ARRAYS]
+    + [(_written(text), "report.json") for text in ("[]", "{}", "5", "null", "[" * 9999, "\0")],
 )
 def test_damaged_cache_is_written_anew_with_a_message(make, own_cache, caplog, damage, name):
     expected = make().sample(4).input_ids
@@ -153,6 +225,60 @@ def test_damaged_cache_is_written_anew_with_a_message(make, own_cache, caplog, d
     caplog.clear()
     make()
     assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("report", {}),
+        ("report", []),
+        ("report", None),
+        ("checksums", {}),
+        ("checksums", []),
+        ("own_checksum", 0),
+    ],
+)
+def test_report_that_is_not_as_it_was_written_is_damage(make, own_cache, caplog, key, value):
+    expected = make()
+    (report,) = own_cache.glob("*/report.json")
+    whole = report.read_text()
+    report.write_text(json.dumps({**json.loads(whole), key: value}))
+    assert make().report == expected.report
+    assert "damaged" in caplog.text
+    assert report.read_text() == whole
+
+
+def test_every_digit_of_the_report_is_under_its_checksum(make, own_cache):
+    make()
+    (report,) = own_cache.glob("*/report.json")
+    whole = report.read_text()
+    for place in [place for place, character in enumerate(whole) if character.isdigit()][::7]:
+        digit = str((int(whole[place]) + 1) % 10)
+        report.write_text(whole[:place] + digit + whole[place + 1 :])
+        make()
+        assert report.read_text() == whole
+
+
+def test_report_that_this_version_cannot_read_is_damage(own_cache):
+    open_cache("key", samples, dict)
+
+    def read_report(report):
+        return report["rows"]
+
+    open_cache("key", samples, lambda: {"rows": 3}, read_report=read_report)
+    assert open_cache("key", lambda: 1 / 0, dict, read_report=read_report).report == {"rows": 3}
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_file_in_the_place_of_the_folder_is_damage(own_cache, tmp_path, link):
+    own_cache.mkdir(parents=True)
+    (tmp_path / "file").write_text("a user's own")
+    if link:
+        (own_cache / "key").symlink_to(tmp_path / "file")
+    else:
+        (own_cache / "key").write_text("")
+    assert len(open_cache("key", samples, dict)) == 3
+    assert (tmp_path / "file").read_text() == "a user's own"
 
 
 def samples(count=3):
@@ -182,8 +308,17 @@ def test_folder_that_cannot_be_written_is_an_error_that_says_what_to_do(tmp_path
     file = tmp_path / "file"
     file.write_text("")
     monkeypatch.setenv("XTUNE_CACHE", str(file))
-    with pytest.raises(DataError, match="export XTUNE_CACHE"):
+    with pytest.raises(DataError, match=f"{file} is a file where a folder .*export XTUNE_CACHE"):
         open_cache("key", samples, dict)
+
+
+def test_full_disk_is_told_so(own_cache):
+    def full():
+        yield from samples()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DataError, match="Free some space, or name another folder"):
+        open_cache("key", full, dict)
 
 
 def _open(log):

@@ -213,6 +213,8 @@ def _is_no_file(name: str) -> bool:
 
 
 def _is_there(path: str) -> bool:
+    if not path.strip():  # Path('') would be this folder
+        return False
     return Path(path).expanduser().exists() or bool(glob.glob(str(Path(path).expanduser())))
 
 

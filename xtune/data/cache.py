@@ -5,7 +5,7 @@
         trained.bin   uint8, 1 where the id is a label
         weights.bin   float32, of each label in the loss; only where some are not 1
         offsets.npy   int64 [samples + 1], where each sample begins
-        report.json   what became of the rows; checksums; written last
+        report.json   what became of the rows; checksums, its own too; written last
 
 A folder is written under a temporary name, synced and renamed, so that what has the right name is
 whole. One process writes, the others wait for its lock.
@@ -13,6 +13,7 @@ whole. One process writes, the others wait for its lock.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -52,11 +53,13 @@ class TokenCache:
         folder: a whole cache folder.
 
     Raises:
-        ValueError, OSError, KeyError: it is not whole.
+        Exception: it is not whole; of what kind depends on the damage.
     """
 
     def __init__(self, folder: Path) -> None:
         meta = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        if _checksum_of(meta["report"], meta["checksums"]) != meta["own_checksum"]:
+            raise ValueError("report.json does not have the checksum that it was written with")
         has_weights = _WEIGHTS in meta["checksums"]
         for name in (*_FILES, _WEIGHTS) if has_weights else _FILES:
             if _checksum(folder / name) != meta["checksums"][name]:
@@ -107,7 +110,11 @@ def cache_root() -> Path:
 
 
 def open_cache(
-    key: str, chunks: Callable[[], Iterable[list[Sample]]], report: Callable[[], dict[str, Any]]
+    key: str,
+    chunks: Callable[[], Iterable[list[Sample]]],
+    report: Callable[[], dict[str, Any]],
+    *,
+    read_report: Callable[[dict[str, Any]], object] = dict,
 ) -> TokenCache:
     """Open the cache of this key; where there is none, or a damaged one, write it first.
 
@@ -115,6 +122,7 @@ def open_cache(
         key: names the folder; see fingerprint.py.
         chunks: makes the samples, in order; called only if they are needed.
         report: what to store beside them; called after the last sample.
+        read_report: what will be done with it; if that fails, the cache is damaged.
 
     Raises:
         DataError: the folder cannot be written.
@@ -123,19 +131,39 @@ def open_cache(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with only_writer(folder) as note:
-            if folder.exists():
+            if os.path.lexists(folder):
                 try:
-                    return TokenCache(folder)
-                except (OSError, ValueError, KeyError) as error:
-                    _LOG.warning("token cache %s is damaged (%s): writing it anew", folder, error)
-                    shutil.rmtree(folder)
+                    cache = TokenCache(folder)
+                    read_report(cache.report)
+                    return cache
+                except Exception as error:  # whatever it is, the rows are there to be read again
+                    why = f"{type(error).__name__}: {error}"
+                    _LOG.warning("token cache %s is damaged (%s): writing it anew", folder, why)
+                    _remove(folder)
             _write(folder, chunks(), report, note)
             return TokenCache(folder)
     except OSError as error:
         raise DataError(
-            f"the token cache {folder} cannot be written: {error}. "
-            "Free some space, or name another folder: export XTUNE_CACHE=/path"
+            f"the token cache {folder} cannot be written: {error}. {_advice(error, folder)}"
         ) from error
+
+
+def _remove(damaged: Path) -> None:
+    if damaged.is_dir() and not damaged.is_symlink():
+        shutil.rmtree(damaged)
+    else:  # a file where the folder belongs
+        damaged.unlink()
+
+
+def _advice(error: OSError, folder: Path) -> str:
+    another = "name another folder: export XTUNE_CACHE=/path"
+    if error.errno in (errno.ENOTDIR, errno.EEXIST):
+        parents = (place for place in folder.parents if os.path.lexists(place))
+        file = next((place for place in parents if not place.is_dir()), folder)
+        return f"{file} is a file where a folder belongs: move it away, or {another}"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"This user may not write there: {another}"
+    return f"Free some space, or {another}"
 
 
 def _write(
@@ -169,7 +197,12 @@ def _write(
         np.save(temporary / "offsets.npy", np.frombuffer(offsets, dtype=np.int64))
         written = (*_FILES, _WEIGHTS) if (temporary / _WEIGHTS).exists() else _FILES
         checksums = {name: _checksum(temporary / name) for name in written}
-        meta = {"report": report(), "checksums": checksums}
+        told = json.loads(json.dumps(report()))  # as it will be read
+        meta = {
+            "report": told,
+            "checksums": checksums,
+            "own_checksum": _checksum_of(told, checksums),
+        }
         (temporary / "report.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
         for name in (*written, "report.json"):
             with open(temporary / name, "rb+") as file:
@@ -190,6 +223,10 @@ def _flat(chunks: Iterable[list[Sample]], note: WriterNote) -> Iterator[Sample]:
 
 def _ones(tokens: int) -> bytes:
     return np.ones(tokens, dtype=np.float32).tobytes()
+
+
+def _checksum_of(*values: Any) -> int:
+    return zlib.crc32(json.dumps(values, sort_keys=True).encode())
 
 
 def _checksum(path: Path) -> int:

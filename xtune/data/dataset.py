@@ -78,6 +78,7 @@ class SFTDataset:
                 share,
                 self.template,
                 tokenizer,
+                template_name=template,
                 system=system,
                 max_length=max_length,
                 loss_weights=loss_weights,

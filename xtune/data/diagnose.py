@@ -201,7 +201,7 @@ def _try(
 
 def _note(problems: dict[str, Problem], where: str, what: str, *, stops: bool, fix: str) -> None:
     """Count a fault with those that differ from it in numbers and quoted words only."""
-    alike = re.sub(r"'[^']*'|\"[^\"]*\"|\d+", "…", what) if stops else what
+    alike = re.sub(r"'[^']*'|\"[^\"]*\"|0x[0-9a-f]+|\d+", "…", what) if stops else what
     problem = problems.setdefault(alike[:120], Problem(what, stops, fix))
     problem.count += 1
     if len(problem.places) < _PLACES:

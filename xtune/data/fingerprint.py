@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
-import re
-from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import xtune
+from xtune.data.own_code import OwnCode
+from xtune.registry import TEMPLATES, resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["FORMAT_VERSION", "cache_key", "fingerprint_function", "fingerprint_tokenizer"]
+    from xtune.data.sources.base import Source
+    from xtune.data.templates.base import Template
 
-FORMAT_VERSION = 5  # of the cache's files and of what is written into them
+__all__ = [
+    "FORMAT_VERSION",
+    "cache_key",
+    "fingerprint_function",
+    "fingerprint_source",
+    "fingerprint_template",
+    "fingerprint_tokenizer",
+]
 
-_PLAIN = (str, bytes, int, float, bool, type(None), re.Pattern)
+FORMAT_VERSION = 6  # of the cache's files and of what is written into them
 
 
 def cache_key(**parts: Any) -> str:
@@ -29,16 +36,30 @@ def cache_key(**parts: Any) -> str:
 
 
 def fingerprint_function(function: Callable[..., Any]) -> str:
-    """Hash what a function does: its code, and that of what it calls in its own package.
+    """Hash what a function does: its code, and all of the user's own that it reaches.
 
-    The compiled code is hashed, not the source text: a function out of a config has no file in
-    which `inspect` would find it reliably, and a comment need not cost a new tokenisation.
-    Constants, defaults, closures and the plain global values that it names are part of it.
+    The compiled code is hashed, not the source text: a comment need not cost a new tokenisation.
+    What is followed and what is not: own_code.py.
     """
-    digest = hashlib.sha256()
-    for part in _parts(function, seen=set()):
-        digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()
+    return OwnCode().digest(function)
+
+
+def fingerprint_template(name: str | Callable[..., Any], template: Template) -> str:
+    """Hash what a template makes of a dialogue.
+
+    Args:
+        name: as a config names it: 'auto', a registered name, 'file.py:function', or a function.
+        template: what was built of it.
+    """
+    written_by = None if name == "auto" else resolve(TEMPLATES, name)
+    return OwnCode().digest([template.key, written_by, type(template)])
+
+
+def fingerprint_source(source: Source, data_path: object) -> str:
+    """Hash what rows a source has; of a source of the user's own also its code and arguments."""
+    if _is_ours(type(source)):
+        return source.fingerprint()
+    return OwnCode().digest([source.fingerprint(), type(source), data_path])
 
 
 def fingerprint_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -50,64 +71,9 @@ def fingerprint_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
     else:
         state = json.dumps(sorted(tokenizer.get_vocab().items()))
     special = json.dumps(tokenizer.special_tokens_map, sort_keys=True, default=str)
-    return hashlib.sha256(f"{type(tokenizer).__name__}\0{special}\0{state}".encode()).hexdigest()
+    code = OwnCode().digest(type(tokenizer))  # of one that comes with code of its own
+    return hashlib.sha256(f"{code}\0{special}\0{state}".encode()).hexdigest()
 
 
-def _parts(value: Any, seen: set[int]) -> Iterator[str]:
-    if id(value) in seen:
-        return
-    if isinstance(value, functools.partial):
-        yield from _parts(value.func, seen)
-        yield from _parts((value.args, value.keywords), seen)
-    elif isinstance(value, FunctionType):
-        seen.add(id(value))
-        yield from _code_parts(value.__code__)
-        yield from _parts((value.__defaults__, value.__kwdefaults__), seen)
-        for cell in value.__closure__ or ():
-            yield from _parts(cell.cell_contents, seen)
-        for name in sorted(_names(value.__code__)):
-            named = value.__globals__.get(name)
-            if not isinstance(named, FunctionType) or _package(named) == _package(value):
-                yield from _parts(named, seen)
-    elif isinstance(value, dict):
-        seen.add(id(value))
-        for key in value:
-            yield from _parts(key, seen)
-            yield from _parts(value[key], seen)
-    elif isinstance(value, set | frozenset):
-        yield from sorted(map(repr, value))
-    elif isinstance(value, list | tuple):
-        if isinstance(value, list):  # a tuple may be a passing one, whose id is soon another's
-            seen.add(id(value))
-        for item in value:
-            yield from _parts(item, seen)
-    elif isinstance(value, _PLAIN):
-        yield repr(value)
-    elif isinstance(call := vars(type(value)).get("__call__"), FunctionType):
-        # An object that is called like a function: its method and its state.
-        yield from _parts(call, seen)
-        yield from _parts(vars(value), seen)
-    else:  # a module, a class, a builtin: its name must do
-        yield f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value))}"
-
-
-def _package(function: FunctionType) -> str:
-    return (function.__module__ or "").partition(".")[0]
-
-
-def _code_parts(code: CodeType) -> Iterator[str]:
-    yield code.co_code.hex()
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _code_parts(constant)
-        elif isinstance(constant, frozenset):  # its order changes from process to process
-            yield from sorted(map(repr, constant))
-        else:
-            yield repr(constant)
-
-
-def _names(code: CodeType) -> set[str]:
-    """The global names that a function and the functions inside it use."""
-    nested = (c for c in code.co_consts if isinstance(c, CodeType))
-    return set(code.co_names).union(*map(_names, nested))
+def _is_ours(made: type) -> bool:
+    return made.__module__.partition(".")[0] == xtune.__name__

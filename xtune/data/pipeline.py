@@ -17,6 +17,7 @@ from xtune.data.map_fns.build import checked_return, name_of
 from xtune.data.plain_text import PlainText
 from xtune.data.report import DataReport
 from xtune.data.sources.base import Source
+from xtune.data.sources.columns import Struct, plain
 from xtune.data.templates.base import Template
 from xtune.data.templates.end_of_turn import special_tokens
 from xtune.data.tokenize import Encoder, sample_of
@@ -217,7 +218,8 @@ def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversatio
             "from: it needs one dialogue a row. Name a map_fn that makes dialogues (xtune "
             "list-formats), or write one that takes the chosen answers: map_fn='my_code.py:name'"
         )
-    return cast(Conversation, made)
+    # A table's structs know keys that are not there, which a template must not see
+    return cast(Conversation, plain(made) if isinstance(row, Struct) else made)
 
 
 def _require_answers(conversation: Conversation, where: str) -> None:

@@ -20,6 +20,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from xtune.data.collate import collate
+from xtune.data.fingerprint import (
+    cache_key,
+    fingerprint_function,
+    fingerprint_source,
+    fingerprint_template,
+)
 from xtune.data.loader import StepLoader
 from xtune.data.map_fns import MapFn, build_map_fn
 from xtune.data.mixture import is_mixture
@@ -128,6 +134,7 @@ class StreamedSFTDataset:
             raise DataError("a streamed data set has one source; mixtures are SFTDataset's")
         if window_rows < 1:
             raise DataError(f"window_rows={window_rows} must be at least 1")
+        self._data_path = data_path
         self._source = open_source(data_path, split=split)
         self._recognised = ""
         if map_fn == "auto":
@@ -143,11 +150,17 @@ class StreamedSFTDataset:
         self._packing = pack_to_max_length
         self._window_rows = window_rows
         self._loss_weights = loss_weights
+        # Before any row is read: a function may keep something of the rows that it has seen
+        self._code = cache_key(
+            map_fn=fingerprint_function(self._map_fn),
+            template=fingerprint_template(template, self.template),
+        )
 
     @cached_property
     def identity(self) -> dict[str, int | str]:
         """What must be the same for a run to go on."""
-        return {"source": self._source.fingerprint(), "window_rows": self._window_rows}
+        source = fingerprint_source(self._source, self._data_path)
+        return {"source": source, "window_rows": self._window_rows, "code": self._code}
 
     @cached_property
     def report(self) -> DataReport:

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xtune.data.cache import TokenCache, open_cache
-from xtune.data.fingerprint import cache_key, fingerprint_function, fingerprint_tokenizer
+from xtune.data.fingerprint import (
+    cache_key,
+    fingerprint_function,
+    fingerprint_source,
+    fingerprint_template,
+    fingerprint_tokenizer,
+)
 from xtune.data.map_fns import build_map_fn
 from xtune.data.mixture import Share
 from xtune.data.pipeline import Pipeline
@@ -28,6 +34,7 @@ def tokenized(
     template: Template,
     tokenizer: PreTrainedTokenizerBase,
     *,
+    template_name: str,
     system: str,
     max_length: int,
     loss_weights: Mapping[str, float] | None = None,
@@ -38,6 +45,7 @@ def tokenized(
         share: the source; how often it is shown changes nothing here.
         template: renders the dialogues.
         tokenizer: makes the ids.
+        template_name: what the config calls the template.
         system: put before every dialogue that does not begin with a system message of its own.
         max_length: tokens of the longest sample.
         loss_weights: of thoughts, calls and answers; see loss_weights.py.
@@ -64,16 +72,21 @@ def tokenized(
         loss_weights=loss_weights,
     )
     key = cache_key(
-        source=source.fingerprint(),
+        source=fingerprint_source(source, share.data_path),
         map_fn=fingerprint_function(function),
-        template=template.key,
+        template=fingerprint_template(template_name, template),
         tokenizer=fingerprint_tokenizer(tokenizer),
         system=system,
         max_length=max_length,
         max_rows=share.max_rows,
         loss_weights={kind: w for kind, w in (loss_weights or {}).items() if w != 1},
     )
-    cache = open_cache(key, pipeline.chunks, lambda: pipeline.report.to_dict())
+    cache = open_cache(
+        key,
+        pipeline.chunks,
+        lambda: pipeline.report.to_dict(),
+        read_report=DataReport.from_dict,
+    )
     report = DataReport.from_dict(cache.report)
     report.recognised = recognised
     return cache, report

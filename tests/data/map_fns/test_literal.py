@@ -30,7 +30,6 @@ def test_nothing_is_executed(tmp_path):
         "[\0]",
         "[1",
         "['\\ud800",
-        "",
     ],
 )
 def test_text_made_to_exhaust_the_parser_is_an_error(text):

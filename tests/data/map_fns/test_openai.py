@@ -152,7 +152,7 @@ def test_rows_with_nothing_to_learn_are_unusable(messages, reason):
     ("row", "message"),
     [
         ({"prompt": "Hi"}, "no field 'messages'; fields seen: 'prompt'"),
-        ({"messages": "Hi"}, "'messages' must be a list of messages, not str 'Hi'"),
+        ({"messages": "Hi"}, "'messages' is text, but neither JSON"),
         ({"messages": ["Hi"]}, "message 1 must be an object with a role, not str 'Hi'"),
         ({"messages": [{"content": "Hi"}]}, "message 1 has the role None; allowed: system, user"),
         (
@@ -185,7 +185,10 @@ def test_rows_with_nothing_to_learn_are_unusable(messages, reason):
             },
             "arguments of 'f' in message 2 must be an object",
         ),
-        ({"messages": [ASKED, ANSWERED], "tools": {"a": 1}}, "'tools' must be a list, not dict"),
+        (
+            {"messages": [ASKED, ANSWERED], "tools": {"a": 1}},
+            "'tools' must be a list of descriptions, not dict",
+        ),
     ],
 )
 def test_another_format_is_fatal(row, message):

@@ -85,7 +85,7 @@ def test_rows_with_nothing_to_learn_are_unusable(said, reason):
             "function_call in .* 2 is not JSON",
         ),
         (["Hi"], "element 1 must be an object with from and value"),
-        ("Hi", "'conversations' must be a list"),
+        ("Hi", "'conversations' is text, but neither"),
     ],
 )
 def test_another_format_is_fatal(said, message):

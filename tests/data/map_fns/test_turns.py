@@ -64,7 +64,7 @@ def test_rows_with_nothing_to_learn_are_unusable(turns, reason):
     ("row", "message"),
     [
         ({"messages": []}, "no field 'conversation'; fields seen: 'messages'"),
-        ({"conversation": {}}, "'conversation' must be a list of turns, not dict"),
+        ({"conversation": {}}, "'conversation' must be a list, not dict"),
         ({"conversation": ["Hi"]}, "turn 1 must be an object with input and output"),
         ({"conversation": [{"input": "Hi"}]}, "turn 1 has no field 'output'"),
         (

@@ -262,12 +262,19 @@ def test_a_text_longer_than_csv_usually_allows(tmp_path):
         ("a.json", b'[{"q": 1},\n {"q": 2},\n {"q" 3}]', r"a\.json:3: broken JSON at column 7"),
         ("a.json", b'[{"q": 1},\n {"q": "\xe9"}]', r"a\.json:2: not UTF-8: byte 0xe9"),
         ("a.json", b'[{"q": 1}, 5]', r"a\.json row 2: a row must be a JSON object.*int '5'"),
-        ("a.json", b'{\n "data": [{"q": 1}]\n}', r"a\.json:1: broken JSON.*one array of objects"),
+        ("a.json", b'{\n "data": [{"q": 1}]\n}', r"a\.json: .*the rows lie under 'data'"),
         ("a.csv", b"q,a\n1,2\n3\n", r"a\.csv:3: 1 cells, but the header names 2 fields \(q, a\)"),
         ("a.csv", b"q,a\n1,2,3\n", r"a\.csv:2: 3 cells"),
         ("a.csv", b'q,a\n1,2\n3,"open\n\n', r"a\.csv:3: broken csv: unexpected end of data"),
         ("a.csv", b"q,a,q\n1,2,3\n", r"a\.csv:1: the header names 'q' twice"),
         ("a.csv", b"q,a\n1,\xff\n", r"a\.csv:2: not UTF-8: byte 0xff"),
+        ("a.json", b'{"train": [{"q": 1}], "test": []}', "the rows lie under 'train'"),
+        ("a.jsonl", b'{"q": 1}\n{"q": 1, "q": 2}', r"a\.jsonl:2: broken JSON: the key 'q' stands"),
+        ("a.jsonl", b'{"q": Infinity}', "Infinity is no JSON: write a number, or null"),
+        ("a.csv", b"q;a\n1;2\n", r"a\.csv:1: the fields are parted by ';', not by ','"),
+        ("a.csv", b"q\ta\n1\t2\n", r"parted by .*Rename the file to \.tsv"),
+        ("a.json", b"PK\x03\x04" + bytes(40), r"a\.json: this is no text but a zip archive"),
+        ("a.csv", bytes(range(256)) * 9, r"a\.csv: this is no text but a binary file"),
         ("a.parquet", b"q,a\n1,2\n", r"a\.parquet: not a readable parquet file"),
     ],
 )
@@ -276,6 +283,37 @@ def test_a_broken_file_is_refused_with_its_line(tmp_path, name, content, message
     path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         read(str(path))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("gb18030", "你好，请介绍一下你自己。我是一个助手。"),
+        ("big5", "你好，請介紹一下你自己。我是一個助手，很高興認識你。"),
+        ("cp932", "こんにちは、自己紹介をしてください。"),
+        ("cp949", "안녕하세요 자기소개를 해 주세요"),
+        ("cp1252", "It’s fine – café"),
+        ("cp1251", "Привет, как дела? Хорошо"),
+    ],
+)
+def test_another_encoding_is_named_and_never_latin1(tmp_path, encoding, text):
+    path = tmp_path / "data.jsonl"
+    path.write_bytes(json.dumps({"q": text}, ensure_ascii=False).encode(encoding))
+    with pytest.raises(DataError, match=f"iconv -f {encoding} -t utf-8 data.jsonl"):
+        read(str(path))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])
+def test_a_byte_order_mark_tells_the_encoding(tmp_path, encoding, suffix):
+    path = write(tmp_path / f"data{suffix}")
+    path.write_bytes(path.read_bytes().decode().encode(encoding))
+    assert read(str(path)) == ROWS
+
+
+def test_nan_is_null(tmp_path):
+    (tmp_path / "data.jsonl").write_text('{"q": NaN}\n')
+    assert read(str(tmp_path / "data.jsonl")) == [{"q": None}]
 
 
 def test_whole_emoji_written_as_surrogates_are_fine(tmp_path):

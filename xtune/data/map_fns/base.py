@@ -56,10 +56,13 @@ def field(row: Mapping[str, Any], name: str, *, of: str = "the row") -> Any:
     Raises:
         DataError: there is no such field; the fields that there are stand in the message.
     """
-    if name not in row:
+    try:
+        return row[name]  # of a table it may be there and null: see Struct in sources/columns.py
+    except KeyError:
         seen = ", ".join(map(repr, row)) or "none"
-        raise DataError(f"{of} has no field {name!r}; fields seen: {seen}{_ANOTHER_MAP_FN}")
-    return row[name]
+        raise DataError(
+            f"{of} has no field {name!r}; fields seen: {seen}{_ANOTHER_MAP_FN}"
+        ) from None
 
 
 def fault(error: DataError) -> str:

@@ -6,12 +6,13 @@ row unusable, and which assistant messages are trained, is decided here.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xtune.data import json_text
 from xtune.data.map_fns.base import UnusableRow, describe, flag, is_blank
+from xtune.data.map_fns.tools import tools_of
 from xtune.errors import DataError, did_you_mean
 from xtune.structures import Conversation, Message
 
@@ -50,7 +51,7 @@ def dialogue(messages: Sequence[object], tools: object = None) -> Conversation:
     if not any(message.get("loss", True) for message in answers):
         raise UnusableRow("no answer that is trained")
     conversation: Conversation = {"messages": kept}
-    if described := as_list(tools, name="tools"):
+    if described := tools_of(tools):
         conversation["tools"] = described
     return conversation
 
@@ -187,6 +188,6 @@ def _weight(raw: Mapping[str, Any], place: str) -> float:
 
 def _parsed(text: str, name: str) -> Any:
     try:
-        return json.loads(text)
+        return json_text.loads(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name!r} is text, but not JSON: {describe(text)} ({error})") from error

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ast
-import json
 from typing import Any
 
+from xtune.data import json_text
 from xtune.data.map_fns.base import describe
 from xtune.errors import DataError
 
@@ -25,7 +25,7 @@ def literal_list(value: object, *, name: str) -> list[Any]:
         DataError: it is something else, or longer or more deeply nested than data ever are.
     """
     if isinstance(value, str):
-        value = _parsed(value, name)
+        value = _parsed(value, name) if value.strip() else []  # an empty cell of a table
     if not isinstance(value, list):
         raise DataError(f"{name!r} must be a list, not {describe(value)}")
     return value
@@ -35,7 +35,9 @@ def _parsed(text: str, name: str) -> Any:
     if len(text) > _LONGEST or _depth(text) > _DEEPEST:
         raise DataError(f"{name!r} is text too long or too deeply nested to be read as a list")
     try:
-        return json.loads(text)
+        return json_text.loads(text)
+    except json_text.DuplicateKey as error:
+        raise DataError(f"{name!r}: {error}") from error
     except (ValueError, RecursionError):
         pass
     try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtune.data.map_fns.base import describe, field
+from xtune.data.map_fns.base import field
 from xtune.data.map_fns.dialogue import dialogue
-from xtune.errors import DataError
+from xtune.data.map_fns.literal import literal_list
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
 
@@ -34,7 +34,5 @@ def openai_map_fn(row: dict[str, Any]) -> Conversation:
         UnusableRow: an empty request or answer, or nothing to train on.
         DataError: `messages` is missing, or a message is not of this form.
     """
-    messages = field(row, "messages")
-    if not isinstance(messages, list):
-        raise DataError(f"field 'messages' must be a list of messages, not {describe(messages)}")
+    messages = literal_list(field(row, "messages"), name="messages")
     return dialogue(messages, row.get("tools"))

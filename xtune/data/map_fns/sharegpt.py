@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
+from xtune.data import json_text
 from xtune.data.map_fns.base import UnusableRow, describe, field, is_blank
 from xtune.data.map_fns.dialogue import dialogue
+from xtune.data.map_fns.literal import literal_list
 from xtune.data.map_fns.speakers import SPEAKERS, spoken
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
@@ -43,9 +44,7 @@ def sharegpt_map_fn(row: dict[str, Any]) -> Conversation:
         UnusableRow: an empty request or answer, or nothing to train on.
         DataError: `conversations` is missing, or an element is not of this form.
     """
-    said = field(row, "conversations")
-    if not isinstance(said, list):
-        raise DataError(f"field 'conversations' must be a list, not {describe(said)}")
+    said = literal_list(field(row, "conversations"), name="conversations")
     messages = [_message(one, f"conversation element {n}") for n, one in enumerate(said, start=1)]
     if messages and row.get("system") is not None:
         messages.insert(0, {"role": "system", "content": row["system"]})
@@ -68,7 +67,7 @@ def _calls(value: object, place: str) -> list[Any]:
     if not isinstance(value, str) or is_blank(value):
         raise UnusableRow("empty function call")
     try:
-        calls = json.loads(value)
+        calls = json_text.loads(value)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"the function_call in {place} is not JSON: {describe(value)} ({error})"

@@ -7,6 +7,7 @@ from typing import Any
 
 from xtune.data.map_fns.base import describe, field, text_field
 from xtune.data.map_fns.dialogue import dialogue
+from xtune.data.map_fns.literal import literal_list
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
@@ -32,9 +33,7 @@ def turns_map_fn(row: dict[str, Any]) -> Conversation:
         UnusableRow: an empty input without a system text, an empty output, or nothing to train on.
         DataError: `conversation`, or a turn's input or output, is missing or of another type.
     """
-    turns = field(row, "conversation")
-    if not isinstance(turns, list):
-        raise DataError(f"field 'conversation' must be a list of turns, not {describe(turns)}")
+    turns = literal_list(field(row, "conversation"), name="conversation")
     messages: list[dict[str, Any]] = []
     for number, turn in enumerate(turns, start=1):
         messages += _messages(turn, f"turn {number}")

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xtune.data.sources.columns import rows_of_batch
 from xtune.errors import DataError
 from xtune.hub import why_not
 from xtune.registry import SOURCES
@@ -87,6 +88,7 @@ def _is_cached(path: str) -> bool:
 def rows_of(dataset: Dataset, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each row of a data set of `datasets` with its place: 'name row 12'."""
     number = itertools.count(1)
-    for columns in dataset.iter(batch_size=_ROWS_AT_ONCE):
-        for cells in zip(*columns.values(), strict=True):
-            yield f"{name} row {next(number)}", dict(zip(columns, cells, strict=True))
+    for table in dataset.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE):
+        for batch in table.to_batches():
+            for row in rows_of_batch(batch):
+                yield f"{name} row {next(number)}", row

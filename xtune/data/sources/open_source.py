@@ -43,6 +43,13 @@ def open_source(data_path: str | Sequence[str] | Mapping[str, Any], *, split: st
         return _build({"type": data_path}, split)
     folder = Path(data_path).expanduser()
     if (folder / "dataset_dict.json").is_file():  # `datasets` has saved several splits there
+        if not (folder / split).is_dir():
+            there = sorted(part.name for part in folder.iterdir() if part.is_dir())
+            raise DataError(
+                f"no data at '{data_path}/{split}': {data_path} has the splits "
+                f"{', '.join(there)}. Name one of them: train_dataset.split=… or "
+                f"val_dataset.split={there[-1] if there else '…'}"
+            )
         return FilesSource(str(folder / split))
     if find_files(data_path):
         return FilesSource(data_path)

@@ -5,20 +5,24 @@
     .txt                   each line, paragraph or file is a row {"text": ...}
     .parquet .arrow        streamed in batches of rows; .arrow is what `datasets` saves
 
-Text is UTF-8, with or without a byte order mark, and may be compressed. A JSON file is told by
-its first character, not by its suffix, since many a .json file holds JSON lines.
+Text is UTF-8, or UTF-16 where a byte order mark says so, and may be compressed. A JSON file is told
+by its first character, not by its suffix, since many a .json file holds JSON lines.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from xtune.data import json_text
+from xtune.data.sources.columns import rows_of_batch
 from xtune.data.sources.compression import opened, type_of
+from xtune.data.sources.encodings import advice_for, binary_kind, wide_encoding
 from xtune.errors import DataError
 
 if TYPE_CHECKING:
@@ -43,6 +47,13 @@ TextRows: TypeAlias = Literal["line", "paragraph", "file"]
 _BOM = b"\xef\xbb\xbf"
 _LARGEST_CELL = 2**31 - 1  # csv's own limit of 128 kB is less than a long document
 _BATCH_ROWS = 1000
+_LARGEST_OBJECT = 1 << 26  # bytes of a file that is looked at as one object
+# Lists of objects that one row has
+_OF_ONE_ROW = (
+    *("messages", "conversations", "conversation", "tools", "tool_calls", "answers", "chat"),
+    *("prompt", "chosen", "rejected", "context", "functions", "history", "replies"),
+)
+_LOOKED_AT = 1 << 18  # bytes of a file, to tell its encoding
 
 
 def raise_it(error: DataError) -> None:
@@ -69,8 +80,12 @@ def read_json(
     if _first_character(path) == b"[" and not lists_on_lines:
         yield from _read_array(path, fields, on_broken)
         return
+    first = True
     for number, line in _lines(path, on_broken):
         if not line.isspace():
+            if first:
+                _require_rows(path, line)
+            first = False
             where = _located(path, number)
             try:
                 row = _parse(line.rstrip(), path, first_line=number)
@@ -107,7 +122,7 @@ def read_csv(path: Path, on_broken: OnBroken = raise_it) -> Iterator[Row]:
         if not cells:
             continue
         if header is None:
-            header = _checked_header(cells, _located(path, begins))
+            header = _checked_header(cells, _located(path, begins), separator)
         elif len(cells) != len(header):
             uneven = DataError(
                 f"{_located(path, begins)}: {len(cells)} cells, but the header names "
@@ -188,12 +203,14 @@ def _read_batches(batches: Iterable[RecordBatch], path: Path) -> Iterator[Row]:
     number = itertools.count(1)
     for batch in batches:
         for start in range(0, batch.num_rows, _BATCH_ROWS):
-            for row in batch.slice(start, _BATCH_ROWS).to_pylist():
+            for row in rows_of_batch(batch.slice(start, _BATCH_ROWS)):
                 yield f"{path} row {next(number)}", row
 
 
 def _first_character(path: Path) -> bytes:
     """The first byte that is neither white space nor part of a byte order mark."""
+    if encoding := wide_encoding(_head(path)):
+        return _head(path).decode(encoding, "ignore").lstrip()[:1].encode()
     with opened(path) as file:
         while chunk := file.read(4096):
             if stripped := chunk.removeprefix(_BOM).lstrip():
@@ -201,7 +218,29 @@ def _first_character(path: Path) -> bytes:
     return b""
 
 
+def _head(path: Path) -> bytes:
+    """The first bytes of a file of text.
+
+    Raises:
+        DataError: it is no text.
+    """
+    with opened(path) as file:
+        head = file.read(4096)
+    if kind := binary_kind(head):
+        raise DataError(f"{path}: this is no text but {kind}")
+    return head
+
+
 def _lines(path: Path, on_broken: OnBroken = raise_it) -> Iterator[tuple[int, str]]:
+    if encoding := wide_encoding(_head(path)):
+        with opened(path) as file:
+            try:
+                yield from enumerate(
+                    io.TextIOWrapper(cast(Any, file), encoding, newline="\n"), start=1
+                )
+            except UnicodeDecodeError as error:
+                raise DataError(f"{path}: damaged {encoding}: {error}") from error
+        return
     with opened(path) as file:
         for number, line in enumerate(file, start=1):
             raw = line.removeprefix(_BOM) if number == 1 else line
@@ -213,11 +252,40 @@ def _lines(path: Path, on_broken: OnBroken = raise_it) -> Iterator[tuple[int, st
                 yield number, text
 
 
+def _require_rows(path: Path, first_line: str) -> None:
+    """Refuse a file that is one object around lists of rows, on one line or on many."""
+    if any(f'"{name}"' in first_line for name in _OF_ONE_ROW):
+        return
+    if first_line.rstrip().endswith("}") and "[" not in first_line:
+        return
+    with opened(path) as file:
+        raw = file.read(_LARGEST_OBJECT)
+    try:
+        whole = json.loads(raw.removeprefix(_BOM).decode(wide_encoding(raw[:4]) or "utf-8"))
+    except (ValueError, RecursionError):
+        return
+    lists = [
+        name
+        for name, value in (whole.items() if isinstance(whole, dict) else ())
+        if name not in _OF_ONE_ROW
+        and isinstance(value, list)
+        and value
+        and all(isinstance(row, dict) for row in value)
+    ]
+    if lists:
+        raise DataError(
+            f"{path}: the file is one object, and the rows lie under "
+            f'{" and ".join(map(repr, lists))}. Take them out: python -c "import json; '
+            f"json.dump(json.load(open('{path.name}', encoding='utf-8'))['{lists[0]}'], "
+            "open('rows.json', 'w'))\""
+        )
+
+
 def _read_array(path: Path, fields: Sequence[str], on_broken: OnBroken) -> Iterator[Row]:
     with opened(path) as file:
         raw = file.read().removeprefix(_BOM)
     try:
-        text = raw.decode()
+        text = raw.decode(wide_encoding(raw[:4]) or "utf-8")
     except UnicodeDecodeError as error:
         raise _not_utf8(path, raw.count(b"\n", 0, error.start) + 1, error) from error
     rows = _parse(text, path, first_line=1)
@@ -233,13 +301,15 @@ def _read_array(path: Path, fields: Sequence[str], on_broken: OnBroken) -> Itera
 
 def _parse(text: str, path: Path, *, first_line: int) -> Any:
     try:
-        return json.loads(text)
+        return json_text.loads(text)
     except json.JSONDecodeError as error:
         where = _located(path, first_line + error.lineno - 1)
         raise DataError(
             f"{where}: broken JSON at column {error.colno}: {error.msg}. A JSON file is one array "
             f"of objects, or has one whole object on each line"
         ) from error
+    except json_text.DuplicateKey as error:
+        raise DataError(f"{_located(path, first_line)}: broken JSON: {error}") from error
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 1,000 brackets
         raise DataError(
             f"{_located(path, first_line)}: JSON that cannot be read: {error}"
@@ -267,17 +337,32 @@ def _checked_object(row: object, where: str, fields: Sequence[str]) -> dict[str,
     )
 
 
-def _checked_header(cells: list[str], where: str) -> list[str]:
+def _checked_header(cells: list[str], where: str, separator: str) -> list[str]:
     twice = sorted({name for name in cells if cells.count(name) > 1})
     if twice:
         raise DataError(f"{where}: the header names {', '.join(map(repr, twice))} twice")
+    for other in ";\t|,":
+        # The header of another separator is one cell, or a few that hold it
+        parted = next(csv.reader([separator.join(cells)], delimiter=other))
+        if other != separator and len(parted) > len(cells):
+            raise DataError(
+                f"{where}: the fields are parted by {other!r}, not by {separator!r}. "
+                + (
+                    "Rename the file to .tsv"
+                    if other == "\t"
+                    else 'Save it with commas as .csv, or: python -c "import csv, sys; '
+                    f"csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, delimiter='{other}'))"
+                    '" < THIS.csv > commas.csv'
+                )
+            )
     return cells
 
 
 def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> DataError:
+    with opened(path) as file:
+        advice = advice_for(file.read(_LOOKED_AT), path.name)
     return DataError(
-        f"{_located(path, line)}: not UTF-8: byte 0x{error.object[error.start]:02x}. "
-        f"Convert the file, for example: iconv -f latin1 -t utf-8 {path.name} > utf8_{path.name}"
+        f"{_located(path, line)}: not UTF-8: byte 0x{error.object[error.start]:02x}. {advice}"
     )
 
 
