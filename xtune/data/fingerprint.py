@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FORMAT_VERSION", "cache_key", "fingerprint_function", "fingerprint_tokenizer"]
 
-FORMAT_VERSION = 4  # of the cache's files and of what is written into them
+FORMAT_VERSION = 5  # of the cache's files and of what is written into them
 
 _PLAIN = (str, bytes, int, float, bool, type(None), re.Pattern)
 

@@ -20,6 +20,7 @@ from xtune.data.sources.base import Source
 from xtune.data.templates.base import Template
 from xtune.data.templates.end_of_turn import special_tokens
 from xtune.data.tokenize import Encoder, sample_of
+from xtune.data.unread import read_row
 from xtune.errors import DataError, TemplateError
 from xtune.structures import IGNORE_INDEX, Conversation, Sample, Span
 
@@ -39,6 +40,7 @@ class _Rendered(NamedTuple):
     conversation: Conversation
     samples: list[list[Span]]
     has_special_text: bool  # the row's own text holds the text of a special token
+    unread: tuple[str, ...] = ()  # keys of the row; see unread.py
     tokenized: Sample | None = None  # in place of samples, for a row that is tokens already
 
 
@@ -75,6 +77,8 @@ class Pipeline:
         self._source = source
         self._map_fn = map_fn
         self._template = template
+        self._unwritten = template.unwritten
+        self.report.default_system = self._unwritten.default_system
         self._weigh = LossWeights(loss_weights or {}, template) or None
         self._encode = Encoder(tokenizer, weigh=self._weigh)
         self._system = system
@@ -111,15 +115,18 @@ class Pipeline:
 
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
         try:
-            conversation = _begun_with(self._system, _conversation(self._map_fn, where, row))
+            conversation, unread = _conversation(self._map_fn, where, row)
+            conversation = _begun_with(self._system, conversation)
             if self._weigh is not None:
                 _require_answers(conversation, where)
             if "input_ids" in conversation:
-                return _Rendered(conversation, [], False, self._tokenized(conversation, where))
+                tokenized = self._tokenized(conversation, where)
+                return _Rendered(conversation, [], False, unread, tokenized)
             special_text = any(map(self._special_text.search, _texts(conversation)))
             if "messages" in conversation:
                 plain = self._plain(conversation["messages"])
                 conversation = {**conversation, "messages": plain}
+                self._unwritten.require_whole(conversation)
             samples = self._template.samples_of(conversation)
             for spans in samples:
                 for span in spans:
@@ -128,7 +135,7 @@ class Pipeline:
             return unusable
         except TemplateError as error:
             raise TemplateError(f"{where}: {error}") from error
-        return _Rendered(conversation, samples, special_text)
+        return _Rendered(conversation, samples, special_text, unread)
 
     def _tokenized(self, conversation: Conversation, where: str) -> Sample:
         ids = conversation["input_ids"]
@@ -157,15 +164,17 @@ class Pipeline:
             else:
                 self.report.kept += 1
                 self.report.special_text_rows += row.has_special_text
-                self.report.unwritten_reasoning_rows += self._loses_reasoning(row.conversation)
+                self.report.unread.update(row.unread)
+                self._count_unwritten(row.conversation)
         self._count(kept)
         return kept
 
-    def _loses_reasoning(self, conversation: Conversation) -> bool:
-        messages = conversation.get("messages", ())
-        return not self._template.writes_reasoning and any(
-            message.get("reasoning_content") for message in messages
-        )
+    def _count_unwritten(self, conversation: Conversation) -> None:
+        messages = conversation.get("messages")
+        if messages:
+            self.report.unwritten.update(self._unwritten.of(conversation))
+            if self.report.default_system and messages[0]["role"] != "system":
+                self.report.default_system_rows += 1
 
     def _fitted(self, conversation: Conversation, samples: list[Sample]) -> list[Sample]:
         if not any(len(sample) for sample in samples):
@@ -195,10 +204,14 @@ class Pipeline:
         report.ended_answers += int(np.isin(ids[ends], self._end_ids).sum())
 
 
-def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversation:
+def _conversation(
+    map_fn: MapFn, where: str, row: dict[str, Any]
+) -> tuple[Conversation, tuple[str, ...]]:
+    """What a map_fn makes of a row, and the keys that it does not read."""
     name = name_of(map_fn)
     try:
-        made = checked_return(map_fn(row))
+        made, unread = read_row(map_fn, row)
+        made = checked_return(made)
     except UnusableRow:
         raise
     except DataError as error:
@@ -216,7 +229,7 @@ def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversatio
             "from: it needs one dialogue a row. Name a map_fn that makes dialogues (xtune "
             "list-formats), or write one that takes the chosen answers: map_fn='my_code.py:name'"
         )
-    return cast(Conversation, made)
+    return cast(Conversation, made), unread
 
 
 def _require_answers(conversation: Conversation, where: str) -> None:

@@ -98,10 +98,16 @@ def test_text_parts_are_joined():
     assert messages_of({"role": "user", "content": parts}, ANSWERED)[0] == ASKED
 
 
-def test_an_image_part_is_fatal():
-    parts = [{"type": "image_url", "image_url": {"url": "x.png"}}]
-    with pytest.raises(DataError, match="message 1 has a content part.*image_url.*Only text"):
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "video"])
+def test_a_part_that_is_no_text_makes_its_row_unusable(kind):
+    parts = [{"type": "text", "text": "What is this?"}, {"type": kind, kind: {"url": "x"}}]
+    with pytest.raises(UnusableRow, match=f"content part of the type '{kind}', and only text"):
         messages_of({"role": "user", "content": parts}, ANSWERED)
+
+
+def test_a_part_of_another_form_is_fatal():
+    with pytest.raises(DataError, match="message 1 has a content part.*Only text"):
+        messages_of({"role": "user", "content": [{"txt": "Hi"}]}, ANSWERED)
 
 
 def test_a_leading_answer_is_context_only():

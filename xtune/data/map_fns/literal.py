@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-import json
 from typing import Any
 
 from xtune.data.map_fns.base import describe
+from xtune.data.map_fns.watched import parsed_json
 from xtune.errors import DataError
 
 __all__ = ["literal_list"]
@@ -35,11 +35,11 @@ def _parsed(text: str, name: str) -> Any:
     if len(text) > _LONGEST or _depth(text) > _DEEPEST:
         raise DataError(f"{name!r} is text too long or too deeply nested to be read as a list")
     try:
-        return json.loads(text)
+        return parsed_json(text)
     except (ValueError, RecursionError):
         pass
     try:
-        return ast.literal_eval(text.strip())
+        return parsed_json(text, lambda literal: ast.literal_eval(literal.strip()))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise DataError(
             f"{name!r} is text, but neither JSON nor a Python literal: {describe(text)} "

@@ -37,4 +37,4 @@ def openai_map_fn(row: dict[str, Any]) -> Conversation:
     messages = field(row, "messages")
     if not isinstance(messages, list):
         raise DataError(f"field 'messages' must be a list of messages, not {describe(messages)}")
-    return dialogue(messages, row.get("tools"))
+    return dialogue(messages, row.get("tools"), row.get("functions"))

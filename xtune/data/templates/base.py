@@ -19,10 +19,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from xtune.data.templates.end_of_turn import PROBE, EndOfTurn, special_tokens
 from xtune.data.templates.render import Renderer
+from xtune.data.templates.unwritten import Unwritten
 from xtune.errors import DataError, TemplateError
 from xtune.registry import TEMPLATES, names, resolve
 from xtune.structures import Conversation, Message, Span
@@ -88,6 +90,12 @@ class Template:
                 self.frame = before, after.removesuffix(stop)
             thoughtful: Message = {"role": "assistant", "content": "!", "reasoning_content": PROBE}
             self.writes_reasoning = PROBE in self._written(thoughtful)
+
+    @cached_property
+    def unwritten(self) -> Unwritten:
+        """Which parts of a dialogue it leaves out."""
+        render = None if self.jinja is None else self._render
+        return Unwritten(render, self.name, writes_reasoning=self.writes_reasoning)
 
     def samples_of(self, conversation: Conversation) -> list[list[Span]]:
         """Render a conversation as one sample, or as one per answer where it must be.
