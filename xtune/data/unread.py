@@ -97,16 +97,17 @@ def _collect(value: Any, path: str, unread: dict[str, None]) -> None:
     """Put the paths of what was not taken into `unread`."""
     kind = type(value)
     if kind is Watched:
-        left = value.keys() - value.taken
-        for key in sorted(left, key=str) if left else ():
-            if not _is_nothing(dict.__getitem__(value, key)):
-                unread[f"{path}{key}"] = None
-        for key, one in dict.items(value):
-            if type(one) in _MAY_HOLD and key in value.taken:
+        if not value.keys() <= value.taken:
+            for key in sorted(value.keys() - value.taken, key=str):
+                if not _is_nothing(dict.__getitem__(value, key)):
+                    unread[f"{path}{key}"] = None
+        if value.inside:
+            for key, one in value.inside.items():
                 _collect(one, f"{path}{key}.", unread)
     elif kind is list:
         for one in value:
-            _collect(one, path, unread)
+            if type(one) is not Watched or one.inside or not one.keys() <= one.taken:
+                _collect(one, path, unread)
     elif kind is WatchedText and value.parsed is not None:
         _collect(value.parsed, path, unread)
 
@@ -129,7 +130,6 @@ def _collect_made(made: Any, unread: dict[str, None]) -> None:
 _DIALOGUES = ("messages", "prompt", "chosen", "rejected")
 _MADE = Conversation.__annotations__.keys() | set(_DIALOGUES)
 _MESSAGE = Message.__annotations__.keys()
-_MAY_HOLD = frozenset({Watched, list, WatchedText})
 
 
 def _is_nothing(value: Any) -> bool:

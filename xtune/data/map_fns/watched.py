@@ -20,24 +20,33 @@ class Watched(dict[str, Any]):
 
     Attributes:
         taken: these keys, and perhaps some that it does not have.
+        inside: of these, the values that are watched.
     """
 
-    __slots__ = ("taken",)
+    __slots__ = ("inside", "taken")
 
     def __init__(self, values: Mapping[str, Any]) -> None:
         super().__init__(values)
         self.taken: set[str] = set()
+        self.inside: dict[str, Any] | None = None
 
+    # These two are called a dozen times for each row of a million
     def __getitem__(self, key: str) -> Any:
         value = dict.__getitem__(self, key)
         self.taken.add(key)
-        return value if _is_plain(value) else self._inside(key, value)
+        kind = type(value)
+        if (kind is str and value[:1] not in _OPENINGS) or kind in _SCALARS:
+            return value
+        return self._inside(key, value)
 
     def get(self, key: str, default: Any = None) -> Any:  # type: ignore[override]
         """Return the value, or `default`."""
         value = dict.get(self, key, default)
         self.taken.add(key)
-        return value if _is_plain(value) else self._inside(key, value)
+        kind = type(value)
+        if (kind is str and value[:1] not in _OPENINGS) or kind in _SCALARS:
+            return value
+        return self._inside(key, value)
 
     def __setitem__(self, key: str, value: Any) -> None:
         self.taken.add(key)  # the function's own
@@ -63,10 +72,6 @@ class Watched(dict[str, Any]):
     def __iter__(self) -> Iterator[str]:
         # That this is defined makes `dict(row)` and `**row` ask for the values one by one
         return dict.__iter__(self)
-
-    def keys(self) -> Any:
-        """Return the names, which is to read nothing."""
-        return dict.keys(self)
 
     def values(self) -> Any:
         """Take all values."""
@@ -96,21 +101,20 @@ class Watched(dict[str, Any]):
         return self.__reduce__()
 
     def _inside(self, key: str, value: Any) -> Any:
-        """A value that may hold objects, those watched; it is put in place of what it was."""
+        """A value that may hold objects, those watched; the same each time that it is taken."""
+        if self.inside is None:
+            self.inside = {}
+        elif key in self.inside:
+            return self.inside[key]
         made = WatchedText(value) if type(value) is str else _watched(value)
         if made is not value and key in self:
+            self.inside[key] = made
             dict.__setitem__(self, key, made)
         return made
 
 
 _SCALARS = frozenset({type(None), bool, int, float, Watched})
-_OPENINGS = ("[", "{", " ", "\n", "\t")  # what a text that is JSON may begin with
-
-
-def _is_plain(value: Any) -> bool:
-    """Whether nothing inside a value can be watched."""
-    kind = type(value)
-    return kind in _SCALARS or (kind is str and not value.startswith(_OPENINGS))
+_OPENINGS = frozenset("[{ \n\t")  # what a text that is JSON may begin with
 
 
 class WatchedText(str):
@@ -134,6 +138,9 @@ def parsed_json(text: str, parse: Callable[[str], Any] = json.loads) -> Any:
 _HOLDERS = frozenset({dict, list})
 
 
+_RELEASABLE = frozenset({dict, list, tuple, Watched, WatchedText})
+
+
 def _watched(value: Any) -> Any:
     if type(value) is dict:
         return Watched(value)
@@ -154,15 +161,14 @@ def released(value: _Value) -> _Value:
         return {key: released(one) for key, one in value.items()}  # type: ignore[attr-defined, return-value]
     if kind is dict:
         for key, one in value.items():  # type: ignore[attr-defined]
-            new = released(one)
-            if new is not one:
+            if type(one) is not str and (new := released(one)) is not one:
                 value[key] = new  # type: ignore[index]
         return value
     if kind is list:
-        for place, one in enumerate(value):  # type: ignore[arg-type, var-annotated]
-            new = released(one)
-            if new is not one:
-                value[place] = new  # type: ignore[index]
+        if not _RELEASABLE.isdisjoint(map(type, value)):  # type: ignore[call-overload]
+            for place, one in enumerate(value):  # type: ignore[arg-type, var-annotated]
+                if (new := released(one)) is not one:
+                    value[place] = new  # type: ignore[index]
         return value
     if kind is tuple:
         return tuple(map(released, value))  # type: ignore[arg-type, return-value]
