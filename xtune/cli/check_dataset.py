@@ -123,7 +123,7 @@ def _lines(name: str, found: Diagnosis) -> Iterator[str]:
         yield "  format    " + ": ".join(filter(None, (found.format or "unknown", why)))
     if found.repeated:
         yield f"  note      {_rows(found.repeated)}: the same as an earlier one"
-    for line in unread_lines(found.unread):
+    for line in unread_lines(found.unread, found.unread_first):
         yield f"  unread    {line}"
     for problem in found.problems:
         verb = "STOPS" if problem.stops else "skipped"

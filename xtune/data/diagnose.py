@@ -39,6 +39,7 @@ _FIXES = {
     "empty answer": "write the answer, or leave them: they are skipped and counted",
     "empty request": "write the request, or leave them: they are skipped and counted",
     "no answer": "they end before an assistant speaks; add its answer, or leave them",
+    "are not trained on": "take such rows out, or leave them: they are skipped and counted",
     "only text is trained": "take such rows out, or leave them: they are skipped and counted",
     "say different things": "leave one of the two, or leave the rows: they are skipped and counted",
     "surrogate": "write the character itself, or both halves of its escape (\\ud83d\\ude00)",
@@ -79,6 +80,7 @@ class Diagnosis:
         problems: by fault; those that stop a run first.
         repeated: rows that are the same as an earlier one.
         unread: usable rows by what they hold in a key that the map_fn does not read; see unread.py.
+        unread_first: where the first of them stands, by key.
     """
 
     rows: int = 0
@@ -90,6 +92,7 @@ class Diagnosis:
     problems: list[Problem] = field(default_factory=list)
     repeated: int = 0
     unread: dict[str, int] = field(default_factory=dict)
+    unread_first: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_trainable(self) -> bool:
@@ -205,6 +208,7 @@ def _try(
         found.kind = found.kind or kind_of(made)
         for key in unread:
             found.unread[key] = found.unread.get(key, 0) + 1
+            found.unread_first.setdefault(key, where)
 
 
 def _note(problems: dict[str, Problem], where: str, what: str, *, stops: bool, fix: str) -> None:

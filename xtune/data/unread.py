@@ -28,6 +28,7 @@ __all__ = ["HARMLESS", "Reading", "read_row", "unread_lines"]
 HARMLESS = frozenset({"id", "idx", "index", "source", "uid", "uuid"})
 
 _MEDIA = re.compile(r"(?:image|img|picture|video|audio)s?(?:_(?:path|url|file|data)s?)?\Z", re.I)
+_NOT_MEDIA = "images, videos and sounds are not trained on"
 _MARK = re.compile(r"<\|?(?:image|img|video|audio)(?:[_ ]\w+)*\|?>|<ImageHere>", re.IGNORECASE)
 
 
@@ -68,25 +69,28 @@ def read_row(map_fn: MapFn, row: Mapping[str, Any]) -> Reading:
     return Reading(made, tuple(unread))
 
 
-def unread_lines(unread: Mapping[str, int]) -> list[str]:
+def unread_lines(unread: Mapping[str, int], first: Mapping[str, str] | None = None) -> list[str]:
     """Say it to a reader: the keys of rows in one line, those inside one by one.
 
-    >>> unread_lines({'images': 12, 'messages.mood': 1, 'id': 60})
-    ['images (12 rows): the map_fn does not read it', "1 row: 'mood' in messages"]
+    >>> unread_lines({'score': 12, 'messages.mood': 1, 'id': 60}, {'score': 'a.jsonl:3'})
+    ['score (12 rows, from a.jsonl:3 on): the map_fn does not read it', "1 row: 'mood' in messages"]
 
     Args:
         unread: rows by key, as `Reading.unread` has them.
+        first: where the first of these rows stands, by key.
     """
     shown = sorted(unread.items(), key=lambda item: -item[1])
     shown = [(key, n) for key, n in shown if key.rpartition(".")[2] not in HARMLESS]
-    outside = [f"{key} ({_rows(n)})" for key, n in shown if "." not in key]
+    where = {key: f", from {place} on" for key, place in (first or {}).items()}
+    outside = [f"{key} ({_rows(n)}{where.get(key, '')})" for key, n in shown if "." not in key]
     them = "it" if len(outside) == 1 else "them"
     lines = [f"{', '.join(outside)}: the map_fn does not read {them}"] if outside else []
     for key, count in shown:
         inside, dot, name = key.rpartition(".")
         if dot:
-            lines.append(f"{_rows(count)}: {name!r} in {inside}")
-    return lines
+            lines.append(f"{_rows(count)}{where.get(key, '')}: {name!r} in {inside}")
+    media = any(_MEDIA.match(key.rpartition(".")[2]) for key, _ in shown)
+    return [*lines, _NOT_MEDIA] if media else lines
 
 
 def _rows(count: int) -> str:
@@ -151,7 +155,7 @@ def _require_no_media(unread: Mapping[str, None], made: Any) -> None:
             mark = _MARK.search(json.dumps(made, ensure_ascii=False, default=str))
             if mark:
                 raise UnusableRow(
-                    f"the text has {mark[0]!r} and stands with {path.rpartition('.')[2]!r}, and "
-                    "only text is trained: images, videos and sounds are not"
+                    f"{_NOT_MEDIA}: its text has {mark[0]!r} for what is in "
+                    f"{path.rpartition('.')[2]!r}"
                 )
             return

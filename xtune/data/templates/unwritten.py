@@ -2,7 +2,7 @@
 
     dialogue  assistant: "Let me see." + calls clock(), map()     tool: "12:00"     tool: "Rome"
     template  {{ message.tool_calls[0].function.name }} …
-    unwritten text next to a call, every call of a message but the first
+    unwritten text next to a call, the second and later calls of a message
 
 A template that reads the first call alone is no error to jinja: the rest is just not there. Each
 part is rendered once with a text that no template writes of itself, and looked for. A template that
@@ -33,7 +33,7 @@ _LATER_SYSTEM = "a system text after the beginning"
 _TOOLS = "the list of tools"
 # What it is not: the model would learn to answer to what it is not shown, or to say half of it
 _CALLS = "calls of tools"
-_MORE_CALLS = "every call of a message but the first"
+_MORE_CALLS = "the second and later calls of a message"
 _RESULTS = "results of tools"
 _DROPPED = (_CALLS, _MORE_CALLS, _RESULTS)
 
