@@ -125,7 +125,7 @@ def _texts(
 
 
 def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    return tokenizer.decode(ids, clean_up_tokenization_spaces=False) if ids else ""
+    return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)) if ids else ""
 
 
 def _show(console: Console, index: int, documents: list[dict[str, Any]]) -> None:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 __all__ = ["Watched", "WatchedText", "parsed_json", "peek", "released"]
-
-_Value = TypeVar("_Value")
 
 
 class Watched(dict[str, Any]):
@@ -39,7 +37,7 @@ class Watched(dict[str, Any]):
             return value
         return self._inside(key, value)
 
-    def get(self, key: str, default: Any = None) -> Any:  # type: ignore[override]
+    def get(self, key: str, default: Any = None) -> Any:
         """Return the value, or `default`."""
         value = dict.get(self, key, default)
         self.taken.add(key)
@@ -58,7 +56,7 @@ class Watched(dict[str, Any]):
             self[key] = default
         return self[key]
 
-    def update(self, *values: Any, **named: Any) -> None:  # type: ignore[override]
+    def update(self, *values: Any, **named: Any) -> None:
         """Put the function's own values there."""
         for key, value in dict(*values, **named).items():
             self[key] = value
@@ -138,9 +136,6 @@ def parsed_json(text: str, parse: Callable[[str], Any] = json.loads) -> Any:
 _HOLDERS = frozenset({dict, list})
 
 
-_RELEASABLE = frozenset({dict, list, tuple, Watched, WatchedText})
-
-
 def _watched(value: Any) -> Any:
     if type(value) is dict:
         return Watched(value)
@@ -154,22 +149,25 @@ def peek(values: Mapping[str, Any], key: str) -> Any:
     return dict.get(values, key) if isinstance(values, dict) else values.get(key)
 
 
-def released(value: _Value) -> _Value:
+def released(value: Any) -> Any:
     """Return the same without watches, all of it taken: what is handed on whole is read."""
-    kind: Any = type(value)
+    kind = type(value)
     if kind is Watched:
-        return {key: released(one) for key, one in value.items()}  # type: ignore[attr-defined, return-value]
+        return {key: released(one) for key, one in value.items()}
     if kind is dict:
-        for key, one in value.items():  # type: ignore[attr-defined]
+        for key, one in value.items():
             if type(one) is not str and (new := released(one)) is not one:
-                value[key] = new  # type: ignore[index]
+                value[key] = new
         return value
     if kind is list:
-        if not _RELEASABLE.isdisjoint(map(type, value)):  # type: ignore[call-overload]
-            for place, one in enumerate(value):  # type: ignore[arg-type, var-annotated]
+        if not _RELEASABLE.isdisjoint(map(type, value)):
+            for place, one in enumerate(value):
                 if (new := released(one)) is not one:
-                    value[place] = new  # type: ignore[index]
+                    value[place] = new
         return value
     if kind is tuple:
-        return tuple(map(released, value))  # type: ignore[arg-type, return-value]
-    return str.__str__(value) if kind is WatchedText else value  # type: ignore[arg-type, return-value]
+        return tuple(map(released, value))
+    return str.__str__(value) if kind is WatchedText else value
+
+
+_RELEASABLE = frozenset({dict, list, tuple, Watched, WatchedText})

@@ -168,7 +168,7 @@ class Unwritten:
 
     def of(self, conversation: Conversation) -> set[str]:
         """Return which parts of a dialogue are left out."""
-        return self.parts.intersection(_parts_of(conversation)) if self.parts else set()
+        return set(self.parts.intersection(_parts_of(conversation))) if self.parts else set()
 
     def _leaves_out(self, probe: _Probe) -> bool:
         """Whether no form of a dialogue has all words; a template may refuse some, or all."""
