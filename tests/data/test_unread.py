@@ -211,3 +211,18 @@ def test_check_dataset_says_where_they_begin(rows):
     found = diagnose(FilesSource(rows), "openai")
     assert found.unread == {"score": 2, "messages.mood": 1, "id": 1}
     assert found.unread_first["score"].endswith("data.jsonl:2")
+
+
+def test_a_key_that_a_function_hands_on_and_the_template_writes_is_read(write_rows):
+    row = {"messages": [ASKED, {**ANSWERED, "mood": "glad", "tone": "low"}]}
+    jinja = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.mood }}{{ m.content }}<|im_end|>\n"
+        "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    data = SFTDataset(
+        data_path=write_rows([row]),
+        tokenizer=tiny_tokenizer(chat_template=jinja),
+        map_fn=lambda row: {"messages": row["messages"]},
+        max_length=64,
+    )
+    assert data.report.unread == {"messages.tone": 1}

@@ -22,7 +22,7 @@ from xtune.data.templates.end_of_turn import special_tokens
 from xtune.data.tokenize import Encoder, sample_of
 from xtune.data.unread import read_row
 from xtune.errors import DataError, TemplateError
-from xtune.structures import IGNORE_INDEX, Conversation, Sample, Span
+from xtune.structures import IGNORE_INDEX, Conversation, Message, Sample, Span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -116,6 +116,8 @@ class Pipeline:
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
         try:
             conversation, unread = _conversation(self._map_fn, where, row)
+            if unread:
+                unread = _unread_by(self._template.jinja or "", conversation, unread)
             conversation = _begun_with(self._system, conversation)
             if self._weigh is not None:
                 _require_answers(conversation, where)
@@ -230,6 +232,14 @@ def _conversation(
             "list-formats), or write one that takes the chosen answers: map_fn='my_code.py:name'"
         )
     return cast(Conversation, made), unread
+
+
+def _unread_by(jinja: str, conversation: Conversation, unread: tuple[str, ...]) -> tuple[str, ...]:
+    """What is left where a function hands messages on with keys that the template asks for."""
+    messages = conversation.get("messages", ())
+    own = {key for message in messages for key in message} - Message.__annotations__.keys()
+    handed_on = {f"messages.{key}" for key in own if key in jinja}
+    return tuple(key for key in unread if key not in handed_on)
 
 
 def _require_answers(conversation: Conversation, where: str) -> None:
