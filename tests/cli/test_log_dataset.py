@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -103,3 +104,51 @@ def test_data_whose_every_answer_is_cut_fail(log_dataset):
     code, printed = log_dataset(answers=["weather " * 80])
     assert code == 1
     assert "'<|im_end|>' is never trained" in printed.out
+
+
+WORLD = ["我很好，谢谢。", "Ahoy 👩‍🚀🏴‍☠️!", "مرحبا بالعالم", "e\u0301 and é", "a\ufffdb"]
+
+
+@pytest.mark.parametrize("colours", [False, True])
+def test_characters_of_several_tokens_are_shown_whole(log_dataset, monkeypatch, colours):
+    """The tiny tokenizer is byte-level: each of these characters is two to four tokens."""
+    if colours:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+        monkeypatch.setenv("TERM", "xterm-256color")
+    code, printed = log_dataset(answers=WORLD, options=["max_length=512"])
+    assert code == 0, printed.err
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", printed.out)
+    assert ("\x1b[" in printed.out) == colours
+    for answer in WORLD:
+        assert f"{answer}<|im_end|>" in plain
+    assert plain.count("\ufffd") == 1  # the data's own
+
+
+def test_the_texts_of_the_tokens_of_json_make_the_whole_text(log_dataset):
+    _, printed = log_dataset("--json", answers=WORLD, options=["max_length=512"])
+    documents = json.loads(printed.out)["items"][0]["documents"]
+    text = ["".join(t["text"] for t in d["tokens"] if t["trained"]) for d in documents]
+    assert sorted(text) == sorted(f"{answer}<|im_end|>" for answer in WORLD)
+
+
+@pytest.mark.parametrize(("words", "fault"), [(["--n", "-1"], "--n -1: give how many")])
+def test_a_number_below_none_is_misuse(log_dataset, words, fault):
+    code, printed = log_dataset(*words)
+    assert code == 2
+    assert fault in printed.err
+
+
+def test_a_system_text_that_the_template_adds_is_said(log_dataset):
+    jinja = (
+        "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are a Tin Man.<|im_end|>\n"
+        "{% endif %}" + CHATML
+    )
+    code, printed = log_dataset("--n", "0", jinja=jinja)
+    assert code == 0
+    said = " ".join(printed.out.split())
+    assert (
+        "template 'auto' begins 2 dialogues without a system text with its own, 'You are a Tin "
+        "Man.': SYSTEM='…' puts yours there" in said
+    )
+    _, printed = log_dataset("--n", "0", jinja=jinja, options=["SYSTEM=Be kind."])
+    assert "Tin Man" not in printed.out

@@ -329,9 +329,7 @@ def test_reasoning_is_trained_where_the_template_writes_it_and_counted_where_it_
     sample = trained.sample(0)
     text = tiny_tokenizer().decode(sample.input_ids[sample.labels != IGNORE_INDEX])
     assert text == "<think>\n2 and 2.\n</think>\n\nFour.<|im_end|>"
-    assert trained.report.unwritten_reasoning_rows == 0
+    assert trained.report.unwritten == {}
     lost = make(rows, map_fn="openai", template="chatml").report
-    assert lost.unwritten_reasoning_rows == 1
-    assert "1 rows have reasoning_content, which template 'chatml' does not write" in str(
-        lost.lines()
-    )
+    assert lost.unwritten == {"reasoning": 1}
+    assert "unwritten 1: reasoning, which template 'chatml' leaves out" in lost.lines()

@@ -62,3 +62,30 @@ def test_failures(changed, failure):
 
 def test_nothing_is_wrong_when_some_answers_were_cut():
     assert report(ended_answers=1).failures == []
+
+
+UNTRAINED = {
+    "unread": Counter({"score": 3, "id": 8}),
+    "unwritten": Counter({"reasoning": 2}),
+    "default_system": "You are a Tin Man. " * 9,
+    "default_system_rows": 8,
+}
+
+
+def test_what_is_not_trained_is_read_back_and_added_up():
+    full = report(**UNTRAINED)
+    assert DataReport.from_dict(json.loads(json.dumps(full.to_dict()))) == full
+    whole = DataReport.sum_of([full, full])
+    assert whole.unread == {"score": 6, "id": 16}
+    assert whole.unwritten == {"reasoning": 4}
+    assert (whole.default_system, whole.default_system_rows) == (full.default_system, 16)
+
+
+def test_what_is_not_trained_has_a_line_for_each():
+    assert report(**UNTRAINED).lines()[-3:] == [
+        "unread    score (3 rows): the map_fn does not read it",
+        "unwritten 2: reasoning, which template 'chatml' leaves out",
+        "note      template 'chatml' begins 8 dialogues without a system text with its own, 'You "
+        "are a Tin Man. You are a Tin Man. You are a Tin Man. You are a Tin Man. You…': "
+        "SYSTEM='…' puts yours there, another prompt_template (chatml) none",
+    ]

@@ -112,6 +112,8 @@ def _named(args: argparse.Namespace) -> Iterator[_Data]:
 
 
 def _lines(name: str, found: Diagnosis) -> Iterator[str]:
+    from xtune.data.unread import unread_lines
+
     yield f"{name}: {_rows(found.rows)} read, {found.usable:,} usable"
     if found.fields:
         fields = ", ".join(f"{field} ({count:,})" for field, count in found.fields.items())
@@ -121,6 +123,8 @@ def _lines(name: str, found: Diagnosis) -> Iterator[str]:
         yield "  format    " + ": ".join(filter(None, (found.format or "unknown", why)))
     if found.repeated:
         yield f"  note      {_rows(found.repeated)}: the same as an earlier one"
+    for line in unread_lines(found.unread, found.unread_first):
+        yield f"  unread    {line}"
     for problem in found.problems:
         verb = "STOPS" if problem.stops else "skipped"
         yield f"  {verb:<8}  {_rows(problem.count)}: {problem.what}"

@@ -28,6 +28,7 @@ __all__ = ["add_arguments", "run"]
 
 _TRAINED = ("bold green", "green")  # alternating, so that tokens can be told apart
 _MASKED = ("grey62", "grey46")
+_PART_OF_A_CHARACTER = "\ufffd"  # what bytes that are no whole character are decoded to
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--index", metavar="N", type=int, help="show item N (a pack, or a sample)")
-    which.add_argument("--n", metavar="N", type=int, default=1, help="show the first N items")
+    which.add_argument("--n", metavar="N", type=int, default=1, help="show the first N items; 1")
     parser.add_argument("--json", action="store_true", help="print tokens and totals as JSON")
 
 
@@ -57,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     from xtune.models import load_tokenizer
     from xtune.registry import DATASETS, build
 
+    if args.n < 0:
+        raise UsageError(f"--n {args.n}: give how many items to show, 0 for the totals alone")
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet)
     tokenizer = load_tokenizer(**sheet.values["tokenizer"])
@@ -88,15 +91,41 @@ def _documents(
     documents = []
     for number in dataset.pack(index):
         sample = dataset.sample(number)
-        texts = [tokenizer.decode([token]) for token in sample.input_ids.tolist()]
         ids, labels = sample.input_ids.tolist(), sample.labels.tolist()
         weights = [1.0] * len(ids) if sample.weights is None else sample.weights.tolist()
+        trained = [label == token for token, label in zip(ids, labels, strict=True)]
+        styles = [_how_trained(*style) for style in zip(trained, weights, strict=True)]
+        texts = _texts(tokenizer, ids, styles)
         tokens = [
-            {"id": token, "text": text, "trained": label == token, "weight": weight}
-            for token, text, label, weight in zip(ids, texts, labels, weights, strict=True)
+            {"id": token, "text": text, "trained": is_trained, "weight": weight}
+            for token, text, is_trained, weight in zip(ids, texts, trained, weights, strict=True)
         ]
         documents.append({"sample": number, "tokens": tokens})
     return documents
+
+
+def _texts(
+    tokenizer: PreTrainedTokenizerBase, ids: list[int], styles: list[tuple[bool, float]]
+) -> list[str]:
+    """The text of each token; of a character of several tokens, all of it at the last of them.
+
+    Tokens are decoded in runs: one alone may be a part of a character, and a SentencePiece token
+    alone loses the blank before it. A run ends where a character does, or the style changes.
+    """
+    texts = [""] * len(ids)
+    before = begin = 0  # decoded with: the run before this one, for what is lost at a beginning
+    for place in range(len(ids)):
+        known = _decoded(tokenizer, ids[before:begin])
+        text = _decoded(tokenizer, ids[before : place + 1])
+        is_last = place + 1 == len(ids) or styles[place + 1] != styles[place]
+        if not text.endswith(_PART_OF_A_CHARACTER) or is_last:
+            texts[place] = text[len(known) :]
+            before, begin = begin, place + 1
+    return texts
+
+
+def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
+    return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)) if ids else ""
 
 
 def _show(console: Console, index: int, documents: list[dict[str, Any]]) -> None:
@@ -118,7 +147,8 @@ def _pieces(tokens: list[dict[str, Any]], *, marked: bool) -> Iterator[Text]:
     """Coloured text of the tokens; with « » around what is trained if `marked`, and its weight."""
     from rich.text import Text
 
-    for (trained, weight), group in groupby(tokens, key=_how_trained):
+    shown = [token for token in tokens if token["text"]]  # others are parts of a character
+    for (trained, weight), group in groupby(shown, key=_style_of):
         styles = _TRAINED if trained else _MASKED
         if marked and trained:
             yield Text("«")
@@ -130,5 +160,9 @@ def _pieces(tokens: list[dict[str, Any]], *, marked: bool) -> Iterator[Text]:
             yield Text("»")
 
 
-def _how_trained(token: dict[str, Any]) -> tuple[bool, float]:
-    return token["trained"], token["weight"] if token["trained"] else 1.0
+def _style_of(token: dict[str, Any]) -> tuple[bool, float]:
+    return _how_trained(token["trained"], token["weight"])
+
+
+def _how_trained(trained: bool, weight: float) -> tuple[bool, float]:
+    return trained, weight if trained else 1.0

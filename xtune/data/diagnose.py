@@ -26,6 +26,7 @@ from xtune.data.map_fns.build import checked_return
 from xtune.data.recognise import Choice, most_fitting, recognise
 from xtune.data.sources.base import Source
 from xtune.data.sources.files import FilesSource
+from xtune.data.unread import read_row
 from xtune.errors import DataError
 
 __all__ = ["Diagnosis", "Problem", "diagnose"]
@@ -38,6 +39,9 @@ _FIXES = {
     "empty answer": "write the answer, or leave them: they are skipped and counted",
     "empty request": "write the request, or leave them: they are skipped and counted",
     "no answer": "they end before an assistant speaks; add its answer, or leave them",
+    "are not trained on": "take such rows out, or leave them: they are skipped and counted",
+    "only text is trained": "take such rows out, or leave them: they are skipped and counted",
+    "say different things": "leave one of the two, or leave the rows: they are skipped and counted",
     "surrogate": "write the character itself, or both halves of its escape (\\ud83d\\ude00)",
 }
 _LEAVE = "correct them, or leave them: they are skipped and counted"
@@ -75,6 +79,8 @@ class Diagnosis:
         kind: what it makes: 'dialogue', 'text', …; '' where no row is usable.
         problems: by fault; those that stop a run first.
         repeated: rows that are the same as an earlier one.
+        unread: usable rows by what they hold in a key that the map_fn does not read; see unread.py.
+        unread_first: where the first of them stands, by key.
     """
 
     rows: int = 0
@@ -85,6 +91,8 @@ class Diagnosis:
     kind: str = ""
     problems: list[Problem] = field(default_factory=list)
     repeated: int = 0
+    unread: dict[str, int] = field(default_factory=dict)
+    unread_first: dict[str, str] = field(default_factory=dict)
 
     @property
     def is_trainable(self) -> bool:
@@ -184,7 +192,8 @@ def _try(
     problems: dict[str, Problem],
 ) -> None:
     try:
-        made = checked_return(function(row))
+        made, unread = read_row(function, row)
+        made = checked_return(made)
         require_unicode(json.dumps(made, ensure_ascii=False, default=str))
     except UnusableRow as unusable:
         fixes = (fix for word, fix in _FIXES.items() if word in unusable.reason)
@@ -197,6 +206,9 @@ def _try(
     else:
         found.usable += 1
         found.kind = found.kind or kind_of(made)
+        for key in unread:
+            found.unread[key] = found.unread.get(key, 0) + 1
+            found.unread_first.setdefault(key, where)
 
 
 def _note(problems: dict[str, Problem], where: str, what: str, *, stops: bool, fix: str) -> None:

@@ -17,12 +17,12 @@ from xtune.data.map_fns.build import checked_return, name_of
 from xtune.data.plain_text import PlainText
 from xtune.data.report import DataReport
 from xtune.data.sources.base import Source
-from xtune.data.sources.columns import Struct, plain
 from xtune.data.templates.base import Template
 from xtune.data.templates.end_of_turn import special_tokens
 from xtune.data.tokenize import Encoder, sample_of
+from xtune.data.unread import read_row
 from xtune.errors import DataError, TemplateError
-from xtune.structures import IGNORE_INDEX, Conversation, Sample, Span
+from xtune.structures import IGNORE_INDEX, Conversation, Message, Sample, Span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -40,6 +40,7 @@ class _Rendered(NamedTuple):
     conversation: Conversation
     samples: list[list[Span]]
     has_special_text: bool  # the row's own text holds the text of a special token
+    unread: tuple[str, ...] = ()  # keys of the row; see unread.py
     tokenized: Sample | None = None  # in place of samples, for a row that is tokens already
 
 
@@ -76,6 +77,8 @@ class Pipeline:
         self._source = source
         self._map_fn = map_fn
         self._template = template
+        self._unwritten = template.unwritten
+        self.report.default_system = self._unwritten.default_system
         self._weigh = LossWeights(loss_weights or {}, template) or None
         self._encode = Encoder(tokenizer, weigh=self._weigh)
         self._system = system
@@ -112,15 +115,20 @@ class Pipeline:
 
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
         try:
-            conversation = _begun_with(self._system, _conversation(self._map_fn, where, row))
+            conversation, unread = _conversation(self._map_fn, where, row)
+            if unread:
+                unread = _unread_by(self._template.source, conversation, unread)
+            conversation = _begun_with(self._system, conversation)
             if self._weigh is not None:
                 _require_answers(conversation, where)
             if "input_ids" in conversation:
-                return _Rendered(conversation, [], False, self._tokenized(conversation, where))
+                tokenized = self._tokenized(conversation, where)
+                return _Rendered(conversation, [], False, unread, tokenized)
             special_text = any(map(self._special_text.search, _texts(conversation)))
             if "messages" in conversation:
                 plain = self._plain(conversation["messages"])
                 conversation = {**conversation, "messages": plain}
+                self._unwritten.require_whole(conversation)
             samples = self._template.samples_of(conversation)
             for spans in samples:
                 for span in spans:
@@ -129,7 +137,7 @@ class Pipeline:
             return unusable
         except TemplateError as error:
             raise TemplateError(f"{where}: {error}") from error
-        return _Rendered(conversation, samples, special_text)
+        return _Rendered(conversation, samples, special_text, unread)
 
     def _tokenized(self, conversation: Conversation, where: str) -> Sample:
         ids = conversation["input_ids"]
@@ -159,15 +167,17 @@ class Pipeline:
                 self.report.kept += 1
                 self.report.dialogues += "messages" in row.conversation
                 self.report.special_text_rows += row.has_special_text
-                self.report.unwritten_reasoning_rows += self._loses_reasoning(row.conversation)
+                self.report.unread.update(row.unread)
+                self._count_unwritten(row.conversation)
         self._count(kept)
         return kept
 
-    def _loses_reasoning(self, conversation: Conversation) -> bool:
-        messages = conversation.get("messages", ())
-        return not self._template.writes_reasoning and any(
-            message.get("reasoning_content") for message in messages
-        )
+    def _count_unwritten(self, conversation: Conversation) -> None:
+        messages = conversation.get("messages")
+        if messages:
+            self.report.unwritten.update(self._unwritten.of(conversation))
+            if self.report.default_system and messages[0]["role"] != "system":
+                self.report.default_system_rows += 1
 
     def _fitted(self, conversation: Conversation, samples: list[Sample]) -> list[Sample]:
         if not any(len(sample) for sample in samples):
@@ -197,10 +207,14 @@ class Pipeline:
         report.ended_answers += int(np.isin(ids[ends], self._end_ids).sum())
 
 
-def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversation:
+def _conversation(
+    map_fn: MapFn, where: str, row: dict[str, Any]
+) -> tuple[Conversation, tuple[str, ...]]:
+    """What a map_fn makes of a row, and the keys that it does not read."""
     name = name_of(map_fn)
     try:
-        made = checked_return(map_fn(row))
+        made, unread = read_row(map_fn, row)
+        made = checked_return(made)
     except UnusableRow:
         raise
     except DataError as error:
@@ -218,8 +232,15 @@ def _conversation(map_fn: MapFn, where: str, row: dict[str, Any]) -> Conversatio
             "from: it needs one dialogue a row. Name a map_fn that makes dialogues (xtune "
             "list-formats), or write one that takes the chosen answers: map_fn='my_code.py:name'"
         )
-    # A table's structs know keys that are not there, which a template must not see
-    return cast(Conversation, plain(made) if isinstance(row, Struct) else made)
+    return cast(Conversation, made), unread
+
+
+def _unread_by(jinja: str, conversation: Conversation, unread: tuple[str, ...]) -> tuple[str, ...]:
+    """What is left where a function hands messages on with keys that the template asks for."""
+    messages = conversation.get("messages", ())
+    own = {key for message in messages for key in message} - Message.__annotations__.keys()
+    handed_on = {f"messages.{key}" for key in own if key in jinja}
+    return tuple(key for key in unread if key not in handed_on)
 
 
 def _require_answers(conversation: Conversation, where: str) -> None:

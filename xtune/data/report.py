@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from xtune.data.unread import unread_lines
+
 __all__ = ["DataReport", "SourceReport"]
 
 
@@ -46,7 +48,8 @@ class SourceReport:
 
 _COUNTS = (
     *("rows", "kept", "dropped", "cut", "samples", "tokens", "trained_tokens", "answers"),
-    *("ended_answers", "dialogues", "special_text_rows", "unwritten_reasoning_rows"),
+    *("ended_answers", "dialogues", "special_text_rows"),
+    *("unread", "unwritten", "default_system_rows"),
 )
 
 
@@ -68,7 +71,12 @@ class DataReport:
         special_text_rows: rows whose own text holds a special token's text. In requests and results
             it is made plain (plain_text.py); in answers, system prompts and texts the tokenizer
             reads it as that token, as `apply_chat_template` does.
-        unwritten_reasoning_rows: rows with reasoning that the template does not write.
+        unread: kept rows by what they hold in a key that the map_fn does not read: 'images', or
+            'messages.mood' of an object inside; see unread.py.
+        unwritten: kept rows by the part of them that the template does not write; see
+            templates/unwritten.py.
+        default_system: the system text that the template gives to a dialogue without one.
+        default_system_rows: rows that got it.
         recognised: with map_fn='auto' the format that was chosen, and why.
         template: its name.
         stop_words: the tokens that end an answer.
@@ -89,7 +97,10 @@ class DataReport:
     ended_answers: int = 0
     dialogues: int = 0
     special_text_rows: int = 0
-    unwritten_reasoning_rows: int = 0
+    unread: Counter[str] = field(default_factory=Counter)
+    unwritten: Counter[str] = field(default_factory=Counter)
+    default_system: str = ""
+    default_system_rows: int = 0
     recognised: str = ""
     template: str = ""
     stop_words: tuple[str, ...] = ()
@@ -153,12 +164,24 @@ class DataReport:
                 f"note      {self.special_text_rows:,} rows hold the text of a special token: "
                 "read as that token in answers and system prompts, made plain elsewhere"
             )
-        if self.unwritten_reasoning_rows:
+        lines += self.untrained_lines()
+        if self.default_system_rows:
+            short = self.default_system
+            short = short if len(short) <= 80 else short[:79] + "…"
             lines.append(
-                f"note      {self.unwritten_reasoning_rows:,} rows have reasoning_content, which "
-                f"template {self.template!r} does not write: it is left out"
+                f"note      template {self.template!r} begins {self.default_system_rows:,} "
+                f"dialogues without a system text with its own, {short!r}: SYSTEM='…' puts yours "
+                "there, another prompt_template (chatml) none"
             )
         return lines + [f"FAILURE   {failure}" for failure in self.failures]
+
+    def untrained_lines(self) -> list[str]:
+        """Say what the rows hold that is not trained on, because nobody reads or writes it."""
+        lines = [f"unread    {line}" for line in unread_lines(self.unread)]
+        return lines + [
+            f"unwritten {count:,}: {part}, which template {self.template!r} leaves out"
+            for part, count in self.unwritten.most_common()
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """All counts and what follows from them, for JSON."""
@@ -167,6 +190,8 @@ class DataReport:
             "sources": [asdict(source) for source in self.sources],
             "dropped": dict(self.dropped.most_common()),
             "cut": dict(self.cut.most_common()),
+            "unread": dict(self.unread.most_common()),
+            "unwritten": dict(self.unwritten.most_common()),
             "trained_percent": round(self.trained_percent, 3),
             "fill": round(self.fill, 4),
             "failures": self.failures,
@@ -176,7 +201,11 @@ class DataReport:
     def sum_of(cls, reports: Sequence[DataReport]) -> DataReport:
         """Add the counts of several data sets that share a template."""
         first = reports[0]
-        whole = cls(template=first.template, stop_words=first.stop_words)
+        whole = cls(
+            template=first.template,
+            stop_words=first.stop_words,
+            default_system=first.default_system,
+        )
         for report in reports:
             for name in _COUNTS:
                 setattr(whole, name, getattr(whole, name) + getattr(report, name))
@@ -187,7 +216,7 @@ class DataReport:
         """Read what `to_dict` wrote."""
         given = {name: values[name] for name in cls.__slots__}
         given["sources"] = [SourceReport(**source) for source in given["sources"]]
-        given["dropped"] = Counter(given["dropped"])
-        given["cut"] = Counter(given["cut"])
+        for name in ("dropped", "cut", "unread", "unwritten"):
+            given[name] = Counter(given[name])
         given["stop_words"] = tuple(given["stop_words"])
         return cls(**given)

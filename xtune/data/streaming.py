@@ -286,7 +286,10 @@ class StreamLoader:
             "epoch %d, rows from %d on: %s",
             window.epoch,
             window.row,
-            "; ".join(" ".join(line.split()) for line in self.report.lines()[:3]),
+            "; ".join(
+                " ".join(line.split())
+                for line in [*self.report.lines()[:3], *self.report.untrained_lines()]
+            ),
         )
         self._inner = StepLoader(window, first_epoch=window.epoch, **self._settings)
         self._next: Future[Window] | None = None

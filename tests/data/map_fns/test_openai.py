@@ -98,10 +98,16 @@ def test_text_parts_are_joined():
     assert messages_of({"role": "user", "content": parts}, ANSWERED)[0] == ASKED
 
 
-def test_an_image_part_is_fatal():
-    parts = [{"type": "image_url", "image_url": {"url": "x.png"}}]
-    with pytest.raises(DataError, match="message 1 has a content part.*image_url.*Only text"):
+@pytest.mark.parametrize("kind", ["image_url", "input_audio", "video"])
+def test_a_part_that_is_no_text_makes_its_row_unusable(kind):
+    parts = [{"type": "text", "text": "What is this?"}, {"type": kind, kind: {"url": "x"}}]
+    with pytest.raises(UnusableRow, match=f"content part of the type '{kind}', and only text"):
         messages_of({"role": "user", "content": parts}, ANSWERED)
+
+
+def test_a_part_of_another_form_is_fatal():
+    with pytest.raises(DataError, match="message 1 has a content part.*Only text"):
+        messages_of({"role": "user", "content": [{"txt": "Hi"}]}, ANSWERED)
 
 
 def test_a_leading_answer_is_context_only():
@@ -195,3 +201,101 @@ def test_another_format_is_fatal(row, message):
     with pytest.raises(DataError, match=message) as caught:
         openai_map_fn(row)
     assert not isinstance(caught.value, UnusableRow)
+
+
+@pytest.mark.parametrize(
+    ("role", "meant"),
+    [
+        ("developer", "system"),
+        ("human", "user"),
+        ("User", "user"),
+        ("model", "assistant"),
+        ("gpt", "assistant"),
+        ("CHATBOT", "assistant"),
+        ("function", "tool"),
+    ],
+)
+def test_the_roles_of_others_are_read_as_ours(role, meant):
+    made = messages_of({"role": role, "content": "Time in Rome?"}, ASKED, ANSWERED)
+    assert made[0]["role"] == meant
+
+
+OLD_CALL = {"name": "clock", "arguments": '{"city": "Rome"}'}
+NEW_CALL = {
+    "type": "function",
+    "function": {"name": "clock", "arguments": {"city": "Rome"}},
+}
+
+
+@pytest.mark.parametrize("content", [None, "Let me see."])
+@pytest.mark.parametrize("call", [OLD_CALL, '{"name": "clock", "arguments": {"city": "Rome"}}'])
+def test_openais_older_calls_are_read_as_the_newer(content, call):
+    clock = {"name": "clock", "parameters": {"type": "object"}}
+    made = openai_map_fn(
+        {
+            "functions": [clock],
+            "messages": [
+                ASKED,
+                {"role": "assistant", "content": content, "function_call": call},
+                {"role": "function", "name": "clock", "content": "12:00"},
+                ANSWERED,
+            ],
+        }
+    )
+    assert made["tools"] == [{"type": "function", "function": clock}]
+    assert made["messages"][1:3] == [
+        {"role": "assistant", "content": content or "", "tool_calls": [NEW_CALL]},
+        {"role": "tool", "content": "12:00", "name": "clock"},
+    ]
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "thinking", "reasoning"])
+def test_reasoning_is_read_in_each_of_its_spellings(key):
+    assert messages_of(ASKED, {**ANSWERED, key: "It is noon."})[1] == {
+        **ANSWERED,
+        "reasoning_content": "It is noon.",
+    }
+
+
+def test_a_part_of_thinking_is_reasoning():
+    parts = [{"type": "thinking", "thinking": "Noon."}, {"type": "text", "text": "12:00"}]
+    assert messages_of(ASKED, {"role": "assistant", "content": parts})[1] == {
+        "role": "assistant",
+        "content": "12:00",
+        "reasoning_content": "Noon.",
+    }
+
+
+def test_the_parameters_of_a_call_are_its_arguments():
+    call = {"name": "clock", "parameters": {"city": "Rome"}}
+    made = messages_of(ASKED, {"role": "assistant", "tool_calls": [call]})
+    assert made[1]["tool_calls"] == [NEW_CALL]
+
+
+@pytest.mark.parametrize(
+    "both",
+    [
+        {"thinking": "Noon.", "reasoning_content": "Noon."},
+        {"function_call": OLD_CALL, "tool_calls": [NEW_CALL]},
+    ],
+)
+def test_both_spellings_may_say_the_same(both):
+    assert len(messages_of(ASKED, {**ANSWERED, **both})[1]) == 3
+
+
+@pytest.mark.parametrize(
+    "both",
+    [
+        {"thinking": "Noon.", "reasoning_content": "Night."},
+        {"function_call": {"name": "other", "arguments": {}}, "tool_calls": [NEW_CALL]},
+    ],
+)
+def test_spellings_that_contradict_each_other_make_a_row_unusable(both):
+    with pytest.raises(UnusableRow, match="say different things"):
+        messages_of(ASKED, {**ANSWERED, **both})
+
+
+def test_tools_and_functions_that_differ_make_a_row_unusable():
+    row = {"messages": [ASKED, ANSWERED], "tools": [{"name": "a"}], "functions": [{"name": "b"}]}
+    with pytest.raises(UnusableRow, match="'tools' and 'functions' say different things"):
+        openai_map_fn(row)

@@ -96,3 +96,24 @@ def test_another_format_is_fatal(said, message):
 def test_a_missing_field_is_fatal():
     with pytest.raises(DataError, match="no field 'conversations'; fields seen: 'conversation'"):
         sharegpt_map_fn({"conversation": []})
+
+
+def test_reasoning_weight_and_calls_beside_a_value_are_read():
+    call = {"type": "function", "function": {"name": "f", "arguments": {}}}
+    made = sharegpt_map_fn(
+        {
+            "conversations": [
+                {"from": "human", "value": "Hi"},
+                {"from": "model", "value": "Yo", "thinking": "Greet.", "weight": 2},
+                {"from": "human", "value": "Hi"},
+                {"from": "gpt", "value": "", "tool_calls": [call]},
+            ]
+        }
+    )
+    assert made["messages"][1] == {
+        "role": "assistant",
+        "content": "Yo",
+        "reasoning_content": "Greet.",
+        "weight": 2.0,
+    }
+    assert made["messages"][3]["tool_calls"] == [call]

@@ -7,6 +7,7 @@ from typing import Any
 
 from xtune.data import json_text
 from xtune.data.map_fns.base import describe
+from xtune.data.map_fns.watched import parsed_json
 from xtune.errors import DataError
 
 __all__ = ["literal_list"]
@@ -35,13 +36,13 @@ def _parsed(text: str, name: str) -> Any:
     if len(text) > _LONGEST or _depth(text) > _DEEPEST:
         raise DataError(f"{name!r} is text too long or too deeply nested to be read as a list")
     try:
-        return json_text.loads(text)
+        return parsed_json(text)
     except json_text.DuplicateKey as error:
         raise DataError(f"{name!r}: {error}") from error
     except (ValueError, RecursionError):
         pass
     try:
-        return ast.literal_eval(text.strip())
+        return parsed_json(text, lambda literal: ast.literal_eval(literal.strip()))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError) as error:
         raise DataError(
             f"{name!r} is text, but neither JSON nor a Python literal: {describe(text)} "

@@ -35,4 +35,4 @@ def openai_map_fn(row: dict[str, Any]) -> Conversation:
         DataError: `messages` is missing, or a message is not of this form.
     """
     messages = literal_list(field(row, "messages"), name="messages")
-    return dialogue(messages, row.get("tools"))
+    return dialogue(messages, row.get("tools"), row.get("functions"))

@@ -51,6 +51,8 @@ def split_pair(better: Sequence[Any], worse: Sequence[Any]) -> Preference:
         alike += 1
     while alike and _role(better[alike - 1]) == "assistant":
         alike -= 1  # an answer that both give is no question
+    if alike:
+        checked_messages(worse[:alike])  # read as those of the better one are
     return preference_of(better[:alike], better[alike:], worse[alike:])
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xtune.data import json_text
 from xtune.data.map_fns.base import UnusableRow, describe, field, is_blank
 from xtune.data.map_fns.dialogue import dialogue
 from xtune.data.map_fns.literal import literal_list
 from xtune.data.map_fns.speakers import SPEAKERS, spoken
+from xtune.data.map_fns.watched import parsed_json
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
@@ -27,7 +27,7 @@ _SPEAKERS = {
 
 @MAP_FNS.register_module("sharegpt")
 def sharegpt_map_fn(row: dict[str, Any]) -> Conversation:
-    """Read `conversations` (from, value, loss), and optional `system` and `tools`.
+    """Read `conversations` (from, value, loss, weight), and optional `system` and `tools`.
 
     `from` is system, human (or user), gpt (or assistant, chatgpt, bing, bard), function_call
     (`value` is one call as JSON, or a list of them), tool, observation or function_response.
@@ -48,7 +48,7 @@ def sharegpt_map_fn(row: dict[str, Any]) -> Conversation:
     messages = [_message(one, f"conversation element {n}") for n, one in enumerate(said, start=1)]
     if messages and row.get("system") is not None:
         messages.insert(0, {"role": "system", "content": row["system"]})
-    return dialogue(messages, row.get("tools"))
+    return dialogue(messages, row.get("tools"), row.get("functions"))
 
 
 def _message(said: object, place: str) -> dict[str, Any]:
@@ -67,7 +67,7 @@ def _calls(value: object, place: str) -> list[Any]:
     if not isinstance(value, str) or is_blank(value):
         raise UnusableRow("empty function call")
     try:
-        calls = json_text.loads(value)
+        calls = parsed_json(value)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"the function_call in {place} is not JSON: {describe(value)} ({error})"

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xtune.data.map_fns.base import describe, field
+from xtune.data.map_fns.dialogue import REASONING, take_untrained
 from xtune.errors import DataError, did_you_mean
 
 __all__ = ["SPEAKERS", "spoken"]
@@ -19,6 +20,15 @@ SPEAKERS: Mapping[str, str] = {
     "chatgpt": "assistant",  # as raw ShareGPT names those who answered
     "bing": "assistant",
     "bard": "assistant",
+    "model": "assistant",
+    "bot": "assistant",
+    "ai": "assistant",
+    "developer": "system",
+}
+# What `dialogue` reads besides a text, of whom
+_MORE: Mapping[str, tuple[str, ...]] = {
+    "assistant": ("loss", "weight", "tool_calls", "function_call", *REASONING),
+    "tool": ("tool_call_id", "name"),
 }
 
 
@@ -33,10 +43,10 @@ def spoken(
     """Make one utterance a message for `dialogue`.
 
     >>> spoken({'from': 'human', 'value': 'Hi'}, 'element 1')
-    {'role': 'user', 'content': 'Hi', 'loss': None}
+    {'role': 'user', 'content': 'Hi'}
 
     Args:
-        said: an object with a speaker and a text, and perhaps a `loss`.
+        said: an object with a speaker and a text, and perhaps more that `dialogue` reads.
         place: where it stands, for messages.
         speakers: the role of each speaker who may appear.
         by: the key of the speaker.
@@ -52,4 +62,9 @@ def spoken(
     if not isinstance(speaker, str) or speaker not in speakers:
         near = did_you_mean(speaker, speakers) if isinstance(speaker, str) else ""
         raise DataError(f"{place} is from {speaker!r}{near or ';'} allowed: {', '.join(speakers)}")
-    return {"role": speakers[speaker], "content": said[text], "loss": said.get("loss")}
+    role = speakers[speaker]
+    message = {"role": role, "content": said[text]}
+    message |= {key: said[key] for key in _MORE.get(role, ()) if key in said}
+    if role != "assistant":
+        take_untrained(said)
+    return message

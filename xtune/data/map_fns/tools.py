@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xtune.data import json_text
 from xtune.data.map_fns.base import describe, is_blank
+from xtune.data.map_fns.watched import parsed_json
 from xtune.errors import DataError
 
 __all__ = ["tools_of"]
@@ -44,6 +44,6 @@ def _tool(tool: object, number: int) -> dict[str, Any]:
 
 def _parsed(text: str, name: str) -> Any:
     try:
-        return json_text.loads(text)
+        return parsed_json(text)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{name!r} is text, but not JSON: {describe(text)} ({error})") from error

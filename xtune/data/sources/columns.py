@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pyarrow import DataType, RecordBatch
 
-__all__ = ["Struct", "plain", "rows_of_batch"]
+__all__ = ["Struct", "rows_of_batch"]
 
 _Clean = Callable[[Any], Any]
 
@@ -49,15 +49,6 @@ def rows_of_batch(batch: RecordBatch) -> Iterator[dict[str, Any]]:
             if row[name] is not None:
                 row[name] = clean(row[name])
         yield Struct(row)
-
-
-def plain(value: Any) -> Any:
-    """Return a value with dicts in place of its `Struct`s, for templates that look for keys."""
-    if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, list):
-        return [plain(one) for one in value]
-    return value
 
 
 def _castable(batch: RecordBatch) -> RecordBatch:

@@ -19,6 +19,7 @@ answer.py for the last resorts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from xtune.data.map_fns.base import UnusableRow
@@ -26,6 +27,7 @@ from xtune.data.templates.answer import Answers, Disagreement
 from xtune.data.templates.dates import tells_the_date
 from xtune.data.templates.end_of_turn import PROBE, EndOfTurn, special_tokens
 from xtune.data.templates.render import Renderer
+from xtune.data.templates.unwritten import Unwritten
 from xtune.errors import DataError, TemplateError
 from xtune.registry import TEMPLATES, names, resolve
 from xtune.structures import Conversation, Message, Span
@@ -114,6 +116,12 @@ class Template:
         """Write this day, '2026-11-30', where the jinja asks for today's date."""
         if self.jinja is not None:
             self._render.day = day
+
+    @cached_property
+    def unwritten(self) -> Unwritten:
+        """Which parts of a dialogue it leaves out."""
+        render = None if self.jinja is None else self._render
+        return Unwritten(render, self.name, writes_reasoning=self.writes_reasoning)
 
     def samples_of(self, conversation: Conversation) -> list[list[Span]]:
         """Render a conversation as one sample, or as one per answer where it must be.

@@ -1,0 +1,161 @@
+"""What a row holds that its map_fn does not read: found by watching which keys it asks for.
+
+    row       {"messages": [{"role": …, "content": …, "mood": "glad"}], "images": ["a.jpg"]}
+    asked for  messages      role       content
+    unread     images, messages.mood
+
+The map_fn is given the row as a dict that takes note of each key whose value is taken, and so are
+the objects inside it. What is handed on whole (a tool's description) counts as read, and so does
+what is taken by going over all values, `dict(row)` or `**row`; null and what is empty is nothing
+to lose. No list of known keys is needed, so that it holds for a function of the user's own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from xtune.data.map_fns.base import MapFn, UnusableRow
+from xtune.data.map_fns.watched import Watched, WatchedText, released
+from xtune.structures import Conversation, Message
+
+__all__ = ["HARMLESS", "Reading", "read_row", "unread_lines"]
+
+# Where a row comes from, and its number: in every other data set, and nothing to train on. They
+# are counted as all others are, and not shown to a reader.
+HARMLESS = frozenset({"id", "idx", "index", "source", "uid", "uuid"})
+
+_MEDIA = re.compile(r"(?:image|img|picture|video|audio)s?(?:_(?:path|url|file|data)s?)?\Z", re.I)
+_NOT_MEDIA = "images, videos and sounds are not trained on"
+_MARK = re.compile(r"<\|?(?:image|img|video|audio)(?:[_ ]\w+)*\|?>|<ImageHere>", re.IGNORECASE)
+
+
+class Reading(NamedTuple):
+    """What a map_fn has made of a row.
+
+    Attributes:
+        made: what it returned.
+        unread: the keys that hold something and that it did not ask for, each once: 'images', and
+            'messages.mood' for the key of an object inside.
+    """
+
+    made: Any
+    unread: tuple[str, ...]
+
+
+def read_row(map_fn: MapFn, row: Mapping[str, Any]) -> Reading:
+    """Run a map_fn on a row and say what it left.
+
+    >>> def asks_only(row):
+    ...     return {'text': row['ask']}
+    >>> read_row(asks_only, {'ask': 'Why?', 'answer': 'So.', 'note': None})
+    Reading(made={'text': 'Why?'}, unread=('answer',))
+
+    Raises:
+        UnusableRow: the map_fn's own; or its text has the mark of an image, a video or a sound that
+            stands in a key which the map_fn does not read.
+        Exception: the map_fn's own.
+    """
+    watched = Watched(row)
+    made = released(map_fn(watched))
+    unread: dict[str, None] = {}
+    if watched.taken:  # else the values were taken by other ways than a dict's own
+        _collect(watched, "", unread)
+    _collect_made(made, unread)
+    if unread:
+        _require_no_media(unread, made)
+    return Reading(made, tuple(unread))
+
+
+def unread_lines(unread: Mapping[str, int], first: Mapping[str, str] | None = None) -> list[str]:
+    """Say it to a reader: the keys of rows in one line, those inside one by one.
+
+    >>> unread_lines({'score': 12, 'messages.mood': 1, 'id': 60}, {'score': 'a.jsonl:3'})
+    ['score (12 rows, from a.jsonl:3 on): the map_fn does not read it', "1 row: 'mood' in messages"]
+
+    Args:
+        unread: rows by key, as `Reading.unread` has them.
+        first: where the first of these rows stands, by key.
+    """
+    shown = sorted(unread.items(), key=lambda item: -item[1])
+    shown = [(key, n) for key, n in shown if key.rpartition(".")[2] not in HARMLESS]
+    where = {key: f", from {place} on" for key, place in (first or {}).items()}
+    outside = [f"{key} ({_rows(n)}{where.get(key, '')})" for key, n in shown if "." not in key]
+    them = "it" if len(outside) == 1 else "them"
+    lines = [f"{', '.join(outside)}: the map_fn does not read {them}"] if outside else []
+    for key, count in shown:
+        inside, dot, name = key.rpartition(".")
+        if dot:
+            lines.append(f"{_rows(count)}{where.get(key, '')}: {name!r} in {inside}")
+    media = any(_MEDIA.match(key.rpartition(".")[2]) for key, _ in shown)
+    return [*lines, _NOT_MEDIA] if media else lines
+
+
+def _rows(count: int) -> str:
+    return "1 row" if count == 1 else f"{count:,} rows"
+
+
+def _collect(value: Any, path: str, unread: dict[str, None]) -> None:
+    """Put the paths of what was not taken into `unread`."""
+    kind = type(value)
+    if kind is Watched:
+        if not value.keys() <= value.taken:
+            for key in sorted(value.keys() - value.taken, key=str):
+                if not _is_nothing(dict.__getitem__(value, key)):
+                    unread[f"{path}{key}"] = None
+        if value.inside:
+            for key, one in value.inside.items():
+                _collect(one, f"{path}{key}.", unread)
+    elif kind is list:
+        for one in value:
+            if type(one) is not Watched or one.inside or not one.keys() <= one.taken:
+                _collect(one, path, unread)
+    elif kind is WatchedText and value.parsed is not None:
+        _collect(value.parsed, path, unread)
+
+
+def _collect_made(made: Any, unread: dict[str, None]) -> None:
+    """The same for what a function has handed on and nothing after it reads."""
+    if not isinstance(made, Mapping):
+        return
+    for key in made.keys() - _MADE:
+        if not _is_nothing(made[key]):
+            unread[str(key)] = None
+    for part in _DIALOGUES:
+        for message in made.get(part) or () if part in made else ():
+            if isinstance(message, Mapping) and not message.keys() <= _MESSAGE:
+                for key in sorted(message.keys() - _MESSAGE, key=str):
+                    if not _is_nothing(message[key]):
+                        unread[f"{part}.{key}"] = None
+
+
+_DIALOGUES = ("messages", "prompt", "chosen", "rejected")
+_MADE = Conversation.__annotations__.keys() | set(_DIALOGUES)
+_MESSAGE = Message.__annotations__.keys()
+
+
+def _is_nothing(value: Any) -> bool:
+    """Null, an empty text, list or object, and a list or object of nothing but such."""
+    if value is None or value != value:  # NaN stands for a missing value in tables
+        return True
+    if isinstance(value, str):
+        return not value.strip()
+    if isinstance(value, Mapping):
+        return all(
+            map(_is_nothing, dict.values(value) if type(value) is Watched else value.values())
+        )
+    return isinstance(value, list | tuple) and all(map(_is_nothing, value))
+
+
+def _require_no_media(unread: Mapping[str, None], made: Any) -> None:
+    for path in unread:
+        if _MEDIA.match(path.rpartition(".")[2]):
+            mark = _MARK.search(json.dumps(made, ensure_ascii=False, default=str))
+            if mark:
+                raise UnusableRow(
+                    f"{_NOT_MEDIA}: its text has {mark[0]!r} for what is in "
+                    f"{path.rpartition('.')[2]!r}"
+                )
+            return
