@@ -56,7 +56,7 @@ _ADDED = {
     *("__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__"),
     *("__static_attributes__", "_abc_impl", "__annotations__", "__annotate_func__"),
 }
-_DEEPEST_SET = 20  # sets inside sets
+_DEEPEST_SET = 2  # sets of objects without names, inside sets of such
 
 
 class OwnCode:
@@ -129,7 +129,7 @@ class OwnCode:
         elif isinstance(value, list | tuple):
             yield from value
         else:
-            self._tell(*self._sorted(value))
+            yield from self._in_order(value)
         if type(value) not in (dict, list, tuple, set, frozenset, MappingProxyType):
             yield type(value)  # and what a class of its own adds
             yield getattr(value, "__dict__", None)
@@ -290,13 +290,21 @@ class OwnCode:
             for file, its_package in own_files(name):
                 self._read(file, its_package)
 
-    def _sorted(self, values: set[Any] | frozenset[Any]) -> list[str]:
-        """The hashes of a set's members, sorted: their order changes from process to process."""
-        if all(type(value) in _PLAIN for value in values):
-            return sorted(map(repr, values))
-        if self._depth >= _DEEPEST_SET:
-            return [str(len(values))]
-        return sorted(OwnCode(self._depth + 1).digest(value) for value in values)
+    def _in_order(self, values: set[Any] | frozenset[Any]) -> list[Any]:
+        """A set's members, in an order that does not change from process to process."""
+        by_name: dict[str, list[Any]] = {}
+        for value in values:
+            by_name.setdefault(_name_of(value), []).append(value)
+        ordered: list[Any] = []
+        for name in sorted(by_name):
+            alike = by_name[name]
+            if len(alike) == 1:
+                ordered += alike
+            elif self._depth >= _DEEPEST_SET:
+                self._tell(name, str(len(alike)))
+            else:  # told apart by what they are, each hashed by itself
+                self._tell(*sorted(OwnCode(self._depth + 1).digest(value) for value in alike))
+        return ordered
 
 
 class _Named:
@@ -305,6 +313,15 @@ class _Named:
     def __init__(self, module: ModuleType, names: frozenset[str]) -> None:
         self.module = module
         self.names = names
+
+
+def _name_of(value: Any) -> str:
+    """What a set's member is called, the same in every process."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return f"{kind.__name__} {value!r}"
+    module, name = (getattr(value, key, "") for key in ("__module__", "__qualname__"))
+    return f"{kind.__module__}.{kind.__qualname__} {module}.{name}"
 
 
 def _state(value: Any) -> Iterator[Any]:
