@@ -12,4 +12,4 @@ model = dict(
     vocabulary=dict(init='subtokens', pad_to_multiple_of=None),  # of added_tokens
     adapter=lora,
     gradient_checkpointing=gradient_checkpointing,
-    activation_offload=False)  # True: what a checkpointed layer keeps waits in the host's memory
+    activation_offload=activation_offload)
