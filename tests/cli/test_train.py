@@ -93,7 +93,7 @@ def test_an_unknown_config_lists_near_ones(capsys):
     assert "custom_sft_lora" in capsys.readouterr().err
 
 
-def test_the_plan_counts_everything_and_writes_the_sheet(inputs, capsys):
+def test_the_plan_counts_everything_and_writes_nothing(inputs, capsys):
     assert _train(inputs, words=["--work-dir", "plan", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "48 read, 48 kept" in said

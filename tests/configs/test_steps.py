@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from xtune.checkpoint.tiny import write_tiny
 from xtune.config import list_configs, render
+from xtune.config.find import config_root
 from xtune.data.examples import write_examples
 from xtune.engine.runner import Runner
 
@@ -34,7 +35,7 @@ SET_HERE = {
     "save_steps",
     "save_total_limit",
 }
-SECTIONS = {
+SECTIONS = {  # which follow from the knobs
     "custom_hooks",
     "default_hooks",
     "test_cfg",
@@ -45,6 +46,13 @@ SECTIONS = {
 OF_DATA = {"SYSTEM", "data_path", "map_fn", "prompt_template", "val_data_path"}
 
 
+def knobs_of(part: str) -> set[str]:
+    """What a part of the configs sets, by its module's name in a leaf."""
+    path = (config_root() / part.replace(".", "/")).with_suffix(".py")
+    body = ast.parse(path.read_text(encoding="utf-8")).body
+    return {node.targets[0].id for node in body if isinstance(node, ast.Assign)}
+
+
 def halves(leaf: str) -> tuple[str, str]:
     """What a leaf says of its model and training, and what of its data: parts and knobs."""
     of_run: list[str] = []
@@ -52,8 +60,10 @@ def halves(leaf: str) -> tuple[str, str]:
     for node in ast.parse(CONFIGS[leaf].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.With):
             for part in node.body:
-                is_data = ".datasets." in f".{part.module}"
+                is_data = "datasets" in part.module.split(".")
                 (of_data if is_data else of_run).append(ast.unparse(part))
+                if is_data and not knobs_of(part.module) <= SET_HERE | OF_DATA:
+                    of_run.append(ast.unparse(part))  # moss_sft adds tokens to the model
         elif isinstance(node, ast.Assign) and node.targets[0].id not in SET_HERE:
             is_data = node.targets[0].id in OF_DATA
             (of_data if is_data else of_run).append(ast.unparse(node))
