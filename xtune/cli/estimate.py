@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     print(
         f"does not fit a GPU of {place.gib:g} GB, of which 10 % are left free; looking for "
-        "what would",
+        "what would fit",
         flush=True,  # it takes seconds, half a minute at most
     )
     advice = advice_for(sheet.values, precision, place, need=need)
