@@ -8,7 +8,7 @@ AGENT  := work_dirs/smollm2_135m_lora_agent
 # --no-compile: a minute less; what is used is compiled when it is first imported
 PIP    := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
 
-.PHONY: all demo demo-agent test test-all lint fmt types bench golden equivalence
+.PHONY: all demo demo-agent test test-all lint fmt types bench gpu-wheels golden equivalence
 all: lint types test
 
 demo: $(VENV)/.runtime
@@ -41,6 +41,11 @@ types: $(VENV)/.dev
 # all measurements on the CPU, for an idle machine: half an hour to an hour
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/run_all.py
+
+# what benchmarks/gpu.py needs on a machine with a GPU, torch, Python 3.12 and no network: a folder
+# under 60 MiB, and the line to type there
+gpu-wheels: $(VENV)/.dev
+	$(BIN)/python benchmarks/gpu_wheels.py
 
 # how far training under each strategy is from one process
 equivalence: $(VENV)/.dev

@@ -10,16 +10,9 @@ Every case is a process of its own with a time budget, and is one JSON line in
 At the end the lines are a page, `benchmarks/results/DATE_gpu.md`, with the goals and whether they
 were met. Goals are judged on a GPU only. With the variable OUT set both files are copied there.
 
-What a machine needs, and must be given as wheels where it has no network: torch and transformers,
-and of requirements/runtime.txt what `import xtune.models` and the strategy take: mmengine-lite,
-addict, termcolor, yapf, platformdirs, bitsandbytes, peft, accelerate and gguf; for TRL also trl,
-datasets, multiprocess and dill. flash-attn and liger-kernel are used if they are there (else
-torch's own varlen attention and transformers' modules). bitsandbytes brings a library for every
-CUDA; where size counts its wheel may be
-packed again with libbitsandbytes_cuda130.so alone (4 MB). Wheels go into a folder W, then
-
-    pip install --no-index --no-deps --target /tmp/site W/*.whl
-    PYTHONPATH=/tmp/site:. python benchmarks/gpu.py
+Where there is torch and no network, `make gpu-wheels` has gathered the rest in a folder before, and
+printed the line to type (benchmarks/gpu_wheels.py). flash-attn and liger-kernel are used if they
+are there, else torch's own varlen attention and transformers' modules.
 """
 
 from __future__ import annotations
@@ -156,8 +149,9 @@ def read_lines(path: Path) -> dict[str, dict[str, Any]]:
 
 def run_case(case: dict[str, Any], budget: float) -> dict[str, Any]:
     """One process; whatever becomes of it is a result."""
-    if case["contender"] == "trl" and find_spec("trl") is None:
-        return {"case": case, "status": "not run", "reason": "TRL is not installed"}
+    missing = [name for name in ("trl", "pyarrow", "pandas") if find_spec(name) is None]
+    if case["contender"] == "trl" and missing:
+        return {"case": case, "status": "not run", "reason": f"not installed: {missing[0]}"}
     worker = HERE / "contenders" / "gpu_case.py"
     with tempfile.TemporaryDirectory() as folder:
         given, got = Path(folder) / "case.json", Path(folder) / "result.json"

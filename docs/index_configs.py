@@ -17,7 +17,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 from xtune.config import list_configs, render  # noqa: E402
-from xtune.models.memory import MemoryEstimate, estimate_memory, smallest_card  # noqa: E402
+from xtune.engine.budget import Need, Place, need_of  # noqa: E402
+from xtune.models.memory import smallest_card  # noqa: E402
 from xtune.models.precision import choose_precision  # noqa: E402
 
 INDEX = ROOT / "configs/INDEX.md"
@@ -100,9 +101,9 @@ def write_estimates() -> None:
         if "GiB estimated" not in text:
             continue
         values = render(name).values
-        key = repr((values.model, values.max_length, values.batch_size))
+        key = memory_key(values)
         if key not in made:
-            made[key] = estimate_of(values).total / 2**30
+            made[key] = need_on_one_gpu(values).gib
         gib = f"{made[key]:.0f}" if made[key] >= 100 else f"{made[key]:.1f}"
         card = smallest_card(float(gib))
         where = f"one GPU of {card} GB" if card else "several GPUs of 80 GB"
@@ -111,11 +112,16 @@ def write_estimates() -> None:
         path.write_text(re.sub(pattern, said, text), encoding="utf-8")
 
 
-def estimate_of(values: Any) -> MemoryEstimate:
-    """The estimate of a config's sheet for one GPU, in bf16."""
-    lengths = [values.max_length] * values.batch_size
-    precision = choose_precision("cuda", "bf16")
-    return estimate_memory(values.model, precision, lengths, device="cuda")
+def need_on_one_gpu(values: Any) -> Need:
+    """What a config's sheet needs on one GPU, in bf16: what `xtune estimate` says."""
+    return need_of(values, choose_precision("cuda", "bf16"), Place("cuda", None))
+
+
+def memory_key(values: Any) -> str:
+    """The same for sheets that need the same memory: those that differ in their data, say."""
+    accumulates = values.train_cfg.accumulative_counts > 1
+    shape = (values.max_length, values.batch_size, values.optimizer.type, accumulates)
+    return repr((values.model, *shape))
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """ChatGLM3-6B-Base, its weights in 4 bits, learns to chat from Open Assistant's best dialogues.
 
 Run:       python tools/train.py chatglm3_6b_qlora_oasst1
-Hardware:  one GPU of 12 GB: 7.3 GiB estimated in bf16
+Hardware:  one GPU of 8 GB: 6.6 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base
@@ -10,7 +10,7 @@ with read_base():
     from .._base_.settings.sft_qlora import *
     from .._base_.models.qlora import *
     from .._base_.datasets.oasst1 import *
-    from .._base_.schedules.cosine import *
+    from .._base_.schedules.cosine_8bit import *
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'THUDM/chatglm3-6b-base'

@@ -13,7 +13,8 @@ Edit:      pretrained_model_name_or_path  the model to start from
                                           sharegpt {"conversations": [...]}, turns, pretrain
                                           {"text"}, 'auto' to recognise them (xtune list-formats
                                           names all), or your own: 'my_code.py:my_map_fn'
-Hardware:  as it stands two CPU cores and 3 GB; a 7B model wants a 12 GB card
+Hardware:  as it stands two CPU cores and 3 GB; a 7B model wants a 12 GB card,
+           or 8 GB with --cfg-options optimizer.type=PagedAdamW8bit
 """
 from mmengine.config import read_base
 

@@ -1,7 +1,7 @@
 """Falcon-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py falcon_7b_qlora_alpaca
-Hardware:  one GPU of 8 GB: 6.3 GiB estimated in bf16
+Hardware:  one GPU of 8 GB: 5.6 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base
@@ -10,7 +10,7 @@ with read_base():
     from .._base_.settings.sft_qlora import *
     from .._base_.models.qlora import *
     from .._base_.datasets.alpaca import *
-    from .._base_.schedules.cosine import *
+    from .._base_.schedules.cosine_8bit import *
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'tiiuae/falcon-7b'

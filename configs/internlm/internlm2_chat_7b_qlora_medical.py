@@ -1,7 +1,7 @@
 """InternLM2-Chat-7B, its weights in 4 bits, learns to answer patients' questions in Chinese.
 
 Run:       python tools/train.py internlm2_chat_7b_qlora_medical
-Hardware:  one GPU of 12 GB: 9.0 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 8.0 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base
@@ -10,7 +10,7 @@ with read_base():
     from .._base_.settings.sft_qlora import *
     from .._base_.models.qlora import *
     from .._base_.datasets.medical import *
-    from .._base_.schedules.cosine import *
+    from .._base_.schedules.cosine_8bit import *
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'internlm/internlm2-chat-7b'

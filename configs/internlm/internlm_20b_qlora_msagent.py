@@ -1,7 +1,7 @@
 """InternLM-20B, its weights in 4 bits, learns to call tools from ModelScope's MSAgent-Bench.
 
 Run:       python tools/train.py internlm_20b_qlora_msagent
-Hardware:  one GPU of 24 GB: 19.2 GiB estimated in bf16
+Hardware:  one GPU of 24 GB: 17.1 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base
@@ -10,7 +10,7 @@ with read_base():
     from .._base_.settings.sft_qlora import *
     from .._base_.models.qlora import *
     from .._base_.datasets.msagent import *
-    from .._base_.schedules.cosine import *
+    from .._base_.schedules.cosine_8bit import *
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'internlm/internlm-20b'

@@ -1,16 +1,16 @@
 """InternLM-7B, its weights in 4 bits, learns to call tools from ModelScope's MSAgent-Bench.
 
 Run:       python tools/train.py internlm_7b_qlora_msagent
-Hardware:  one GPU of 12 GB: 8.7 GiB estimated in bf16
+Hardware:  one GPU of 8 GB: 7.0 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base
 
 with read_base():
-    from .._base_.settings.sft_qlora import *
+    from .._base_.settings.sft_qlora_r32 import *
     from .._base_.models.qlora import *
     from .._base_.datasets.msagent import *
-    from .._base_.schedules.cosine import *
+    from .._base_.schedules.cosine_8bit import *
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'internlm/internlm-7b'

@@ -1,7 +1,7 @@
 """Llama-2-7B, its weights in 4 bits, learns to chat and to use plugins from MOSS-003-SFT.
 
 Run:       python tools/train.py llama2_7b_qlora_moss_sft
-Hardware:  one GPU of 12 GB: 7.6 GiB estimated in bf16
+Hardware:  one GPU of 8 GB: 6.7 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base
@@ -10,7 +10,7 @@ with read_base():
     from .._base_.settings.sft_qlora import *
     from .._base_.models.qlora import *
     from .._base_.datasets.moss_sft import *
-    from .._base_.schedules.cosine import *
+    from .._base_.schedules.cosine_8bit import *
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'meta-llama/Llama-2-7b-hf'

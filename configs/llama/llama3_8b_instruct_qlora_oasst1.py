@@ -1,7 +1,7 @@
 """Llama-3-8B-Instruct, its weights in 4 bits, learns to chat from Open Assistant's best dialogues.
 
 Run:       python tools/train.py llama3_8b_instruct_qlora_oasst1
-Hardware:  one GPU of 12 GB: 9.5 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 8.6 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base
@@ -10,7 +10,7 @@ with read_base():
     from .._base_.settings.sft_qlora import *
     from .._base_.models.qlora import *
     from .._base_.datasets.oasst1 import *
-    from .._base_.schedules.cosine import *
+    from .._base_.schedules.cosine_8bit import *
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'meta-llama/Meta-Llama-3-8B-Instruct'

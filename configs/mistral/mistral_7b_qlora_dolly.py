@@ -1,7 +1,7 @@
 """Mistral-7B, its weights in 4 bits, learns from 15,000 instructions written at Databricks.
 
 Run:       python tools/train.py mistral_7b_qlora_dolly
-Hardware:  one GPU of 12 GB: 8.0 GiB estimated in bf16
+Hardware:  one GPU of 8 GB: 7.1 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base
@@ -10,7 +10,7 @@ with read_base():
     from .._base_.settings.sft_qlora import *
     from .._base_.models.qlora import *
     from .._base_.datasets.dolly import *
-    from .._base_.schedules.cosine import *
+    from .._base_.schedules.cosine_8bit import *
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'mistralai/Mistral-7B-v0.1'

@@ -1,7 +1,7 @@
 """Qwen1.5-7B, its weights in 4 bits, learns from Firefly's 1.1 million Chinese instructions.
 
 Run:       python tools/train.py qwen1_5_7b_qlora_firefly
-Hardware:  one GPU of 12 GB: 9.4 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 8.5 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base
@@ -10,7 +10,7 @@ with read_base():
     from .._base_.settings.sft_qlora import *
     from .._base_.models.qlora import *
     from .._base_.datasets.firefly import *
-    from .._base_.schedules.cosine import *
+    from .._base_.schedules.cosine_8bit import *
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'Qwen/Qwen1.5-7B'

@@ -1,7 +1,7 @@
 """SmolLM2-135M learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py smollm2_135m_lora_alpaca
-Hardware:  one GPU of 8 GB: 2.2 GiB estimated in bf16
+Hardware:  one GPU of 4 GB: 2.2 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base

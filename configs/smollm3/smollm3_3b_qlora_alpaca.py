@@ -1,7 +1,7 @@
 """SmolLM3-3B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
 Run:       python tools/train.py smollm3_3b_qlora_alpaca
-Hardware:  one GPU of 8 GB: 4.9 GiB estimated in bf16
+Hardware:  one GPU of 6 GB: 4.2 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """
 from mmengine.config import read_base
@@ -10,7 +10,7 @@ with read_base():
     from .._base_.settings.sft_qlora import *
     from .._base_.models.qlora import *
     from .._base_.datasets.alpaca import *
-    from .._base_.schedules.cosine import *
+    from .._base_.schedules.cosine_8bit import *
     from .._base_.runtimes.default import *
 
 pretrained_model_name_or_path = 'HuggingFaceTB/SmolLM3-3B-Base'

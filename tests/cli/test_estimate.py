@@ -8,19 +8,42 @@ import pytest
 
 from tests.runs import options
 from xtune.cli.entry import main
+from xtune.engine import advice
 
 
-def test_it_says_what_is_needed_and_that_it_fits(inputs, capsys):
-    words = ["estimate", "custom_sft_lora", "--gpu-memory", "8GB"]
-    assert main([*words, "--cfg-options", *options(inputs)]) == 0
+def test_it_says_what_is_needed_and_that_it_fits(capsys):
+    words = ["estimate", "smollm2_135m_lora_alpaca", "--gpu-memory", "8GB"]
+    assert main([*words, "--cfg-options", "max_length=4096", "accumulative_counts=1"]) == 0
     out = capsys.readouterr().out
-    assert "4,096 trained of 34,976 parameters (11.71 %)" in out
+    assert "4,884,480 trained of 139,399,488 parameters (3.50 %)" in out
     assert "fits a GPU of 8 GB" in out
     sizes = {name: float(size) for size, name in re.findall(r"([\d.]+) GiB  ([\w ]+)", out)}
-    assert {"frozen weights", "trained weights", "gradients", "optimizer"} <= sizes.keys()
-    assert {"activations", "loss", "one layer", "runtime"} <= sizes.keys()
-    total = float(re.search(r"about ([\d.]+) GiB", out)[1])
+    assert {"frozen weights", "trained weights", "optimizer", "activations"} <= sizes.keys()
+    assert {"runtime", "loss"} <= sizes.keys()
+    assert "gradients" not in sizes  # there are none yet: a line of 0.00 says nothing
+    total = float(re.search(r"at most ([\d.]+) GiB, while the loss is computed", out)[1])
     assert total == pytest.approx(sum(sizes.values()), abs=0.1)
+
+
+@pytest.mark.parametrize("verb", ["estimate", "scaling"])
+def test_no_data_are_needed(verb, inputs, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # custom_sft_lora's example lies in the checkout
+    options = [f"pretrained_model_name_or_path={inputs.model}", "data_path=nowhere.jsonl"]
+    assert main([verb, "custom_sft_lora", "--cfg-options", *options]) == 0
+    assert main(["check", "custom_sft_lora", "--cfg-options", *options]) == 2
+    assert "nowhere.jsonl" in capsys.readouterr().out
+
+
+def test_weights_that_do_not_fit_are_not_estimated_for_minutes(monkeypatch, capsys):
+    """Mixtral's experts stay in 16 bits: no shorter sample makes 87 GiB fit, and none is tried."""
+    estimates = []
+    estimate = advice.need_of
+    monkeypatch.setattr(advice, "need_of", lambda *a, **k: estimates.append(1) or estimate(*a, **k))
+    assert main(["estimate", "mixtral_8x7b_lora_alpaca", "--gpu-memory", "24GB"]) == 1
+    said = capsys.readouterr().out
+    assert "looking for what would" in said
+    assert "nothing that is tried here makes it fit 24.0 GiB" in said
+    assert len(estimates) == 1  # with quantization
 
 
 def test_what_does_not_fit_ends_with_1_and_options_that_do(inputs, capsys):

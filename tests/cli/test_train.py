@@ -1,5 +1,6 @@
 """`xtune train`: exit codes, the plan, and what a user is told at the end."""
 
+import argparse
 import os
 import signal
 from pathlib import Path
@@ -8,6 +9,8 @@ import pytest
 
 from tests.runs import losses, options
 from xtune.cli.entry import main
+from xtune.cli.strategy import with_strategy
+from xtune.config import check, render
 from xtune.engine.hooks.base import Hook
 from xtune.registry import HOOKS
 
@@ -90,7 +93,7 @@ def test_an_unknown_config_lists_near_ones(capsys):
     assert "custom_sft_lora" in capsys.readouterr().err
 
 
-def test_the_plan_counts_everything_and_writes_the_sheet(inputs, capsys):
+def test_the_plan_counts_everything_and_writes_nothing(inputs, capsys):
     assert _train(inputs, words=["--work-dir", "plan", "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert "48 read, 48 kept" in said
@@ -98,7 +101,7 @@ def test_the_plan_counts_everything_and_writes_the_sheet(inputs, capsys):
     assert "parameters  4,096 trained of 34,976 (11.71 %)" in said
     assert "GiB  activations" in said
     assert "checked     everything" in said
-    assert os.listdir("plan") == ["config_dry_run.py"]
+    assert not os.path.exists("plan")
 
 
 def test_the_plan_of_a_model_that_is_not_here_says_what_was_not_checked(monkeypatch, capsys):
@@ -118,3 +121,27 @@ def test_the_plan_finds_what_the_run_would_trip_over(inputs, tmp_path, capsys):
     broken.write_text('{"messages": [}\n')
     assert _train(inputs, f"data_path={broken}", words=["--dry-run"]) == 1
     assert "broken.jsonl:1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["--deepspeed", "deepspeed_zero2"], ["--strategy", "fsdp"]], ids=["zero2", "fsdp"]
+)
+def test_an_optimizer_that_cannot_be_divided_gives_way_with_a_word(words, capsys):
+    """As XTuner's users start QLoRA: the config's 8-bit moments suit one GPU, and DDP."""
+    args = argparse.Namespace(
+        config="internlm_7b_qlora_alpaca",
+        strategy=words[1] if words[0] == "--strategy" else None,
+        deepspeed=words[1] if words[0] == "--deepspeed" else None,
+    )
+    sheet = render(args.config)
+    assert sheet.values.optimizer.type == "PagedAdamW8bit"
+    chosen = with_strategy(sheet, args, [])
+    assert chosen.values.optimizer.type == "AdamW"
+    assert "note: optimizer.type=AdamW, since" in capsys.readouterr().err
+    assert check(chosen) == []
+    # What the command line itself asks for is not changed, but refused.
+    own = ["optimizer.type=AdamW8bit"]
+    refused = with_strategy(render(args.config, own), args, own)
+    (problem,) = check(refused)
+    assert (problem.key, problem.value) == ("optimizer.type", "'AdamW8bit'")
+    assert "cannot hold its state in parts; take AdamW" in str(problem)

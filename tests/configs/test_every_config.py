@@ -15,7 +15,8 @@ from mmengine.config import Config
 from xtune.config import check, find_config, list_configs, render
 from xtune.config.find import config_root
 from xtune.data.templates.system_texts import SYSTEM_TEXTS
-from xtune.models.memory import MemoryEstimate, estimate_memory, smallest_card
+from xtune.engine.budget import Need, Place, need_of
+from xtune.models.memory import smallest_card
 from xtune.models.precision import choose_precision
 
 REPOSITORY = Path(__file__).parents[2]
@@ -122,34 +123,56 @@ def _not_replaced(part: str, leaf: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def estimates():
-    """Sheet -> estimate of its memory in bf16; leaves that differ in their data share one."""
-    made: dict[str, MemoryEstimate] = {}
+def needs():
+    """Sheet -> what it needs on one GPU in bf16; leaves that differ in their data share one."""
+    made: dict[str, Need] = {}
 
-    def of(values) -> MemoryEstimate:
-        lengths = [values.max_length] * values.batch_size
-        key = repr((values.model, lengths))
+    def of(values) -> Need:
+        accumulates = values.train_cfg.accumulative_counts > 1
+        shape = (values.max_length, values.batch_size, values.optimizer.type, accumulates)
+        key = repr((values.model, *shape))
         if key not in made:
-            precision = choose_precision("cuda", "bf16")
-            made[key] = estimate_memory(values.model, precision, lengths, device="cuda")
+            made[key] = need_of(values, choose_precision("cuda", "bf16"), Place("cuda", None))
         return made[key]
 
     return of
 
 
 @every_leaf
-def test_it_builds_without_weights_and_says_what_memory_it_takes(leaf, estimates):
-    estimate = estimates(render(leaf.stem).values)
-    assert 0 < estimate.trainable <= estimate.parameters
+def test_it_builds_without_weights_and_says_what_memory_it_takes(leaf, needs):
+    need = needs(render(leaf.stem).values)
+    assert 0 < need.estimate.trainable <= need.estimate.parameters
     said = re.search(r"([\d.]+) GiB estimated", leaf.read_text())
-    if said:
-        digits = len(said[1].partition(".")[2])
-        assert float(said[1]) == round(estimate.total / 2**30, digits)
+    if said:  # a new torch may keep a little more; docs/index_configs.py --estimate writes it anew
+        assert float(said[1]) == pytest.approx(need.gib, rel=0.02, abs=0.05)
     one = re.search(r"one GPU of (\d+) GB", leaf.read_text())
-    if said and one:
-        assert estimate.total < int(one[1]) * 10**9
     if said:
         assert (int(one[1]) if one else None) == smallest_card(float(said[1]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "internlm_7b_qlora_alpaca",
+        "llama2_7b_qlora_alpaca",
+        *(f"qwen2_5_{size}_qlora_alpaca" for size in ("0_5b", "1_5b", "3b")),
+        "qwen2_5_7b_qlora_alpaca_8gb",
+        *(f"qwen3_{size}_qlora_alpaca" for size in ("0_6b", "1_7b", "4b")),
+        "qwen3_8b_qlora_alpaca_8gb",
+        *(f"llama3_2_{size}_qlora_alpaca" for size in ("1b", "3b")),
+        "llama3_1_8b_qlora_alpaca_8gb",
+        *(f"internlm2{minor}_1_8b_qlora_alpaca" for minor in ("", "_5")),
+        *(f"internlm2{minor}_7b_qlora_alpaca_8gb" for minor in ("", "_5")),
+        "internlm3_8b_qlora_alpaca_8gb",
+    ],
+)
+def test_it_fits_8_gb_as_shipped_with_the_recipe_users_know(name, needs):
+    values = render(name).values
+    assert needs(values).fits(Place("cuda", 8.0))
+    # XTuner's: 16 packs of 2,048 tokens a step, over three epochs
+    assert (values.max_length, values.pack_to_max_length) == (2048, True)
+    assert (values.batch_size, values.accumulative_counts, values.max_epochs) == (1, 16, 3)
+    assert (values.lr, values.lora.lora_alpha, values.lora.lora_dropout) == (2e-4, 16, 0.1)
 
 
 @pytest.mark.parametrize("name", ["custom_sft_lora", "custom_sft_qlora"])

@@ -11,7 +11,7 @@ from torch import nn
 
 from tests.runs import options
 from xtune.config import render
-from xtune.engine.advice import advice_for
+from xtune.engine.advice import advice_for, advice_lines
 from xtune.engine.budget import Place, need_of, place_of, strategy_name
 from xtune.engine.optim import state_bytes
 from xtune.models import build_model, choose_precision
@@ -125,6 +125,39 @@ def test_the_least_change_is_one_that_fits_and_changes_no_result(inputs):
     assert [change.option for change in advice.changes] == ["gradient_checkpointing=True"]
     again = render("custom_sft_full", [*chosen, "max_length=16384", advice.words.split()[1]]).values
     assert need_of(again, BF16, place) == advice.need
+
+
+@pytest.mark.parametrize(
+    ("options", "gib", "advised"),
+    [
+        ([], 8.3, "--cfg-options lora.r=32"),  # 7.2 GiB, of which 10 % are left free
+        (["optimizer.type=AdamW"], 9.0, "--cfg-options optimizer.type=PagedAdamW8bit"),
+        ([], 8.4, "--cfg-options activation_offload=True"),
+    ],
+)
+def test_what_an_adapter_can_spare_comes_before_shorter_samples(options, gib, advised):
+    cfg = render("internlm2_7b_qlora_alpaca", options).values
+    advice = advice_for(cfg, BF16, Place("cuda", gib))
+    assert advice.words == advised
+
+
+def test_advice_to_offload_says_what_the_host_must_hold_and_what_to_install():
+    """8 billion weights: 4 bytes each of masters, of gradients, and 8 of moments."""
+    place = Place("cuda", 24.0)
+    advice = advice_for(render("llama3_8b_full_alpaca").values, BF16, place)
+    (change,) = advice.changes
+    assert change.flag == "--deepspeed deepspeed_zero2_offload"
+    assert advice.need.host == pytest.approx(16 * advice.need.estimate.parameters, rel=1e-6)
+    said = "\n".join(advice_lines(advice, place))
+    assert f"besides, {advice.need.host / 2**30:.1f} GiB of the host's memory" in said
+    assert "slower; needs the package: pip install deepspeed" in said
+
+
+def test_what_waits_in_the_host_is_counted_there():
+    cfg = render("qwen2_5_7b_qlora_alpaca_8gb").values
+    need = need_of(cfg, BF16, Place("cuda", 8.0))
+    assert need.host == 28 * 2048 * 3584 * 2  # layers, tokens, width, bytes
+    assert f"{need.host / 2**30:8.2f} GiB  of the host's memory, for each device" in need.lines()
 
 
 def test_where_nothing_fits_there_is_no_advice(inputs):

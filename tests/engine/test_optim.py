@@ -1,5 +1,7 @@
 """Parameter groups: learning rates by name, decay on matrices only."""
 
+import warnings
+
 import pytest
 import torch
 from torch import nn
@@ -70,3 +72,22 @@ def test_any_optimizer_by_its_dotted_path():
     optimizer = build_optimizer(_model(), cfg)
     assert isinstance(optimizer, torch.optim.SGD)
     assert optimizer.param_groups[0]["momentum"] == 0.9
+
+
+@pytest.mark.parametrize("name", ["PagedAdamW8bit", "PagedAdamW32bit"])
+def test_a_paged_optimizer_is_a_plain_one_on_a_cpu(name):
+    """The steps are those of the plain one, bit for bit, and nobody is warned."""
+    weights = []
+    for kind in (name, name.removeprefix("Paged").replace("AdamW32bit", "AdamW")):
+        torch.manual_seed(0)
+        model = nn.Linear(128, 64, bias=False)
+        cfg = {"type": kind if kind != "AdamW" else "bitsandbytes.optim.AdamW32bit", "lr": 1e-2}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            optimizer = build_optimizer(model, cfg)
+            for _ in range(3):
+                model(torch.ones(4, 128)).square().mean().backward()
+                optimizer.step()
+                optimizer.zero_grad()
+        weights.append(model.weight.detach())
+    assert torch.equal(*weights)

@@ -133,3 +133,13 @@ def test_a_model_that_each_device_can_hold_is_not_sharded(inputs):
     cfg = cfg_of(inputs, config="custom_sft_full")
     assert strategy_that_fits(cfg, 2, memory=24, precision=BF16) == "ddp"
     assert strategy_that_fits(cfg, 2, memory=1e-6, precision=BF16) == "fsdp"
+
+
+def test_an_optimizer_that_cannot_be_divided_is_counted_where_it_is_whole(inputs):
+    """With 8-bit moments on one card and under ddp; ZeRO takes AdamW."""
+    eight = plan(inputs, "optimizer.type=PagedAdamW8bit", devices=[1, 2])
+    plain = plan(inputs, devices=[1, 2])
+    for devices, strategy in ((1, "single"), (2, "ddp")):
+        ours, adam = (row_of(made, devices, strategy).held["optimizer"] for made in (eight, plain))
+        assert ours < adam == 8 * plain.estimate.parameters
+    assert row_of(eight, 2, "zero1") == row_of(plain, 2, "zero1")

@@ -156,6 +156,11 @@ def test_a_work_dir_that_is_a_file(inputs, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be made"):
         WorkDir(tmp_path / "file", sheet_of(inputs)).open(None)
+    for path in ("file", "file/below"):
+        with pytest.raises(UsageError, match="cannot be made .*file is a file"):
+            WorkDir(tmp_path / path, sheet_of(inputs)).require_makeable()
+    WorkDir(tmp_path / "new/below", sheet_of(inputs)).require_makeable()
+    assert not (tmp_path / "new").exists()
 
 
 def test_resuming_on_other_data_is_refused(inputs, tmp_path):

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         from xtune.models.precision import choose_precision
 
     sheet = render(args.config, args.cfg_options)
-    require_valid(sheet)
+    require_valid(sheet, data=False)
     if gib is None and torch.cuda.is_available():
         gib = place_of(torch.device("cuda")).gib
     wanted = (sheet.values.get("strategy") or {}).get("precision", "auto")
@@ -81,8 +81,13 @@ def run(args: argparse.Namespace) -> int:
     elif need.fits(place):
         print(f"fits a GPU of {gib:g} GB")
         return 0
-    print(f"does not fit a GPU of {place.gib:g} GB, of which 10 % are left free")
-    for line in advice_lines(advice_for(sheet.values, precision, place), place):
+    print(
+        f"does not fit a GPU of {place.gib:g} GB, of which 10 % are left free; looking for "
+        "what would fit",
+        flush=True,  # it takes seconds, half a minute at most
+    )
+    advice = advice_for(sheet.values, precision, place, need=need)
+    for line in advice_lines(advice, place):
         print(line.replace("CONFIG", args.config))
     return 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,28 @@ def with_strategy(sheet: Sheet, args: argparse.Namespace, options: Sequence[str]
     if name is None:
         return sheet
     strategy["type"] = _STRATEGIES[name]
-    return render(args.config, [*options, f"strategy={strategy!r}"])
+    options = [*options, f"strategy={strategy!r}"]
+    if name in ("fsdp", "deepspeed"):
+        options += _with_divisible_optimizer(sheet, options, name)
+    return render(args.config, options)
+
+
+def _with_divisible_optimizer(sheet: Sheet, options: Sequence[str], name: str) -> list[str]:
+    """Return the option that replaces an optimizer of the config, not one of the command line."""
+    from xtune.config.rules import divisible_optimizer
+
+    given = (sheet.values.get("optimizer") or {}).get("type")
+    chosen = divisible_optimizer(given)
+    own = any(option.startswith("optimizer") for option in options)
+    if chosen == given or own:  # `check` refuses the latter
+        return []
+    if int(os.environ.get("RANK", 0)) == 0:
+        print(
+            f"note: optimizer.type={chosen}, since {name} cannot hold the state of {given} in "
+            "parts",
+            file=sys.stderr,
+        )
+    return [f"optimizer.type={chosen}"]
 
 
 def _chosen(sheet: Sheet, processes: int) -> str:

@@ -12,7 +12,7 @@ from xtune import registry
 from xtune.config import adapters
 from xtune.config.deepspeed import contradictions
 
-__all__ = ["Breach", "breaches"]
+__all__ = ["Breach", "breaches", "divisible_optimizer"]
 
 Values = Mapping[str, Any]
 
@@ -25,15 +25,21 @@ class Breach(NamedTuple):
     hint: str = ""
 
 
-def breaches(values: Values) -> Iterator[Breach]:
-    """Yield every rule that the sheet's values break."""
+def breaches(values: Values, *, data: bool = True) -> Iterator[Breach]:
+    """Yield every rule that the sheet's values break; with data=False files of data may be missing.
+
+    Args:
+        values: of the sheet.
+        data: whether the run's data files must be there.
+    """
     for rule in (
         _ranges,
         _length_of_run,
         _quantization,
         _offload,
         _deepspeed,
-        _data_files,
+        _divided_optimizer,
+        *((_data_files,) if data else ()),
         _mixtures,
         _model_files,
         _added_tokens,
@@ -142,6 +148,30 @@ def _deepspeed(values: Values) -> Iterator[Breach]:
 def _adapter(values: Values) -> Iterator[Breach]:
     for key, message, hint in adapters.contradictions(values):
         yield Breach(key, message, hint)
+
+
+# Those of bitsandbytes: what holds a part of each weight cannot hold their state
+_UNDIVIDED = ("AdamW8bit", "PagedAdamW8bit", "PagedAdamW32bit")
+_DIVIDING = ("FSDPStrategy", "DeepSpeedStrategy")
+
+
+def divisible_optimizer(name: Any) -> Any:
+    """Return the optimizer to take in the place of `name` where its state is held in parts.
+
+    >>> divisible_optimizer("PagedAdamW8bit"), divisible_optimizer("torch.optim.SGD")
+    ('AdamW', 'torch.optim.SGD')
+    """
+    return "AdamW" if name in _UNDIVIDED else name
+
+
+def _divided_optimizer(values: Values) -> Iterator[Breach]:
+    strategy, optimizer = _get(values, "strategy.type"), _get(values, "optimizer.type")
+    if strategy in _DIVIDING and optimizer in _UNDIVIDED:
+        yield Breach(
+            "optimizer.type",
+            f"{strategy} cannot hold its state in parts",
+            "take AdamW, whose state is divided among the devices, or DDPStrategy",
+        )
 
 
 _DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)

@@ -52,11 +52,15 @@ class Problem:
         return asdict(self)
 
 
-def check(sheet: Sheet) -> list[Problem]:
+def check(sheet: Sheet, *, data: bool = True) -> list[Problem]:
     """Return everything that is wrong with a sheet.
 
     Every name at the top level must be a section of a sheet or be used by one; every `type` must
     be known in its place and fit the arguments beside it; then come the rules between values.
+
+    Args:
+        sheet: rendered.
+        data: whether its data files must be there; what only counts memory needs none.
     """
     findings = [
         *_missing_sections(sheet),
@@ -66,20 +70,25 @@ def check(sheet: Sheet) -> list[Problem]:
         *_names(sheet),
         *_plain_sections(sheet),
     ]
-    findings += [_problem(sheet, b.key, b.message, b.hint) for b in breaches(sheet.values)]
+    broken = breaches(sheet.values, data=data)
+    findings += [_problem(sheet, b.key, b.message, b.hint) for b in broken]
     findings += [_problem(sheet, *contradiction) for contradiction in contradicting_options(sheet)]
     # One knob in several places is one mistake
     places = {(p.file, p.line, p.value, p.message): p for p in reversed(findings)}
     return sorted(places.values(), key=findings.index)
 
 
-def require_valid(sheet: Sheet) -> None:
+def require_valid(sheet: Sheet, *, data: bool = True) -> None:
     """Check a sheet.
+
+    Args:
+        sheet: rendered.
+        data: as for `check`.
 
     Raises:
         ConfigError: with every problem, a line each, and the list of them in `.problems`.
     """
-    problems = check(sheet)
+    problems = check(sheet, data=data)
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         text = "\n".join(f"  {problem}" for problem in problems)

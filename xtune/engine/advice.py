@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xtune.config.rules import divisible_optimizer
 from xtune.engine.budget import Need, Place, need_of
 from xtune.errors import ModelError
 from xtune.models.precision import Precision
@@ -20,6 +21,10 @@ __all__ = ["Advice", "Change", "advice_for", "advice_lines"]
 
 _SMALL_CHUNK = 64  # positions; smaller ones make the products slow
 _SHORTEST = 256  # tokens
+_OF_WEIGHTS = ("strategy.", "model.llm.")
+_LEAST_RANK = 8
+# Those that the last word of their key does not name
+_KNOBS = {"model.adapter.r": "lora.r"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,11 @@ class Change:
     flag: str
     cost: str
     values: Mapping[str, Any]
+
+    @property
+    def touches_weights(self) -> bool:
+        """Whether the weights on a device take another room with it."""
+        return any(key.startswith(_OF_WEIGHTS) or key == "model.adapter" for key in self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +69,7 @@ def advice_for(
     precision: Precision,
     place: Place,
     *,
+    need: Need | None = None,
     trained_share: float = 1.0,
     pieces: Pieces | None = None,
 ) -> Advice | None:
@@ -68,44 +79,80 @@ def advice_for(
         cfg: the values of a sheet that does not.
         precision: of the run.
         place: where it is to fit.
+        need: what it needs as it is, if that is known.
         trained_share: share of the tokens that have a label.
         pieces: the tokens that the run adds.
     """
 
-    def need(changes: Sequence[Change]) -> Need | None:
-        try:
-            return need_of(
-                _changed(cfg, changes),
-                precision,
-                place,
-                trained_share=trained_share,
-                pieces=pieces,
-            )
-        except ModelError:
+    def estimate(changes: Sequence[Change]) -> Need:
+        return need_of(
+            _changed(cfg, changes), precision, place, trained_share=trained_share, pieces=pieces
+        )
+
+    trial = _Trials(estimate, place)
+    if need is not None:
+        trial.learn((), need)
+    return _least(list(_changes(cfg, place)), trial)
+
+
+class _Trials:
+    """Estimates, but for those that cannot end well: weights alone are too many for the place.
+
+    Args:
+        need: estimates a run under some changes.
+        place: where it is to fit.
+    """
+
+    def __init__(self, need: Callable[[Sequence[Change]], Need], place: Place) -> None:
+        self._need = need
+        self._place = place
+        self._weights: dict[tuple[str, ...], float] = {}
+
+    def learn(self, changes: Sequence[Change], need: Need) -> None:
+        """Remember what the weights take under some changes."""
+        self._weights[_of_weights(changes)] = need.weights_gib
+
+    def __call__(self, changes: Sequence[Change]) -> Need | None:
+        """Return what the run then needs if it fits, else None.
+
+        Raises:
+            ModelError: it cannot be run with these changes.
+        """
+        # An estimate takes seconds; no shorter sample makes room for weights that do not fit.
+        if not self._place.has_room(self._weights.get(_of_weights(changes), 0.0)):
             return None
+        found = self._need(changes)
+        self.learn(changes, found)
+        return found if found.fits(self._place) else None
 
-    return _least(list(_changes(cfg, place)), need, place)
+
+def _of_weights(changes: Sequence[Change]) -> tuple[str, ...]:
+    return tuple(change.flag or change.option for change in changes if change.touches_weights)
 
 
-def _least(
-    changes: list[Change], need: Callable[[Sequence[Change]], Need | None], place: Place
-) -> Advice | None:
-    needs: dict[int, float] = {}
-    for number, change in enumerate(changes):
-        found = need([change])
-        if found is not None:
-            needs[number] = found.gib
-            if found.fits(place):
-                return Advice((change,), found)
-    taken: list[Change] = []
-    for number, change in enumerate(changes):
-        if number not in needs:
+def _least(changes: list[Change], trial: _Trials) -> Advice | None:
+    possible: list[Change] = []
+    for change in changes:
+        try:
+            found = trial((change,))
+        except ModelError:
             continue
+        if found is not None:
+            return Advice((change,), found)
+        possible.append(change)
+    taken: list[Change] = []
+    for change in possible:
         taken = [one for one in taken if not _excludes(change, one)] + [change]
-        found = need(taken)
-        if found is not None and found.fits(place):
-            return _without_what_is_not_needed(taken, found, need, place)
+        if (found := _tried(trial, taken)) is not None:
+            return _without_what_is_not_needed(taken, found, trial)
     return None
+
+
+def _tried(trial: _Trials, changes: Sequence[Change]) -> Need | None:
+    try:
+        return trial(changes)
+    except ModelError:
+        return None
 
 
 def _excludes(later: Change, one: Change) -> bool:
@@ -117,16 +164,10 @@ def _excludes(later: Change, one: Change) -> bool:
     return quantizes or not one.values.keys().isdisjoint(later.values)
 
 
-def _without_what_is_not_needed(
-    taken: list[Change],
-    found: Need,
-    need: Callable[[Sequence[Change]], Need | None],
-    place: Place,
-) -> Advice:
+def _without_what_is_not_needed(taken: list[Change], found: Need, trial: _Trials) -> Advice:
     for change in list(taken[:-1]):
         fewer = [one for one in taken if one is not change]
-        less = need(fewer)
-        if less is not None and less.fits(place):
+        if (less := _tried(trial, fewer)) is not None:
             taken, found = fewer, less
     return Advice(tuple(taken), found)
 
@@ -149,11 +190,16 @@ def _changes(cfg: Mapping[str, Any], place: Place) -> Iterator[Change]:
             "",
             "--strategy fsdp",
             "the same result, more to exchange",
-            {"strategy.type": "FSDPStrategy", "optimizer.type": cfg["optimizer"]["type"]},
+            {
+                "strategy.type": "FSDPStrategy",
+                "optimizer.type": divisible_optimizer(cfg["optimizer"]["type"]),
+            },
         )
     if place.kind == "cuda":
         if cfg["optimizer"]["type"] == "AdamW" and strategy in ("SingleStrategy", "DDPStrategy"):
             yield _set(cfg, "optimizer.type", "PagedAdamW8bit", "moments in 8 bits")
+        if not model.get("activation_offload"):
+            yield _offload(cfg)
         if strategy == "SingleStrategy" and not with_adapter:
             yield _deepspeed(cfg, "deepspeed_zero2_offload")
             yield _deepspeed(cfg, "deepspeed_zero3_offload")
@@ -163,6 +209,9 @@ def _changes(cfg: Mapping[str, Any], place: Place) -> Iterator[Change]:
     if not quantized:
         four = {"bits": 4}
         yield _set(cfg, "model.llm.quantization", four, "QLoRA: the frozen weights in 4 bits")
+    rank = (model.get("adapter") or {}).get("r", 0)
+    while isinstance(rank, int) and (rank := rank // 2) >= _LEAST_RANK:
+        yield _set(cfg, "model.adapter.r", rank, "a smaller adapter")
     length = cfg["train_dataset"]["max_length"]
     while (length := length // 2) >= _SHORTEST:
         yield _set(cfg, "train_dataset.max_length", length, "longer samples are cut")
@@ -170,18 +219,30 @@ def _changes(cfg: Mapping[str, Any], place: Place) -> Iterator[Change]:
 
 def _set(cfg: Mapping[str, Any], key: str, value: Any, cost: str) -> Change:
     """By its knob where the sheet has one: everything derived from it follows."""
-    knob = key.rsplit(".", 1)[-1]
-    name = knob if knob in cfg else key
+    knob = _KNOBS.get(key) or key.rsplit(".", 1)[-1]
+    name = knob if knob.partition(".")[0] in cfg else key
     text = f"{name}={value}"
     return Change(f'"{text}"' if " " in text else text, "", cost, {key: value})
 
 
+def _offload(cfg: Mapping[str, Any]) -> Change:
+    """Only what a checkpointed layer keeps can wait elsewhere."""
+    keys = ["model.activation_offload"]
+    if not cfg["model"].get("gradient_checkpointing"):
+        keys.insert(0, "model.gradient_checkpointing")
+    cost = "the same result, slower: what layers keep waits in the host's memory"
+    parts = [_set(cfg, key, True, cost) for key in keys]
+    values = dict.fromkeys(keys, True)
+    return Change(" ".join(part.option for part in parts), "", cost, values)
+
+
 def _deepspeed(cfg: Mapping[str, Any], name: str) -> Change:
-    cost = "the same result, slower" if "offload" in name else "the same result"
+    needs = "needs the package: pip install deepspeed"
+    cost = f"the same result, {'slower; ' if 'offload' in name else ''}{needs}"
     values = {
         "strategy.type": "DeepSpeedStrategy",
         "strategy.config": name,
-        "optimizer.type": cfg["optimizer"]["type"],
+        "optimizer.type": divisible_optimizer(cfg["optimizer"]["type"]),
     }
     return Change("", f"--deepspeed {name}", cost, values)
 
@@ -213,5 +274,8 @@ def advice_lines(advice: Advice | None, place: Place) -> Iterator[str]:
     before = f"NPROC_PER_NODE={place.devices} " if place.devices > 1 else ""
     yield f"it fits with: {before}xtune train CONFIG {advice.words}"
     yield f"  {advice.need.line}"
+    if advice.need.host:
+        each = " for each device" if place.devices > 1 else ""
+        yield f"  besides, {advice.need.host / 2**30:.1f} GiB of the host's memory{each}"
     for change in advice.changes:
         yield f"  {change.flag or change.option}: {change.cost}"

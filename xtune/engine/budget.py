@@ -26,6 +26,7 @@ from xtune.models.vocabulary import Pieces
 __all__ = ["Need", "Place", "need_of", "place_of", "strategy_name"]
 
 _GIB = 2**30
+_SHOWN = 2**16  # bytes; what is less is no line
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class Place:
     kind: Literal["cuda", "cpu"]
     gib: float | None
     devices: int = 1
+
+    def has_room(self, gib: float) -> bool:
+        """Whether so many GiB are likely to fit each device."""
+        return self.gib is None or fits(gib, self.gib)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,19 +69,26 @@ class Need:
         """GiB on each device."""
         return sum(self.held.values()) / _GIB
 
+    @property
+    def weights_gib(self) -> float:
+        """GiB on each device that no shorter sample and no smaller adapter saves."""
+        frozen = self.held.get("frozen weights", 0.0)
+        return (frozen or self.held.get("trained weights", 0.0)) / _GIB
+
     def fits(self, place: Place) -> bool:
         """Whether it is likely to fit; also where nobody knows how much there is."""
-        return place.gib is None or fits(self.gib, place.gib)
+        return place.has_room(self.gib)
 
     def lines(self) -> Iterator[str]:
-        """Yield the total, then one line a component."""
+        """Yield the total, then one line a component; what is not there has none."""
         moment = self.estimate.fullest
         note = f"; {self.estimate.note}" if self.estimate.note else ""
-        yield f"about {self.gib:.1f} GiB {moment}{note}"
+        yield f"at most {self.gib:.1f} GiB, {moment}{note}"
         for name, size in self.held.items():
-            yield f"{size / _GIB:8.2f} GiB  {name}"
-        if self.host:
-            yield f"{self.host / _GIB:8.2f} GiB  of the host's memory, for each device"
+            if size >= _SHOWN:
+                yield f"{_gib(size)} GiB  {name}"
+        if self.host >= _SHOWN:
+            yield f"{_gib(self.host)} GiB  of the host's memory, for each device"
 
     @property
     def line(self) -> str:
@@ -84,6 +96,11 @@ class Need:
         shown = {name: size for name, size in self.held.items() if size > 0.01 * _GIB * self.gib}
         parts = ", ".join(f"{name} {size / _GIB:.2f}" for name, size in shown.items())
         return f"{self.gib:.1f} GiB ({parts})"
+
+
+def _gib(size: float) -> str:
+    """In a column of 8; small ones with more digits, so that none is 0.00."""
+    return f"{size / _GIB:8.2f}" if size >= 0.005 * _GIB else f"{size / _GIB:8.4f}"
 
 
 def need_of(
@@ -122,10 +139,10 @@ def need_of(
         device=place.kind,
     )
     if strategy == "single":
-        return Need(estimate, strategy, dict(estimate.components), 0.0)
+        return Need(estimate, strategy, dict(estimate.components), float(estimate.offloaded))
     number = precision.compute_dtype.itemsize
     held, host = held_by(strategy, model, estimate, number, place.devices)
-    return Need(estimate, strategy, held, sum(host.values()))
+    return Need(estimate, strategy, held, sum(host.values()) + estimate.offloaded)
 
 
 def _optimizer_bytes(model: Any, cfg: Mapping[str, Any]) -> int | None:

@@ -63,7 +63,7 @@ class MemoryCheck:
             return
         text = (
             f"the run needs about {self.need.gib:.1f} GiB and {runner.strategy.device} has "
-            f"{self.place.gib:.1f}:\n{self.table()}\n{_advice(runner, self.place)}"
+            f"{self.place.gib:.1f}:\n{self.table()}\n{_advice(runner, self.place, self.need)}"
         )
         if not self.force:
             raise TrainingError(f"{text}\nTo try it all the same: --force")
@@ -122,7 +122,8 @@ def out_of_memory(runner: Runner, error: BaseException) -> TrainingError:
         if check.need is None and strategy is not None:
             check.look(runner)
         if check.place is not None:
-            text += f"\nWhat the run takes:\n{check.table()}\n{_advice(runner, _less(check))}"
+            advice = _advice(runner, _less(check), check.need)
+            text += f"\nWhat the run takes:\n{check.table()}\n{advice}"
     except (RuntimeError, MemoryError):  # there is too little even for that
         text += f"\n{check.table()}\nWhat would fit: xtune estimate CONFIG"
     return TrainingError(text)
@@ -139,11 +140,13 @@ def _less(check: MemoryCheck) -> Place:
     )
 
 
-def _advice(runner: Runner, place: Place) -> str:
+def _advice(runner: Runner, place: Place, need: Need | None) -> str:
+    logger.info("looking for what would fit %.1f GiB", place.gib or 0.0)  # it takes seconds
     advice = advice_for(
         runner.cfg,
         runner.strategy.precision,
         place,
+        need=need,
         trained_share=_trained_share(runner),
         pieces=runner.pieces,
     )

@@ -177,7 +177,10 @@ def PagedAdamW8bit(  # noqa: N802
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """AdamW8bit whose state moves to the host's memory when the GPU's runs short."""
+    """AdamW8bit whose state moves to the host's memory when the GPU's runs short.
+
+    On a CPU it is AdamW8bit.
+    """
     return _bitsandbytes("PagedAdamW8bit", params, lr, betas, eps, weight_decay)
 
 
@@ -190,7 +193,10 @@ def PagedAdamW32bit(  # noqa: N802
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """AdamW with 32-bit moments that move to the host's memory when the GPU's runs short."""
+    """AdamW with 32-bit moments that move to the host's memory when the GPU's runs short.
+
+    On a CPU they stay where they are.
+    """
     return _bitsandbytes("PagedAdamW32bit", params, lr, betas, eps, weight_decay)
 
 
@@ -204,5 +210,9 @@ def _bitsandbytes(
 ) -> torch.optim.Optimizer:
     import bitsandbytes.optim  # one to two seconds, for the few runs that ask for it
 
+    groups = list(params)
+    first = groups[0]["params"][0] if isinstance(groups[0], dict) else groups[0]
+    if first.device.type == "cpu":  # there is no other memory to move to; bitsandbytes would warn
+        name = name.removeprefix("Paged")
     optimizer = getattr(bitsandbytes.optim, name)
-    return optimizer(params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+    return optimizer(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)

@@ -23,7 +23,7 @@ from xtune.engine.checkpointing import choose_checkpointing
 from xtune.engine.identity import require_same_inputs
 from xtune.engine.loops import TrainLoop
 from xtune.engine.vocabulary_check import require_rows
-from xtune.engine.work_dir import DRY_RUN_SHEET, WorkDir
+from xtune.engine.work_dir import WorkDir
 from xtune.errors import AdapterError, DataError, ModelError
 from xtune.models.memory import smallest_card
 from xtune.models.modelscope import MODELSCOPE, fetched
@@ -49,7 +49,7 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
 
     Args:
         sheet: what would run.
-        work_dir: where; nothing in it is changed but the file `config_dry_run.py`.
+        work_dir: where; nothing is made or changed there.
         resume: as for `Runner`.
 
     Returns:
@@ -61,14 +61,12 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
     require_valid(sheet)
     folder = WorkDir(work_dir, sheet)
     checkpoint = folder.check(resume)
-    folder.create()
-    recorded = work_dir / DRY_RUN_SHEET
-    recorded.write_text(sheet.text, encoding="utf-8")
+    folder.require_makeable()
     cfg = sheet.values
     unchecked: list[str] = []
     lines = [
         f"config      {sheet.path}",
-        f"sheet       {recorded} (rendered; a run writes config.py)",
+        f"work dir    {work_dir}; nothing is written there now",
     ]
     tokenizer, pieces = _vocabulary(cfg, unchecked)
     datasets = _datasets(cfg, tokenizer, unchecked)
@@ -187,7 +185,9 @@ def _model_lines(
         yield f"{'':<11} fits a GPU of {card} GB"
     if not need.fits(place):
         yield f"{'':<11} does not fit {place.gib:.1f} GiB, what {strategy.device} has"
-        advice = advice_for(cfg, strategy.precision, place, trained_share=share, pieces=pieces)
+        advice = advice_for(
+            cfg, strategy.precision, place, need=need, trained_share=share, pieces=pieces
+        )
         for line in advice_lines(advice, place):
             yield f"{'':<11} {line}"
 

@@ -8,11 +8,13 @@ step computes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
 
+from xtune.config.rules import divisible_optimizer
+from xtune.engine.optim import state_bytes
 from xtune.engine.strategy_state import exchanged, state_of
 from xtune.models.build import build_model
 from xtune.models.flops import count_work
@@ -111,6 +113,7 @@ def plan_scaling(
     tokens = length * batch_size
     model = build_model(cfg["model"], device="meta", precision=precision)
     estimate = memory_of(model, cfg["model"], precision, [length] * batch_size, device="cuda")
+    whole = _with_own_optimizer(estimate, model, cfg["optimizer"])
     flops = micro_batches * count_work(model).flops([length] * batch_size, tokens)
     seconds = flops / (hardware.flops * hardware.utilisation)
     number = precision.compute_dtype.itemsize
@@ -124,7 +127,8 @@ def plan_scaling(
             if plain in refused or (plain != name and _fits_already(rows, count, plain)):
                 continue
             sharding = sharding_of(name, with_adapter=components["frozen weights"] > 0)
-            held, host = held_by(name, model, estimate, number, count)
+            taken = whole if name in ("single", "ddp") else estimate
+            held, host = held_by(name, model, taken, number, count)
             sent = sharding.sent(on_wire, count, micro_batches)
             moved = sharding.moved(on_wire, count, micro_batches)
             takes = sent / links.ring(count) + moved / links.memory
@@ -140,7 +144,18 @@ def plan_scaling(
                     share=takes / seconds,
                 )
             )
-    return Plan(estimate, micro_batches, tokens, flops, seconds, rows, refused)
+    return Plan(whole, micro_batches, tokens, flops, seconds, rows, refused)
+
+
+def _with_own_optimizer(
+    estimate: MemoryEstimate, model: nn.Module, optimizer: Mapping[str, Any]
+) -> MemoryEstimate:
+    """The same with the state of an optimizer that only whole weights can have, as 8-bit ones."""
+    if divisible_optimizer(optimizer["type"]) == optimizer["type"]:
+        return estimate
+    size = state_bytes(model, optimizer)
+    moments = {name: {**held, "optimizer": size} for name, held in estimate.moments.items()}
+    return replace(estimate, moments=moments)
 
 
 def held_by(

@@ -21,6 +21,7 @@ What is in it, and what a start finds and does:
 from __future__ import annotations
 
 import logging
+import os
 import time
 import uuid
 from pathlib import Path
@@ -35,9 +36,8 @@ from xtune.engine.places import is_place, require_places
 from xtune.errors import CheckpointError, ConfigError, UsageError, XtuneError
 from xtune.parallel.world import World
 
-__all__ = ["AUTO", "DRY_RUN_SHEET", "WorkDir", "require_shared"]
+__all__ = ["AUTO", "WorkDir", "require_shared"]
 
-DRY_RUN_SHEET = "config_dry_run.py"
 AUTO = "auto"  # --resume without a folder: the newest whole checkpoint of the work_dir
 
 _log = logging.getLogger(__name__)
@@ -144,6 +144,20 @@ class WorkDir:
                 "folder with --work-dir"
             ) from error
 
+    def require_makeable(self) -> None:
+        """Refuse what `create` would refuse, and make nothing.
+
+        Raises:
+            UsageError: the folder cannot be made, or is a file.
+        """
+        there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            why = "no right to write there" if there.is_dir() else f"{there} is a file"
+            raise UsageError(
+                f"the work dir {self.path} cannot be made ({why}); choose another folder with "
+                "--work-dir"
+            )
+
     def close(self) -> None:
         """Let other processes in again."""
         if self._lock is not None:
@@ -218,7 +232,7 @@ class WorkDir:
         """Move what an earlier run left to previous/<time>/, and later checkpoints with it."""
         moved = list(also)
         if everything:
-            kept = {"previous", ".lock", DRY_RUN_SHEET}
+            kept = {"previous", ".lock"}
             moved += [path for path in self.path.iterdir() if path.name not in kept]
         elif self.config.is_file() and self.config.read_bytes() != self.sheet.text.encode():
             moved.append(self.config)

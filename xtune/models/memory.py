@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 _GIB = 2**30
-_CARDS = (8, 12, 16, 24, 32, 40, 48, 80, 96, 141)  # GB of memory that GPUs are sold with
+_CARDS = (4, 6, 8, 12, 16, 24, 32, 40, 48, 80, 96, 141)  # GB of memory that GPUs are sold with
 _ROOM = 0.9  # of a card: an estimate is true to 10 %, and memory is lost in fragments
 _RUNTIME = 0.6 * _GIB
 _NF4_BITS = {True: 4.127, False: 4.5}  # with and without double quantization
@@ -59,12 +59,14 @@ class MemoryEstimate:
         trainable: parameters that are trained.
         parameters: all parameters, shared ones once.
         note: what is not counted, and why; empty if all is.
+        offloaded: bytes of activations that wait in the host's memory.
     """
 
     moments: dict[str, dict[str, int]]
     trainable: int
     parameters: int
     note: str = ""
+    offloaded: int = 0
 
     @property
     def fullest(self) -> str:
@@ -182,8 +184,10 @@ def memory_of(
         )
     except ModelError as error:  # better than nothing: a run must not fail for this
         parts, note = Pass(0, 0, 0, 0, 0, 0), f"activations and loss are not counted: {error}"
+    offloaded = 0
     if model_cfg.get("activation_offload") and device == "cuda":
-        parts = replace(parts, layers=parts.layers - _offloaded(model, sum(lengths)))
+        offloaded = _offloaded(model, sum(lengths))
+        parts = replace(parts, layers=parts.layers - offloaded)
     state = {
         "frozen weights": _frozen_bytes(base_of(model.llm), model_cfg["llm"].get("quantization")),
         "trained weights": 4 * trainable,
@@ -198,6 +202,7 @@ def memory_of(
         trainable=trainable,
         parameters=sum(p.numel() for p in model.parameters()),
         note=note,
+        offloaded=offloaded,
     )
 
 
@@ -208,7 +213,7 @@ def _moments(
     before = gradients if accumulates else 0
     yield from (
         (
-            "in the loss",
+            "while the loss is computed",
             _held(before, activations=parts.layers, loss=parts.loss),
         ),
         (
@@ -235,10 +240,14 @@ def _held(
     return {name: round(size) for name, size in held.items()}
 
 
-def _offloaded(model: Any, tokens: int) -> float:
+def _offloaded(model: Any, tokens: int) -> int:
     """Bytes that wait in the host's memory: the inputs of the layers that are computed again."""
     embedding: Any = base_of(model.llm).get_input_embeddings().weight
-    again = sum(getattr(module, "gradient_checkpointing", False) for module in model.modules())
+    again = sum(
+        getattr(module, "gradient_checkpointing", False)
+        for module in model.modules()
+        if not isinstance(module, PreTrainedModel)  # which says it of all its layers
+    )
     return again * tokens * embedding.shape[1] * embedding.itemsize
 
 

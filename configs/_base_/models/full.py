@@ -10,4 +10,4 @@ model = dict(
         dtype='auto'),
     vocabulary=dict(init='subtokens', pad_to_multiple_of=None),  # of added_tokens
     gradient_checkpointing=gradient_checkpointing,
-    activation_offload=False)  # True: what a checkpointed layer keeps waits in the host's memory
+    activation_offload=activation_offload)

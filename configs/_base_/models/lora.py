@@ -12,4 +12,4 @@ model = dict(
     adapter=lora,
     adapter_folder=adapter,
     gradient_checkpointing=gradient_checkpointing,
-    activation_offload=False)  # True: what a checkpointed layer keeps waits in the host's memory
+    activation_offload=activation_offload)

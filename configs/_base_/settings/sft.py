@@ -17,6 +17,7 @@ added_tokens = []  # words to become one token each, with rows that are trained
 # Computed again in the backward pass, for less memory: True every layer (a third slower), 2 one
 # layer of two (k one of k), 'auto' as few as fit the device
 gradient_checkpointing = False
+activation_offload = False  # True: what a checkpointed layer keeps waits in the host's memory
 sequence_parallel_size = 1  # processes that share each row, for contexts too long for one device
 
 # Optimizer; a step is accumulative_counts micro-batches of batch_size packs, on each device

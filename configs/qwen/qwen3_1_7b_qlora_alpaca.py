@@ -1,0 +1,21 @@
+"""Qwen3-1.7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
+
+Run:       python tools/train.py qwen3_1_7b_qlora_alpaca
+Hardware:  one GPU of 4 GB: 3.0 GiB estimated in bf16
+Result:    not run; its family is proven on a tiny checkpoint
+"""
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.settings.sft_qlora import *
+    from .._base_.models.qlora import *
+    from .._base_.datasets.alpaca import *
+    from .._base_.schedules.cosine_8bit import *
+    from .._base_.runtimes.default import *
+
+pretrained_model_name_or_path = 'Qwen/Qwen3-1.7B'
+prompt_template = 'auto'  # the template that comes with its tokenizer
+# about 500 optimizer steps in all
+save_steps = 100
+evaluation_freq = 100
+evaluation_inputs = ['上海有哪些值得一去的地方？', 'Why is the sky blue? Answer in two sentences.']
