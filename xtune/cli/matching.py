@@ -33,7 +33,8 @@ def nothing_matches(what: str, pattern: str, names: Mapping[str, Iterable[str]],
     words = {_bare(name): name for name in names}
     for name, texts in names.items():
         for text in (name, *texts):
-            words |= {_bare(part): name for part in re.split(r"[^a-z0-9.]+", text.lower()) if part}
+            for part in re.split(r"[^a-z0-9.]+", text.lower()):
+                words.setdefault(_bare(part), name)
     near = [words[word] for word in get_close_matches(_bare(pattern), words, n=4, cutoff=0.6)]
     listed = ", ".join(dict.fromkeys(near))
     return f"no {what} matches {pattern!r}{listed and f'; near: {listed}'}. All: {all_}"

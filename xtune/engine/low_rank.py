@@ -56,7 +56,7 @@ def GaLoreAdamW(  # noqa: N802
     update_proj_gap: int = 200,
     scale: float = 0.25,
 ) -> torch.optim.Optimizer:
-    """AdamW on the strongest directions of each gradient; needs `pip install 'xtune[galore]'`.
+    """AdamW on the strongest directions of each gradient; needs `pip install '.[galore]'`.
 
     Args:
         params: groups; those with `projected=True` are projected.
