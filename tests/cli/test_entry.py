@@ -180,6 +180,35 @@ def test_closed_streams_are_empty_ones(closed):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("rows.json", "[]", "is no config, which is a Python file; xtune copy-cfg"),
+        ("cfg.yaml", "lr: 1", "is no config, which is a Python file; xtune copy-cfg"),
+        ("empty.py", "", "empty.py is empty; xtune copy-cfg custom_sft_lora"),
+        ("blank.py", "# nothing\n", "blank.py is empty"),
+        ("folder", None, "'folder' is a folder; give a config's file, or a name"),
+        ("run", "config.py", "'run' is the folder of a run; its config is run/config.py"),
+        (" ", None, "the config's name is empty"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["check", "train", "explain"])
+def test_what_is_no_config_is_called_what_it_is(verb, name, text, said, capsys):
+    if name in ("folder", "run"):
+        Path(name).mkdir()
+        if text:
+            (Path(name) / text).touch()
+    elif text is not None:
+        Path(name).write_text(text)
+    assert main([verb, name]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_eval_tools_looks_at_the_model_before_the_data(capsys):
+    assert main(["eval-tools", "nope", "nope"]) == 2
+    assert "no config named 'nope'" in capsys.readouterr().err
+
+
 def test_a_port_that_does_not_exist(capsys):
     assert main(["tool-server", "--port", "99999"]) == 2
     assert "give a number from 1 to 65535, or 0 for any" in capsys.readouterr().err

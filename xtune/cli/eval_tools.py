@@ -73,6 +73,7 @@ def run(args: argparse.Namespace) -> None:
     from xtune.eval.tool_answer import ToolTalk
     from xtune.eval.tool_benchmark import ask, load_benchmark
 
+    _require_named(args.model)
     benchmark = load_benchmark(
         args.data,
         format=args.format,
@@ -123,6 +124,16 @@ def _load(given: str, adapter: str | None, work_dir: Path | None) -> ChatModel:
         return ChatModel.load(str(trained))
     base = sheet.values["model"]["llm"]["pretrained_model_name_or_path"]
     return ChatModel.load(base, adapter=trained)
+
+
+def _require_named(given: str) -> None:
+    """Refuse a config or a folder that is not there before anything is read."""
+    from xtune.config import find_config
+
+    folder = Path(given).expanduser()
+    is_bare = folder.parent == Path(".") and not folder.exists() and given != "smollm2"
+    if given.endswith(".py") or (is_bare and ":" not in given and not given.endswith(".gguf")):
+        find_config(given)  # a hub id has an owner: this is a config's name, or nothing
 
 
 def _note(text: str) -> None:

@@ -135,7 +135,7 @@ def _library(module: str, extra: str | None) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package = f"'xtune[{extra}]'" if extra else module.replace("_", "-")
+        package = f"'.[{extra}]'" if extra else module.replace("_", "-")
         raise ConfigError(f"this optimizer needs {module}: pip install {package}") from error
 
 
