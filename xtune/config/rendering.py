@@ -61,4 +61,4 @@ def _say_what_it_is_called_here(theirs: str, ours: str, named: int | None, own: 
         what = f"which trains {own} epoch{'s' if own != 1 else ''} too"
     else:
         what = f"which trains {own}, not {named} epochs: --cfg-options max_epochs={named}"
-    logger.warning("%s is here %s, %s", theirs, ours, what)
+    logger.warning("XTuner's %s is here %s, %s", theirs, ours, what)
