@@ -7,7 +7,6 @@ made anew and written into the docstrings first, which takes minutes.
 
 from __future__ import annotations
 
-import ast
 import re
 import sys
 from collections.abc import Iterator
@@ -17,8 +16,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 from xtune.config import list_configs, render  # noqa: E402
+from xtune.config.notes import estimated_gib, notes  # noqa: E402
 from xtune.engine.budget import Need, Place, need_of  # noqa: E402
-from xtune.models.memory import smallest_card  # noqa: E402
+from xtune.models.cards import fits, smallest_card  # noqa: E402
 from xtune.models.precision import choose_precision  # noqa: E402
 
 INDEX = ROOT / "configs/INDEX.md"
@@ -33,30 +33,34 @@ its end, where, when and at which commit. All others build only: they render and
 optimizer steps in the tests, on a tiny random model of their family and rows of their data's form.
 """
 COLUMNS = ("name", "model", "method", "data", "memory", "smallest card", "verified on")
+CARDS = (8, 12, 16, 24, 40, 80)  # GB; people ask for these
+BY_CARD = """
+## What fits my GPU?
+
+The rule is that of `xtune estimate`: a tenth of the card is left free. A model with a method is one
+line, the least memory first, with the shortest of the names that need as much; `xtune list-cfg
+--gpu-memory 8GB` lists all names that fit. What fits none needs several GPUs, or another method.
+"""
 METHODS = {"full": "full", "lora": "LoRA", "qlora": "QLoRA"}
-
-
-def notes(path: Path) -> dict[str, str]:
-    """The labelled lines of a config's docstring: Run, Hardware, Result, Verified."""
-    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    labelled = re.findall(r"^(\w+): +(.*(?:\n {6,}.*)*)", docstring, re.M)
-    return {label: " ".join(text.split()) for label, text in labelled}
 
 
 def row(name: str, path: Path) -> tuple[str, ...]:
     """The cells of a config's row."""
     values = render(name).values
     said = notes(path)
-    estimate = re.search(r"([\d.]+) GiB estimated", said["Hardware"])
-    method = next(METHODS[part] for part in name.split("_") if part in METHODS)
+    estimate = estimated_gib(said["Hardware"])
     return (
         f"`{name}`",
         values.pretrained_model_name_or_path,
-        method,
+        _method(name),
         " + ".join(_names(values.data_path)),
-        *(_memory(float(estimate[1])) if estimate else ("", said["Hardware"].partition(";")[0])),
+        *(_memory(estimate) if estimate else ("", said["Hardware"].partition(";")[0])),
         said.get("Verified", "builds only"),
     )
+
+
+def _method(name: str) -> str:
+    return next(METHODS[part] for part in name.split("_") if part in METHODS)
 
 
 def _memory(gib: float) -> tuple[str, str]:
@@ -75,6 +79,21 @@ def _names(data_path: Any) -> Iterator[str]:
         yield from _names(data_path.get("data_path", data_path.get("path")))
 
 
+def by_card(names: list[str]) -> Iterator[tuple[str, ...]]:
+    """The cells of a line for each model and method, the least memory first."""
+    alike: dict[tuple[float, str, str], list[str]] = {}
+    for name in names:
+        gib = estimated_gib(notes(list_configs()[name])["Hardware"])
+        if gib is not None:
+            key = (gib, render(name).values.pretrained_model_name_or_path, _method(name))
+            alike.setdefault(key, []).append(name)
+    for (gib, model, method), found in sorted(alike.items()):
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        marks = ["yes" if fits(gib, card) else "" for card in CARDS]
+        shortest = min(found, key=lambda name: (len(name), name))
+        yield (model, method, f"{gib:g} GiB", *marks, f"`{shortest}`{more}")
+
+
 def text() -> str:
     """The whole page."""
     return "\n".join(_lines()) + "\n"
@@ -83,6 +102,12 @@ def text() -> str:
 def _lines() -> Iterator[str]:
     configs = sorted(list_configs().items(), key=lambda item: (item[1].parent.name, item[0]))
     yield HEAD.format(count=len(configs)).rstrip()
+    yield BY_CARD.rstrip()
+    yield ""
+    yield f"| {' | '.join(['model', 'method', 'memory', *(f'{c} GB' for c in CARDS), 'config'])} |"
+    yield f"|{'---|' * (4 + len(CARDS))}"
+    for cells in by_card([name for name, _ in configs]):
+        yield f"| {' | '.join(cells)} |"
     folder = ""
     for name, path in configs:
         if path.parent.name != folder:

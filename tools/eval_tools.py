@@ -1,9 +1,10 @@
 """xtune eval-tools, from a checkout: python tools/eval_tools.py --help."""
 
+import os
 import sys
-from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # not tools/, whose names hide others
-from xtune.cli.entry import main
+# not tools/, whose names hide others
+sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+from xtune.cli.interpreter import run_tool
 
-sys.exit(main(["eval-tools", *sys.argv[1:]]))
+sys.exit(run_tool("eval-tools"))

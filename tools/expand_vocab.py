@@ -1,9 +1,10 @@
 """xtune expand-vocab, from a checkout: python tools/expand_vocab.py --help."""
 
+import os
 import sys
-from pathlib import Path
 
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # not tools/, whose names hide others
-from xtune.cli.entry import main
+# not tools/, whose names hide others
+sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+from xtune.cli.interpreter import run_tool
 
-sys.exit(main(["expand-vocab", *sys.argv[1:]]))
+sys.exit(run_tool("expand-vocab"))

@@ -10,4 +10,4 @@ export NNODES=$nodes NPROC_PER_NODE=$per_node PORT=${PORT:-29500}
 exec srun -p "$partition" --job-name="$job" --nodes="$nodes" --ntasks-per-node=1 \
     --gres="gpu:$per_node" --kill-on-bad-exit=1 ${SRUN_ARGS:-} \
     bash -c 'NODE_RANK=$SLURM_NODEID ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1) \
-        exec python "$@"' _ "$train" "$config" "${@:5}"
+        exec "${PYTHON:-$(command -v python || command -v python3)}" "$@"' _ "$train" "$config" "${@:5}"

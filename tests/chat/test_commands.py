@@ -60,6 +60,14 @@ def test_save_and_load(session, tmp_path):
     session.reset()
     assert run(f"/load {file}", session)[1] == f"loaded 3 messages from {file}"
     assert len(session.history) == 2
+    assert run(f"/save {file}", session)[1] == f"saved 3 messages to {file}"  # its own file
+
+
+def test_save_overwrites_no_other_file(session, tmp_path):
+    file = tmp_path / "mine.json"
+    file.write_text("precious")
+    assert "is there already" in run(f"/save {file}", session)[1]
+    assert file.read_text() == "precious"
 
 
 @pytest.mark.parametrize("line", ["/save", "/load "])

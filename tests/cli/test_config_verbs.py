@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from xtune.cli.entry import main
-from xtune.config import list_configs, render
+from xtune.config import find_config, list_configs, render
+from xtune.config.notes import estimated_gib, laptop_gib, notes
+from xtune.models.cards import smallest_card
 
 LEAF = "smollm2_135m_lora_toolcall"
 
@@ -23,11 +25,60 @@ def _in_an_empty_folder(tmp_path, monkeypatch):
 
 def test_list_cfg_prints_the_names_and_nothing_else(capsys):
     assert main(["list-cfg"]) == 0
-    assert capsys.readouterr().out.splitlines() == list(list_configs())
+    captured = capsys.readouterr()
+    assert [line.split()[0] for line in captured.out.splitlines()] == list(list_configs())
+    assert captured.err == ""
     assert main(["list_cfg", "-p", "QLORA_toolC"]) == 0
-    assert capsys.readouterr().out == "smollm2_135m_qlora_toolcall\n"
-    assert main(["list-cfg", "-p", "nothing-like-this"]) == 1
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().out == "smollm2_135m_qlora_toolcall      3 GB   CPU\n"
+
+
+def test_list_cfg_takes_patterns_however_words_are_joined(capsys):
+    assert main(["list-cfg", "Llama-2-7B", "medical"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    name, gib, unit, *card = line.split()
+    assert name == "llama2_7b_qlora_medical"
+    said = notes(find_config(name))["Hardware"]
+    assert estimated_gib(said) == float(gib)
+    assert (unit, card) == ("GiB", [str(smallest_card(float(gib))), "GB", "GPU"])
+    assert main(["list-cfg", "internlm_7b_qlora_alpaca_e3"]) == 0  # XTuner's name
+    assert "internlm_7b_qlora_alpaca " in capsys.readouterr().out
+
+
+def test_list_cfg_says_what_fits_a_gpu_by_the_rule_of_estimate(capsys):
+    assert main(["list-cfg", "--gpu-memory", "12GB"]) == 0
+    shown = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    estimates = {}
+    for name, path in list_configs().items():
+        said = notes(path)["Hardware"]
+        estimates[name] = estimated_gib(said) or 0.0
+        fits_it = (estimated_gib(said) or laptop_gib(said)) <= 0.9 * 12
+        assert (name in shown) is fits_it, name
+    assert sorted(shown, key=lambda name: -estimates[name]) == shown
+    assert main(["list-cfg", "--gpu-memory", "1"]) == 1
+    assert "none of " in capsys.readouterr().err
+    assert main(["list-cfg", "--gpu-memory", "eight"]) == 2
+    assert "as in 8GB" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["list-cfg", "intrnlm2"], "near: internlm2"),
+        (["list-cfg", "-p", "intrnlm2"], "near: internlm2"),
+        (["list-cfg", "zzz"], "no config matches 'zzz'. All: xtune list-cfg"),
+        (["list-cfg", "internlm", "zzz"], "no config matches 'zzz'"),
+        (["list-models", "-p", "zzz"], "no model family matches 'zzz'. All: xtune list-models"),
+        (["list-models", "intrnlm2"], "near: InternLM2"),
+        (["list-formats", "-p", "alpcaa"], "near: alpaca"),
+        (["list-tools", "serch"], "did you mean 'search'?"),
+        (["list-templates", "qwen_chta"], "did you mean 'qwen_chat'?"),
+    ],
+)
+def test_a_list_that_is_empty_says_so_and_names_what_is_near(words, near, capsys):
+    assert main(words) in (1, 2)
+    captured = capsys.readouterr()
+    assert near in captured.err
+    assert captured.out == ""
 
 
 @pytest.mark.parametrize("words", ["--help", "list-cfg", "check --help", "train --help"])
@@ -51,10 +102,30 @@ def test_help_and_list_are_immediate_and_import_no_torch(words):
 def test_copy_cfg_writes_the_sheet_byte_for_byte(capsys):
     assert main(["copy-cfg", LEAF, "."]) == 0
     copy = Path(f"{LEAF}_copy.py")
-    assert copy.read_text() == render(LEAF).text == render(copy).text
+    assert copy.read_text() == render(copy).text
+    ours = f"python tools/train.py {LEAF}"
+    assert copy.read_text() == render(LEAF).text.replace(ours, f"xtune train {copy}")
     assert str(copy) in capsys.readouterr().out
     assert main(["copy-cfg", LEAF, "deep/er/mine.py"]) == 0
-    assert Path("deep/er/mine.py").read_text() == copy.read_text()
+    assert Path("deep/er/mine.py").read_text() == copy.read_text().replace(
+        str(copy), "deep/er/mine.py"
+    )
+
+
+def test_copy_cfg_writes_here_and_the_copy_says_how_to_run_itself(capsys):
+    assert main(["copy-cfg", "yi_6b_qlora_alpaca"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("yi_6b_qlora_alpaca_copy.py\n")
+    said = Path("yi_6b_qlora_alpaca_copy.py").read_text()
+    assert "\nRun:       xtune train yi_6b_qlora_alpaca_copy.py\n" in said
+    assert main(["copy-cfg", "custom_sft_lora", "my own.py"]) == 0
+    assert "xtune train 'my own.py'" in capsys.readouterr().out
+    lines = Path("my own.py").read_text().splitlines()
+    assert lines[2:5] == [
+        "Run:       xtune check 'my own.py'",
+        "           xtune log-dataset 'my own.py'",
+        "           xtune train 'my own.py'",
+    ]
 
 
 def test_copy_cfg_never_overwrites(capsys):

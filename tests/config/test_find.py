@@ -76,9 +76,9 @@ def test_other_names_are_not_taken_for_xtuners(other):
 @pytest.mark.parametrize(
     ("ending", "notice"),
     [
-        ("_e3", "max_epochs = 3 is a knob: --cfg-options max_epochs=3"),
-        ("_e9_gpu8", "its max_epochs is 3, not 9: --cfg-options max_epochs=9"),
-        ("_gpu8", "how many GPUs there are is no part of it"),
+        ("_e3", "which trains 3 epochs too"),
+        ("_e9_gpu8", "which trains 3, not 9 epochs: --cfg-options max_epochs=9"),
+        ("_gpu8", "which any number of GPUs trains: NPROC_PER_NODE=8"),
     ],
 )
 def test_a_verb_says_once_what_xtuners_name_is_here(command, ending, notice, tmp_path, caplog):
@@ -87,7 +87,7 @@ def test_a_verb_says_once_what_xtuners_name_is_here(command, ending, notice, tmp
     more = {"copy-cfg": [str(tmp_path)], "train": ["--dry-run", "--work-dir", str(tmp_path / "w")]}
     assert main([command, theirs, *more.get(command, [])]) == 0
     (said,) = [text for text in caplog.messages if "XTuner" in text]
-    assert said.startswith(f"{theirs} is XTuner's name; here it is internlm_7b_qlora_alpaca, and ")
+    assert said.startswith(f"XTuner's {theirs} is here internlm_7b_qlora_alpaca, ")
     assert notice in said
 
 
@@ -98,8 +98,8 @@ def test_the_epochs_of_xtuners_name_are_not_set():
 def test_the_notice_is_on_stderr():
     words = [sys.executable, "tools/check.py", "internlm_7b_qlora_alpaca_e3"]
     done = subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, check=True)
-    assert "XTuner's name" in done.stderr
-    assert "XTuner's name" not in done.stdout
+    assert "XTuner's internlm_7b_qlora_alpaca_e3 is here" in done.stderr
+    assert "XTuner's" not in done.stdout
 
 
 @pytest.mark.parametrize("command", ["train", "check", "explain"])

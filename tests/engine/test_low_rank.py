@@ -159,7 +159,7 @@ def test_a_state_of_another_version_is_refused(inputs, kind):
 
 @pytest.mark.parametrize(
     ("kind", "how"),
-    [("GaLoreAdamW", r"pip install 'xtune\[galore\]'"), ("APOLLOAdamW", "install apollo-torch")],
+    [("GaLoreAdamW", r"pip install '.\[galore\]'"), ("APOLLOAdamW", "install apollo-torch")],
 )
 def test_a_library_that_is_not_installed_is_named(inputs, kind, how, monkeypatch):
     def missing(name, *_):

@@ -91,7 +91,7 @@ def test_resuming_where_nothing_is_starts_with_a_notice(inputs, tmp_path, caplog
     folder = WorkDir(tmp_path, sheet_of(inputs))
     assert folder.open(AUTO) is None
     folder.close()
-    assert "nothing to resume from" in caplog.text
+    assert "--resume: there is no checkpoint in" in caplog.text
 
 
 def test_resuming_from_another_work_dir(inputs, left, tmp_path):

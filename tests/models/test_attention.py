@@ -152,7 +152,7 @@ def test_the_layers_of_a_batch_share_their_blocks_and_batches_do_not():
 @pytest.mark.parametrize(
     ("dtype", "said"),
     [
-        ("float32", "attention: sdpa by document, documents side by side in bf16"),
+        ("float32", "attention: sdpa by document; if computed in bf16, documents side by side"),
         ("bfloat16", "attention: documents side by side"),
     ],
 )

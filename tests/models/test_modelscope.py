@@ -58,5 +58,5 @@ def test_what_cannot_be_fetched_is_an_error_with_the_next_step(service):
 
 def test_without_the_library_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "modelscope", None)
-    with pytest.raises(ModelError, match=r"pip install 'xtune\[modelscope\]'"):
+    with pytest.raises(ModelError, match=r"pip install '.\[modelscope\]'"):
         load_model(ID)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
+from pathlib import Path
 
 from xtune.chat.session import ChatSession
 from xtune.errors import DataError, did_you_mean
@@ -75,13 +76,20 @@ def _file(verb: str, argument: str, session: ChatSession, notice: Callable[[str]
         return
     try:
         if verb == "/save":
+            if argument != session.saved_to and Path(argument).expanduser().exists():
+                notice(f"{argument} is there already; save to another name, or delete it")
+                return
             session.save(argument)
-            notice(f"saved {len(session.messages)} messages to {argument}")
+            notice(f"saved {_counted(session.messages)} to {argument}")
         else:
             session.load(argument)
-            notice(f"loaded {len(session.messages)} messages from {argument}")
+            notice(f"loaded {_counted(session.messages)} from {argument}")
     except (OSError, DataError) as error:
         notice(f"{verb} failed: {error}")
+
+
+def _counted(messages: Sized) -> str:
+    return f"{len(messages)} message{'' if len(messages) == 1 else 's'}"
 
 
 def _help() -> str:

@@ -48,6 +48,7 @@ class ChatSession:
         self._model = model
         self._settings = settings
         self._notice = notice
+        self.saved_to = ""  # the file that /save may write again
 
     @property
     def tools(self) -> list[dict[str, Any]]:
@@ -99,6 +100,7 @@ class ChatSession:
         row = {"messages": self.messages} | ({"tools": self.tools} if self.tools else {})
         text = json.dumps(row, ensure_ascii=False, indent=2)
         Path(path).expanduser().write_text(text + "\n", encoding="utf-8")
+        self.saved_to = str(path)
 
     def load(self, path: str | Path) -> None:
         """Go on with a saved dialogue, system prompt included.
@@ -118,6 +120,7 @@ class ChatSession:
         for message in plain:
             if message["role"] not in _ROLES or not isinstance(message["content"], str):
                 raise DataError(f"{path}: not a message of {', '.join(_ROLES)}: {message}")
+        self.saved_to = str(path)
         has_system = bool(plain) and plain[0]["role"] == "system"
         self.system = plain[0]["content"] if has_system else ""
         self.history = plain[1:] if has_system else plain

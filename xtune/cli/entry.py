@@ -2,48 +2,24 @@
 
 A verb is a module of this package with `add_arguments(parser)` and `run(args) -> int | None`;
 the module docstring is its help text. Modules are imported only when their verb is named, and
-import torch only inside `run`, so that `xtune --help` is immediate.
+import torch only inside `run`, so that `xtune --help` is immediate. This file imports next to
+nothing, so that Ctrl-C in the first moment meets `main`, which answers it.
 """
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import os
 import sys
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from xtune import __version__
-from xtune.errors import XtuneError, did_you_mean
-from xtune.parallel.openmp import sharing_processors
+from xtune.cli.verbs import VERBS, help_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["VERBS", "main"]
 
-VERBS = {
-    "train": "train a config",
-    "chat": "talk to a model, with an adapter or without",
-    "eval": "measure what a run has learnt, before and after, and write a report",
-    "eval-tools": "measure a model's tool calls on a benchmark's rows, by comparing only",
-    "export": "write a model for other programs: adapter merged, layout chosen, read back",
-    "convert": "write a model from a folder that holds only DeepSpeed's or torch's shards of it",
-    "expand-vocab": "give a model more tokens, and write it ready to train",
-    "check": "check a config; every problem at once",
-    "estimate": "say what memory a config needs, whether it fits, and what makes it fit",
-    "profile": "run a few steps under the profiler: where time and memory go",
-    "scaling": "say what a config needs and costs on more devices",
-    "check-dataset": "say what is wrong with a file of data, and how to fix it",
-    "list-cfg": "list the named configs",
-    "list-models": "list the model families: what is read, how, what is proven",
-    "list-templates": "list the chat templates: models, text form, what ends an answer",
-    "tiny-model": "write a tiny random model, to try a config without its weights",
-    "list-formats": "list the data formats: fields read, an example, what becomes of it",
-    "list-tools": "list the tools that a model can be given: arguments, options",
-    "tool-server": "serve tools to other programs, over HTTP or as an MCP server",
-    "copy-cfg": "copy a named config, flat, to edit it",
-    "explain": "say which file and line set each value of a config",
-    "diff-cfg": "compare two configs value by value",
-    "log-dataset": "show, token by token, what of the data is trained",
-}
+_NEED_NOTHING = {"list-cfg"}  # beyond Python itself
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -56,61 +32,89 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 1 failed, 2 misused, 130 interrupted.
     """
     words = list(sys.argv[1:] if argv is None else argv)
-    if not words or words[0] in ("-h", "--help", "help"):
-        print(_help())
-        return 0 if words else 2
-    if words[0] in ("-v", "--version", "version"):
-        print(f"xtune {__version__}")
-        return 0
-    verb = words[0].replace("_", "-")
-    if verb not in VERBS:
-        print(f"xtune: unknown verb {words[0]!r}{did_you_mean(verb, VERBS)}", file=sys.stderr)
-        print(_help(), file=sys.stderr)
-        return 2
-    module = importlib.import_module(f"xtune.cli.{verb.replace('-', '_')}")
-    parser = argparse.ArgumentParser(
-        prog=f"xtune {verb}",
-        description=module.__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    module.add_arguments(parser)
+    _open_closed_streams()
     try:
-        args = parser.parse_args(words[1:])
-    except SystemExit as stop:  # argparse has printed its message
-        return int(stop.code or 0)
-    try:
-        with sharing_processors():
-            return module.run(args) or 0
+        return _main(words)
     except BrokenPipeError:  # `xtune list-cfg | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        if args.debug:
+        if "--debug" in words:
             raise
-        print(f"\nxtune {verb}: interrupted", file=sys.stderr)
+        print(f"\n{' '.join(['xtune', *words[:1]])}: interrupted", file=sys.stderr)
         return 130
+
+
+def _main(words: list[str]) -> int:
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0 if words else 2
+    if words[0] in ("-v", "-V", "--version", "version"):
+        from xtune import __version__
+
+        print(f"xtune {__version__}")
+        return 0
+    from xtune.cli.foreign import answer_to_verb, translated
+
+    words = translated(words)
+    verb = words[0].replace("_", "-")
+    if verb not in VERBS:
+        print(f"xtune: {answer_to_verb(words)}", file=sys.stderr)
+        return 2
+    return _run(verb, words[1:])
+
+
+def _run(verb: str, words: list[str]) -> int:
+    import importlib
+
+    from xtune.cli.interpreter import lacking, missing_message, move_to_environment
+    from xtune.cli.parser import VerbParser
+    from xtune.errors import XtuneError
+    from xtune.parallel.openmp import sharing_processors
+
+    is_debug = "--debug" in words
+    try:
+        module = importlib.import_module(f"xtune.cli.{verb.replace('-', '_')}")
+        parser = VerbParser(verb, module.__doc__)
+        module.add_arguments(parser)
+        try:
+            args = parser.parse_args(words)
+        except SystemExit as stop:  # argparse has printed its message
+            return int(stop.code or 0)
+        if verb not in _NEED_NOTHING:
+            move_to_environment(verb, words)
+        with sharing_processors():
+            return module.run(args) or 0
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
     except XtuneError as error:
-        if args.debug:
+        if is_debug:
             raise
         print(f"xtune {verb}: {error}", file=sys.stderr)
         return error.exit_code
     except Exception as error:
-        if args.debug:
+        if is_debug:
             raise
+        missing = lacking()
+        if isinstance(error, ImportError) and missing:
+            print(missing_message(verb, missing), file=sys.stderr)
+            return 2
         print(
             f"xtune {verb}: {type(error).__name__}: {error}\n"
             "This is an error that xtune did not foresee; --debug shows where it comes from.",
             file=sys.stderr,
         )
+        if missing:
+            print(f"It may be because of this: {missing_message(verb, missing)}", file=sys.stderr)
         return 1
 
 
-def _help() -> str:
-    width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {what}" for verb, what in VERBS.items()]
-    return "\n".join(
-        ["usage: xtune VERB ...", "", "Fine-tune large language models from one config file.", ""]
-        + lines
-        + ["", "xtune VERB --help says more. From a checkout: python tools/VERB.py ..."]
-    )
+def _open_closed_streams() -> None:
+    """Give a program that was started with closed streams (<&-, >&-) empty ones instead."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+
+
+if __name__ == "__main__":
+    sys.exit(main())

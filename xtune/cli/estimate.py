@@ -11,8 +11,8 @@ not.
 from __future__ import annotations
 
 import argparse
-import re
 
+from xtune.cli.gigabytes import gigabytes
 from xtune.cli.imports import quick_imports
 from xtune.errors import UsageError
 
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print what is needed; return 1 if it does not fit."""
-    gib = None if args.gpu_memory is None else _gigabytes(args.gpu_memory)
+    gib = None if args.gpu_memory is None else gigabytes("--gpu-memory", args.gpu_memory)
     if not 1 <= args.devices <= 1024:
         raise UsageError(f"--devices {args.devices}: give a number from 1 to 1024")
 
@@ -90,10 +90,3 @@ def run(args: argparse.Namespace) -> int:
     for line in advice_lines(advice, place):
         print(line.replace("CONFIG", args.config))
     return 1
-
-
-def _gigabytes(text: str) -> float:
-    found = re.fullmatch(r"\s*(\d{1,6}(?:\.\d+)?)\s*(?:GB|GiB)?\s*", text, re.IGNORECASE | re.ASCII)
-    if not found or not float(found[1]):
-        raise UsageError(f"--gpu-memory {text!r}: give a number of GB above 0, as in 8GB")
-    return float(found[1])

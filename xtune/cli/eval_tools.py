@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Ask, print the table and what could not be used, and write the results."""
-    from xtune.errors import UsageError
+    from xtune.errors import UsageError, XtuneError
 
     for name in ("rows", "batch_size", "max_new_tokens"):
         given = getattr(args, name)
@@ -73,13 +73,18 @@ def run(args: argparse.Namespace) -> None:
     from xtune.eval.tool_answer import ToolTalk
     from xtune.eval.tool_benchmark import ask, load_benchmark
 
-    benchmark = load_benchmark(
-        args.data,
-        format=args.format,
-        answers=args.answers,
-        tools=args.tools,
-        max_rows=args.rows,
-    )
+    try:
+        benchmark = load_benchmark(
+            args.data,
+            format=args.format,
+            answers=args.answers,
+            tools=args.tools,
+            max_rows=args.rows,
+        )
+    except XtuneError as error:
+        if also := _also_wrong(args.model):
+            raise UsageError(f"{error}{also}") from error
+        raise
     how = "as --format says" if args.format else "by the first row's fields"
     _note(f"format: {benchmark.format}, {how}; {len(benchmark.cases)} requests")
     model = _load(args.model, args.adapter, args.work_dir)
@@ -123,6 +128,20 @@ def _load(given: str, adapter: str | None, work_dir: Path | None) -> ChatModel:
         return ChatModel.load(str(trained))
     base = sheet.values["model"]["llm"]["pretrained_model_name_or_path"]
     return ChatModel.load(base, adapter=trained)
+
+
+def _also_wrong(given: str) -> str:
+    """What is to be said of the model's name too, where the data cannot be read."""
+    from xtune.config import find_config
+    from xtune.errors import UsageError
+
+    if Path(given).expanduser().exists() or "/" in given or ":" in given or given == "smollm2":
+        return ""
+    try:
+        find_config(given)
+    except UsageError as error:
+        return f"\nAnd {error}, nor a folder; a model of the hub has an owner: owner/name"
+    return ""
 
 
 def _note(text: str) -> None:

@@ -47,6 +47,8 @@ def launch(words: Sequence[str]) -> int:
         raise UsageError(f"NNODES={nodes}, but no ADDR: the address of the first host, on each")
     address = os.environ.get("ADDR") or "127.0.0.1"
     port = _number("PORT", 29500) if nodes > 1 else _number("PORT", 0) or _free_port()
+    if port > 65535:
+        raise UsageError(f"PORT={port}: give a number from 1 to 65535, the same on each host")
     if nodes > 1:
         meet(
             hosts=nodes,
@@ -89,7 +91,7 @@ def _report(ends: Path, code: int) -> int:
 
 def _number(name: str, default: int) -> int:
     given = os.environ.get(name) or str(default)
-    if not given.isdecimal():
+    if not (given.isascii() and given.isdecimal()):
         raise UsageError(f"{name}={given!r} is no number")
     return int(given)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a block a format; 1 when the pattern fits none."""
+    from xtune.cli.matching import matches, nothing_matches
     from xtune.data.formats import all_formats
     from xtune.errors import UsageError, did_you_mean
 
@@ -41,15 +43,13 @@ def run(args: argparse.Namespace) -> int:
         format = formats[args.name]
         print("\n".join([*_block(format), "", format.reads]))
         return 0
-    wanted = (args.pattern or "").lower()
-    found = [
-        format
-        for format in formats.values()
-        if any(wanted in text.lower() for text in (format.name, format.title, format.fields))
-    ]
+    wanted = args.pattern or ""
+    texts = {name: (each.title, each.fields) for name, each in formats.items()}
+    found = [format for name, format in formats.items() if matches(wanted, (name, *texts[name]))]
     for format in found:
         print("\n".join(_block(format)), end="\n\n")
     if not found:
+        print(nothing_matches("format", wanted, texts, "xtune list-formats"), file=sys.stderr)
         return 1
     print(f"{len(found)} formats. In a config: map_fn = 'alpaca', or 'auto' to recognise the rows,")
     print("or your own: map_fn = 'path/to/file.py:name'")

@@ -7,34 +7,38 @@ xtune list-models -p chatglm
 from __future__ import annotations
 
 import argparse
+import sys
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument(
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("name", metavar="PATTERN", nargs="?", help="the same as -p")
+    which.add_argument(
         "-p", "--pattern", help="only families whose name, model_type or hub id contains this"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a block a family; 1 when the pattern fits none."""
+    from xtune.cli.matching import matches, nothing_matches
     from xtune.models.families import all_families, describe
     from xtune.models.families.proofs import PROOFS
 
-    wanted = (args.pattern or "").lower()
-    found = [
-        family
-        for name, family in all_families().items()
-        if any(
-            wanted in text.lower()
-            for text in (name, family.title, *family.model_types, *family.published)
-        )
-    ]
+    wanted = args.name or args.pattern or ""
+    families = all_families()
+    texts = {
+        name: (name, family.title, *family.model_types, *family.published)
+        for name, family in families.items()
+    }
+    found = [family for name, family in families.items() if matches(wanted, texts[name])]
     for family in found:
         print("\n".join(describe(family)), end="\n\n")
     if not found:
+        said = nothing_matches("model family", wanted, texts, "xtune list-models")
+        print(said, file=sys.stderr)
         return 1
     print("Proven offline, on tiny random checkpoints in the published layout; no published")
     print("weights could be downloaded where this was made:")

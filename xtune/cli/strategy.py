@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from xtune.errors import UsageError
+from xtune.parallel.world import world_of_environment
 
 if TYPE_CHECKING:
     from xtune.config import Sheet
@@ -56,7 +57,7 @@ def with_strategy(sheet: Sheet, args: argparse.Namespace, options: Sequence[str]
         name, strategy["config"] = "deepspeed", args.deepspeed
     elif name == "deepspeed" and "config" not in strategy:
         strategy["config"] = "deepspeed_zero2"
-    processes = int(os.environ.get("WORLD_SIZE", 1))
+    processes = world_of_environment().size
     if name is None and processes > 1 and strategy.get("type") == _STRATEGIES["single"]:
         name = _chosen(sheet, processes)
     if name is None:

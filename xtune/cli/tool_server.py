@@ -47,7 +47,10 @@ def run(args: argparse.Namespace) -> int:
     from xtune.chat.tools.mcp_server import serve_http, serve_stdio
     from xtune.chat.tools.options import read_options
     from xtune.chat.tools.toolbox import ToolBox
+    from xtune.errors import UsageError
 
+    if not 0 <= args.port <= 65535:
+        raise UsageError(f"--port {args.port}: give a number from 1 to 65535, or 0 for any")
     with ToolBox(args.tools, read_options(args.tool_options)) as box:
         for name, reason in box.off.items():
             _say(f"{name} is off: {reason}")

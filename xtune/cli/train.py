@@ -15,6 +15,7 @@ Under torchrun or srun it joins what is there.
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -105,14 +106,16 @@ def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:
             print(f"talk to it: xtune chat {latest / 'model'}")
         return 0
     where = f"saved {runner.saved}" if runner.saved else "nothing new to save"
-    again = f"xtune train {args.config} --work-dir {runner.work_dir}"
+    has_saved = (runner.work_dir / "checkpoints" / "latest").exists()
+    again = f"xtune train {shlex.quote(args.config)} --work-dir {shlex.quote(str(runner.work_dir))}"
     for option in args.cfg_options:
-        again += f" --cfg-options {option!r}"
+        again += f" --cfg-options {shlex.quote(option)}"
     if args.seed is not None:
         again += f" --seed {args.seed}"
     print(
         f"xtune train: stopped by {runner.interrupted.name} after step {runner.step} of "
-        f"{runner.max_steps}; {where}\nGo on: {again} --resume",
+        f"{runner.max_steps}; {where}\n"
+        f"{f'Go on: {again} --resume' if has_saved else f'Begin again: {again}'}",
         file=sys.stderr,
     )
     return 128 + runner.interrupted

@@ -11,6 +11,10 @@ from xtune.errors import UsageError
 __all__ = ["config_root", "find_config", "list_configs", "xtuners_name"]
 
 _PACKAGE = Path(__file__).resolve().parents[1]
+_COPY_ONE = "a Python file; xtune copy-cfg custom_sft_lora writes one to edit"
+_ROWS = f"{_COPY_ONE}, and data_path in it names your rows"
+_NO_CONFIGS = dict.fromkeys((".json", ".jsonl", ".csv", ".parquet", ".txt"), _ROWS)
+_NO_CONFIGS |= dict.fromkeys((".yaml", ".yml", ".toml"), _COPY_ONE)
 _XTUNERS = re.compile(
     r"(?P<stem>.+?)(_e(?P<epochs>\d+)|(?=_gpu))(_gpu\d+)?(_sp\d+)?(_\d+k)?(\.py)?"
 )
@@ -57,8 +61,18 @@ def find_config(name_or_path: str | Path) -> Path:
         UsageError: neither exists; near names are listed.
     """
     path = Path(name_or_path).expanduser()
+    if not str(name_or_path).strip():
+        raise UsageError("the config's name is empty; all names: xtune list-cfg")
     if path.is_file():
+        if path.suffix in _NO_CONFIGS:
+            raise UsageError(
+                f"{str(name_or_path)!r} is no config, which is {_NO_CONFIGS[path.suffix]}"
+            )
         return path.resolve()
+    if path.is_dir() and (path / "config.py").is_file():
+        raise UsageError(
+            f"{str(name_or_path)!r} is the folder of a run; its config is {path / 'config.py'}"
+        )
     known = list_configs()
     name = path.stem if path.suffix == ".py" else path.name
     is_bare_name = path.parent == Path(".")
@@ -68,6 +82,10 @@ def find_config(name_or_path: str | Path) -> Path:
         return known[theirs[0]]
     near = get_close_matches(name, known, n=3, cutoff=0.5)
     near += [other for other in known if name.lower() in other.lower() and other not in near]
+    if path.is_dir():
+        raise UsageError(
+            f"{str(name_or_path)!r} is a folder; give a config's file, or a name: xtune list-cfg"
+        )
     what = "config named" if is_bare_name and path.suffix != ".py" else "config file"
     raise UsageError(
         f"no {what} {str(name_or_path)!r}"

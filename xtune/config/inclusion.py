@@ -35,6 +35,10 @@ def flatten(path: Path) -> tuple[list[Line], dict[str, list[Statement]]]:
     """
     lines = read_lines(path)
     tree = parse(lines)
+    if not tree.body:
+        raise ConfigError(
+            f"{shown_path(path)} is empty; xtune copy-cfg custom_sft_lora writes a config to edit"
+        )
     old_style = is_set(tree, "_base_")
     if old_style is not None:
         raise ConfigError(

@@ -57,9 +57,9 @@ def _setting(old: Statement) -> Setting:
 @functools.cache  # a command renders more than once
 def _say_what_it_is_called_here(theirs: str, ours: str, named: int | None, own: int | None) -> None:
     if named is None:
-        what = "how many GPUs there are is no part of it: NPROC_PER_NODE=8 xtune train ..."
+        what = "which any number of GPUs trains: NPROC_PER_NODE=8 xtune train ..."
     elif named == own:
-        what = f"max_epochs = {own} is a knob: --cfg-options max_epochs={own}"
+        what = f"which trains {own} epoch{'s' if own != 1 else ''} too"
     else:
-        what = f"its max_epochs is {own}, not {named}: --cfg-options max_epochs={named}"
-    logger.warning("%s is XTuner's name; here it is %s, and %s", theirs, ours, what)
+        what = f"which trains {own}, not {named} epochs: --cfg-options max_epochs={named}"
+    logger.warning("XTuner's %s is here %s, %s", theirs, ours, what)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from xtune.models.build import build_model
 from xtune.models.memory import MemoryEstimate, fits, memory_of
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
+from xtune.parallel.world import number_of_environment
 
 __all__ = ["Need", "Place", "need_of", "place_of", "strategy_name"]
 
@@ -177,7 +177,7 @@ def place_of(device: torch.device, devices: int = 1) -> Place:
         limit = total * torch.cuda.get_per_process_memory_fraction(device)
         own = torch.cuda.memory_reserved(device)
         return Place("cuda", min(left + own, limit) / _GIB, devices)
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))  # processes that share it
+    here = number_of_environment("LOCAL_WORLD_SIZE", 1)  # processes that share it
     free = _free_bytes()
     return Place("cpu", None if free is None else free / _GIB / here, devices)
 

@@ -56,7 +56,7 @@ def GaLoreAdamW(  # noqa: N802
     update_proj_gap: int = 200,
     scale: float = 0.25,
 ) -> torch.optim.Optimizer:
-    """AdamW on the strongest directions of each gradient; needs `pip install 'xtune[galore]'`.
+    """AdamW on the strongest directions of each gradient; needs `pip install '.[galore]'`.
 
     Args:
         params: groups; those with `projected=True` are projected.
@@ -135,7 +135,7 @@ def _library(module: str, extra: str | None) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        package = f"'xtune[{extra}]'" if extra else module.replace("_", "-")
+        package = f"'.[{extra}]'" if extra else module.replace("_", "-")
         raise ConfigError(f"this optimizer needs {module}: pip install {package}") from error
 
 

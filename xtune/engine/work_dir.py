@@ -119,7 +119,10 @@ class WorkDir:
         if folder is None or folder.parent != self.checkpoints.resolve():
             self._move_aside(everything=True)
             if resume == AUTO:
-                _log.warning("nothing to resume from in %s: starting from the beginning", self.path)
+                _log.warning(
+                    "--resume: there is no checkpoint in %s, so this run starts from the beginning",
+                    self.path,
+                )
         else:
             later = [
                 path

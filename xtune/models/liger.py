@@ -36,7 +36,7 @@ def why_no_liger(device: torch.device) -> str | None:
     try:
         import liger_kernel.transformers  # noqa: F401
     except Exception as error:  # of Triton, of any kind
-        return f"liger-kernel cannot be imported ({error}): pip install 'xtune[liger]'"
+        return f"liger-kernel cannot be imported ({error}): pip install '.[liger]'"
     return None
 
 

@@ -27,6 +27,7 @@ from transformers import PreTrainedModel
 
 from xtune.errors import ModelError
 from xtune.models.build import build_model
+from xtune.models.cards import fits, largest_card, smallest_card
 from xtune.models.generation import base_of
 from xtune.models.precision import Precision
 from xtune.models.tracing import Pass, trace_pass
@@ -43,8 +44,6 @@ __all__ = [
 ]
 
 _GIB = 2**30
-_CARDS = (4, 6, 8, 12, 16, 24, 32, 40, 48, 80, 96, 141)  # GB of memory that GPUs are sold with
-_ROOM = 0.9  # of a card: an estimate is true to 10 %, and memory is lost in fragments
 _RUNTIME = 0.6 * _GIB
 _NF4_BITS = {True: 4.127, False: 4.5}  # with and without double quantization
 _ADAM = 8  # bytes of state a parameter
@@ -84,15 +83,6 @@ class MemoryEstimate:
         return sum(self.components.values())
 
 
-def smallest_card(gib: float) -> int | None:
-    """Return the GB of the smallest GPU that so many GiB are likely to fit, or None.
-
-    >>> smallest_card(8.8), smallest_card(20.5), smallest_card(200)
-    (12, 24, None)
-    """
-    return next((card for card in _CARDS if fits(gib, card)), None)
-
-
 def cache_bytes(llm: Any, tokens: int, number: int = 2) -> int:
     """Return what the keys and values of one sequence take in generation.
 
@@ -106,16 +96,6 @@ def cache_bytes(llm: Any, tokens: int, number: int = 2) -> int:
     width = getattr(config, "head_dim", None) or config.hidden_size // heads
     keys = (getattr(config, "num_key_value_heads", None) or heads) * width
     return 2 * config.num_hidden_layers * keys * tokens * number
-
-
-def largest_card() -> int:
-    """Return the GB of the largest GPU that `smallest_card` knows."""
-    return _CARDS[-1]
-
-
-def fits(gib: float, card: float) -> bool:
-    """Whether so many GiB are likely to fit a GPU sold with `card` GB: 10 % of it are left free."""
-    return gib <= _ROOM * card
 
 
 def estimate_memory(

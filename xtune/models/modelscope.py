@@ -33,7 +33,7 @@ def fetched(name: str, *, local_files_only: bool = False) -> Path:
         from modelscope import snapshot_download
     except ImportError as error:
         raise ModelError(
-            f"{name!r} needs the modelscope library: pip install 'xtune[modelscope]' ({error})"
+            f"{name!r} needs the modelscope library: pip install '.[modelscope]' ({error})"
         ) from error
     model_id = name.removeprefix(MODELSCOPE)
     folder = Path()

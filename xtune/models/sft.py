@@ -139,7 +139,7 @@ def _level(base: PreTrainedModel) -> int:
 
 
 def _kernel_of(base: PreTrainedModel) -> str:
-    """What attends: on a GPU in the 16 bits that autocast makes of all weights."""
+    """What attends: on a GPU, and under autocast anywhere, in 16 bits."""
     config = base.config.get_text_config()
     dtype = base.dtype if base.device.type == "cpu" else torch.bfloat16
     plain = not getattr(config, "attn_logit_softcapping", None) and not getattr(
@@ -147,4 +147,5 @@ def _kernel_of(base: PreTrainedModel) -> str:
     )
     kernel = kernel_for(base.device, dtype, plain=plain)
     autocast = kernel_for(base.device, torch.bfloat16, plain=plain)
-    return kernel if kernel == autocast else f"{kernel}, {autocast} in bf16"
+    # Which of them runs is the strategy's to say, on the line with the device and the precision.
+    return kernel if kernel == autocast else f"{kernel}; if computed in bf16, {autocast}"

@@ -13,9 +13,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from xtune.errors import TrainingError
+from xtune.errors import TrainingError, UsageError
 
-__all__ = ["ALONE", "MEET_TIMEOUT", "TIMEOUT", "World", "join", "leave", "world_of_environment"]
+__all__ = [
+    "ALONE",
+    "MEET_TIMEOUT",
+    "TIMEOUT",
+    "World",
+    "join",
+    "leave",
+    "number_of_environment",
+    "world_of_environment",
+]
 
 MEET_TIMEOUT = 600  # seconds in which all processes must have come; the environment may say else
 # Of one collective, in which others wait for a generation on rank 0, or for the data that it
@@ -79,14 +88,41 @@ ALONE = World()
 
 
 def world_of_environment() -> World:
-    """Return what the launcher has told this process."""
+    """Return what the launcher has told this process.
+
+    Raises:
+        UsageError: a variable is no number, RANK is missing, or not below WORLD_SIZE.
+    """
     if "WORLD_SIZE" not in os.environ:
         return ALONE
-    return World(
-        rank=int(os.environ["RANK"]),
-        size=int(os.environ["WORLD_SIZE"]),
-        local_rank=int(os.environ.get("LOCAL_RANK", 0)),
-    )
+    size = number_of_environment("WORLD_SIZE", 1)
+    if not size:
+        raise UsageError(
+            "WORLD_SIZE=0: a run has 1 process or more; torchrun sets it, else unset it"
+        )
+    if size > 1 and "RANK" not in os.environ:
+        raise UsageError(
+            f"WORLD_SIZE={size}, but no RANK. torchrun sets both; to start the processes of this "
+            f"host: unset WORLD_SIZE, and NPROC_PER_NODE={size} xtune train ..."
+        )
+    rank = number_of_environment("RANK", 0) if size > 1 else 0
+    if rank >= size:
+        raise UsageError(f"RANK={rank}, but WORLD_SIZE={size}: ranks go from 0 to {size - 1}")
+    return World(rank=rank, size=size, local_rank=number_of_environment("LOCAL_RANK", 0))
+
+
+def number_of_environment(name: str, default: int) -> int:
+    """Return the whole number that an environment variable holds; `default` where it is not set.
+
+    Raises:
+        UsageError: it is no number.
+    """
+    given = os.environ.get(name) or str(default)
+    if not (given.isascii() and given.isdecimal()):
+        raise UsageError(
+            f"{name}={given!r} is no number; torchrun and `xtune train` set it, else unset it"
+        )
+    return int(given)
 
 
 def join(world: World) -> bool:
@@ -112,7 +148,7 @@ def join(world: World) -> bool:
     backends = "cpu:gloo,cuda:nccl" if on_gpu else "gloo"
     distributed.init_process_group(
         backends,
-        store=_store(world, int(os.environ.get("MEET_TIMEOUT") or MEET_TIMEOUT)),
+        store=_store(world, number_of_environment("MEET_TIMEOUT", MEET_TIMEOUT)),
         rank=world.rank,
         world_size=world.size,
         timeout=TIMEOUT,
@@ -124,7 +160,12 @@ def _store(world: World, seconds: int) -> Any:
     """The store at MASTER_ADDR:MASTER_PORT, once all processes are there."""
     from torch import distributed
 
-    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    address, port = os.environ.get("MASTER_ADDR"), number_of_environment("MASTER_PORT", 0)
+    if not address or not port:
+        raise UsageError(
+            f"WORLD_SIZE={world.size}, but no MASTER_ADDR and MASTER_PORT: where the processes "
+            "meet. torchrun and `xtune train` with NPROC_PER_NODE set them"
+        )
     keys = [f"xtune/here/{rank}" for rank in range(world.size)]
     limit = timedelta(seconds=seconds)
     # Under torchrun its agent on the first host holds the store, under srun rank 0 does.

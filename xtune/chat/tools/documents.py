@@ -160,7 +160,7 @@ def pdf_text(content: bytes) -> Iterator[str]:
     try:
         import pypdf
     except ImportError:
-        raise ToolError("reading PDF needs pypdf: pip install 'xtune[agent]'") from None
+        raise ToolError("reading PDF needs pypdf: pip install '.[agent]'") from None
     try:
         for page in pypdf.PdfReader(io.BytesIO(content)).pages[:_MOST_PAGES]:
             yield page.extract_text()

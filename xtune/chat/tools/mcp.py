@@ -52,7 +52,7 @@ class MCP:
         try:
             import mcp  # noqa: F401
         except ImportError:
-            raise ToolError("it needs the mcp package: pip install 'xtune[agent]'") from None
+            raise ToolError("it needs the mcp package: pip install '.[agent]'") from None
         named = servers if servers is not None else _read(str(config))
         self._loop = asyncio.new_event_loop()
         threading.Thread(target=self._loop.run_forever, daemon=True).start()

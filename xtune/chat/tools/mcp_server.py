@@ -26,7 +26,7 @@ def mcp_server(box: ToolBox) -> Server[Any]:
         import mcp_types as types
         from mcp.server.lowlevel import Server
     except ImportError:
-        raise UsageError("--mcp needs the mcp package: pip install 'xtune[agent]'") from None
+        raise UsageError("--mcp needs the mcp package: pip install '.[agent]'") from None
 
     async def on_list_tools(context: Any, params: Any) -> types.ListToolsResult:
         return types.ListToolsResult(

@@ -46,7 +46,8 @@ class Search:
             raise UsageError(
                 "the tool 'search' needs either a folder to search offline, --tool-options "
                 "search.folder=DIR, or an engine, --tool-options search.engine=NAME "
-                f"({', '.join(ENGINES)}); in Python ToolBox(['search'], {{'search': "
+                f"({', '.join(ENGINES)}; with SERPER_API_KEY: serper); "
+                "in Python ToolBox(['search'], {'search': "
                 "{'folder': DIR}})"
             )
         if engine is not None and engine not in ENGINES:

@@ -20,7 +20,7 @@ __all__ = ["ModelScopeSource"]
 class ModelScopeSource:
     """One split of a data set on ModelScope, downloaded on first use into the library's cache.
 
-    In a config: `data_path='modelscope:owner/name'`. Needs `pip install xtune[modelscope]`.
+    In a config: `data_path='modelscope:owner/name'`. Needs `pip install '.[modelscope]'`.
 
     Args:
         path: the id, 'owner/name'.
@@ -48,7 +48,7 @@ class ModelScopeSource:
         except ImportError as error:
             raise DataError(
                 f"'modelscope:{self.path}' needs the modelscope library: "
-                f"pip install 'xtune[modelscope]' ({error})"
+                f"pip install '.[modelscope]' ({error})"
             ) from error
         try:
             loaded = MsDataset.load(self.path, subset_name=self.name, split=self.split)

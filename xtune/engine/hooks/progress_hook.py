@@ -36,6 +36,7 @@ class ProgressHook(Hook):
     def before_train(self, runner: Runner) -> None:
         """Draw the bar, if there is a terminal to draw it on."""
         self._first_step, self._started = runner.step, time.monotonic()
+        self._timed_from = self._first_step
         if runner.console.is_terminal:
             self._bar = Progress(
                 TextColumn("step"),
@@ -52,6 +53,8 @@ class ProgressHook(Hook):
 
     def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
         """Move the bar; write a plain line when it is time."""
+        if runner.step == self._first_step + 1:  # it compiles, and is not like the others
+            self._timed_from, self._started = runner.step, time.monotonic()
         if self._bar is not None:
             self._bar.update(self._task, completed=runner.step, numbers=_numbers(metrics))
         ends = runner.step in (self._first_step + 1, runner.max_steps)
@@ -71,7 +74,9 @@ class ProgressHook(Hook):
             self._bar.stop()
 
     def _time_left(self, runner: Runner) -> str:
-        seconds_a_step = (time.monotonic() - self._started) / (runner.step - self._first_step)
+        if runner.step == self._timed_from:
+            return "?" if runner.step < runner.max_steps else "0:00:00"
+        seconds_a_step = (time.monotonic() - self._started) / (runner.step - self._timed_from)
         minutes, seconds = divmod(round(seconds_a_step * (runner.max_steps - runner.step)), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02d}:{seconds:02d}"

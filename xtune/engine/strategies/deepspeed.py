@@ -90,7 +90,7 @@ class DeepSpeedStrategy(SingleStrategy):
         except ImportError as error:
             raise ConfigError(
                 f"DeepSpeedStrategy needs the package deepspeed, which cannot be imported ({error})"
-                ". Install it: pip install 'xtune[deepspeed]', or use --strategy fsdp"
+                f". {self._way_out()}"
             ) from error
         if self.device.type == "cpu" and shutil.which(os.environ.get("CXX", "c++")) is None:
             raise ConfigError(
@@ -100,6 +100,12 @@ class DeepSpeedStrategy(SingleStrategy):
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
         self._deepspeed: Any = deepspeed
         self._is_alone = False  # and has a process group of its own
+
+    def _way_out(self) -> str:
+        install = "install it, in xtune's folder: pip install '.[deepspeed]'"
+        if self.world.size == 1:
+            return f"On one device leave --deepspeed out: nothing there needs it. Or {install}"
+        return f"Use --strategy fsdp, or {install}"
 
     def prepare(  # noqa: D102
         self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
