@@ -50,7 +50,7 @@ def write_adapter(
         llm: the PeftModel; its active adapter's config is written.
         weights: the adapter under PEFT's names (`Strategy.gather_adapter`).
         tokenizer: saved beside it.
-        notes: for xtune.json; see `Runner.notes`.
+        notes: for xtune.json; see `engine.notes.notes_of`.
     """
     folder.mkdir(parents=True)
     # PeftModel.save_pretrained would ask the hub whether the base model's vocabulary has changed.
@@ -80,7 +80,7 @@ def write_model(
         folder: created.
         llm: a transformers model without an adapter.
         tokenizer: saved beside it.
-        notes: for xtune.json; see `Runner.notes`.
+        notes: for xtune.json; see `engine.notes.notes_of`.
         layout: 'transformers', or 'original': names, shapes and config.json as the family
             publishes them. Default: the family's `checkpoint_layout`.
     """

@@ -26,6 +26,7 @@ from xtune.checkpoint.parts import (
 )
 from xtune.checkpoint.state import load_state, save_state, snapshot, state_bytes
 from xtune.engine.identity import base_digest, require_same_base, vocabulary_digest
+from xtune.engine.notes import notes_of
 from xtune.engine.rng import load_rng_state, rng_state
 from xtune.engine.strategies.sharding import with_weights
 from xtune.errors import CheckpointError
@@ -154,7 +155,7 @@ def _writer_of_parts(
 
 def _result_writer(runner: Runner, adapter: dict[str, Tensor]) -> Callable[[Path, Any], None]:
     """Return what writes the adapter, or a whole model that it is given, into a folder."""
-    llm, tokenizer, notes = runner.llm, runner.tokenizer_to_write, runner.notes
+    llm, tokenizer, notes = runner.llm, runner.tokenizer_to_write, notes_of(runner)
 
     def write(folder: Path, model: Any) -> None:
         if model is None:

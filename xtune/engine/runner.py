@@ -21,8 +21,6 @@ from torch import Tensor, nn
 from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
-from xtune.data.map_fns.build import noted_name
-from xtune.data.templates.end_ids import stop_words_of
 from xtune.data.templates.named import trained_templates
 from xtune.engine.build import (
     adapter_trained_further,
@@ -56,7 +54,7 @@ from xtune.engine.work_dir import WorkDir, require_shared
 from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
-from xtune.models.vocabulary import open_vocabulary, vocabulary_notes
+from xtune.models.vocabulary import open_vocabulary
 from xtune.parallel.progress import beat, enter, now
 from xtune.parallel.sequence import SequenceGroup, sequence_group
 from xtune.parallel.watchdog import watched
@@ -222,26 +220,6 @@ class Runner:
     def max_norm(self) -> float | None:
         """What gradients are clipped to, or None."""
         return (self.cfg.get("clip_grad") or {}).get("max_norm")
-
-    @property
-    def notes(self) -> dict[str, Any]:
-        """What xtune.json says beside an exported adapter or model."""
-        growth = vocabulary_notes(
-            self.tokenizer, self.pieces, **(self.cfg["model"].get("vocabulary") or {})
-        )
-        return {
-            "base_model": self.cfg["model"]["llm"]["pretrained_model_name_or_path"],
-            "base_vocab_size": self.llm.config.get_text_config().vocab_size,
-            "base_fingerprint": self.fingerprint,
-            **({"vocabulary": growth} if growth else {}),
-            **self.began_with,
-            "template": self.template.name,
-            "stop_words": stop_words_of(self.template, self.tokenizer),
-            "system": self.cfg.get("SYSTEM") or "",
-            # what chat's --lagent gives the model if the user names no tools
-            **({"tools": self.cfg["agent_tools"]} if self.cfg.get("agent_tools") else {}),
-            "map_fn": noted_name(self.cfg["train_dataset"], self.loader.report.recognised),
-        }
 
     @cached_property
     def tokenizer_to_write(self) -> PreTrainedTokenizerBase:

@@ -93,8 +93,8 @@ def _sleep_as_a_team(until: threading.Event) -> None:
 
 def _computing_threads() -> int:
     """How many threads a product is divided among; 1 before torch is imported."""
-    torch = sys.modules.get("torch")
-    return torch.get_num_threads() if hasattr(torch, "get_num_threads") else 1
+    threads = getattr(sys.modules.get("torch"), "get_num_threads", None)
+    return threads() if threads else 1
 
 
 def _waited() -> float:
