@@ -184,7 +184,7 @@ def test_the_first_knobs_of_a_custom_config_are_those_one_edits(name):
         "data_path",
         "map_fn",
     }
-    assert find_config(render(name).values.data_path).is_file()
+    assert (ROOT.parent / render(name).values.data_path).is_file()
 
 
 @pytest.mark.parametrize(

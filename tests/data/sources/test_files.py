@@ -251,6 +251,12 @@ def test_a_text_longer_than_csv_usually_allows(tmp_path):
     assert read(str(path)) == [{"text": "x" * 200_000}]
 
 
+def test_one_row_may_have_a_list_of_objects(tmp_path):
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"id": "irrelevance_0", "function": [{"name": "f"}]}\n')
+    assert read(str(path)) == [{"id": "irrelevance_0", "function": [{"name": "f"}]}]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

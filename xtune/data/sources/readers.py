@@ -48,6 +48,11 @@ _BOM = b"\xef\xbb\xbf"
 _LARGEST_CELL = 2**31 - 1  # csv's own limit of 128 kB is less than a long document
 _BATCH_ROWS = 1000
 _LARGEST_OBJECT = 1 << 26  # bytes of a file that is looked at as one object
+# Lists of rows, where a file is one object around them
+_OF_MANY_ROWS = {
+    *("data", "dataset", "entries", "examples", "instances", "items", "records", "rows", "samples"),
+    *("dev", "eval", "test", "train", "val", "validation"),
+}
 # Lists of objects that one row has
 _OF_ONE_ROW = (
     *("messages", "conversations", "conversation", "tools", "tool_calls", "answers", "chat"),
@@ -264,10 +269,12 @@ def _require_rows(path: Path, first_line: str) -> None:
         whole = json.loads(raw.removeprefix(_BOM).decode(wide_encoding(raw[:4]) or "utf-8"))
     except (ValueError, RecursionError):
         return
+    # An object on one line is a row as it is, whatever lists it has, unless the name says otherwise
+    is_a_line = first_line.rstrip().endswith("}")
     lists = [
         name
         for name, value in (whole.items() if isinstance(whole, dict) else ())
-        if name not in _OF_ONE_ROW
+        if (name in _OF_MANY_ROWS if is_a_line else name not in _OF_ONE_ROW)
         and isinstance(value, list)
         and value
         and all(isinstance(row, dict) for row in value)
