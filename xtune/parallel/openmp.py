@@ -25,7 +25,7 @@ from pathlib import Path
 __all__ = ["SLEEPING", "sharing_processors"]
 
 SLEEPING = "sleeping OpenMP team"  # the name of a thread that keeps one
-_EVERY = 1.0  # seconds between two looks
+_EVERY = 0.5  # seconds between two looks
 # Seconds a second that a computing thread waits for a processor. Alone it is 0.01 to 0.03, next to
 # one busy program 0.25 or more.
 _CROWDED, _ALONE = 0.10, 0.05
