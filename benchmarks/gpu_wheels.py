@@ -70,7 +70,9 @@ def main() -> int:
     total = sum(sizes.values())
     print(f"{total:7.2f} MiB  in {len(sizes)} wheels, of {LIMIT} allowed")
     folder = args.out.relative_to(Path.cwd()) if args.out.is_relative_to(Path.cwd()) else args.out
-    print(f"\nThere, in this repository's folder, with {folder} beside the code:\n\n{line(folder)}")
+    print(
+        f"\nThere, in this repository's folder, with {folder} next to the code:\n\n{line(folder)}"
+    )
     return int(total > LIMIT)
 
 

@@ -88,7 +88,7 @@ def test_the_class_of_the_source_is_kept_where_it_reads_the_same(declared, tmp_p
     file = source / "tokenizer_config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"tokenizer_class": declared}))
     tokenizer = load_tokenizer(str(source))
-    save_tokenizer(tokenizer, tmp_path / "adapter")  # with no config.json beside it
+    save_tokenizer(tokenizer, tmp_path / "adapter")  # with no config.json next to it
     shutil.copytree(tmp_path / "adapter", tmp_path / "model")
     shutil.copyfile(source / "config.json", tmp_path / "model" / "config.json")
     for name in ("adapter", "model"):

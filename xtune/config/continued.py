@@ -59,7 +59,7 @@ def found_adapter(given: Any) -> Path | None:
     if not isinstance(given, str | Path):
         return None
     folder = Path(given).expanduser()
-    if (folder / "config.json").is_file():  # a model, whatever lies beside it
+    if (folder / "config.json").is_file():  # a model, whatever lies next to it
         return None
     for place in (folder, folder / "adapter", folder / "checkpoints/latest/adapter"):
         if (place / _CONFIG).is_file():
@@ -68,7 +68,7 @@ def found_adapter(given: Any) -> Path | None:
 
 
 def adapter_notes(folder: Path) -> dict[str, Any]:
-    """Return what xtune wrote beside an adapter; {} for another program's."""
+    """Return what xtune wrote next to an adapter; {} for another program's."""
     return _read(folder / "xtune.json")
 
 

@@ -5,7 +5,7 @@
                  --its imports, inside functions too-> the files of these, and so on
 
 Own is every file that is not Python's, not installed (site-packages) and not xtune's; of xtune
-itself the map_fns and templates, which a contributor edits. Of what is installed, the name and the
+itself the map_fns and templates, which a contributor edits. For what is installed, the name and the
 version stand for the rest. Files that the code reads while it runs are not seen.
 """
 
@@ -51,7 +51,7 @@ _VOLATILE = {
     *("_random", "_thread", "_weakref", "_weakrefset", "logging", "random", "threading", "weakref"),
     *("mmengine.registry.registry", "numpy.random._generator", "numpy.random.mtrand"),
 }
-# Of a class: what Python adds, some of it in another order in each process
+# What Python adds to a class, some of it in another order in each process
 _ADDED = {
     *("__dict__", "__weakref__", "__doc__", "__module__", "__firstlineno__"),
     *("__static_attributes__", "_abc_impl", "__annotations__", "__annotate_func__"),

@@ -138,7 +138,7 @@ def _require_mergeable(peft_model: PeftModel) -> None:
         name, base = path.rpartition(".")[2], module.get_base_layer()
         if hasattr(base, "effective_weight"):
             raise AdapterError(
-                f"{name} divides its rows by their length, so that what is added beside it could "
+                f"{name} divides its rows by their length, so that what is added to it could "
                 f"not be merged: take it out of target_modules, or train it whole: "
                 f"modules_to_save=[{name!r}]"
             )
