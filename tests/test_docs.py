@@ -56,11 +56,19 @@ def test_command_parses(page, command):
         find_config(config)  # a named config that the page shows exists
 
 
+def headings(page: Path) -> set[str]:
+    """What a link may name of a page, as GitHub makes it of the page's headings."""
+    titles = re.findall(r"^#+ (.*)", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+    for target, _, heading in re.findall(r"\]\(([^)#]*)(#?)([^)]*)\)", page.read_text("utf-8")):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            there = page.parent / target if target else page
+            assert there.exists(), f"{page.name} links to {target}"
+            assert not heading or heading in headings(there), f"{page.name}: no {heading} there"
 
 
 def test_every_english_page_has_its_chinese_one():
