@@ -209,5 +209,5 @@ def test_the_agents_figures_are_the_same_in_both_languages():
     asked = sum(int(row[1]) for row in english[1:])
     before = sum(int(row[2]) for row in english[1:])
     said = " ".join(section(README, "Agents").split())
-    assert f"Of {asked} held-out requests {right} were right" in said
+    assert f"{right} of {asked} held-out requests were right" in said
     assert f"before, {before}, those that need no tool" in said
