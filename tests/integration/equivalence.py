@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.forked import run_ranks
 from tests.runs import Inputs, metrics, options, write_inputs
 
 __all__ = [
@@ -120,19 +120,11 @@ def run_rows(inputs: Inputs, root: Path, processes: int) -> str:
 
     Results go to root/NAME-PROCESSES/METHOD. A row that fails ends the launch.
     """
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *(f"--nproc-per-node={processes}", "-m", "tests.integration.equivalence"),
-            *("--row", str(root), str(inputs.model), str(inputs.data), str(inputs.val)),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        timeout=900,
-    )
-    return done.stdout
+    words = ["--row", str(root), str(inputs.model), str(inputs.data), str(inputs.val)]
+    try:
+        return run_ranks("tests.integration.equivalence", words, root, processes)
+    except AssertionError as error:
+        return str(error)
 
 
 def differences(run: Path, alone: Path) -> dict[str, float]:

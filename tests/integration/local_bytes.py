@@ -1,16 +1,13 @@
 """What one process really holds of a model's state, by kind, after one step of each strategy.
 
-torchrun --nproc-per-node=2 -m tests.integration.local_bytes FILE
+launch(folder, [(work_dir, words after `xtune train`), ...], processes)
 
-FILE holds a list of [work_dir, words after `xtune train`]; each run leaves bytes.rank<N>.json in
-its work_dir. They share one start, which takes most of a small run's time.
+Each run leaves bytes.rank<N>.json in its work_dir. They share one start.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -18,6 +15,7 @@ from typing import Any
 
 from torch import Tensor
 
+from tests.forked import run_ranks
 from xtune.cli.entry import main
 from xtune.engine.hooks.base import Hook
 from xtune.parallel.world import join, leave, world_of_environment
@@ -77,17 +75,8 @@ class LocalBytesHook(Hook):
 def launch(folder: Path, runs: list[tuple[str, list[str]]], processes: int) -> None:
     """Train all on so many processes that start once."""
     (folder / "runs.json").write_text(json.dumps(runs))
-    command = [*(sys.executable, "-m", "torch.distributed.run", "--standalone")]
-    command += [f"--nproc-per-node={processes}", "-m", "tests.integration.local_bytes"]
-    done = subprocess.run(
-        [*command, str(folder / "runs.json")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    words = [str(folder / "runs.json")]
+    run_ranks("tests.integration.local_bytes", words, folder, processes)
 
 
 def run(runs: list[tuple[str, list[str]]]) -> int:

@@ -18,6 +18,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.forked import run_ranks
 from tests.runs import Inputs, losses, metrics, options, train
 
 CONFIGS = {"lora": "custom_sft_lora", "full": "custom_sft_full", "qlora": "custom_sft_qlora"}
@@ -53,10 +54,19 @@ def start(
     )
 
 
-def run(inputs: Inputs, work_dir: Path, *further: str, **how) -> None:
-    process = start(inputs, work_dir, *further, **how)
-    said = process.communicate(timeout=300)[0]
-    assert process.returncode == 0, said
+def run(
+    inputs: Inputs,
+    work_dir: Path,
+    *further: str,
+    config: str = "custom_sft_lora",
+    resume: bool = False,
+    processes: int = 2,
+) -> str:
+    """Train on several processes to the end, without a launcher; return what was said."""
+    words = ["train", config, "--work-dir", str(work_dir), *(["--resume"] if resume else [])]
+    words += ["--cfg-options", *chosen(inputs, *further, config=config)]
+    said = work_dir.with_name(f"{work_dir.name}_said")
+    return run_ranks("xtune.cli.process", words, said, processes)
 
 
 def wait_for_steps(process: subprocess.Popen, work_dir: Path, count: int) -> None:

@@ -3,15 +3,13 @@
 The runs are real ones through the command line; dropout is on, so the random state matters too.
 """
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.forked import Forked
 from tests.runs import Inputs, losses, options, train
 from xtune.checkpoint.folder import list_checkpoints
 from xtune.errors import CheckpointError
@@ -26,19 +24,13 @@ def uninterrupted(inputs, tmp_path_factory) -> list[tuple[int, float]]:
     return losses(work_dir)
 
 
-def start(inputs: Inputs, work_dir: Path, *arguments: str) -> subprocess.Popen:
-    command = [sys.executable, "-c", "from xtune.cli.entry import main; raise SystemExit(main())"]
+def start(inputs: Inputs, work_dir: Path, *arguments: str) -> Forked:
     words = ["train", "custom_sft_lora", "--work-dir", str(work_dir), *arguments]
-    return subprocess.Popen(
-        [*command, *words, "--cfg-options", *options(inputs), STEPS],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-    )
+    said = work_dir / "said.txt"
+    return Forked("xtune.cli.process", [*words, "--cfg-options", *options(inputs), STEPS], said)
 
 
-def wait_until(process: subprocess.Popen, condition, *, seconds: float = 120) -> None:
+def wait_until(process: Forked, condition, *, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None, process.communicate()[0]
@@ -51,7 +43,7 @@ def lines_of(work_dir: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def kill(process: subprocess.Popen) -> None:
+def kill(process: Forked) -> None:
     process.kill()
     process.communicate()
     assert process.returncode == -signal.SIGKILL

@@ -7,15 +7,13 @@ import json
 import pytest
 
 from tests.integration.hang import end_of, hang
-from tests.integration.test_ddp import start
+from tests.integration.test_ddp import run, start
 from tests.runs import metrics
 
 
 def test_the_slowest_rank_is_known_by_its_number(inputs, tmp_path):
-    process = start(inputs, tmp_path, hang("work", seconds=2), "max_steps=4")
-    said = process.communicate(timeout=180)[0]
-    assert process.returncode == 0, said
-    rows = metrics(tmp_path)
+    said = run(inputs, tmp_path / "run", hang("work", seconds=2), "max_steps=4")
+    rows = metrics(tmp_path / "run")
     assert rows[2]["slowest_rank"] == 1
     assert rows[2]["work_s_max"] > 2 > rows[2]["work_s_min"]
     assert all(row["peak_memory_mb_max"] > 0 for row in rows)
