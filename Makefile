@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+WORKERS ?= 2
 RUN    := work_dirs/smollm2_135m_lora_toolcall
 AGENT  := work_dirs/smollm2_135m_lora_agent
 # --no-compile: a minute less; what is used is compiled when it is first imported
@@ -22,12 +23,13 @@ demo-agent: $(VENV)/.runtime
 	$(BIN)/python tools/eval.py $(AGENT)
 	$(BIN)/python tools/chat.py smollm2 --adapter $(AGENT)/checkpoints/latest/adapter --lagent --prompt 'Look up the height of Sialmist and tell me it in feet.'
 
+# WORKERS: processes that share the tests
 test: $(VENV)/.dev
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=25
 
-# also what takes several processes for long
-test-all: $(VENV)/.dev
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m ''
+# also what takes several processes for long, one test at a time
+test-all: test
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m slow --durations=25
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,11 +13,26 @@ from tests.parrot import LINES, write_parrot
 from tests.runs import Inputs, write_inputs
 
 
+def pytest_collection_finish():
+    """What is imported and collected stays: no collection of garbage looks through it again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def shared_folder(tmp_path_factory) -> Path:
+    """A folder of this run of the suite, the same for all processes that share it."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
-def cache_of_the_session(tmp_path_factory):
+def cache_of_the_session(shared_folder):
     """Nothing of the user's cache is read or written, and SmolLM2 is converted once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XTUNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("XTUNE_CACHE", str(shared_folder / "cache"))
         yield
 
 

@@ -26,7 +26,7 @@ def uninterrupted(inputs, tmp_path_factory) -> list[tuple[int, float]]:
 
 def start(inputs: Inputs, work_dir: Path, *arguments: str) -> Forked:
     words = ["train", "custom_sft_lora", "--work-dir", str(work_dir), *arguments]
-    said = work_dir / "said.txt"
+    said = work_dir.with_name(f"{work_dir.name}_said.txt")
     return Forked("xtune.cli.process", [*words, "--cfg-options", *options(inputs), STEPS], said)
 
 
