@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tests.runs import options
+from tests.tiny import write_tiny_llama
 from xtune.config import render
 from xtune.engine.advice import advice_for, advice_lines
 from xtune.engine.budget import Place, need_of, place_of, strategy_name
@@ -113,9 +114,11 @@ def test_an_optimizer_is_counted_by_the_state_it_makes(optimizer, bytes_a_number
     assert size == pytest.approx(bytes_a_number * 512 * 1024, abs=64)
 
 
-def test_the_least_change_is_one_that_fits_and_changes_no_result(inputs):
+def test_the_least_change_is_one_that_fits_and_changes_no_result(inputs, tmp_path):
+    wide = write_tiny_llama(tmp_path / "wide", width=256)  # much of a short row
     chosen = [o for o in options(inputs) if not o.startswith("lora.")]
-    cfg = render("custom_sft_full", [*chosen, "max_length=16384"]).values
+    chosen += [f"pretrained_model_name_or_path={wide}", "max_length=2048"]
+    cfg = render("custom_sft_full", chosen).values
     needs = need_of(cfg, BF16, Place("cuda", None))
     place = Place("cuda", (needs.gib - 0.01) / 0.9)
     assert not needs.fits(place)
@@ -123,7 +126,7 @@ def test_the_least_change_is_one_that_fits_and_changes_no_result(inputs):
     assert advice is not None
     assert advice.need.fits(place)
     assert [change.option for change in advice.changes] == ["gradient_checkpointing=True"]
-    again = render("custom_sft_full", [*chosen, "max_length=16384", advice.words.split()[1]]).values
+    again = render("custom_sft_full", [*chosen, advice.words.split()[1]]).values
     assert need_of(again, BF16, place) == advice.need
 
 

@@ -34,8 +34,11 @@ def test_a_dry_run_says_that_the_heads_cannot_be_shared_out(inputs, tmp_path):
 
 
 def test_a_dry_run_counts_each_devices_part_of_the_row(inputs, tmp_path):
+    wide = write_tiny_llama(tmp_path / "wide", width=512)  # much of a short row
+
     def activations(*further):
-        sheet = sheet_of(inputs, "max_length=200000", "max_steps=1", *further)
+        chosen = [f"pretrained_model_name_or_path={wide}", "max_length=12500", "max_steps=1"]
+        sheet = sheet_of(inputs, *chosen, *further)
         line = next(one for one in make_plan(sheet, tmp_path) if one.endswith("activations"))
         return float(line.split()[-3])
 

@@ -62,8 +62,18 @@ def published(case, tmp_path_factory):
     return case.write(tmp_path_factory.mktemp(case.name) / "published")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def llm(published):
+    """Read once, for all that only ask it; its weights and buffers are as they were in the end."""
+    llm = load_model(str(published), dtype="fp32")
+    before = [value.clone() for value in llm.state_dict().values()]
+    yield llm
+    assert all(map(torch.equal, llm.state_dict().values(), before))
+
+
+@pytest.fixture
+def fresh(published):
+    """The same, to be changed."""
     return load_model(str(published), dtype="fp32")
 
 
@@ -137,8 +147,8 @@ def documents(case):
     return random_documents([5, 1, case.longest, 17, 2], vocab=case.vocab)
 
 
-def test_packed_is_unpacked_loss_and_gradients(case, llm):
-    model = SupervisedFinetune(llm, loss_chunk_size=7)
+def test_packed_is_unpacked_loss_and_gradients(case, fresh):
+    model = SupervisedFinetune(fresh, loss_chunk_size=7)
     assert model.one_row == (case.packs == "row")
     rows = documents(case)
     batch = pack(rows)
@@ -183,10 +193,10 @@ def lora(**settings):
     return LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, **settings)
 
 
-def test_full_step(case, llm):
-    before, after, changed = one_step(SupervisedFinetune(llm), case)
+def test_full_step(case, fresh):
+    before, after, changed = one_step(SupervisedFinetune(fresh), case)
     assert after < before
-    assert len(changed) > 0.8 * len(list(llm.parameters()))
+    assert len(changed) > 0.8 * len(list(fresh.parameters()))
 
 
 @pytest.mark.parametrize("bits", [None, 4], ids=["lora", "qlora"])
@@ -219,9 +229,9 @@ def tuned_adapter(llm):
     return tuned.eval()
 
 
-def test_adapter_saved_and_loaded_and_merged(case, published, llm, ids, tmp_path):
-    plain = logits_of(llm, ids)
-    tuned = tuned_adapter(llm)
+def test_adapter_saved_and_loaded_and_merged(case, published, fresh, ids, tmp_path):
+    plain = logits_of(fresh, ids)
+    tuned = tuned_adapter(fresh)
     with generation_mode(tuned):
         expected = logits_of(tuned, ids)
     assert float((expected - plain).abs().max()) > 1e-3
