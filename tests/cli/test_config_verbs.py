@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -91,9 +91,10 @@ def test_help_and_list_are_immediate_and_import_no_torch(words):
     best = 9.0
     command = [sys.executable, "-c", code, *words.split()]
     for _ in range(5):  # the best of five: other work on the machine is not ours to measure
-        start = time.perf_counter()
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, capture_output=True)
-        best = min(best, time.perf_counter() - start)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
         if best < 0.5:
             break
     assert best < 0.5

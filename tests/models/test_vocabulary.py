@@ -230,7 +230,12 @@ def test_a_quantized_base_grows_too(inputs, tmp_path):
 
 def test_a_whole_embedding_that_is_trained_has_the_new_rows(inputs, tmp_path):
     latest = run_with_tokens(inputs, tmp_path / "run", "lora.modules_to_save=['embed_tokens']")
-    load_adapter(load_model(str(inputs.model), dtype="fp32"), latest / "adapter")
+    llm = load_adapter(load_model(str(inputs.model), dtype="fp32"), latest / "adapter")
+    weight = llm.get_input_embeddings().weight
+    assert weight.shape == (386, 32)
+    saved = load_file(latest / "adapter/adapter_model.safetensors")
+    (name,) = (name for name in saved if "embed_tokens" in name)
+    assert torch.equal(weight, saved[name])
 
 
 def test_lora_on_the_head_itself_is_refused_with_the_way_out(tmp_path):

@@ -163,11 +163,13 @@ def test_packed_is_unpacked_loss_and_gradients(case, fresh):
             torch.testing.assert_close(grad, wanted, rtol=1e-3, atol=2e-5)
 
 
-def test_packed_is_unpacked_in_bf16_on_a_cpu(published):
+def test_packed_is_unpacked_in_bf16_on_a_cpu(case, published):
     """Its kernels are others; a model is asked when it is built."""
     cfg = {"type": "CausalLM", "pretrained_model_name_or_path": str(published)}
     precision = choose_precision("cpu", "bf16")
-    build_model({"type": "SupervisedFinetune", "llm": cfg}, device="cpu", precision=precision)
+    cfg = {"type": "SupervisedFinetune", "llm": cfg}
+    model = build_model(cfg, device="cpu", precision=precision)  # a faulty one raises
+    assert model.one_row == (case.packs == "row")
 
 
 def one_step(model, case):
