@@ -25,8 +25,9 @@ def commands() -> list[tuple[str, str]]:
     for page in PAGES:
         for block in re.findall(r"```(?:bash|sh|)\n(.*?)```", page.read_text("utf-8"), re.S):
             for line in block.replace("\\\n", " ").splitlines():
-                if re.match(r"\$? ?(xtune|python tools/\w+\.py) ", line):
-                    found.append((str(page.relative_to(ROOT)), line.lstrip("$ ")))
+                shown = re.match(r"\$? ?(?:[A-Z_]+=\S+ )*((?:xtune|python tools/\w+\.py) .*)", line)
+                if shown:
+                    found.append((str(page.relative_to(ROOT)), shown[1]))
     return found
 
 
@@ -55,11 +56,19 @@ def test_command_parses(page, command):
         find_config(config)  # a named config that the page shows exists
 
 
+def headings(page: Path) -> set[str]:
+    """What a link may name of a page, as GitHub makes it of the page's headings."""
+    titles = re.findall(r"^#+ (.*)", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page):
-    for target in re.findall(r"\]\(([^)#]+)", page.read_text("utf-8")):
+    for target, _, heading in re.findall(r"\]\(([^)#]*)(#?)([^)]*)\)", page.read_text("utf-8")):
         if not target.startswith("http"):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+            there = page.parent / target if target else page
+            assert there.exists(), f"{page.name} links to {target}"
+            assert not heading or heading in headings(there), f"{page.name}: no {heading} there"
 
 
 def test_every_english_page_has_its_chinese_one():
@@ -67,9 +76,9 @@ def test_every_english_page_has_its_chinese_one():
     assert english == {path.name for path in (ROOT / "docs/zh").glob("*.md")}
 
 
-def test_readme_tree_is_true():
+def test_what_the_pages_quote_is_true():
     done = subprocess.run([sys.executable, ROOT / "docs/tree.py", "--check"], check=False)
-    assert done.returncode == 0, "the tree in README.md is stale: run python docs/tree.py"
+    assert done.returncode == 0, "docs/TREE.md or README.md is stale: run python docs/tree.py"
 
 
 @pytest.mark.parametrize(("page", "optional"), [("en", "(optional)"), ("zh", "（可选）")])
