@@ -172,15 +172,6 @@ TRAIN = Words(
             "Call me when the {label} has had {minutes} minutes.",
             "The {label} will be ready in {minutes} minutes, keep the time.",
             "Plan {minutes} minutes for the {label} and count them.",
-            # as many without a label, in which 'timer', 'clock' and 'countdown' are none
-            "A timer of {minutes} minutes, please.",
-            "Have the clock ring in {minutes} minutes.",
-            "Let the countdown run for {minutes} minutes.",
-            "Make the alarm clock ring {minutes} minutes from now.",
-            "Please run the timer for {minutes} minutes.",
-            "Turn the kitchen timer to {minutes} minutes.",
-            "Could I have a countdown from {minutes} minutes?",
-            "My countdown should take {minutes} minutes.",
         ),
         "remind": (
             "Remind me to {task} {on_date}.",
