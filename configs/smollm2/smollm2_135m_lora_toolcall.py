@@ -19,7 +19,18 @@ max_length = 256  # short packs, so more steps for the same tokens
 accumulative_counts = 1
 max_epochs = 1
 lr = 1e-3
-save_steps = 50
+# The lower third stays as it is: its backward pass is saved, and no fewer calls were right
+lora = dict(
+    type='LoraConfig',
+    r=16,
+    lora_alpha=32,
+    lora_dropout=0.0,
+    target_modules=[
+        'q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'
+    ],
+    layers_to_transform=list(range(10, 30)),
+    modules_to_save=None)
+save_steps = 30
 evaluation_freq = 200
 evaluation_inputs = ['I have 301 miles, what is that in km?', 'Thank you, that is all!']
 custom_hooks = [

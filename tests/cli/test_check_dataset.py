@@ -71,7 +71,7 @@ def test_an_empty_file_ends_with_1(capsys):
 def test_a_configs_data_are_checked_with_its_map_fn(capsys):
     assert main(["check-dataset", "smollm2_135m_lora_toolcall"]) == 0
     shown = capsys.readouterr().out
-    assert "train_dataset: 510 rows read, 510 usable" in shown
+    assert "train_dataset: 450 rows read, 450 usable" in shown
     assert "val_dataset: 48 rows read, 48 usable" in shown
 
 

@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from xtune.checkpoint.tiny import write_tiny
+from xtune.checkpoint.tiny import layers_named, write_tiny
 from xtune.config import list_configs, render
 from xtune.config.find import config_root
 from xtune.data.examples import write_examples
@@ -95,14 +95,14 @@ def test_a_leaf_that_does_not_train_differs_from_one_that_does_in_its_data_alone
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory):
-    """Model id -> a tiny checkpoint in its layout, made once."""
-    made: dict[str, Path] = {}
+    """Model id, least layers -> a tiny checkpoint in its layout, made once."""
+    made: dict[tuple[str, int], Path] = {}
 
-    def of(published: str) -> Path:
-        if published not in made:
-            made[published] = tmp_path_factory.mktemp("tiny") / "model"
-            write_tiny(made[published], published)
-        return made[published]
+    def of(published: str, layers: int) -> Path:
+        if (published, layers) not in made:
+            made[published, layers] = tmp_path_factory.mktemp("tiny") / "model"
+            write_tiny(made[published, layers], published, layers=layers)
+        return made[published, layers]
 
     return of
 
@@ -110,8 +110,9 @@ def tiny(tmp_path_factory):
 @pytest.mark.parametrize("leaf", to_train())
 def test_it_takes_two_steps_and_saves(leaf, tiny, tmp_path):
     values = render(leaf).values
+    model = tiny(values.pretrained_model_name_or_path, layers_named(values.get("lora")))
     options = [
-        f"pretrained_model_name_or_path={tiny(values.pretrained_model_name_or_path)}",
+        f"pretrained_model_name_or_path={model}",
         f"data_path={write_examples(tmp_path, values.data_path, values.map_fn)}",
         "max_length=192",
         "accumulative_counts=1",

@@ -37,6 +37,7 @@ def draft(tiny_llama):
         ({"alpha_pattern": {r"layers\.0\.(q_prj|up_proj)": 4}}, "alpha_pattern", "matches no"),
         ({"exclude_modules": ["q_prj"]}, "exclude_modules", "did you mean 'q_proj'"),
         ({"layers_to_transform": [0, 2]}, "layers_to_transform", "layer 2; .* has 2 layers"),
+        ({"layers_to_transform": [1, 2, 9]}, "layers_to_transform", "layer 2, 9; .* 2 layers"),
         (
             {"layers_to_transform": [0], "layers_pattern": ["blocks"]},
             "layers_pattern",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -90,6 +92,17 @@ def test_one_thread_waits_for_nobody():
     with sharing_processors(every=0.01, waited=waiting):
         time.sleep(0.1)
         assert sleeping() == 0
+
+
+def test_nothing_is_asked_of_a_torch_that_is_still_being_imported():
+    program = """
+import time
+from xtune.parallel.openmp import sharing_processors
+with sharing_processors(every=0.001, waited=lambda: 9 * time.monotonic()):
+    import torch
+"""
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])

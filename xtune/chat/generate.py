@@ -19,6 +19,7 @@ from transformers import GenerationConfig, StoppingCriteriaList
 
 from xtune.chat.answer import Answer
 from xtune.chat.settings import GenerationSettings
+from xtune.chat.shared_prefix import computed_once
 from xtune.chat.stopping import WatchAnswers, stop_ids_and_words
 from xtune.data.plain_text import PlainText
 from xtune.data.templates import build_template
@@ -251,6 +252,7 @@ def _generate(
         eos_token_id=stop_ids or None,
         pad_token_id=pad_id,
         repetition_penalty=settings.repetition_penalty,
+        use_cache=True,  # SmolLM3's config says False, as it was left after training
         do_sample=settings.temperature > 0,
         **_sampling(settings),
     )
@@ -259,6 +261,8 @@ def _generate(
             llm.generate(
                 input_ids=input_ids,
                 attention_mask=attention_mask,
+                # processes that share a model must all make the same passes
+                past_key_values=None if together else computed_once(llm, prompts, device),
                 generation_config=config,
                 stopping_criteria=StoppingCriteriaList([WatchAnswers(answers, on_text)]),
                 synced_gpus=together,

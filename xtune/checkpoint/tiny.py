@@ -27,7 +27,7 @@ from xtune.models.loading import published_fields
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["shrunk", "tiny_tokenizer", "write_tiny"]
+__all__ = ["layers_named", "shrunk", "tiny_tokenizer", "write_tiny"]
 
 # Every size that a published config.json gives, under whatever name
 _SIZES = {
@@ -93,13 +93,16 @@ def add(a, b):\n    return a + b\n {"name": "weather", "arguments": {"city": "Pa
 给出三条保持健康的建议。上海有哪些值得一去的地方？The quick brown fox jumps over the lazy dog."""
 
 
-def write_tiny(folder: Path, pretrained_model_name_or_path: str, *, seed: int = 0) -> int:
+def write_tiny(
+    folder: Path, pretrained_model_name_or_path: str, *, seed: int = 0, layers: int = 2
+) -> int:
     """Write a tiny checkpoint with the architecture of another, and return its parameters.
 
     Args:
         folder: where to; made, and empty if it is there.
         pretrained_model_name_or_path: a hub id, a folder or an alias, as a config names it.
         seed: of the weights.
+        layers: at least so many; more where the architecture's own pattern takes more.
 
     Raises:
         UsageError: the folder is not empty.
@@ -108,7 +111,7 @@ def write_tiny(folder: Path, pretrained_model_name_or_path: str, *, seed: int = 
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is there already and not an empty folder; name another one")
     tokenizer = tiny_tokenizer()
-    fields = shrunk(_fields_of(pretrained_model_name_or_path), tokenizer)
+    fields = shrunk(_fields_of(pretrained_model_name_or_path), tokenizer, layers)
     config = translated_config(fields) or _config_of(fields)
     family = family_of_config(config)
     _require_tiny(config)
@@ -122,13 +125,21 @@ def write_tiny(folder: Path, pretrained_model_name_or_path: str, *, seed: int = 
     return sum(parameter.numel() for parameter in llm.parameters())
 
 
-def shrunk(fields: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase) -> dict[str, Any]:
+def layers_named(adapter: Mapping[str, Any] | None) -> int:
+    """How many layers a model must have at least so that an adapter finds all that it names."""
+    named = (adapter or {}).get("layers_to_transform") or ()
+    return max([2, *(layer + 1 for layer in ([named] if isinstance(named, int) else named))])
+
+
+def shrunk(
+    fields: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, layers: int = 2
+) -> dict[str, Any]:
     """Return a published config.json with small sizes and the ids of a tokenizer.
 
     Packed weights are left out: what is written is not packed.
     """
     heads = fields.get("num_attention_heads")
-    layers = max([2, *(fields[name] for name in _INTERVALS if name in fields)])
+    layers = max([layers, *(fields[name] for name in _INTERVALS if name in fields)])
     small = {name: _SIZES.get(name, value) for name, value in fields.items() if value is not None}
     small |= {name: layers for name in _LAYERS if name in fields}
     for name in _KEY_HEADS:

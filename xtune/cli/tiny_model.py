@@ -25,13 +25,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the checkpoint and the rows, and print what to do with them."""
-    from xtune.checkpoint.tiny import write_tiny
+    from xtune.checkpoint.tiny import layers_named, write_tiny
     from xtune.config import render
     from xtune.data.examples import write_examples
 
     values = render(args.config).values
     published = values.pretrained_model_name_or_path
-    parameters = write_tiny(args.out, published, seed=args.seed)
+    layers = layers_named(values.get("lora"))
+    parameters = write_tiny(args.out, published, seed=args.seed, layers=layers)
     data_path = write_examples(args.out, values.data_path, values.map_fn)
     options = [
         f"pretrained_model_name_or_path={args.out}",

@@ -195,14 +195,19 @@ class _Model:
             if not any(re.match(rf"(?:^|.*?\.){pattern}\.\d+\.", path) for path in self.modules):
                 yield self._wrong("layers_pattern", pattern)
         layers = get("layers_to_transform")
-        for layer in [layers] if isinstance(layers, int) else layers or ():
-            if not any(f".{layer}." in f".{path}" for path in targeted):
-                count = self.llm.config.get_text_config().num_hidden_layers
-                yield Misnamed(
-                    "layers_to_transform",
-                    f"no target module lies in layer {layer}",
-                    f"; {self.llm.name_or_path!r} has {count} layers, numbered from 0",
-                )
+        named = [layers] if isinstance(layers, int) else layers or ()
+        empty = [
+            str(layer)
+            for layer in named
+            if not any(f".{layer}." in f".{path}" for path in targeted)
+        ]
+        if empty:
+            count = self.llm.config.get_text_config().num_hidden_layers
+            yield Misnamed(
+                "layers_to_transform",
+                f"no target module lies in layer {', '.join(empty)}",
+                f"; {self.llm.name_or_path!r} has {count} layers, numbered from 0",
+            )
 
     def _tokens(self, get: Callable[[str], Any]) -> Iterator[Misnamed]:
         given = get("trainable_token_indices") or {}

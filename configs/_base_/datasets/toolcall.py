@@ -7,7 +7,7 @@ with read_base():
 data_path = 'toolcall'
 val_data_path = 'toolcall'
 map_fn = 'openai'
-SYSTEM = 'Tools: convert, exchange, weather, timer, remind.'  # what the rows have
+SYSTEM = 'Tools: convert exchange weather timer remind'  # what the rows have
 
 # What `tools/eval.py` measures, before and after
 test_cfg = dict(

@@ -38,7 +38,7 @@ def calls_of(split):
     return [call_of(row) for row in rows_of(split) if row["kind"] != "no_tool"]
 
 
-@pytest.mark.parametrize(("split", "rows"), [("train", 510), ("validation", 48), ("held_out", 120)])
+@pytest.mark.parametrize(("split", "rows"), [("train", 450), ("validation", 48), ("held_out", 120)])
 def test_every_split_has_each_kind_equally_often(split, rows):
     counted = Counter(row["kind"] for row in rows_of(split))
     assert counted == dict.fromkeys(KINDS, rows // len(KINDS))
@@ -153,7 +153,7 @@ def test_fewer_rows_are_the_first_ones():
 
 @pytest.mark.parametrize("rows", [0, -1, 511])
 def test_more_rows_than_there_are_is_refused(rows):
-    with pytest.raises(DataError, match=f"has 1 to 510 rows, not rows={rows}"):
+    with pytest.raises(DataError, match=f"has 1 to 450 rows, not rows={rows}"):
         ToolcallSource(split="train", rows=rows)
 
 

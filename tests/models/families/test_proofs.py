@@ -22,6 +22,7 @@ from safetensors.torch import save_file
 from tests.models.families.case import Case, all_cases
 from tests.models.families.published import read_checkpoint
 from tests.models.packs import pack, plain_loss, random_documents
+from xtune.chat.shared_prefix import computed_once
 from xtune.checkpoint.export import write_model
 from xtune.errors import ModelError
 from xtune.models import (
@@ -137,6 +138,20 @@ def test_left_padded_rows_answer_as_single_ones(llm, ids):
     mask = torch.ones_like(batch)
     mask[0, :6] = 0
     together = llm.generate(batch, attention_mask=mask, **settings)[:, 11:]
+    assert together.tolist() == [row.tolist() for row in alone]
+
+
+@torch.no_grad()
+def test_rows_that_begin_alike_answer_as_single_ones(llm, ids):
+    settings = {"max_new_tokens": 4, "min_new_tokens": 4, "use_cache": True, "pad_token_id": 0}
+    rows = [ids[:9], ids[:12], torch.cat([ids[:8], ids[9:11]])]  # the first 8 are shared
+    alone = [llm.generate(row[None], **settings)[0, len(row) :] for row in rows]
+    padding = [torch.zeros(12 - len(row), dtype=torch.long) for row in rows]
+    batch = torch.stack([torch.cat([pads, row]) for pads, row in zip(padding, rows, strict=True)])
+    mask = torch.stack([(torch.arange(12) >= len(pads)).long() for pads in padding])
+    cache = computed_once(llm, [row.tolist() for row in rows], ids.device)
+    assert cache is None or cache.get_seq_length() == 8
+    together = llm.generate(batch, attention_mask=mask, past_key_values=cache, **settings)[:, 12:]
     assert together.tolist() == [row.tolist() for row in alone]
 
 

@@ -31,7 +31,7 @@ from xtune.registry import SOURCES
 __all__ = ["KINDS", "SYSTEM", "ToolcallSource"]
 
 # Short, since every row pays for it. The configs' SYSTEM is the same text.
-SYSTEM = "Tools: convert, exchange, weather, timer, remind."
+SYSTEM = "Tools: convert exchange weather timer remind"
 KINDS = ("convert", "exchange", "weather", "timer", "remind", "no_tool")
 
 _NO_PREPOSITION = ("today", "tomorrow", "next week")
@@ -48,7 +48,7 @@ class ToolcallSource(GeneratedRows):
         split: 'train', 'validation' (wordings of train, other rows), or 'held_out' (no wording,
             entity or number that train has).
         seed: another seed deals other rows from the same words.
-        rows: only the first so many; default all: 510, 48, 120.
+        rows: only the first so many; default all: 450, 48, 120.
 
     Raises:
         DataError: no such split, or more rows than it has.
@@ -57,8 +57,8 @@ class ToolcallSource(GeneratedRows):
     name = "toolcall"
     # Validation goes on where train stops: it has train's wordings but none of its rows.
     splits: ClassVar = {
-        "train": Split(TRAIN, 0, 510, 510),
-        "validation": Split(TRAIN, 510, 48, 48),
+        "train": Split(TRAIN, 0, 450, 450),
+        "validation": Split(TRAIN, 450, 48, 48),
         "held_out": Split(HELD_OUT, 0, 120, 120),
     }
 
