@@ -144,6 +144,16 @@ def _scan(registry: Registry) -> None:
                 importlib.import_module(f"{location}.{found.name}")
 
 
+def look_next_to(file: Path) -> None:
+    """Let code of the user's import the modules that lie in its folder, as a script may.
+
+    The folder comes last, so that no file in it hides an installed module of that name.
+    """
+    folder = str(file.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
 def _from_file(path: str, name: str) -> Callable[..., Any]:
     file = Path(path).expanduser().resolve()
     if not file.is_file():
@@ -156,6 +166,7 @@ def _from_file(path: str, name: str) -> Callable[..., Any]:
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
+        look_next_to(file)
         try:
             spec.loader.exec_module(module)
         except Exception as error:

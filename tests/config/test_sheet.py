@@ -9,6 +9,7 @@ import pytest
 from mmengine.config import Config, ConfigDict
 
 from xtune.config import flat_items, render
+from xtune.errors import ConfigError
 
 LEAF = "smollm2_135m_lora_toolcall"
 
@@ -137,3 +138,24 @@ def test_rendering_imports_no_torch():
         "render('smollm2_135m_lora_toolcall', ['lr=1']); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_a_sheet_imports_what_lies_next_to_it_from_whatever_folder(tmp_path):
+    """As a script may; with the command's own folder first on Python's path, not the sheet's."""
+    (tmp_path / "polite_words.py").write_text("END = ' please'\n")
+    sheet = tmp_path / "sheet.py"
+    sheet.write_text("from polite_words import END\nlr = 1\nend = END\n")
+    code = "import sys; from xtune.config import render; print(render(sys.argv[1]).values.end)"
+    command = [sys.executable, "-P", "-c", code, str(sheet)]
+    assert subprocess.check_output(command, text=True) == " please\n"
+
+
+def test_a_broken_sheet_is_said_once_whatever_the_options(write):
+    sheet = write(broken="from no_such_words import END\nlr = 1\nname = 'a'\n")
+    with pytest.raises(ConfigError) as raised:
+        render(sheet, ["lr=2", "name=b"])
+    assert str(raised.value) == (
+        "broken.py:1: from no_such_words import END: ModuleNotFoundError: No module named "
+        f"'no_such_words'; one of your own lies next to the config, in {sheet.parent}, or in a "
+        "folder that PYTHONPATH names"
+    )

@@ -227,3 +227,8 @@ def test_long_values_are_shortened():
     inputs: Sequence[str] = ["x" * 500]
     (problem,) = check(render(LEAF, [f"lora.r={inputs!r}"]))
     assert len(problem.value) == 60
+
+
+def test_quantization_that_is_no_dict():
+    found = problems_of("model.llm.quantization=nf4", config="smollm2_135m_qlora_toolcall")
+    assert any("quantization" in line and "must be a dict or None" in line for line in found)

@@ -17,6 +17,14 @@ ROW = "    return {'text': %s}\n"
 
 # name -> files, and the edit as (file, before, after). The map_fn is `to_text` of mine.py.
 FORMS = {
+    "a module imported by its name while it runs": (
+        {
+            "late.py": "def clean(t):\n    return t.upper()\n",
+            "mine.py": "import importlib\ndef to_text(row):\n"
+            "    late = importlib.import_module('late')\n" + ROW % "late.clean(row['q'])",
+        },
+        ("late.py", "upper()", "lower()"),
+    ),
     "a function": (
         {
             "mine.py": "def clean(t):\n    return t.upper()\ndef to_text(row):\n"
@@ -188,6 +196,17 @@ def test_a_comment_and_a_blank_line_make_no_other(loaded, form):
     files, (name, _, _) = FORMS[form]
     first = fingerprint_function(loaded(files))
     assert fingerprint_function(loaded({**files, name: "# why\n\n" + files[name]})) == first
+
+
+def test_a_file_that_the_code_reads_by_its_name_counts(loaded):
+    files = {
+        "words.txt": "please",
+        "mine.py": "from pathlib import Path\ndef to_text(row):\n"
+        "    said = Path(__file__).with_name('words.txt').read_text()\n" + ROW % "said + row['q']",
+    }
+    first = fingerprint_function(loaded(files))
+    assert fingerprint_function(loaded(files)) == first
+    assert fingerprint_function(loaded({**files, "words.txt": "kindly"})) != first
 
 
 CONFIG = """

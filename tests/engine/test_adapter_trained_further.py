@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from tests.runs import losses, options, sheet_of, train
 from tests.tiny import write_tiny_llama
 from xtune.config import check, render
+from xtune.engine.plan import make_plan
 from xtune.engine.runner import Runner
 from xtune.errors import AdapterError, ConfigError
 from xtune.models import SupervisedFinetune, generation_mode, load_adapter, load_model
@@ -148,3 +149,14 @@ def test_more_new_tokens_and_another_base_are_refused(inputs, first, tmp_path):
     other = write_tiny_llama(tmp_path / "other", seed=9)
     with pytest.raises(AdapterError, match="is another model"):
         run(inputs, tmp_path / "b", f"adapter={first}", f"pretrained_model_name_or_path={other}")
+
+
+def test_what_the_configs_lora_says_otherwise_is_said_at_the_start(inputs, first, tmp_path, caplog):
+    """The options of tests.runs say r=4 of a file's r=16: the adapter has 4, and no dropout."""
+    run(inputs, tmp_path / "next", f"adapter={first}", "max_steps=1")
+    said = "`lora` of the config says otherwise, and does not hold: r=16"
+    assert any(said in record.getMessage() for record in caplog.records)
+    chosen = [o for o in (*options(inputs), f"adapter={first}") if not o.startswith("lora.")]
+    plan = "\n".join(make_plan(render("custom_sft_lora", chosen), tmp_path / "plan"))
+    assert f"adapter     {first}/checkpoints/latest/adapter, trained further as it is" in plan
+    assert said in plan

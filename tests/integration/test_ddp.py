@@ -124,6 +124,22 @@ def test_weights_of_messages_count_alike_on_one_process_and_on_two(inputs, tmp_p
     assert losses(tmp_path / "plain")[0] != losses(tmp_path / "one")[0]
 
 
+def test_an_adapter_is_trained_further_alike_on_one_process_and_on_two(inputs, tmp_path):
+    train(inputs, tmp_path / "first", "max_steps=2", "lora.lora_dropout=0.0")
+    further = ["max_steps=3", f"adapter={tmp_path / 'first'}", "evaluation_freq=100"]
+    train(inputs, tmp_path / "one", "lora.lora_dropout=0.0", *STEPS, *further)
+    run(inputs, tmp_path / "two", *further, "accumulative_counts=1")
+    assert losses(tmp_path / "two") == [
+        (step, pytest.approx(loss, abs=2e-6)) for step, loss in losses(tmp_path / "one")
+    ]
+    latest = [tmp_path / name / "checkpoints/latest/adapter" for name in ("one", "two")]
+    notes = [json.loads((folder / "xtune.json").read_text())["began_with"] for folder in latest]
+    assert notes[0] == notes[1]
+    one, two = (load_file(folder / "adapter_model.safetensors") for folder in latest)
+    for name, weight in one.items():
+        torch.testing.assert_close(two[name], weight, rtol=0, atol=1e-5)
+
+
 @pytest.mark.slow
 def test_ended_by_a_signal_to_one_process_and_resumed_it_is_the_run_never_stopped(inputs, tmp_path):
     whole, cut = tmp_path / "whole", tmp_path / "cut"

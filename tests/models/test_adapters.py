@@ -271,6 +271,16 @@ def test_lora_on_a_parameter_of_a_tied_pair(tiny_llama, parameter):
     torch.testing.assert_close(logits(merge_adapter(llm)), expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("dtype", ["fp32", "bf16"])
+def test_two_adapters_that_peft_ties_are_refused(tiny_llama, untied_llama, dtype):
+    config = LoraConfig(r=4, target_modules=["embed_tokens"], ensure_weight_tying=True)
+    with pytest.raises(AdapterError, match="ensure_weight_tying=True makes the adapter of lm_head"):
+        attach_adapter(load_model(str(tiny_llama), dtype=dtype), config)
+    attach_adapter(load_model(str(untied_llama), dtype=dtype), config)  # nothing to tie
+    whole = LoraConfig(r=4, modules_to_save=["embed_tokens"], ensure_weight_tying=True)
+    attach_adapter(load_model(str(tiny_llama), dtype=dtype), whole)
+
+
 def test_a_lora_bias_with_no_bias_to_merge_into_is_refused(tiny_llama, tiny_family):
     with pytest.raises(AdapterError, match="q_proj, .* have none in the base"):
         attach_adapter(load_model(str(tiny_llama)), LoraConfig(r=4, lora_bias=True))

@@ -160,6 +160,8 @@ def names_modules(adapter: Any) -> bool:
     if not isinstance(adapter, Mapping):
         return False
     given = {name: adapter[name] for name in _NAMING if adapter.get(name)}
+    if adapter.get("target_modules") in ([], (), ""):  # names none, and so trains nothing
+        given["target_modules"] = adapter["target_modules"]
     if str(given.get("target_modules")).lower() == "all-linear":
         del given["target_modules"]
     return bool(given)

@@ -22,6 +22,7 @@ __all__ = [
     "contradicting_options",
     "found_adapter",
     "origin_of_adapter",
+    "overruled",
     "with_adapter_found",
 ]
 
@@ -83,19 +84,35 @@ def origin_of_adapter(folder: Path) -> dict[str, Any]:
     return {"adapter": str(folder), **(named if is_run else {}), "sha256": digest}
 
 
+def overruled(model: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a sheet's `lora` that the adapter trained further has otherwise.
+
+    Args:
+        model: a sheet's `model`; without an `adapter_folder` nothing is overruled.
+    """
+    folder, adapter = model.get("adapter_folder"), model.get("adapter")
+    if folder is None or not isinstance(adapter, Mapping):
+        return {}
+    stored = _read(Path(folder).expanduser() / _CONFIG)
+    found = {}
+    for argument, value in adapter.items():
+        if argument == "target_modules" and str(value).lower() == "all-linear":
+            continue  # it has them one by one
+        if argument in stored and _plain(stored[argument]) != _plain(value):
+            found[argument] = value
+    return found
+
+
 def contradicting_options(sheet: Sheet) -> Iterator[tuple[str, str, str]]:
     """Yield key, message and hint of command-line options for `lora` that DIR says otherwise."""
     model = sheet.values.get("model")
     folder = model.get("adapter_folder") if isinstance(model, Mapping) else None
-    adapter = model.get("adapter") if isinstance(model, Mapping) else None
-    if folder is None or not isinstance(adapter, Mapping):
+    if folder is None:
         return
     stored = _read(Path(folder).expanduser() / _CONFIG)
-    for argument, value in adapter.items():
+    for argument in overruled(model):
         key = f"model.adapter.{argument}"
-        if argument == "type" or not sheet.origin(key).file.startswith("--cfg-options"):
-            continue
-        if argument in stored and _plain(stored[argument]) != _plain(value):
+        if sheet.origin(key).file.startswith("--cfg-options"):
             yield (
                 key,
                 f"the adapter that is trained further has {stored[argument]!r}",

@@ -54,7 +54,7 @@ def apply_options(
         ConfigError: some options are wrong; says of every one what is, and the nearest name.
     """
     editor = _Editor(list(lines), path)
-    problems = []
+    problems, reasons = [], set()
     for option in options:
         before = list(editor.lines)
         try:
@@ -62,6 +62,9 @@ def apply_options(
         except ConfigError as error:
             editor.lines = before  # so that it does not make the next ones fail
             problems.append(f"--cfg-options {option}: {error}")
+            reasons.add(str(error))
+    if len(reasons) == 1:  # perhaps the sheet's own, whatever the options
+        evaluate(lines, path)
     if problems:
         raise ConfigError("\n".join(problems), problems)
     return editor.lines, editor.replaced, editor.dotted

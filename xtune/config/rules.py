@@ -124,6 +124,13 @@ def _quantization(values: Values) -> Iterator[Breach]:
             "quantized weights cannot be trained",
             "train an adapter on them (model.adapter), or leave quantization out",
         )
+    if not isinstance(quantization, Mapping):
+        yield Breach(
+            "model.llm.quantization",
+            "must be a dict or None",
+            "write {'bits': 4, 'quant_type': 'nf4'}",
+        )
+        return
     bits = _get(values, "model.llm.quantization.bits")
     if bits not in (None, 4, 8):
         yield Breach("model.llm.quantization.bits", "must be 4 or 8")

@@ -18,6 +18,7 @@ from mmengine.config import ConfigDict
 from xtune.config.literals import Binding, find, is_set, top_level
 from xtune.config.source import Line, Origin, parse, shown_path, text_of
 from xtune.errors import ConfigError, did_you_mean
+from xtune.registry import look_next_to
 
 __all__ = ["Setting", "Sheet", "evaluate", "flat_items"]
 
@@ -122,6 +123,7 @@ def evaluate(lines: Sequence[Line], path: Path) -> dict[str, Any]:
     linecache.cache[run_as] = (len(text), None, text.splitlines(keepends=True), run_as)
     namespace: dict[str, Any] = {"__name__": "__xtune_config__", "__file__": str(path)}
     parse(lines)
+    look_next_to(path)
     try:
         exec(compile(text, run_as, "exec"), namespace)
     except Exception as error:
@@ -131,6 +133,11 @@ def evaluate(lines: Sequence[Line], path: Path) -> dict[str, Any]:
         near = ""
         if isinstance(error, NameError) and error.name:
             near = did_you_mean(error.name, [k for k in namespace if not k.startswith("__")])
+        elif isinstance(error, ModuleNotFoundError):
+            near = (
+                f"; one of your own lies next to the config, in {path.resolve().parent}, or in a "
+            )
+            near += "folder that PYTHONPATH names"
         what = f"{type(error).__name__}: {error}{near}"
         raise ConfigError(f"{line.origin}: {line.text.strip()}: {what}") from error
     return {

@@ -6,7 +6,8 @@
 
 Own is every file that is not Python's, not installed (site-packages) and not xtune's; of xtune
 itself the map_fns and templates, which a contributor edits. For what is installed, the name and the
-version stand for the rest. Files that the code reads while it runs are not seen.
+version stand for the rest. A file that the code reads while it runs is seen if a text in the code
+is its name, or its path from the code's folder or the working folder; else it is not.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import hashlib
 import re
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import (
     BuiltinFunctionType,
@@ -33,6 +35,7 @@ from typing import Any
 
 from xtune.data.own_files import (
     file_of,
+    files_named_in,
     imports_in,
     is_ours,
     is_own,
@@ -171,6 +174,10 @@ class OwnCode:
         if file is None:
             package = scope.get("__package__") or ""
             self._imports(function.__code__, package)
+            written_in = scope.get("__file__")
+            self._named_files(
+                function.__code__, Path(written_in).resolve().parent if written_in else None
+            )
 
     def _named(self, named: _Named) -> Iterator[Any]:
         """A module, and what code that uses these names may take from it."""
@@ -281,6 +288,8 @@ class OwnCode:
             return
         self._code(code)
         self._imports(code, package)
+        if not is_ours(file):
+            self._named_files(code, file.parent)
 
     def _code(self, code: CodeType) -> None:
         self._tell(*said_by(code))
@@ -289,6 +298,14 @@ class OwnCode:
         for name in sorted(set(imports_in(code, package))):
             for file, its_package in own_files(name):
                 self._read(file, its_package)
+
+    def _named_files(self, code: CodeType, folder: Path | None) -> None:
+        for file in files_named_in(code, folder):
+            if file in self._files:
+                continue
+            self._files.add(file)
+            with suppress(OSError):
+                self._tell("named file", file.name, hashlib.sha256(file.read_bytes()).hexdigest())
 
     def _in_order(self, values: set[Any] | frozenset[Any]) -> list[Any]:
         """A set's members, in an order that does not change from process to process."""

@@ -1,4 +1,4 @@
-"""Whose a file of code is, what compiled code says, and which files its imports run."""
+"""Whose a file of code is, what compiled code says, and which files it runs or names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 import sys
 import sysconfig
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -16,6 +17,7 @@ import xtune
 
 __all__ = [
     "file_of",
+    "files_named_in",
     "imports_in",
     "is_ours",
     "is_own",
@@ -35,6 +37,8 @@ _PYTHONS = tuple(
 )
 _INSTALLED = {"site-packages", "dist-packages"}
 _NO_FILE = Path("built in")  # of modules that Python itself is made of
+_IMPORTING = {"import_module", "__import__"}  # functions that take a module's name as text
+_LARGEST = 16 * 2**20  # bytes of a file of words; what is larger is data
 
 
 def file_of(scope: dict[str, Any]) -> Path | None:
@@ -129,6 +133,39 @@ def imports_in(code: CodeType, package: str) -> Iterator[str]:
                     yield base
                     yield from (f"{base}.{name}" for name in taken or () if name != "*")
             before = [*before[-1:], instruction.argval]
+        if not _IMPORTING.isdisjoint(part.co_names):
+            for text in _texts(part):
+                name = text.lstrip(".")
+                if all(word.isidentifier() for word in name.split(".")):
+                    base = _absolute(name, len(text) - len(name), package)
+                    yield base
+                    yield from (f"{base}.{word}" for word in _texts(part) if word.isidentifier())
+
+
+def files_named_in(code: CodeType, folder: Path | None) -> Iterator[Path]:
+    """Yield the files that texts in code name, seen from its folder or from the working folder.
+
+    Args:
+        code: of a file or a function, with the functions inside it.
+        folder: of the file that it stands in.
+    """
+    places = [Path.cwd(), *([folder] if folder else [])]
+    texts = {text for part in _flat(code) for text in _texts(part)}
+    for text in sorted(texts):
+        if "." not in text or len(text) > 255 or not text.isprintable():
+            continue
+        for file in dict.fromkeys((place / text).resolve() for place in places):
+            with suppress(OSError):
+                if file.suffix != ".py" and file.is_file() and file.stat().st_size <= _LARGEST:
+                    yield file
+
+
+def _texts(code: CodeType) -> Iterator[str]:
+    """The texts in the code of one function, those in tuples too."""
+    for constant in code.co_consts:
+        for one in constant if isinstance(constant, tuple) else (constant,):
+            if type(one) is str:
+                yield one
 
 
 def _absolute(name: str, level: Any, package: str) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from xtune.checkpoint.state import recorded_day
-from xtune.config.continued import adapter_notes, origin_of_adapter
+from xtune.config.continued import adapter_notes, origin_of_adapter, overruled
 from xtune.data.loader import StepLoader
 from xtune.data.report import DataReport
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
@@ -68,6 +68,11 @@ def adapter_trained_further(cfg: Mapping[str, Any], checkpoint: Path | None) -> 
             f"{name}={settings[name]!r}" for name in ("r", "lora_alpha") if name in settings
         )
         logger.info("training %s further, as it is (%s); `lora` is not used", folder, shown)
+        if others := overruled(cfg["model"]):
+            logger.warning(
+                "`lora` of the config says otherwise, and does not hold: %s",
+                ", ".join(f"{name}={value!r}" for name, value in others.items()),
+            )
         system = notes.get("system")
         if system and system != (cfg.get("SYSTEM") or ""):
             logger.warning("it was trained with the system text %r: SYSTEM is another", system)

@@ -119,6 +119,13 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
             raise ModelError(f"{type(own).__name__} cannot be drafted: {error}") from error
         raise AdapterError(f"the adapter does not fit {llm.name_or_path!r}: {error}") from error
     _require_mergeable(peft_model)
+    if tied := getattr(own, "target_modules_to_tie", None):
+        raise AdapterError(
+            f"ensure_weight_tying=True makes the adapter of {' and '.join(sorted(tied))} from "
+            "views of the embedding's: a step would move each twice, or, in 16 bits, apart. Leave "
+            "it out, and the adapter changes only the layers that target_modules names; or train "
+            "the tied weight whole by modules_to_save"
+        )
     if not any(parameter.requires_grad for parameter in peft_model.parameters()):
         raise AdapterError(
             f"{type(own).__name__} with these settings trains no weight of {llm.name_or_path!r}"
