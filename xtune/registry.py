@@ -60,7 +60,7 @@ DATASETS = _registry("dataset", "xtune.data")
 MODELS = _registry("model", "xtune.models")
 FAMILIES = _registry("family", "xtune.models.families")
 ADAPTERS = _registry("adapter", "xtune.models.adapters")
-OPTIMIZERS = _registry("optimizer", "xtune.engine.optim")
+OPTIMIZERS = _registry("optimizer", "xtune.engine.optim", "xtune.engine.low_rank")
 SCHEDULES = _registry("schedule", "xtune.engine.schedules")
 STRATEGIES = _registry("strategy", "xtune.engine.strategies")
 TRAIN_LOOPS = _registry("loop", "xtune.engine.loops")
@@ -108,11 +108,11 @@ def resolve(registry: Registry, named: str | Callable[..., Any]) -> Callable[...
         raise RegistryError(
             f"a {registry.name} is named by a string or is a callable, not {named!r}"
         )
+    if ".py:" in named:
+        return _from_file(*named.rsplit(":", 1))
     _scan(registry)
     if named in registry.module_dict:
         return registry.module_dict[named]
-    if ".py:" in named:
-        return _from_file(*named.rsplit(":", 1))
     if "." in named:
         return _from_dotted_path(named)
     raise RegistryError(
