@@ -47,9 +47,9 @@ def test_what_is_read_is_what_the_object_says(room, name):
     assert read is not None, "import it, or write it in a way that declared.py reads"
     assert read.name == real.__name__
     wanted = inspect.signature(real).parameters.values()
-    assert [
-        (one.name, one.kind, one.default is one.empty) for one in read.parameters.values()
-    ] == [(one.name, one.kind, one.default is one.empty) for one in wanted]
+    assert [(one.name, one.kind, one.default is one.empty) for one in read.parameters.values()] == [
+        (one.name, one.kind, one.default is one.empty) for one in wanted
+    ]
     for argument, hint in Form(real)._hints.items():
         if argument in read.parameters:
             judged = [misfit_of_type(read.hints[argument], probe) for probe in PROBES]

@@ -7,7 +7,7 @@ import torch
 from transformers import LlamaConfig
 
 from xtune.errors import ModelError
-from xtune.models.families.dynamic_rope import (
+from xtune.models.families.architectures.dynamic_rope import (
     DynamicRotaryEmbedding,
     document_lengths,
     rope_parameters,
