@@ -18,7 +18,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ __all__ = [
     "names",
     "names_alone",
     "resolve",
+    "unknown",
 ]
 
 
@@ -115,9 +116,14 @@ def resolve(registry: Registry, named: str | Callable[..., Any]) -> Callable[...
         return registry.module_dict[named]
     if "." in named:
         return _from_dotted_path(named)
-    raise RegistryError(
-        f"unknown {registry.name} {named!r}{did_you_mean(named, registry.module_dict) or '.'} "
-        f"Registered: {', '.join(names(registry))}. "
+    raise unknown(registry, named, names(registry))
+
+
+def unknown(registry: Registry, named: str, known: Sequence[str]) -> RegistryError:
+    """Return the error that says a name is not `known`, with the nearest that is."""
+    return RegistryError(
+        f"unknown {registry.name} {named!r}{did_you_mean(named, known) or '.'} "
+        f"Registered: {', '.join(known)}. "
         f"Your own: type='path/to/file.py:{named}'"
     )
 

@@ -8,7 +8,7 @@ import peft
 import pytest
 
 from xtune import registry
-from xtune.config.declared import declared
+from xtune.config.declared import declared, declared_names
 from xtune.config.signatures import Form, misfit_of_type
 from xtune.registry import names, resolve
 
@@ -55,6 +55,11 @@ def test_what_is_read_is_what_the_object_says(room, name):
             judged = [misfit_of_type(read.hints[argument], probe) for probe in PROBES]
             assert judged == [misfit_of_type(hint, probe) for probe in PROBES], argument
             assert Form(read).takes_list(argument) == Form(real).takes_list(argument)
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_the_names_that_are_read_are_those_that_are_registered(room):
+    assert declared_names(room) == names(room)
 
 
 def test_what_is_not_of_xtune_or_peft_is_not_read():

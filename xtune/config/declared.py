@@ -27,7 +27,7 @@ from mmengine.registry import Registry
 
 from xtune import registry as registries
 
-__all__ = ["Declaration", "declared"]
+__all__ = ["Declaration", "declared", "declared_names"]
 
 _READ = ("xtune", "peft")  # packages whose source is read
 _BUILTINS = {
@@ -84,6 +84,18 @@ def declared(registry: Registry, named: str) -> Declaration | None:
         {one.name: Parameter(one.name, one.kind, default=one.default) for one in arguments},
         {one.name: _hint(one.module, one.annotation) for one in arguments if one.annotation},
     )
+
+
+def declared_names(registry: Registry) -> list[str]:
+    """Return every name that is registered, or will be once the registry has looked; sorted."""
+    room = _room(registry)
+    read = {
+        name
+        for location in registry._locations
+        for module in _modules_at(location)
+        for name, _ in _registrations(module, room)
+    }
+    return sorted(read | set(registry.module_dict))
 
 
 class _Module:
@@ -165,14 +177,18 @@ def _found(module_name: str, name: str) -> _Found | None:
 
 def _registered(registry: Registry, named: str) -> _Found | None:
     """Find what is registered by a name, by `@ROOM.register_module()` or a call of it."""
-    room = next((key for key, value in vars(registries).items() if value is registry), None)
+    room = _room(registry)
     for location in registry._locations:
         for module in _modules_at(location):
-            if f"{room}.register_module(" in module.text:
-                for name, found in _registrations(module, room):
-                    if name == named:
-                        return found
+            for name, found in _registrations(module, room):
+                if name == named:
+                    return found
     return None
+
+
+def _room(registry: Registry) -> str | None:
+    """What a registry is called in `xtune.registry`."""
+    return next((key for key, value in vars(registries).items() if value is registry), None)
 
 
 def _modules_at(location: str) -> Iterator[_Module]:
@@ -189,6 +205,8 @@ def _modules_at(location: str) -> Iterator[_Module]:
 
 
 def _registrations(module: _Module, room: str | None) -> Iterator[tuple[str, _Found]]:
+    if f"{room}.register_module(" not in module.text:
+        return
     for node in module.body:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             for call in node.decorator_list:

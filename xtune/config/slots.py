@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 from mmengine.registry import Registry
 
 from xtune import registry
-from xtune.config.declared import declared
+from xtune.config.declared import declared, declared_names
 from xtune.config.signatures import Form
 from xtune.errors import RegistryError
 
@@ -53,6 +53,9 @@ def _target(room: Registry, named: Any) -> Any:
         read = room.module_dict.get(named) or declared(room, named)
         if read is not None:
             return read
+        known = declared_names(room)
+        if "." not in named and named not in known:
+            raise registry.unknown(room, named, known)
     return registry.resolve(room, named)
 
 
