@@ -18,7 +18,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ __all__ = [
     "names",
     "names_alone",
     "resolve",
+    "unknown",
 ]
 
 
@@ -60,7 +61,7 @@ DATASETS = _registry("dataset", "xtune.data")
 MODELS = _registry("model", "xtune.models")
 FAMILIES = _registry("family", "xtune.models.families")
 ADAPTERS = _registry("adapter", "xtune.models.adapters")
-OPTIMIZERS = _registry("optimizer", "xtune.engine.optim")
+OPTIMIZERS = _registry("optimizer", "xtune.engine.optim", "xtune.engine.low_rank")
 SCHEDULES = _registry("schedule", "xtune.engine.schedules")
 STRATEGIES = _registry("strategy", "xtune.engine.strategies")
 TRAIN_LOOPS = _registry("loop", "xtune.engine.loops")
@@ -108,16 +109,21 @@ def resolve(registry: Registry, named: str | Callable[..., Any]) -> Callable[...
         raise RegistryError(
             f"a {registry.name} is named by a string or is a callable, not {named!r}"
         )
+    if ".py:" in named:
+        return _from_file(*named.rsplit(":", 1))
     _scan(registry)
     if named in registry.module_dict:
         return registry.module_dict[named]
-    if ".py:" in named:
-        return _from_file(*named.rsplit(":", 1))
     if "." in named:
         return _from_dotted_path(named)
-    raise RegistryError(
-        f"unknown {registry.name} {named!r}{did_you_mean(named, registry.module_dict) or '.'} "
-        f"Registered: {', '.join(names(registry))}. "
+    raise unknown(registry, named, names(registry))
+
+
+def unknown(registry: Registry, named: str, known: Sequence[str]) -> RegistryError:
+    """Return the error that says a name is not `known`, with the nearest that is."""
+    return RegistryError(
+        f"unknown {registry.name} {named!r}{did_you_mean(named, known) or '.'} "
+        f"Registered: {', '.join(known)}. "
         f"Your own: type='path/to/file.py:{named}'"
     )
 

@@ -15,7 +15,7 @@ from xtune.chat.locate import locate, training_notes
 from xtune.chat.settings import GenerationSettings
 from xtune.data.templates import build_template
 from xtune.errors import ModelError, UsageError
-from xtune.models import load_adapter, load_model, load_tokenizer
+from xtune.models import load_model, load_tokenizer
 from xtune.models.packed_weights import pack_weights
 from xtune.registry import TEMPLATES, names
 from xtune.structures import Message
@@ -107,6 +107,8 @@ class ChatModel:
                 f"is elsewhere: MODEL --adapter {adapter_folder}"
             ) from error
         if adapter_folder is not None:
+            from xtune.models import load_adapter  # imports PEFT
+
             llm = load_adapter(llm, adapter_folder)
         llm.eval()
         pack_weights(llm)

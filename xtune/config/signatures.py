@@ -9,6 +9,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
+from xtune.config.declared import Declaration
 from xtune.errors import did_you_mean
 
 __all__ = ["Form", "Misfit", "misfit_of_type"]
@@ -37,14 +38,14 @@ class Form:
     """The arguments that a config may give to `target`.
 
     Args:
-        target: a class or a function.
+        target: a class or a function; or what its source declares.
         supplied: arguments that the builder passes itself.
         defaults: arguments that the builder passes where the config does not.
     """
 
     def __init__(
         self,
-        target: Callable[..., Any],
+        target: Callable[..., Any] | Declaration,
         supplied: Collection[str] = (),
         defaults: Collection[str] = (),
     ) -> None:
@@ -54,6 +55,8 @@ class Form:
 
     @cached_property
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
+        if isinstance(self.target, Declaration):
+            return self.target.parameters
         try:
             return inspect.signature(self.target).parameters
         except (TypeError, ValueError):  # some built-ins have none: anything goes
@@ -75,8 +78,10 @@ class Form:
         ]
 
     @cached_property
-    def _hints(self) -> dict[str, Any]:
-        function = self.target.__init__ if inspect.isclass(self.target) else self.target
+    def _hints(self) -> Mapping[str, Any]:
+        if isinstance(self.target, Declaration):
+            return self.target.hints
+        function: Any = self.target.__init__ if inspect.isclass(self.target) else self.target
         known: dict[str, Any] = {}
         for name, annotation in getattr(function, "__annotations__", {}).items():
             alone = types.SimpleNamespace(__annotations__={name: annotation})
@@ -92,7 +97,8 @@ class Form:
 
     def misfits(self, given: Mapping[str, Any]) -> Iterable[Misfit]:
         """Yield what is wrong with the arguments `given` (without `type`)."""
-        name = getattr(self.target, "__name__", str(self.target))
+        is_read = isinstance(self.target, Declaration)
+        name = getattr(self.target, "name" if is_read else "__name__", str(self.target))
         for key, value in given.items():
             if key in self.arguments:
                 wrong = misfit_of_type(self._hints.get(key, Any), value)

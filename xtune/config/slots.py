@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from mmengine.registry import Registry
 
 from xtune import registry
+from xtune.config.declared import declared, declared_names
 from xtune.config.signatures import Form
 from xtune.errors import RegistryError
 
@@ -43,8 +44,19 @@ class Slot(NamedTuple):
         Raises:
             RegistryError: the type is unknown.
         """
-        target = registry.resolve(self.registry, self.cfg["type"])
-        return Form(target, self.supplied, self.defaults)
+        return Form(_target(self.registry, self.cfg["type"]), self.supplied, self.defaults)
+
+
+def _target(room: Registry, named: Any) -> Any:
+    """What a name stands for; its declaration alone where this says enough."""
+    if isinstance(named, str):
+        read = room.module_dict.get(named) or declared(room, named)
+        if read is not None:
+            return read
+        known = declared_names(room)
+        if "." not in named and named not in known:
+            raise registry.unknown(room, named, known)
+    return registry.resolve(room, named)
 
 
 class Named(NamedTuple):
@@ -100,7 +112,7 @@ def randomness(*, seed: int) -> None:
 
 # Sections of a sheet whose dict has no `type`
 _PLAIN: dict[str, Callable[..., None] | str] = {
-    "tokenizer": "xtune.models.load_tokenizer",
+    "tokenizer": "xtune.models.loading.load_tokenizer",
     "model.vocabulary": vocabulary,
     "train_dataloader": train_dataloader,
     "clip_grad": clip_grad,
@@ -190,7 +202,7 @@ def plain(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, Form]]:
         for part in key.split("."):
             section = _get(section, part)
         if section is not None:
-            yield key, section, Form(registry.resolve(registry.MODELS, target))
+            yield key, section, Form(_target(registry.MODELS, target))
     for key, data in _data(values):
         if key not in _DATA:
             yield key, data, Form(mixture_source)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from xtune.config.continued import contradicting_options
+from xtune.config.declared import declared_names
 from xtune.config.find import config_root
 from xtune.config.literals import top_level
 from xtune.config.rules import breaches
@@ -16,7 +17,7 @@ from xtune.config.signatures import Form
 from xtune.config.slots import REQUIRED_KEYS, SHEET_KEYS, Slot, named, plain, slots
 from xtune.config.source import parse, read_lines
 from xtune.errors import ConfigError, RegistryError, did_you_mean
-from xtune.registry import names, resolve
+from xtune.registry import resolve
 
 __all__ = ["Problem", "check", "require_valid"]
 
@@ -149,7 +150,7 @@ def _sections_that_are_no_dicts(sheet: Sheet) -> Iterator[Problem]:
 def _slots(sheet: Sheet) -> Iterator[Problem]:
     for slot in slots(sheet.values):
         if not isinstance(slot.cfg, Mapping) or "type" not in slot.cfg:
-            hint = f"type: one of {', '.join(names(slot.registry))}"
+            hint = f"type: one of {', '.join(declared_names(slot.registry))}"
             yield _problem(sheet, slot.key, "must be a dict with a type", hint)
             continue
         try:

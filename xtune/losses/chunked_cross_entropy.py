@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xtune.losses.where import runs_on_cpu
+from xtune.losses.where import runs_on_cpu, steps_to_run
 from xtune.structures import IGNORE_INDEX
 
 __all__ = ["chunked_cross_entropy"]
@@ -98,7 +98,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             grad_hidden = torch.empty_like(hidden, dtype=torch.float32) if wants_hidden else None
             grad_weight = torch.zeros_like(weight, dtype=torch.float32) if wants_weight else None
             grad_bias = hidden.new_zeros(len(head), dtype=torch.float32) if wants_bias else None
-            for start in range(0, len(labels), chunk_size):
+            for start in steps_to_run(range(0, len(labels), chunk_size), hidden):
                 chunk = slice(start, start + chunk_size)
                 rows = hidden[chunk].to(dtype)
                 count = len(rows)
@@ -153,7 +153,8 @@ def _to_gradient(
         size = max(1, min(size, _CACHED * torch.get_num_threads() // vocabulary))
     block = logits.new_empty((size, vocabulary), dtype=torch.float32)
     factors = [None] * -(-len(logits) // size) if weights is None else weights.split(size)
-    for out, target, factor in zip(logits.split(size), targets.split(size), factors, strict=True):
+    blocks = list(zip(logits.split(size), targets.split(size), factors, strict=True))
+    for out, target, factor in steps_to_run(blocks, logits):
         scores = block[: len(out)].copy_(out)
         if bias is not None:
             scores += bias

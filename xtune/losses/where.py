@@ -1,10 +1,15 @@
-"""Which kind of processor computes with a tensor, also with one that has no values."""
+"""What computes with a tensor, and which steps of a loop over it, also without values."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TypeVar
+
 from torch import Tensor
 
-__all__ = ["runs_on_cpu"]
+__all__ = ["runs_on_cpu", "steps_to_run"]
+
+T = TypeVar("T")
 
 
 def runs_on_cpu(tensor: Tensor) -> bool:
@@ -15,3 +20,18 @@ def runs_on_cpu(tensor: Tensor) -> bool:
     """
     mode = getattr(tensor, "fake_mode", None)
     return bool(getattr(mode, "stands_for", tensor.device.type) == "cpu")
+
+
+def steps_to_run(steps: Sequence[T], tensor: Tensor) -> Sequence[T]:
+    """Return the steps of a loop over parts of a tensor; of a draft's, the two at either end.
+
+    Where memory is estimated (`xtune.models.tracing`) nothing is computed, and steps that differ
+    in their size alone have all been seen by then: the first, one that follows another, and, where
+    they grow or the last is smaller, the same at the end.
+
+    Args:
+        steps: all of them, in order.
+        tensor: what they are of.
+    """
+    is_draft = hasattr(getattr(tensor, "fake_mode", None), "stands_for")
+    return [*steps[:2], *steps[-2:]] if is_draft and len(steps) > 4 else steps

@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from xtune.errors import AdapterError
-from xtune.models.adapters import build_adapter, load_adapter
 from xtune.models.loading import load_model
 from xtune.models.precision import Precision, choose_precision
 from xtune.models.self_test import check_packed_logits, check_slices
@@ -81,11 +80,15 @@ def build_model(
                 f"{len(pieces)} of added_tokens are not in the adapter in {str(folder)!r}, which "
                 "has no rows for them: leave them out, or train what xtune export makes of it"
             )
+        from xtune.models.adapters import load_adapter  # imports PEFT
+
         model = build(MODELS, settings, llm=load_adapter(llm, folder, is_trainable=True))
     else:
         grow_vocabulary(llm, pieces or {}, **vocabulary)
         peft_config = None
         if adapter:
+            from xtune.models.adapters import build_adapter  # imports PEFT
+
             peft_config = train_new_rows(llm, build_adapter(llm, adapter), pieces or {})
         model = build(MODELS, settings, llm=llm, adapter=peft_config)
     if place.type != "meta":

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from xtune.errors import ModelError
-from xtune.models.adapters import attach_adapter
 from xtune.models.attention import NAME, kernel_for, varlen_arguments, why_not_one_row
 from xtune.models.checkpointing import checkpoint_layers
 from xtune.models.fused import fuse
@@ -73,7 +72,11 @@ class SupervisedFinetune(nn.Module):
         fused: bool = True,
     ) -> None:
         super().__init__()
-        self.llm = attach_adapter(llm, adapter) if adapter is not None else llm
+        self.llm = llm
+        if adapter is not None:
+            from xtune.models.adapters import attach_adapter  # imports PEFT
+
+            self.llm = attach_adapter(llm, adapter)
         self.loss_chunk_size = loss_chunk_size
         base = base_of(self.llm)
         if any(

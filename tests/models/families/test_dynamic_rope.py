@@ -7,11 +7,11 @@ import torch
 from transformers import LlamaConfig
 
 from xtune.errors import ModelError
-from xtune.models.families.dynamic_rope import (
+from xtune.models.families.architectures.dynamic_rope import (
     DynamicRotaryEmbedding,
     document_lengths,
-    rope_parameters,
 )
+from xtune.models.families.llama_like import rope_parameters
 
 WIDTH, TRAINED, BASE, FACTOR = 8, 10, 1e4, 2.0
 

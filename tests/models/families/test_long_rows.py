@@ -18,10 +18,10 @@ from tests.models.families.cases import internlm2, qwen
 from tests.models.families.published import read_checkpoint
 from xtune.errors import ModelError
 from xtune.models import load_config, load_model
-from xtune.models.families.dynamic_rope import (
+from xtune.models.families.architectures.dynamic_rope import (
     DynamicRotaryEmbedding,
 )
-from xtune.models.families.qwen_long import NtkRotaryEmbedding
+from xtune.models.families.architectures.qwen_long import NtkRotaryEmbedding
 
 TRAINED, FACTOR, BASE, WIDTH = 16, 2.0, 1e6, 16
 

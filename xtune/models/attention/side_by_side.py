@@ -33,6 +33,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from xtune.losses.where import steps_to_run
+
 __all__ = ["Alike", "attend_side_by_side", "sort_by_length"]
 
 _SIMILAR = 32  # lengths that are equal when rounded up to this go side by side
@@ -176,7 +178,7 @@ def _backward(
     grad_key, grad_value = (torch.zeros_like(key[..., :-2], dtype=torch.float32) for _ in range(2))
     block = min(_QUERIES, _SCORES // (len(query) * each * length))
     block = max(1, block // _SIMILAR) * _SIMILAR
-    for start in range(0, length, block):
+    for start in steps_to_run(range(0, length, block), query):
         stop = min(start + block, length)
         own, seen = slice(start * each, stop * each), slice(stop)
         q, k, v, g = query[:, own], key[:, seen], value[:, seen], slope[:, own]

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from xtune.models.families.base import Family, Layout, converts
+from xtune.models.families.base import Family, Layout
 from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.proofs import PROOFS
 from xtune.registry import FAMILIES, names, resolve
@@ -20,7 +20,6 @@ __all__ = [
     "Family",
     "Layout",
     "all_families",
-    "converts",
     "describe",
     "family_of_config",
     "family_of_fields",

@@ -6,56 +6,19 @@ The 13B models are in baichuan_alibi.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
-from transformers.core_model_loading import Chunk, WeightConverter
-
-from xtune.models.families.base import Family, Layout, converts
+from xtune.models.families.base import Family, Layout
 from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.llama_like import llama_config
 from xtune.models.families.sentencepiece_tokenizer import sentencepiece_tokenizer
 from xtune.registry import FAMILIES
 
-__all__ = ["Baichuan", "BaichuanForCausalLM", "NormHead", "split_w_pack"]
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PretrainedConfig, PreTrainedModel
 
-
-class NormHead(nn.Linear):
-    """A head whose rows count by their direction only: each is divided by its L2 norm.
-
-    The stored weight is as it was trained, not normalised, so that training goes on from it and
-    its gradient passes through the norm.
-    """
-
-    @property
-    def effective_weight(self) -> Tensor:
-        """The normalised weight [V, D]."""
-        return F.normalize(self.weight)
-
-    def forward(self, hidden: Tensor) -> Tensor:
-        """[..., D] to logits [..., V]."""
-        return F.linear(hidden, self.effective_weight)
-
-
-def split_w_pack() -> WeightConverter:
-    """W_pack stacks [q; k; v], each as many rows."""
-    targets = [f".self_attn.{name}_proj." for name in "qkv"]
-    return WeightConverter(".self_attn.W_pack.", targets, operations=[Chunk(dim=0)])
-
-
-@converts(split_w_pack())
-class BaichuanForCausalLM(LlamaForCausalLM):
-    """Baichuan 7B and Baichuan 2 7B."""
-
-    _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
-
-    def __init__(self, config: LlamaConfig) -> None:
-        super().__init__(config)
-        if config.normalises_head:
-            self.lm_head = NormHead(config.hidden_size, config.vocab_size, bias=False)
+__all__ = ["Baichuan"]
 
 
 @FAMILIES.register_module()
@@ -95,6 +58,8 @@ class Baichuan(Family):
 
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
+        from xtune.models.families.architectures.baichuan import BaichuanForCausalLM
+
         return BaichuanForCausalLM
 
     def tokenizer(self, files: CheckpointFiles) -> Any:
@@ -103,6 +68,10 @@ class Baichuan(Family):
 
     def weights(self, llm: PreTrainedModel, layout: Layout) -> dict[str, Tensor]:
         """In the transformers layout the head is written normalised, for a plain Llama."""
+        import torch
+
+        from xtune.models.families.architectures.baichuan import NormHead
+
         weights = super().weights(llm, layout)
         head = llm.get_output_embeddings()
         if layout == "transformers" and isinstance(head, NormHead):

@@ -6,15 +6,15 @@
 
 A family that transformers knows overrides nothing and only says what it is. Any other names a
 transformers architecture that computes the same, and how its weights are called there.
+
+The classes of models lie in architectures/, and are imported when one is loaded: what a family is
+can be listed without torch.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
-
-from transformers.conversion_mapping import register_checkpoint_conversion_mapping
-from transformers.core_model_loading import WeightTransform, revert_weight_conversion
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from xtune.models.families.files import CheckpointFiles
 
-__all__ = ["Family", "Layout", "converts", "original_weights"]
+__all__ = ["Family", "Layout"]
 
 Layout = Literal["transformers", "original"]
 
@@ -87,6 +87,8 @@ class Family:
         """
         if layout == "transformers":
             return llm.state_dict()
+        from xtune.models.families.architectures.conversions import original_weights
+
         return original_weights(llm)
 
     def original_fields(
@@ -99,33 +101,3 @@ class Family:
             fields: config.json as it was when the model was loaded.
         """
         return {**fields, "vocab_size": config.vocab_size}
-
-
-def original_weights(llm: PreTrainedModel) -> dict[str, Tensor]:
-    """Undo the conversions of a model's class; whatever layout it was loaded from."""
-    # Unset, transformers takes all that are registered, not those that the loading needed.
-    used = llm.__dict__.pop("_weight_conversions", None)
-    try:
-        return revert_weight_conversion(llm, llm.state_dict())
-    finally:
-        if used is not None:
-            llm._weight_conversions = used
-
-
-def converts(*transforms: WeightTransform) -> Any:
-    """Class decorator: the weights of this model class may come in a layout of their own.
-
-    transformers applies the transforms while it loads, one tensor at a time, before it
-    quantizes, and backwards when the original layout is written. A folder that already has the
-    class's own names loads too, since no pattern matches there.
-
-        @converts(WeightRenaming(r"^output\\.", "lm_head."))
-        class InternLM2ForCausalLM(LlamaForCausalLM): ...
-    """
-
-    def register(model_class: type[PreTrainedModel]) -> type[PreTrainedModel]:
-        conversions: Sequence[Any] = transforms
-        register_checkpoint_conversion_mapping(model_class.__name__, list(conversions))
-        return model_class
-
-    return register

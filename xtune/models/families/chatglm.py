@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from transformers import GlmConfig, GlmForCausalLM, PretrainedConfig, PreTrainedModel
-from transformers.core_model_loading import (
-    Split,
-    WeightConverter,
-    WeightRenaming,
-)
+from typing import TYPE_CHECKING, Any
 
 from xtune.errors import ModelError
-from xtune.models.families.base import Family, converts
+from xtune.models.families.base import Family
 from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.sentencepiece_tokenizer import chatglm_tokenizer
 from xtune.models.families.tiktoken_tokenizer import glm4_tokenizer
 from xtune.registry import FAMILIES
 
-__all__ = ["ChatGLM", "ChatGLMForCausalLM"]
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
 
-_QKV = [f".self_attn.{name}_proj." for name in "qkv"]
+__all__ = ["ChatGLM"]
 
 # What the published configs say, and the only values that GLM computes
 _REQUIRED = {
@@ -34,23 +28,6 @@ _REQUIRED = {
     "pre_seq_len": None,
     "quantization_bit": 0,
 }
-
-
-@converts(
-    WeightRenaming(r"^transformer\.embedding\.word_embeddings\.", "model.embed_tokens."),
-    WeightRenaming(r"^transformer\.output_layer\.", "lm_head."),
-    WeightRenaming(r"^transformer\.encoder\.final_layernorm\.", "model.norm."),
-    WeightRenaming(r"^transformer\.encoder\.layers\.", "model.layers."),
-    WeightRenaming(r"\.self_attention\.dense\.", ".self_attn.o_proj."),
-    WeightRenaming(r"\.mlp\.dense_h_to_4h\.", ".mlp.gate_up_proj."),
-    WeightRenaming(r"\.mlp\.dense_4h_to_h\.", ".mlp.down_proj."),
-    # [all query heads | key groups | value groups]
-    WeightConverter(".self_attention.query_key_value.", _QKV, operations=[Split(dim=0)]),
-)
-class ChatGLMForCausalLM(GlmForCausalLM):
-    """ChatGLM2, ChatGLM3 and GLM-4-9B."""
-
-    _keys_to_ignore_on_load_unexpected = [r"rotary_pos_emb\.inv_freq"]
 
 
 @FAMILIES.register_module()
@@ -88,6 +65,8 @@ class ChatGLM(Family):
         Raises:
             ModelError: ChatGLM-6B (the first one), or a setting that GLM does not compute.
         """
+        from transformers import GlmConfig
+
         if "padded_vocab_size" not in fields or "ffn_hidden_size" not in fields:
             raise ModelError(
                 "this is ChatGLM-6B, the first generation, whose attention is not causal over the "
@@ -127,6 +106,8 @@ class ChatGLM(Family):
 
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
+        from xtune.models.families.architectures.chatglm import ChatGLMForCausalLM
+
         return ChatGLMForCausalLM
 
     def tokenizer(self, files: CheckpointFiles) -> Any:

@@ -7,35 +7,20 @@ and some shared experts, published as one wide MLP, see every token (Dai et al. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
-
-from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
-from transformers.conversion_mapping import get_checkpoint_conversion_mapping
-from transformers.models.deepseek_v2.modeling_deepseek_v2 import DeepseekV2Moe
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from xtune.errors import ModelError
-from xtune.models.families.base import Family, Layout, converts
+from xtune.models.families.base import Family, Layout
 from xtune.models.families.llama_like import llama_config
 from xtune.registry import FAMILIES
 
-__all__ = ["DeepSeekMoe", "DeepSeekMoeForCausalLM"]
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+__all__ = ["DeepSeekMoe"]
 
 # What the original's code knows and the published models do not use: name -> the value they have
 _ONLY = {"scoring_func": "softmax", "norm_topk_prob": False, "moe_layer_freq": 1}
-
-
-# Joined as transformers joins those of every family whose experts have these names
-@converts(*get_checkpoint_conversion_mapping("qwen2_moe"))
-class DeepSeekMoeForCausalLM(LlamaForCausalLM):
-    """Llama with experts from layer `first_k_dense_replace` on."""
-
-    _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
-
-    def __init__(self, config: LlamaConfig) -> None:
-        super().__init__(config)
-        experts: Any = config  # has what DeepSeek-V2's experts ask for; see `DeepSeekMoe.config`
-        for layer in self.model.layers[experts.first_k_dense_replace :]:
-            layer.mlp = DeepseekV2Moe(experts)
 
 
 @FAMILIES.register_module()
@@ -93,6 +78,8 @@ class DeepSeekMoe(Family):
 
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
+        from xtune.models.families.architectures.deepseek_moe import DeepSeekMoeForCausalLM
+
         return DeepSeekMoeForCausalLM
 
     def layouts(self, config: PretrainedConfig) -> tuple[Layout, ...]:

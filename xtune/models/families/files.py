@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import cached_file
-
 from xtune.errors import ModelError
 
 __all__ = ["CheckpointFiles"]
@@ -26,6 +24,8 @@ class CheckpointFiles:
 
     def path(self, name: str) -> Path | None:
         """Return where a file lies on this disk, fetched from the hub if need be, or None."""
+        from transformers.utils import cached_file
+
         found = cached_file(
             self.source,
             name,

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
+from typing import TYPE_CHECKING, Any
 
 from xtune.errors import ModelError
-from xtune.models.families.base import Family, converts
-from xtune.models.families.dynamic_rope import DynamicRotaryEmbedding
+from xtune.models.families.base import Family
 from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.llama_like import llama_config
 from xtune.models.families.sentencepiece_tokenizer import sentencepiece_tokenizer
 from xtune.registry import FAMILIES
 
-__all__ = ["InternLM", "InternLMForCausalLM"]
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
 
-
-@converts()
-class InternLMForCausalLM(LlamaForCausalLM):
-    """InternLM 1; its weights have Llama's names already."""
-
-    _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]  # stored, but computed here
-
-    def __init__(self, config: LlamaConfig) -> None:
-        super().__init__(config)
-        rope: Any = config.rope_parameters
-        if rope["rope_type"] == "dynamic":
-            self.model.rotary_emb = DynamicRotaryEmbedding(config)
+__all__ = ["InternLM"]
 
 
 @FAMILIES.register_module()
@@ -75,6 +62,8 @@ class InternLM(Family):
 
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
+        from xtune.models.families.architectures.internlm import InternLMForCausalLM
+
         return InternLMForCausalLM
 
     def tokenizer(self, files: CheckpointFiles) -> Any:

@@ -3,32 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig, PreTrainedModel
+from typing import TYPE_CHECKING, Any
 
 from xtune.errors import ModelError
-from xtune.models.families.base import Family, converts
-from xtune.models.families.dynamic_rope import DynamicRotaryEmbedding, rope_parameters
+from xtune.models.families.base import Family
 from xtune.models.families.files import CheckpointFiles
-from xtune.models.families.llama_like import llama_config
+from xtune.models.families.llama_like import llama_config, rope_parameters
 from xtune.models.families.sentencepiece_tokenizer import sentencepiece_tokenizer
 from xtune.registry import FAMILIES
 
-__all__ = ["InternLM3", "InternLM3ForCausalLM"]
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
 
-
-@converts()
-class InternLM3ForCausalLM(LlamaForCausalLM):
-    """InternLM 3; its weights have Llama's names already."""
-
-    _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
-
-    def __init__(self, config: LlamaConfig) -> None:
-        super().__init__(config)
-        rope: Any = config.rope_parameters
-        if rope["rope_type"] == "dynamic":
-            self.model.rotary_emb = DynamicRotaryEmbedding(config)
+__all__ = ["InternLM3"]
 
 
 @FAMILIES.register_module()
@@ -74,6 +61,8 @@ class InternLM3(Family):
 
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
+        from xtune.models.families.architectures.internlm3 import InternLM3ForCausalLM
+
         return InternLM3ForCausalLM
 
     def tokenizer(self, files: CheckpointFiles) -> Any:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from transformers import LlamaConfig
+from xtune.errors import ModelError
 
-__all__ = ["llama_config"]
+if TYPE_CHECKING:
+    from transformers import LlamaConfig
+
+__all__ = ["llama_config", "rope_parameters"]
 
 _SAME = (
     "vocab_size",
@@ -37,6 +40,8 @@ def llama_config(fields: Mapping[str, Any], **changes: Any) -> LlamaConfig:
         fields: the published config.json; `rope_theta` may be missing and is then 10000.
         changes: what the family does otherwise, as LlamaConfig's arguments.
     """
+    from transformers import LlamaConfig
+
     same = {name: fields[name] for name in _SAME if name not in changes}
     same |= {name: fields[name] for name in _SAME_IF_GIVEN if name in fields}
     same["rope_parameters"] = {
@@ -45,3 +50,24 @@ def llama_config(fields: Mapping[str, Any], **changes: Any) -> LlamaConfig:
     }
     same["tie_word_embeddings"] = fields.get("tie_word_embeddings", False)
     return LlamaConfig(**(same | changes))
+
+
+def rope_parameters(
+    fields: Mapping[str, Any], family: str, *, default_base: float = 10000.0
+) -> dict[str, Any]:
+    """Translate `rope_theta` and `rope_scaling` of a published config.json.
+
+    Raises:
+        ModelError: a kind of scaling other than 'dynamic' and 'linear'.
+    """
+    scaling = fields.get("rope_scaling") or {}
+    kind = scaling.get("type", scaling.get("rope_type", "default"))
+    base = {"rope_theta": float(fields.get("rope_theta", default_base))}
+    if kind == "default" or float(scaling.get("factor", 1.0)) == 1.0 and kind == "linear":
+        return {"rope_type": "default", **base}
+    if kind not in ("dynamic", "linear"):
+        raise ModelError(
+            f"{family} with rope_scaling of type {kind!r}: supported are 'dynamic' and 'linear'. "
+            "Without it (rope_scaling: null) the model is right up to its trained length"
+        )
+    return {"rope_type": kind, "factor": float(scaling["factor"]), **base}

@@ -18,9 +18,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tokenizers import decoders, normalizers
-from transformers import LlamaTokenizer, PreTrainedTokenizerFast
-
 from xtune.errors import UsageError
 from xtune.models.sentencepiece_merge import read_sentencepiece
 
@@ -46,6 +43,8 @@ def with_its_own_spaces(
         tokenizer: as AutoTokenizer made it; of another kind, it is returned as it is.
         files: what it was made from.
     """
+    from transformers import LlamaTokenizer, PreTrainedTokenizerFast
+
     if type(tokenizer) not in (LlamaTokenizer, PreTrainedTokenizerFast):
         return tokenizer
     published, pieces = files.path("tokenizer.json"), files.path("tokenizer.model")
@@ -71,11 +70,15 @@ def _has_prefix(file: Path) -> bool | None:
 
 
 def _put_prefix(backend: Any) -> None:
+    from tokenizers import decoders, normalizers
+
     backend.normalizer = normalizers.Sequence([normalizers.Prepend(_SPACE), backend.normalizer])
     backend.decoder = decoders.Sequence([backend.decoder, decoders.Strip(" ", 1, 0)])
 
 
 def _take_prefix(backend: Any) -> None:
+    from tokenizers import decoders, normalizers
+
     backend.normalizer = normalizers.Replace(" ", _SPACE)
     backend.pre_tokenizer = None
     backend.decoder = decoders.Sequence(

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from transformers import GraniteConfig, GraniteForCausalLM, PretrainedConfig, PreTrainedModel
+from typing import TYPE_CHECKING, Any
 
 from xtune.errors import ModelError
-from xtune.models.families.base import Family, converts
+from xtune.models.families.base import Family
 from xtune.models.families.files import CheckpointFiles
 from xtune.models.families.sentencepiece_tokenizer import sentencepiece_tokenizer
 from xtune.registry import FAMILIES
 
-__all__ = ["MiniCPM", "MiniCPMForCausalLM"]
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
 
-
-@converts()
-class MiniCPMForCausalLM(GraniteForCausalLM):
-    """MiniCPM; its weights have Granite's names, which are Llama's."""
-
-    _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
+__all__ = ["MiniCPM"]
 
 
 @FAMILIES.register_module()
@@ -46,6 +40,8 @@ class MiniCPM(Family):
         Raises:
             ModelError: a mixture of experts, or scaled frequencies.
         """
+        from transformers import GraniteConfig
+
         for name in ("num_experts", "rope_scaling"):
             if fields.get(name):
                 raise ModelError(
@@ -79,6 +75,8 @@ class MiniCPM(Family):
 
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
+        from xtune.models.families.architectures.minicpm import MiniCPMForCausalLM
+
         return MiniCPMForCausalLM
 
     def tokenizer(self, files: CheckpointFiles) -> Any:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from transformers import PretrainedConfig, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
-from transformers.core_model_loading import Chunk, WeightConverter, WeightRenaming
+from typing import TYPE_CHECKING, Any
 
 from xtune.errors import ModelError
-from xtune.models.families.base import Family, converts
+from xtune.models.families.base import Family
 from xtune.models.families.files import CheckpointFiles
-from xtune.models.families.qwen_long import LognAttention, NtkModel
 from xtune.models.families.tiktoken_tokenizer import qwen_tokenizer
 from xtune.registry import FAMILIES
 
-__all__ = ["Qwen", "QwenForCausalLM"]
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
 
-_QKV = [f".self_attn.{name}_proj." for name in "qkv"]
+__all__ = ["Qwen"]
+
 _REQUIRED = {
     "rotary_pct": 1.0,
     "no_bias": True,
@@ -25,32 +23,6 @@ _REQUIRED = {
     "emb_dropout_prob": 0.0,
     "use_cache_quantization": False,
 }
-
-
-@converts(
-    WeightRenaming(r"^transformer\.wte\.", "model.embed_tokens."),
-    WeightRenaming(r"^transformer\.ln_f\.", "model.norm."),
-    WeightRenaming(r"^transformer\.h\.", "model.layers."),
-    WeightRenaming(r"\.ln_1\.", ".input_layernorm."),
-    WeightRenaming(r"\.ln_2\.", ".post_attention_layernorm."),
-    WeightRenaming(r"\.attn\.c_proj\.", ".self_attn.o_proj."),
-    WeightRenaming(r"\.mlp\.w1\.", ".mlp.up_proj."),
-    WeightRenaming(r"\.mlp\.w2\.", ".mlp.gate_proj."),  # w1(x) * silu(w2(x))
-    WeightRenaming(r"\.mlp\.c_proj\.", ".mlp.down_proj."),
-    WeightConverter(".attn.c_attn.", _QKV, operations=[Chunk(dim=0)]),
-)
-class QwenForCausalLM(Qwen2ForCausalLM):
-    """Qwen 1.8B, 7B, 14B and 72B of the first generation."""
-
-    _keys_to_ignore_on_load_unexpected = [r"rotary_emb\.inv_freq"]
-
-    def __init__(self, config: Any) -> None:
-        super().__init__(config)
-        if config.use_dynamic_ntk:
-            self.model = NtkModel(config)
-        if config.use_logn_attn:
-            for index, layer in enumerate(self.model.layers):
-                layer.self_attn = LognAttention(config, index)
 
 
 @FAMILIES.register_module()
@@ -83,6 +55,8 @@ class Qwen(Family):
         Raises:
             ModelError: a setting that Qwen2 does not compute.
         """
+        from transformers import Qwen2Config
+
         width = fields["hidden_size"] // fields["num_attention_heads"]
         for name, value in {**_REQUIRED, "kv_channels": width}.items():
             if fields.get(name, value) != value:
@@ -119,6 +93,8 @@ class Qwen(Family):
 
     def model_class(self, config: PretrainedConfig) -> type[PreTrainedModel]:
         """Always the one class."""
+        from xtune.models.families.architectures.qwen import QwenForCausalLM
+
         return QwenForCausalLM
 
     def tokenizer(self, files: CheckpointFiles) -> Any:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from xtune.losses.where import runs_on_cpu
+from xtune.losses.where import runs_on_cpu, steps_to_run
 
 __all__ = ["row_blocks"]
 
@@ -32,4 +32,9 @@ def row_blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     if rows >= len(first):
         yield tensors
         return
-    yield from zip(*(tensor.split(rows) for tensor in tensors), strict=True)
+    starts = range(0, len(first), rows)
+    some = steps_to_run(starts, first)
+    if some is starts:
+        yield from zip(*(tensor.split(rows) for tensor in tensors), strict=True)
+    else:
+        yield from (tuple(tensor[start : start + rows] for tensor in tensors) for start in some)

@@ -11,37 +11,11 @@ document's logits depend neither on its neighbours in a pack nor on what was com
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from transformers import PretrainedConfig
 
-from xtune.errors import ModelError
-
-__all__ = ["DynamicRotaryEmbedding", "document_lengths", "rope_parameters"]
-
-
-def rope_parameters(
-    fields: Mapping[str, Any], family: str, *, default_base: float = 10000.0
-) -> dict[str, Any]:
-    """Translate `rope_theta` and `rope_scaling` of a published config.json.
-
-    Raises:
-        ModelError: a kind of scaling other than 'dynamic' and 'linear'.
-    """
-    scaling = fields.get("rope_scaling") or {}
-    kind = scaling.get("type", scaling.get("rope_type", "default"))
-    base = {"rope_theta": float(fields.get("rope_theta", default_base))}
-    if kind == "default" or float(scaling.get("factor", 1.0)) == 1.0 and kind == "linear":
-        return {"rope_type": "default", **base}
-    if kind not in ("dynamic", "linear"):
-        raise ModelError(
-            f"{family} with rope_scaling of type {kind!r}: supported are 'dynamic' and 'linear'. "
-            "Without it (rope_scaling: null) the model is right up to its trained length"
-        )
-    return {"rope_type": kind, "factor": float(scaling["factor"]), **base}
+__all__ = ["DynamicRotaryEmbedding", "document_lengths"]
 
 
 class DynamicRotaryEmbedding(nn.Module):

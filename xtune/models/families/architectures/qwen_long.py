@@ -24,7 +24,10 @@ from transformers.models.qwen2.modeling_qwen2 import (
     eager_attention_forward,
 )
 
-from xtune.models.families.dynamic_rope import DynamicRotaryEmbedding, document_lengths
+from xtune.models.families.architectures.dynamic_rope import (
+    DynamicRotaryEmbedding,
+    document_lengths,
+)
 
 __all__ = ["LognAttention", "NtkModel", "NtkRotaryEmbedding"]
 

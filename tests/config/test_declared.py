@@ -1,0 +1,69 @@
+"""What is read from source is what the objects themselves say: every plug-in, every PEFT config."""
+
+from __future__ import annotations
+
+import inspect
+
+import peft
+import pytest
+
+from xtune import registry
+from xtune.config.declared import declared, declared_names
+from xtune.config.signatures import Form, misfit_of_type
+from xtune.registry import names, resolve
+
+PEFT_CONFIGS = sorted(name for name in vars(peft) if name.endswith("Config"))
+ROOMS = (
+    registry.DATASETS,
+    registry.MODELS,
+    registry.ADAPTERS,
+    registry.OPTIMIZERS,
+    registry.SCHEDULES,
+    registry.STRATEGIES,
+    registry.TRAIN_LOOPS,
+    registry.HOOKS,
+    registry.EVALUATIONS,
+)
+PROBES = (None, True, 1, 1.5, "x", [1], ["a"], (1, 2), {}, {"a": 1}, object())
+
+
+def everything():
+    for room in ROOMS:
+        for name in names(room):
+            yield pytest.param(room, name, id=name)
+    for name in PEFT_CONFIGS:
+        yield pytest.param(registry.ADAPTERS, f"peft.{name}", id=f"peft.{name}")
+    path = "xtune.models.loading.load_tokenizer"
+    yield pytest.param(registry.MODELS, path, id=path)
+
+
+def test_there_is_something_to_compare():
+    assert len(list(everything())) > 70
+
+
+@pytest.mark.parametrize(("room", "name"), list(everything()))
+def test_what_is_read_is_what_the_object_says(room, name):
+    real, read = resolve(room, name), declared(room, name)
+    assert read is not None, "import it, or write it in a way that declared.py reads"
+    assert read.name == real.__name__
+    wanted = inspect.signature(real).parameters.values()
+    assert [(one.name, one.kind, one.default is one.empty) for one in read.parameters.values()] == [
+        (one.name, one.kind, one.default is one.empty) for one in wanted
+    ]
+    for argument, hint in Form(real)._hints.items():
+        if argument in read.parameters:
+            judged = [misfit_of_type(read.hints[argument], probe) for probe in PROBES]
+            assert judged == [misfit_of_type(hint, probe) for probe in PROBES], argument
+            assert Form(read).takes_list(argument) == Form(real).takes_list(argument)
+
+
+@pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
+def test_the_names_that_are_read_are_those_that_are_registered(room):
+    assert declared_names(room) == names(room)
+
+
+def test_what_is_not_of_xtune_or_peft_is_not_read():
+    assert declared(registry.OPTIMIZERS, "torch.optim.SGD") is None
+    assert declared(registry.HOOKS, "my/hooks.py:Mine") is None
+    assert declared(registry.ADAPTERS, "peft.LoraConfg") is None
+    assert declared(registry.HOOKS, "ChekpointHook") is None

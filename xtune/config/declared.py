@@ -1,0 +1,389 @@
+"""What a plug-in or a PEFT config can be called with, read from its source and not by importing it.
+
+Checking a sheet asks what each name takes. The objects themselves would answer too, but to have
+them is to import torch, transformers and PEFT: five seconds of a processor for a list of names.
+
+    declared(HOOKS, 'CheckpointHook')      found by its decorator, @HOOKS.register_module()
+    declared(ADAPTERS, 'peft.IA3Config')   found by following `from … import`
+    declared(OPTIMIZERS, 'torch.optim.SGD')    None: not of xtune or PEFT, so it is imported
+
+Whatever is written in a way that is not read here gives None too. tests/config/test_declared.py
+holds every plug-in of xtune and every config of PEFT against the real object.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import typing
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from inspect import Parameter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mmengine.registry import Registry
+
+from xtune import registry as registries
+
+__all__ = ["Declaration", "declared", "declared_names"]
+
+_READ = ("xtune", "peft")  # packages whose source is read
+_BUILTINS = {
+    kind.__name__: kind for kind in (bool, bytes, dict, float, int, list, set, str, tuple, type)
+}
+_Definition = ast.FunctionDef | ast.ClassDef
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A class or function as its source declares it.
+
+    Attributes:
+        name: its own.
+        parameters: what it can be called with, by name. A default is `...`, whatever it is.
+        hints: by parameter: its type where it is made of built-in types, 'Any' in each place
+            where it names another.
+    """
+
+    name: str
+    parameters: Mapping[str, Parameter]
+    hints: Mapping[str, Any]
+
+
+class _NotReadable(Exception):
+    """This way of writing a class or function is not read here."""
+
+
+def declared(registry: Registry, named: str) -> Declaration | None:
+    """Read what a name of a sheet can be called with.
+
+    Args:
+        registry: where the name is looked up.
+        named: a registered name, or 'package.module.name'.
+
+    Returns:
+        None where only the object itself can tell, and where there is no such thing.
+    """
+    if ".py:" in named:
+        return None
+    if "." in named:
+        module_name, _, name = named.rpartition(".")
+        found = _found(module_name, name) if named.split(".")[0] in _READ else None
+    else:
+        found = _registered(registry, named)
+    if found is None:
+        return None
+    try:
+        arguments = list(_arguments(found.module, found.node))
+    except _NotReadable:
+        return None
+    return Declaration(
+        found.node.name,
+        {one.name: Parameter(one.name, one.kind, default=one.default) for one in arguments},
+        {one.name: _hint(one.module, one.annotation) for one in arguments if one.annotation},
+    )
+
+
+def declared_names(registry: Registry) -> list[str]:
+    """Return every name that is registered, or will be once the registry has looked; sorted."""
+    room = _room(registry)
+    read = {
+        name
+        for location in registry._locations
+        for module in _modules_at(location)
+        for name, _ in _registrations(module, room)
+    }
+    return sorted(read | set(registry.module_dict))
+
+
+class _Module:
+    """A module's top level: what it defines, and what it imports from where."""
+
+    def __init__(self, name: str, file: Path) -> None:
+        self.name = name
+        self.text = file.read_text(encoding="utf-8")
+        self._is_package = file.name == "__init__.py"
+
+    @functools.cached_property
+    def body(self) -> list[ast.stmt]:
+        return ast.parse(self.text).body
+
+    @functools.cached_property
+    def definitions(self) -> dict[str, _Definition]:
+        kinds = (ast.FunctionDef, ast.ClassDef)
+        return {node.name: node for node in self.body if isinstance(node, kinds)}
+
+    @functools.cached_property
+    def values(self) -> dict[str, ast.expr]:
+        return {
+            target.id: node.value
+            for node in self.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+
+    @functools.cached_property
+    def imports(self) -> dict[str, tuple[str, str]]:
+        found = {}
+        for node in self.body:
+            if isinstance(node, ast.ImportFrom):
+                own = self.name.split(".")
+                above = own[: len(own) - node.level + self._is_package] if node.level else []
+                source = ".".join([*above, *filter(None, [node.module])])
+                found |= {alias.asname or alias.name: (source, alias.name) for alias in node.names}
+        return found
+
+
+class _Found(NamedTuple):
+    module: _Module
+    node: _Definition
+
+
+class _Argument(NamedTuple):
+    name: str
+    kind: Any
+    default: Any
+    module: _Module
+    annotation: ast.expr | None
+
+
+@functools.cache
+def _module(name: str) -> _Module | None:
+    top, *rest = name.split(".")
+    spec = importlib.util.find_spec(top) if top in _READ else None  # imports nothing
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        path = Path(folder, *rest)
+        for file in (path / "__init__.py", path.with_suffix(".py")):
+            if file.is_file():
+                return _Module(name, file)
+    return None
+
+
+def _found(module_name: str, name: str) -> _Found | None:
+    """Follow `from … import name` to where it is defined."""
+    module = _module(module_name)
+    while module is not None:
+        if name in module.definitions:
+            return _Found(module, module.definitions[name])
+        if name not in module.imports:
+            return None
+        source, name = module.imports[name]
+        module = _module(source)
+    return None
+
+
+def _registered(registry: Registry, named: str) -> _Found | None:
+    """Find what is registered by a name, by `@ROOM.register_module()` or a call of it."""
+    room = _room(registry)
+    for location in registry._locations:
+        for module in _modules_at(location):
+            for name, found in _registrations(module, room):
+                if name == named:
+                    return found
+    return None
+
+
+def _room(registry: Registry) -> str | None:
+    """What a registry is called in `xtune.registry`."""
+    return next((key for key, value in vars(registries).items() if value is registry), None)
+
+
+def _modules_at(location: str) -> Iterator[_Module]:
+    """The modules that the registry would import."""
+    module = _module(location)
+    if module is None:
+        return
+    yield module
+    spec = importlib.util.find_spec(location.split(".")[0])
+    for top in (spec.submodule_search_locations if spec else None) or ():
+        for file in sorted(Path(top, *location.split(".")[1:]).glob("*.py")):
+            if file.stem != "__init__" and (inner := _module(f"{location}.{file.stem}")):
+                yield inner
+
+
+def _registrations(module: _Module, room: str | None) -> Iterator[tuple[str, _Found]]:
+    if f"{room}.register_module(" not in module.text:
+        return
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            for call in node.decorator_list:
+                if _is_registration(call, room):
+                    yield _keyword(call, "name") or node.name, _Found(module, node)
+        elif isinstance(node, ast.Expr) and _is_registration(node.value, room):
+            target = _keyword(node.value, "module")
+            found = _found(module.name, target) if target else None
+            if target and found:
+                yield _keyword(node.value, "name") or target, found
+
+
+def _is_registration(node: ast.expr, room: str | None = None) -> bool:
+    return (
+        isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "register_module"
+        and isinstance(node.func.value, ast.Name)
+        and room in (None, node.func.value.id)
+    )
+
+
+def _keyword(call: ast.expr, name: str) -> str | None:
+    assert isinstance(call, ast.Call)
+    for keyword in call.keywords:
+        if keyword.arg == name and isinstance(keyword.value, ast.Constant):
+            return str(keyword.value.value)
+        if keyword.arg == name and isinstance(keyword.value, ast.Name):
+            return keyword.value.id
+    return None
+
+
+def _arguments(module: _Module, node: _Definition) -> Iterator[_Argument]:
+    decorators = [one for one in node.decorator_list if not _is_registration(one)]
+    if isinstance(node, ast.FunctionDef):
+        if decorators:
+            raise _NotReadable
+        yield from _of_function(module, node)
+    elif len(decorators) == 1 and _is_dataclass(decorators[0]):
+        fields = sorted(_fields(module, node).values(), key=lambda one: one.kind)
+        yield from fields
+    elif decorators or node.keywords:
+        raise _NotReadable
+    else:
+        own = {one.name: one for one in node.body if isinstance(one, ast.FunctionDef)}
+        if "__new__" in own:
+            raise _NotReadable
+        if "__init__" in own:
+            if own["__init__"].decorator_list:
+                raise _NotReadable
+            _, *others = _of_function(module, own["__init__"])  # without self
+            yield from others
+        elif len(node.bases) == 1:
+            base = _named(module, node.bases[0])
+            if base is None:
+                raise _NotReadable
+            yield from _arguments(*base)
+        elif node.bases:
+            raise _NotReadable
+
+
+def _of_function(module: _Module, node: ast.FunctionDef) -> Iterator[_Argument]:
+    arguments = node.args
+    by_place = [*arguments.posonlyargs, *arguments.args]
+    first_default = len(by_place) - len(arguments.defaults)
+    for place, one in enumerate(by_place):
+        only = place < len(arguments.posonlyargs)
+        kind = Parameter.POSITIONAL_ONLY if only else Parameter.POSITIONAL_OR_KEYWORD
+        default = ... if place >= first_default else Parameter.empty
+        yield _Argument(one.arg, kind, default, module, one.annotation)
+    if (rest := arguments.vararg) is not None:
+        yield _Argument(
+            rest.arg, Parameter.VAR_POSITIONAL, Parameter.empty, module, rest.annotation
+        )
+    for one, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        default = Parameter.empty if value is None else ...
+        yield _Argument(one.arg, Parameter.KEYWORD_ONLY, default, module, one.annotation)
+    if (rest := arguments.kwarg) is not None:
+        yield _Argument(rest.arg, Parameter.VAR_KEYWORD, Parameter.empty, module, rest.annotation)
+
+
+def _is_dataclass(node: ast.expr) -> bool:
+    """Whether this is `@dataclass`, with settings that do not change how it is called."""
+    if isinstance(node, ast.Call):
+        harmless = {"frozen", "slots", "eq", "order", "repr", "unsafe_hash"}
+        return {one.arg for one in node.keywords} <= harmless and _is_dataclass(node.func)
+    return isinstance(node, ast.Name) and node.id == "dataclass"
+
+
+def _fields(module: _Module, node: ast.ClassDef) -> dict[str, _Argument]:
+    """The fields of a dataclass in the order of its signature; those of its bases come first."""
+    fields: dict[str, _Argument] = {}
+    for base in reversed(node.bases):
+        found = _named(module, base)
+        if found is not None and isinstance(found.node, ast.ClassDef):
+            is_one = any(map(_is_dataclass, found.node.decorator_list))
+            fields |= _fields(*found) if is_one else {}
+    for one in node.body:
+        if not isinstance(one, ast.AnnAssign) or not isinstance(one.target, ast.Name):
+            continue
+        if "ClassVar" in ast.unparse(one.annotation):
+            continue
+        if "InitVar" in ast.unparse(one.annotation):
+            raise _NotReadable
+        name, value = one.target.id, one.value
+        settings = {}
+        if isinstance(value, ast.Call) and ast.unparse(value.func).endswith("field"):
+            settings = {setting.arg: setting.value for setting in value.keywords}
+            value = settings.get("default", settings.get("default_factory"))
+        if isinstance(init := settings.get("init"), ast.Constant) and init.value is False:
+            fields.pop(name, None)
+            continue
+        kind: Any = Parameter.POSITIONAL_OR_KEYWORD
+        if "kw_only" in settings:
+            kind = Parameter.KEYWORD_ONLY
+        default = Parameter.empty if value is None else ...
+        fields[name] = _Argument(name, kind, default, module, one.annotation)
+    return fields
+
+
+def _named(module: _Module, node: ast.expr) -> _Found | None:
+    return _found(module.name, node.id) if isinstance(node, ast.Name) else None
+
+
+def _hint(module: _Module, node: ast.expr | None) -> Any:
+    """The type that an annotation means; Any in each place where it names a class."""
+    if isinstance(node, ast.Constant):
+        if isinstance(node.value, str):  # a type in quotes
+            return _hint(module, ast.parse(node.value, mode="eval").body)
+        return type(None) if node.value is None else Any
+    if isinstance(node, ast.BinOp):
+        return typing.Union[_hint(module, node.left), _hint(module, node.right)]  # noqa: UP007
+    if isinstance(node, ast.Name):
+        return _named_hint(module, node.id)
+    if isinstance(node, ast.Subscript):
+        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+        origin = _hint(module, node.value)
+        if origin is typing.Literal:
+            return _literal(inner)
+        if origin is typing.Any or origin is typing.Callable:
+            return Any
+        return _subscripted(origin, tuple(_item(module, one) for one in inner))
+    if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("typing", "t"):
+        return getattr(typing, node.attr, Any)
+    return Any
+
+
+def _named_hint(module: _Module, name: str) -> Any:
+    if name in module.values:  # Layout = Literal['transformers', 'original']
+        return _hint(module, module.values[name])
+    if name in module.definitions:
+        return Any
+    if name in module.imports:
+        source, original = module.imports[name]
+        if source == "typing":
+            return getattr(typing, original, Any)
+        if source == "collections.abc":
+            return getattr(importlib.import_module(source), original, Any)
+        other = _module(source)
+        return Any if other is None else _named_hint(other, original)
+    return _BUILTINS.get(name, Any)
+
+
+def _literal(inner: list[ast.expr]) -> Any:
+    try:
+        return typing.Literal[tuple(ast.literal_eval(one) for one in inner)]
+    except ValueError:
+        return Any
+
+
+def _item(module: _Module, node: ast.expr) -> Any:
+    is_dots = isinstance(node, ast.Constant) and node.value is ...
+    return ... if is_dots else _hint(module, node)
+
+
+def _subscripted(origin: Any, inner: tuple[Any, ...]) -> Any:
+    try:
+        return origin[inner if len(inner) > 1 else inner[0]]
+    except TypeError:
+        return Any
