@@ -9,16 +9,9 @@ from pathlib import Path
 from typing import Any, get_args
 
 from xtune.data.sources.compression import COMPRESSIONS, DECOMPRESSION_ERRORS, opened, type_of
-from xtune.data.sources.readers import (
-    OnBroken,
-    TextRows,
-    raise_it,
-    read_arrow,
-    read_csv,
-    read_json,
-    read_parquet,
-    read_text,
-)
+from xtune.data.sources.json_reader import read_json
+from xtune.data.sources.lines import OnBroken, raise_it
+from xtune.data.sources.readers import TextRows, read_arrow, read_csv, read_parquet, read_text
 from xtune.errors import DataError
 from xtune.registry import SOURCES
 
