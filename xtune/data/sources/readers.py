@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from xtune.data import json_text
 from xtune.data.sources.columns import rows_of_batch
 from xtune.data.sources.compression import type_of
 from xtune.data.sources.lines import OnBroken, Row, lines_of, located, raise_it
@@ -115,8 +116,10 @@ def read_text(path: Path, sample_by: TextRows = "line") -> Iterator[Row]:
         sample_by: what a row is: a line, a paragraph (blank lines part them), or the whole file.
 
     Raises:
-        DataError: text that is not UTF-8; with the line.
+        DataError: text that is not UTF-8, with the line; or lines that are JSON or a table.
     """
+    if sample_by == "line":
+        _require_text(path)
     begins = 1
     lines: list[str] = []
     for number, line in lines_of(path):
@@ -132,6 +135,40 @@ def read_text(path: Path, sample_by: TextRows = "line") -> Iterator[Row]:
             lines.append(line)
     if lines:
         yield located(path, begins), {"text": "".join(lines).rstrip("\r\n")}
+
+
+def _require_text(path: Path) -> None:
+    """Refuse JSON or a table that is called .txt: its lines would be trained as they stand."""
+    said = (line for _, line in lines_of(path) if not line.isspace())
+    first = [line.strip() for line in itertools.islice(said, 3)]
+    kind = ""
+    if first and first[0].startswith("{") and _is_object(first[0]):
+        kind = "the lines are JSON objects: rename the file to .jsonl"
+    elif first and (
+        first[0].startswith("[{") or (first[0] == "[" and "".join(first[1:2]).startswith("{"))
+    ):
+        kind = "it begins like a JSON array of objects: rename the file to .json"
+    for separator, suffix in (("\t", ".tsv"), (",", ".csv")):
+        cells = [len(line.split(separator)) for line in first]
+        names = first[0].split(separator) if first else []
+        named = len(names) > 1 and all(name.strip('"').isidentifier() for name in names)
+        if not kind and named and len(first) > 1 and len(set(cells)) == 1:
+            kind = (
+                f"it looks like a table with the fields {', '.join(names)}: rename the file to "
+                f"{suffix}"
+            )
+    if kind:
+        raise DataError(
+            f"{path}: {kind}. If it is meant as plain text, give it as such: "
+            '{"text": …} on each line of a .jsonl file'
+        )
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json_text.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _read_batches(batches: Iterable[RecordBatch], path: Path) -> Iterator[Row]:
@@ -153,8 +190,8 @@ def _checked_header(cells: list[str], where: str, separator: str) -> list[str]:
             raise DataError(
                 f"{where}: the fields are parted by {other!r}, not by {separator!r}. "
                 + (
-                    "Rename the file to .tsv"
-                    if other == "\t"
+                    f"Rename the file to {'.tsv' if other == chr(9) else '.csv'}"
+                    if other in "\t,"
                     else 'Save it with commas as .csv, or: python -c "import csv, sys; '
                     f"csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, delimiter='{other}'))"
                     '" < THIS.csv > commas.csv'
