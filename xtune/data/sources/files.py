@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from xtune.data.sources.compression import COMPRESSIONS, DECOMPRESSION_ERRORS, opened, type_of
 from xtune.data.sources.json_reader import read_json
-from xtune.data.sources.lines import OnBroken, raise_it
+from xtune.data.sources.lines import OnBroken, first_character, raise_it
 from xtune.data.sources.other_types import advice_of
 from xtune.data.sources.readers import TextRows, read_arrow, read_csv, read_parquet, read_text
 from xtune.errors import DataError
@@ -83,6 +83,10 @@ class FilesSource:
         whole.update(repr((self._fields, self._sample_by)).encode())
         return whole.hexdigest()
 
+    def why_empty(self) -> str:
+        """Return what is in each file, for a message where all together have no rows."""
+        return "; ".join(f"{file} {_contents(file)}" for file in dict.fromkeys(self.files))
+
     def _read(self, file: Path, on_broken: OnBroken) -> Iterator[tuple[str, dict[str, Any]]]:
         kind = type_of(file)
         if kind in (".json", ".jsonl", ".ndjson"):
@@ -92,6 +96,25 @@ class FilesSource:
         if kind == ".txt":
             return read_text(file, self._sample_by)
         return read_parquet(file) if kind == ".parquet" else read_arrow(file)
+
+
+def _contents(file: Path) -> str:
+    """What a file without rows has instead."""
+    try:
+        size = file.stat().st_size
+        if not size:
+            return "is empty (0 bytes)"
+        if type_of(file) in (".csv", ".tsv"):
+            with opened(file) as stream:
+                header = stream.read(1000).decode("utf-8-sig", "replace").strip().split("\n")[0]
+            return f"has a header ({header[:80].strip()}) and no rows" if header else "is blank"
+        if type_of(file) in (".json", ".jsonl", ".ndjson") and first_character(file) == b"[":
+            return "is an array without elements"
+    except (OSError, DataError, *DECOMPRESSION_ERRORS):
+        pass  # it has gone since
+    else:
+        return f"has no rows in its {size:,} bytes"
+    return "cannot be read"
 
 
 def is_data_file(path: str | Path) -> bool:
