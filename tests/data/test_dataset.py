@@ -240,7 +240,7 @@ def test_empty_file_is_an_error(make):
 
 def test_data_of_which_nothing_is_left_are_an_error_with_reasons(make):
     rows = [{"instruction": "a", "input": "", "output": ""}] * 3
-    with pytest.raises(DataError, match=r"3 rows: 3 .*empty"):
+    with pytest.raises(DataError, match=r"3 rows of .*: 3 .*empty"):
         make(rows)
 
 

@@ -210,5 +210,5 @@ def test_a_run_of_an_earlier_version_whose_sheet_lacks_newer_keys_goes_on(inputs
         assert left.check(None) is None
     assert "other values" not in caplog.text
     other = WorkDir(left.path, sheet_of(inputs, "lora.r=2"))
-    with pytest.raises(ConfigError, match=r"other values of lora\.r, model\.adapter\.r: its"):
+    with pytest.raises(ConfigError, match=r"other values of (lora\.r, )?model\.adapter\.r: its"):
         other.check(AUTO)

@@ -92,9 +92,11 @@ def _sleep_as_a_team(until: threading.Event) -> None:
 
 
 def _computing_threads() -> int:
-    """How many threads a product is divided among; 1 before torch is imported."""
-    threads = getattr(sys.modules.get("torch"), "get_num_threads", None)
-    return threads() if threads else 1
+    """How many threads a product is divided among; 1 before torch is imported, and while it is."""
+    torch = sys.modules.get("torch")
+    if torch is None or getattr(torch.__spec__, "_initializing", False):
+        return 1
+    return int(torch.get_num_threads())
 
 
 def _waited() -> float:
