@@ -1,4 +1,4 @@
-"""Ask the Hugging Face hub once, before its libraries ask again and again.
+"""Ask the Hugging Face hub or ModelScope once, before their libraries ask again and again.
 
 They repeat each of several requests five times, over minutes, where there is no network. One
 request without a repetition tells first whether a model or data set can be had.
@@ -7,9 +7,10 @@ request without a repetition tells first whether a model or data set can be had.
 from __future__ import annotations
 
 import functools
+import os
 from typing import Literal
 
-__all__ = ["TIMEOUT", "WITHOUT_NETWORK", "cached_folder", "why_not"]
+__all__ = ["TIMEOUT", "WITHOUT_NETWORK", "cached_folder", "why_not", "why_not_modelscope"]
 
 TIMEOUT = 10.0  # seconds; an address that is blocked may never answer
 
@@ -50,10 +51,7 @@ def why_not(name: str, kind: Literal["model", "dataset"] = "model") -> str | Non
             follow_redirects=False,
         )
     except Exception as error:  # what a name and a network can do is of any type
-        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
-        if "timeout" in type(error).__name__.lower():
-            said = f"no answer within {TIMEOUT:.0f} s"
-        return f"the hub cannot be reached ({said}). {WITHOUT_NETWORK}"
+        return f"the hub cannot be reached ({_said(error)}). {WITHOUT_NETWORK}"
     code = answer.headers.get("X-Error-Code", "")
     if code == "GatedRepo" or answer.status_code == 403:
         return f"the {what} is gated: {host} lets in only whom its owners allow. {_LOG_IN}"
@@ -67,6 +65,30 @@ def why_not(name: str, kind: Literal["model", "dataset"] = "model") -> str | Non
     if answer.status_code >= 500:
         return f"{host} answers {answer.status_code}, try later. {WITHOUT_NETWORK}"
     return None
+
+
+@functools.cache
+def why_not_modelscope() -> str | None:
+    """Return why ModelScope cannot be reached, or None if it answers, whatever it says."""
+    import huggingface_hub
+
+    domain = os.environ.get("MODELSCOPE_DOMAIN") or "modelscope.cn"
+    endpoint = os.environ.get("MODELSCOPE_ENDPOINT") or f"https://{domain}"
+    try:
+        huggingface_hub.get_session().head(endpoint, timeout=TIMEOUT, follow_redirects=False)
+    except Exception as error:  # what a name and a network can do is of any type
+        return (
+            f"{endpoint} cannot be reached ({_said(error)}). Without it: give a folder or a file "
+            "that is here; or owner/name, to fetch it from the Hugging Face hub. See "
+            "docs/en/offline.md"
+        )
+    return None
+
+
+def _said(error: Exception) -> str:
+    if "timeout" in type(error).__name__.lower():
+        return f"no answer within {TIMEOUT:.0f} s"
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
 
 
 def cached_folder(name: str) -> str | None:
