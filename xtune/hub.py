@@ -8,10 +8,19 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from typing import Literal
 
-__all__ = ["TIMEOUT", "WITHOUT_NETWORK", "cached_folder", "why_not", "why_not_modelscope"]
+__all__ = [
+    "TIMEOUT",
+    "WITHOUT_NETWORK",
+    "cached_folder",
+    "fetch_it_first",
+    "why_not",
+    "why_not_modelscope",
+]
 
+_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 TIMEOUT = 10.0  # seconds; an address that is blocked may never answer
 
 WITHOUT_NETWORK = (
@@ -98,3 +107,17 @@ def cached_folder(name: str) -> str | None:
     if not isinstance(try_to_load_from_cache(name, "config.json"), str):
         return None
     return snapshot_download(name, local_files_only=True)
+
+
+def fetch_it_first(given: str) -> str:
+    """Return what to type for an adapter on the hub, as the end of a message; '' for no such name.
+
+    >>> fetch_it_first('owner/name')
+    '. One on the hub is fetched first: hf download owner/name --local-dir adapters/name'
+    >>> fetch_it_first('./adapter')
+    ''
+    """
+    if not _HUB_ID.fullmatch(given):
+        return ""
+    local = f"adapters/{given.split('/')[1]}"
+    return f". One on the hub is fetched first: hf download {given} --local-dir {local}"
