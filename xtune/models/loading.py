@@ -43,7 +43,7 @@ from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.precision import choose_precision, parse_dtype
 from xtune.models.quantization import pack_shapes, quantization_config
 from xtune.models.vocabulary import add_tokens
-from xtune.models.vocabulary_files import missing_file, spoilt_file
+from xtune.models.vocabulary_files import missing_file, name_tokens, spoilt_file
 from xtune.registry import MODELS
 
 __all__ = ["load_config", "load_model", "load_tokenizer", "name_for_others", "published_fields"]
@@ -96,7 +96,7 @@ def load_tokenizer(
     if eos := _own_eos(Path(source), tokenizer):
         tokenizer.eos_token = eos
     if not files.path("tokenizer_config.json"):
-        _name_tokens(tokenizer, files)
+        name_tokens(tokenizer, files)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     add_tokens(tokenizer, added_tokens or ())
@@ -119,23 +119,6 @@ def _require_vocabulary(folder: Path, family: Family | None, *, trust_remote_cod
     reads_ranks = family is not None and "chatglm" in family.model_types
     if missing := missing_file(folder, own=own, reads_ranks=reads_ranks):
         raise ModelError(missing)
-
-
-def _name_tokens(tokenizer: PreTrainedTokenizerBase, files: CheckpointFiles) -> None:
-    """Name the ends of a text by the model's config: tokenizer.json alone has no names for them."""
-    for role in ("eos_token", "bos_token"):
-        for name in ("generation_config.json", "config.json"):
-            number = files.json(name).get(f"{role}_id")
-            number = number[0] if isinstance(number, list) and number else number
-            known = isinstance(number, int) and 0 <= number < len(tokenizer)
-            if known and getattr(tokenizer, role) is None:
-                setattr(tokenizer, role, tokenizer.convert_ids_to_tokens(number))
-    if tokenizer.eos_token is None:
-        logger.warning(
-            "the tokenizer of %s has no end token, since there is no tokenizer_config.json: copy "
-            "that file too, with the chat template",
-            files.source,
-        )
 
 
 def _own_eos(folder: Path, tokenizer: PreTrainedTokenizerBase) -> str | None:

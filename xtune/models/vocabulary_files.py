@@ -8,10 +8,19 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["lfs_pointer", "missing_file", "spoilt_file"]
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from xtune.models.families.files import CheckpointFiles
+
+__all__ = ["lfs_pointer", "missing_file", "name_tokens", "spoilt_file"]
+
+logger = logging.getLogger(__name__)
 
 # Each is a whole vocabulary, or the half of a pair
 _WHOLE = ("tokenizer.json", "*.model", "*.tiktoken", "vocab.txt", "tekken.json", "spiece.*")
@@ -89,6 +98,24 @@ def spoilt_file(folder: Path) -> str | None:
         if name == "tokenizer.json" and not isinstance(content.get("model"), dict):
             return f"{file} has no 'model', so it is no tokenizer of this form: {_AGAIN}"
     return _spoilt_pieces(folder)
+
+
+def name_tokens(tokenizer: PreTrainedTokenizerBase, files: CheckpointFiles) -> None:
+    """Name the ends of a text by the model's config: tokenizer.json alone has no names for them."""
+    for role in ("eos_token", "bos_token"):
+        for name in ("generation_config.json", "config.json"):
+            number = files.json(name).get(f"{role}_id")
+            number = number[0] if isinstance(number, list) and number else number
+            if not isinstance(number, int) or not 0 <= number < len(tokenizer):
+                continue
+            if getattr(tokenizer, role) is None:
+                setattr(tokenizer, role, tokenizer.convert_ids_to_tokens(number))
+    if tokenizer.eos_token is None:
+        logger.warning(
+            "the tokenizer of %s has no end token, since there is no tokenizer_config.json: copy "
+            "that file too, with the chat template",
+            files.source,
+        )
 
 
 def _spoilt_pieces(folder: Path) -> str | None:
