@@ -10,6 +10,7 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import pyarrow as pa
 import pytest
 
 # In a process of its own: huggingface_hub reads HF_ENDPOINT when it is imported.
@@ -24,6 +25,40 @@ for what in (
     lambda: load_tokenizer(sys.argv[1]),
     lambda: load_config(sys.argv[1]),
     lambda: list(HubSource("owner/data", split="train").rows()),
+):
+    try:
+        what()
+    except XtuneError as error:
+        print(error)
+"""
+
+# What was fetched before, and ModelScope, whose library cannot be installed here: a stand-in fails
+KEPT = """
+import sys, types
+from xtune import hub
+hub.TIMEOUT = 0.5
+from xtune.data.sources.hub import HubSource
+for streaming in (False, True):
+    source = HubSource("owner/MyData", split="train", streaming=streaming)
+    print([row for _, row in source.rows()], source.fingerprint() != "")
+"""
+MODELSCOPE = """
+import sys, types
+from xtune import hub
+hub.TIMEOUT = 0.5
+def fails(*words, **named):
+    raise ConnectionError("asked again" if not named.get("local_files_only") else "not kept")
+for name in ("modelscope", "modelscope.msdatasets"):
+    sys.modules[name] = types.ModuleType(name)
+sys.modules["modelscope"].snapshot_download = fails
+sys.modules["modelscope.msdatasets"].MsDataset = types.SimpleNamespace(load=fails)
+from xtune.data.sources.modelscope import ModelScopeSource
+from xtune.errors import XtuneError
+from xtune.models import load_config, load_tokenizer
+for what in (
+    lambda: load_config("modelscope:owner/model"),
+    lambda: load_tokenizer("modelscope:owner/model"),
+    lambda: list(ModelScopeSource("owner/data", split="train").rows()),
 ):
     try:
         what()
@@ -57,11 +92,23 @@ class Answer(BaseHTTPRequestHandler):
         pass
 
 
-def ask(endpoint, home, name="owner/model"):
+@pytest.fixture
+def silent():
+    """A hub that never answers."""
+    hub = Hub(None)
+    threading.Thread(target=hub.serve_forever, daemon=True).start()
+    yield hub
+    hub.over.set()
+    hub.shutdown()
+    hub.server_close()
+
+
+def ask(endpoint, home, name="owner/model", script=ASK):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "TRANSFORMERS"))}
     done = subprocess.run(
-        [sys.executable, "-c", ASK, name],
-        env=environment | {"HF_ENDPOINT": endpoint, "HF_HOME": str(home)},
+        [sys.executable, "-c", script, name],
+        env=environment
+        | {"HF_ENDPOINT": endpoint, "MODELSCOPE_ENDPOINT": endpoint, "HF_HOME": str(home)},
         capture_output=True,
         text=True,
         check=True,
@@ -116,3 +163,26 @@ def test_no_network_and_what_is_cached(tmp_path):
     kept = ask(endpoint, tmp_path, "owner/kept")
     assert len(kept) == 2  # the config is read; a tokenizer is not there, nor the data set
     assert "cannot be reached" not in kept[0]
+
+
+def test_a_data_set_that_is_cached_is_read_after_one_request(tmp_path, silent):
+    info = {"config_name": "default", "splits": {"train": {"name": "train", "num_examples": 2}}}
+    kept = tmp_path / "datasets" / "owner___my_data" / "default" / "0.0.0" / ("a" * 40)
+    kept.mkdir(parents=True)
+    (kept / "dataset_info.json").write_text(json.dumps(info))
+    table = pa.Table.from_pylist([{"q": 1}, {"q": 2}])
+    with pa.ipc.new_stream(str(kept / "my_data-train.arrow"), table.schema) as writer:
+        writer.write_table(table)
+    lines = ask(f"http://127.0.0.1:{silent.server_port}", tmp_path, script=KEPT)
+    assert lines == ["[{'q': 1}, {'q': 2}] True"] * 2
+    assert silent.asked == ["/datasets/owner/MyData/resolve/main/README.md"]
+
+
+def test_modelscope_is_asked_once_and_the_ways_out_are_told(tmp_path, silent):
+    endpoint = f"http://127.0.0.1:{silent.server_port}"
+    lines = ask(endpoint, tmp_path, script=MODELSCOPE)
+    assert len(lines) == 3
+    for line in lines:
+        assert f"ModelScope: {endpoint} cannot be reached (no answer within 0 s)" in line
+        assert "give a folder or a file that is here; or owner/name" in line
+    assert len(silent.asked) == 1

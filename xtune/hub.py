@@ -1,4 +1,4 @@
-"""Ask the Hugging Face hub once, before its libraries ask again and again.
+"""Ask the Hugging Face hub or ModelScope once, before their libraries ask again and again.
 
 They repeat each of several requests five times, over minutes, where there is no network. One
 request without a repetition tells first whether a model or data set can be had.
@@ -7,10 +7,20 @@ request without a repetition tells first whether a model or data set can be had.
 from __future__ import annotations
 
 import functools
+import os
+import re
 from typing import Literal
 
-__all__ = ["TIMEOUT", "WITHOUT_NETWORK", "cached_folder", "why_not"]
+__all__ = [
+    "TIMEOUT",
+    "WITHOUT_NETWORK",
+    "cached_folder",
+    "fetch_it_first",
+    "why_not",
+    "why_not_modelscope",
+]
 
+_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 TIMEOUT = 10.0  # seconds; an address that is blocked may never answer
 
 WITHOUT_NETWORK = (
@@ -50,10 +60,7 @@ def why_not(name: str, kind: Literal["model", "dataset"] = "model") -> str | Non
             follow_redirects=False,
         )
     except Exception as error:  # what a name and a network can do is of any type
-        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
-        if "timeout" in type(error).__name__.lower():
-            said = f"no answer within {TIMEOUT:.0f} s"
-        return f"the hub cannot be reached ({said}). {WITHOUT_NETWORK}"
+        return f"the hub cannot be reached ({_said(error)}). {WITHOUT_NETWORK}"
     code = answer.headers.get("X-Error-Code", "")
     if code == "GatedRepo" or answer.status_code == 403:
         return f"the {what} is gated: {host} lets in only whom its owners allow. {_LOG_IN}"
@@ -69,6 +76,30 @@ def why_not(name: str, kind: Literal["model", "dataset"] = "model") -> str | Non
     return None
 
 
+@functools.cache
+def why_not_modelscope() -> str | None:
+    """Return why ModelScope cannot be reached, or None if it answers, whatever it says."""
+    import huggingface_hub
+
+    domain = os.environ.get("MODELSCOPE_DOMAIN") or "modelscope.cn"
+    endpoint = os.environ.get("MODELSCOPE_ENDPOINT") or f"https://{domain}"
+    try:
+        huggingface_hub.get_session().head(endpoint, timeout=TIMEOUT, follow_redirects=False)
+    except Exception as error:  # what a name and a network can do is of any type
+        return (
+            f"{endpoint} cannot be reached ({_said(error)}). Without it: give a folder or a file "
+            "that is here; or owner/name, to fetch it from the Hugging Face hub. See "
+            "docs/en/offline.md"
+        )
+    return None
+
+
+def _said(error: Exception) -> str:
+    if "timeout" in type(error).__name__.lower():
+        return f"no answer within {TIMEOUT:.0f} s"
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
+
+
 def cached_folder(name: str) -> str | None:
     """Return the folder of a model that was fetched from the hub before, or None."""
     from huggingface_hub import snapshot_download, try_to_load_from_cache
@@ -76,3 +107,17 @@ def cached_folder(name: str) -> str | None:
     if not isinstance(try_to_load_from_cache(name, "config.json"), str):
         return None
     return snapshot_download(name, local_files_only=True)
+
+
+def fetch_it_first(given: str) -> str:
+    """Return what to type for an adapter on the hub, as the end of a message; '' for no such name.
+
+    >>> fetch_it_first('owner/name')
+    '. One on the hub is fetched first: hf download owner/name --local-dir adapters/name'
+    >>> fetch_it_first('./adapter')
+    ''
+    """
+    if not _HUB_ID.fullmatch(given):
+        return ""
+    local = f"adapters/{given.split('/')[1]}"
+    return f". One on the hub is fetched first: hf download {given} --local-dir {local}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
 from tests.models.families.cases import baichuan, internlm2
+from tests.tiny import write_tiny_llama
 from xtune.cli.entry import main
 from xtune.models import attach_adapter, load_model, load_tokenizer
 
@@ -107,3 +109,17 @@ def test_list_models_names_every_family_with_its_differences(capsys):
     assert main(["list-models", "-p", "BAICHUAN2-13b"]) == 0
     assert "InternLM" not in capsys.readouterr().out
     assert main(["list-models", "-p", "nothing-like-this"]) == 1
+
+
+@pytest.mark.parametrize("eos", ["<|im_end|>", "What is"])
+def test_tokens_without_a_row_are_said_and_an_end_without_one_is_refused(tmp_path, caplog, eos):
+    model = write_tiny_llama(tmp_path / "llama")
+    tokenizer = load_tokenizer(str(model))
+    tokenizer.add_tokens("What is")
+    tokenizer.eos_token = eos
+    tokenizer.save_pretrained(model)
+    with caplog.at_level(logging.WARNING, "xtune"):
+        code = main(["export", str(model), str(tmp_path / "out")])
+    said = "has 1 tokens with ids from 384 on ('What is'), but the embedding of"
+    assert (code == 0) == (eos == "<|im_end|>") == (tmp_path / "out").exists()
+    assert (said in caplog.text) == (code == 0)

@@ -240,7 +240,7 @@ def test_empty_file_is_an_error(make):
 
 def test_data_of_which_nothing_is_left_are_an_error_with_reasons(make):
     rows = [{"instruction": "a", "input": "", "output": ""}] * 3
-    with pytest.raises(DataError, match=r"3 rows: 3 .*empty"):
+    with pytest.raises(DataError, match=r"3 rows of .*: 3 .*empty"):
         make(rows)
 
 
@@ -333,3 +333,44 @@ def test_reasoning_is_trained_where_the_template_writes_it_and_counted_where_it_
     lost = make(rows, map_fn="openai", template="chatml").report
     assert lost.unwritten == {"reasoning": 1}
     assert "unwritten 1: reasoning, which template 'chatml' leaves out" in lost.lines()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", "", r"a\.jsonl is empty \(0 bytes\)"),
+        ("a.jsonl", "\n \n", r"a\.jsonl has no rows in its 3 bytes"),
+        ("a.json", "[]", r"a\.json is an array without elements"),
+        ("a.csv", "q,a\n", r"a\.csv has a header \(q,a\) and no rows"),
+    ],
+)
+@pytest.mark.parametrize("map_fn", ["alpaca", "auto"])
+def test_an_empty_data_set_names_its_file_and_what_is_in_it(
+    make, tmp_path, name, content, said, map_fn
+):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=f"the data set is empty.*: .*{said}"):
+        make(data_path=str(tmp_path / name), map_fn=map_fn)
+    (tmp_path / "b.jsonl").write_text("")
+    both = [str(tmp_path / name), str(tmp_path / "b.jsonl")]
+    with pytest.raises(DataError, match=rf"{said}; .*b\.jsonl is empty"):
+        make(data_path=both, map_fn=map_fn)
+
+
+def test_rows_of_which_none_can_be_used_are_told_with_their_reasons(make, tmp_path):
+    with pytest.raises(
+        DataError,
+        match=r"no sample can be made of the 3 rows of .*: 2 empty answer; 1 empty request\.",
+    ):
+        make([{"instruction": "a", "output": ""}] * 2 + [{"instruction": "", "output": "b"}])
+    with pytest.raises(DataError, match=r"is empty: max_rows=0 leaves none of .*jsonl"):
+        make(max_rows=0)
+
+
+def test_a_map_fn_that_does_not_fit_says_what_the_rows_are_and_what_reads_them(make):
+    with pytest.raises(
+        DataError,
+        match=r":1: map_fn 'openai_map_fn': the row has no field 'messages'.*\n"
+        r"The first 20 rows have instruction, input, output: map_fn='alpaca' reads them$",
+    ):
+        make(map_fn="openai")

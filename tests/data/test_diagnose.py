@@ -6,7 +6,7 @@ from xtune.data.diagnose import diagnose
 from xtune.data.formats import all_formats
 from xtune.data.sources.files import FilesSource
 from xtune.data.sources.toolcall import ToolcallSource
-from xtune.errors import RegistryError
+from xtune.errors import DataError, RegistryError
 
 GOOD = {"instruction": "Add.", "input": "", "output": "4"}
 
@@ -162,3 +162,21 @@ def test_another_source_than_files_is_read_too():
 def test_an_unknown_map_fn_is_refused(found):
     with pytest.raises(RegistryError, match="did you mean 'alpaca'"):
         found(GOOD, map_fn="alpca")
+
+
+IDS = ["0x1F", "0xe9", "2026-11-30", "2026-11-30T12:00:01Z", "550e8400-e29b-41d4-a716-446655440000"]
+IDS += ["a3f9", "-1.5e3", "7"]
+
+
+def test_faults_of_one_kind_are_one_whatever_ids_dates_and_values_they_name(found):
+    def map_fn(row):
+        raise DataError(f"the record {row['id']} is not known")
+
+    made = found(*[{"id": one} for one in IDS], map_fn=map_fn)
+    assert faults(made) == [("the record 0x1F is not known", True, len(IDS))]
+    values = [5, [1, "a"], ["it's", 'say "x"', {"b": None}], {"a": ["b" * 60]}, {}]
+    made = found(*[{**GOOD, "output": value} for value in values], map_fn="alpaca")
+    kinds = {problem.what.split("not ")[1].split()[0]: problem.count for problem in made.problems}
+    assert kinds == {"int": 1, "list": 2, "dict": 2}
+    rows = [{"q": 1}, {"q": 1, "r": 2}, {"s": 1, "t": 2, "u": 3}]
+    assert [n for _, _, n in faults(found(*rows, map_fn="alpaca"))] == [3]

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from xtune.data.fingerprint import fingerprint_function
+from xtune.data.fingerprint import fingerprint_function, fingerprint_source
+from xtune.data.sources import open_source
 from xtune.registry import MAP_FNS, resolve
 
 ROW = "    return {'text': %s}\n"
@@ -305,3 +306,40 @@ def test_every_process_and_place_gives_the_same(tmp_path):
         printed.append(done.stdout)
     assert printed[0].count("\n") == len(FORMS) + 5
     assert printed[0] == printed[1] == printed[2]
+
+
+def test_what_lies_next_to_the_file_moves_with_it_and_a_new_name_is_no_new_code(tmp_path):
+    text = (
+        "from pathlib import Path\nHERE = Path(__file__).parent\nWORDS = str(HERE / 'words.txt')\n"
+        "def to_text(row):\n" + ROW % "row['q'] + WORDS + str(HERE)"
+    )
+    made = set()
+    for place in ("here/mine.py", "there/inside/mine.py", "there/renamed.py"):
+        file = tmp_path / place
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        made.add(fingerprint_function(resolve(MAP_FNS, f"{file}:to_text")))
+    assert len(made) == 1
+    other = tmp_path / "other.py"
+    other.write_text(text.replace("words.txt", "names.txt"))
+    assert fingerprint_function(resolve(MAP_FNS, f"{other}:to_text")) not in made
+
+
+def test_a_source_of_ones_own_is_its_code_and_the_contents_of_its_files(tmp_path):
+    code = (
+        "class Mine:\n    def __init__(self, path, skip=0):\n        pass\n"
+        "    def rows(self):\n        return iter(())\n"
+        "    def fingerprint(self):\n        return 'always the same'\n"
+    )
+
+    def made(place, content="a", text=code, **arguments):
+        folder = tmp_path / place
+        folder.mkdir(exist_ok=True)
+        (folder / "rows.txt").write_text(content)
+        (folder / "source.py").write_text(text)
+        named = {"type": f"{folder}/source.py:Mine", "path": str(folder / "rows.txt"), **arguments}
+        return fingerprint_source(open_source(named, split="train"), named)
+
+    assert made("here") == made("there")
+    others = [made("a", content="b"), made("b", skip=1), made("c", text=code.replace("same", "s"))]
+    assert len({made("here"), *others}) == 4

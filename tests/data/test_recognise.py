@@ -1,7 +1,8 @@
 import pytest
 
+from tests.data.sources.test_columns import FORMS, as_cell
 from xtune.data.formats import all_formats
-from xtune.data.recognise import nearest, recognise
+from xtune.data.recognise import look_of, nearest, recognise
 from xtune.errors import DataError
 
 FORMATS = all_formats()
@@ -124,3 +125,53 @@ def test_alpaca_without_inputs_is_alpaca():
     assert chosen(*rows) == "alpaca"
     rows[1]["input"] = "loudly"  # in some rows only
     assert chosen(*rows) == "alpaca"
+
+
+def texts(*rows):
+    return [(f"a.jsonl:{number}", row) for number, row in enumerate(rows, start=1)]
+
+
+ALPACA = {"instruction": "Add.", "output": "4"}
+
+
+def own(row):
+    return {"messages": [{"role": "user", "content": row["q"]}]}
+
+
+@pytest.mark.parametrize("map_fn", [all_formats()["openai"].map_fn, own])
+def test_where_a_map_fn_does_not_fit_the_rows_and_what_reads_them_are_told(map_fn):
+    assert look_of(texts(ALPACA, {**ALPACA, "input": ""}), map_fn) == (
+        "The first 2 rows have instruction, output, input (in 1): map_fn='alpaca' reads them"
+    )
+    said = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]
+    assert look_of(texts({"conversations": said}), map_fn) == (
+        "The first row has conversations of {from, value}: map_fn='sharegpt' reads that"
+    )
+
+
+def test_a_row_unlike_the_others_is_told_from_a_format_that_does_not_fit():
+    rows = texts(ALPACA, {"instruction": 5, "output": "4"})
+    assert look_of(rows, all_formats()["alpaca"].map_fn) == (
+        "The first 2 rows have instruction, output, and others of them are read: correct this row "
+        "or take it out. xtune check-dataset FILE lists all such rows"
+    )
+
+
+def test_where_nothing_reads_the_rows_the_nearest_are_told():
+    said = look_of(texts({"message": []}), own)
+    assert said.startswith(
+        "The first row has message, and no map_fn that comes with xtune reads that; the nearest:\n"
+        "  openai reads messages"
+    )
+    assert said.endswith("your own: map_fn='path/to/file.py:name'")
+
+
+@pytest.mark.parametrize(("name", "row"), FORMS)
+def test_the_format_is_told_from_text_in_cells_as_from_lists(name, row):
+    def told(row):
+        try:
+            return recognise(texts(row)).format.name
+        except DataError as error:
+            return str(error).splitlines()[0].partition(":")[0]
+
+    assert told({key: as_cell(value) for key, value in row.items()}) == told(row)

@@ -160,7 +160,10 @@ def test_a_window_without_a_usable_row_is_passed_over_with_a_warning(make, caplo
     unusable = {"type": CountedRows, "unusable": tuple(range(8, 16))}
     windows = list(islice(make(data_path=unusable, window_rows=8).windows(), 3))
     assert [window.row for window in windows] == [0, 16, 24]
-    assert "rows 8 to 15: no sample can be made of 8 rows: 8 empty answer" in caplog.text
+    assert (
+        "rows 8 to 15: no sample can be made of the 8 rows of CountedRows: 8 empty answer"
+        in caplog.text
+    )
 
 
 def test_data_without_a_usable_row_and_mixtures_are_refused(make):

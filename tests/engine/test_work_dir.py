@@ -198,3 +198,17 @@ def test_metrics_that_were_cut_off_are_mended(inputs, tmp_path):
 def losses_of_whole_lines(work_dir):
     lines = (work_dir / "metrics.jsonl").read_text().splitlines()[:-1]
     return [(row["step"], row["loss"]) for row in map(json.loads, lines)]
+
+
+def test_a_run_of_an_earlier_version_whose_sheet_lacks_newer_keys_goes_on(inputs, left, caplog):
+    text = left.sheet.text
+    older = text.replace("    adapter_folder=adapter,\n", "").replace("adapter = None\n", "")
+    assert len(older.splitlines()) == len(text.splitlines()) - 2
+    left.config.write_text(older)
+    with caplog.at_level(logging.WARNING, "xtune"):
+        assert left.check(AUTO) == (left.checkpoints / "step_000010").resolve()
+        assert left.check(None) is None
+    assert "other values" not in caplog.text
+    other = WorkDir(left.path, sheet_of(inputs, "lora.r=2"))
+    with pytest.raises(ConfigError, match=r"other values of (lora\.r, )?model\.adapter\.r: its"):
+        other.check(AUTO)

@@ -30,6 +30,7 @@ def service(monkeypatch, tmp_path):
     module = ModuleType("modelscope")
     module.snapshot_download = snapshot_download
     monkeypatch.setitem(sys.modules, "modelscope", module)
+    monkeypatch.setattr("xtune.models.modelscope.why_not_modelscope", lambda: None)
     return published, calls
 
 
@@ -60,3 +61,13 @@ def test_without_the_library_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "modelscope", None)
     with pytest.raises(ModelError, match=r"pip install '.\[modelscope\]'"):
         load_model(ID)
+
+
+def test_without_a_network_what_was_fetched_before_is_read(service, tmp_path, monkeypatch):
+    published, calls = service
+    monkeypatch.setattr("xtune.models.modelscope.why_not_modelscope", lambda: "no answer. Give …")
+    with pytest.raises(ModelError, match=r"cannot be fetched from ModelScope: no answer\. Give"):
+        load_config(ID)
+    published["owner/tiny"] = write_tiny_llama(tmp_path / "tiny")
+    assert load_config(ID).model_type == "llama"
+    assert all(call["local"] for call in calls)

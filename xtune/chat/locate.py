@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xtune.errors import AdapterError, UsageError
+from xtune.hub import fetch_it_first
 from xtune.models.gguf import ALIASES
 
 __all__ = ["Located", "find_adapter", "find_model", "locate", "training_notes"]
@@ -31,7 +32,7 @@ def find_adapter(given: str | Path) -> Path:
     if not folder.is_dir():
         raise UsageError(
             f"no adapter folder {str(given)!r}; a run writes one to "
-            "work_dirs/<config>/checkpoints/latest/adapter"
+            f"work_dirs/<config>/checkpoints/latest/adapter{fetch_it_first(str(given))}"
         )
     if _within(folder, "model") is not None:
         raise UsageError(

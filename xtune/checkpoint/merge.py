@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,11 @@ from xtune.checkpoint.parity import (
 from xtune.errors import ModelError, UsageError
 from xtune.models import load_adapter, load_config, load_model, load_tokenizer, merge_adapter
 from xtune.models.families import Layout, family_of_config
+from xtune.models.vocabulary_rows import without_rows
 
 __all__ = ["Exported", "export_model", "published_dtype"]
+
+_log = logging.getLogger(__name__)
 
 # Between what was written and what is read back, which are the same weights
 _TOLERATED = {torch.float32: 1e-5, torch.float16: 1e-2, torch.bfloat16: 5e-2}
@@ -67,8 +71,8 @@ def export_model(
 
     Raises:
         UsageError: a layout that the model does not have.
-        ModelError: what was merged or written does not give the logits of the base with its
-            adapter on it; nothing is left of it.
+        ModelError: the token that ends a text has no row; or what was merged or written does not
+            give the logits of the base with its adapter on it; nothing is left of it.
         CheckpointError: the disk is full; nothing is left.
     """
     config = load_config(name)
@@ -92,6 +96,7 @@ def export_model(
         reference = logits_of(llm)
     else:
         llm, reference = _merged(load_adapter(llm, adapter))
+    _require_rows(llm, tokenizer, name)
     with whole_folder(out) as part:
         write_model(part, llm, tokenizer, notes, layout=layout)
         written, size = logits_of(llm), llm.num_parameters()
@@ -105,6 +110,22 @@ def export_model(
             )
     difference = relative_difference(reference, read)
     return Exported(layout, str(read.dtype).removeprefix("torch."), size, difference)
+
+
+def _require_rows(llm: Any, tokenizer: Any, name: str) -> None:
+    """Warn of tokens that the model has no row for; refuse if every dialogue has one of them."""
+    always = (tokenizer.bos_token, tokenizer.eos_token)
+    rows = llm.get_input_embeddings().weight.shape[0]
+    found = without_rows(tokenizer.get_vocab(), rows, name, always=always)
+    if found is None:
+        return
+    what, ends = found
+    if ends:
+        raise ModelError(
+            f"{what}, and the tokens that begin or end a text are among them: every program would "
+            "fail on it. Export with the tokenizer that the model was trained with"
+        )
+    _log.warning("%s. A text that has one of them will fail in the programs that load this", what)
 
 
 def _merged(peft_model: Any) -> tuple[Any, torch.Tensor]:

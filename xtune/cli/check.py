@@ -1,7 +1,8 @@
 """Check a config without loading any weights, and print every problem at once.
 
-Exit code 0 when there is none, 2 when there are any. With --json the problems are a list of
-objects with file, line, key, value, message and hint.
+Of data on this disk the first hundred rows are read, and the tokenizer's ids are compared with the
+model's rows. Exit code 0 when there is no problem, 2 when there are any. With --json the problems
+are a list of objects with file, line, key, value, message and hint.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the problems; 0 when there are none, else 2."""
+    from xtune.cli.check_contents import contents_of
     from xtune.config import Problem, check, render
     from xtune.errors import ConfigError
 
@@ -39,6 +41,9 @@ def run(args: argparse.Namespace) -> int:
         _print_json([Problem("", 0, "", "", line, "") for line in str(error).splitlines()])
         return error.exit_code
     problems = check(sheet)
+    notes: list[str] = []
+    if not problems:
+        problems, notes = contents_of(sheet)
     if args.json:
         _print_json(problems)
     elif problems:
@@ -46,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
             print(problem)
     else:
         print(f"{sheet.name}: no problems{_left_open(sheet)}")
+    for note in notes if not args.json else ():
+        print(f"  note: {note}")
     return 2 if problems else 0
 
 

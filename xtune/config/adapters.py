@@ -15,6 +15,7 @@ import xtune
 from xtune import registry
 from xtune.config.continued import found_adapter
 from xtune.errors import RegistryError
+from xtune.hub import fetch_it_first
 
 __all__ = ["Refusal", "config_is_here", "contradictions", "names_modules", "refusal"]
 
@@ -200,7 +201,8 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield (
                 "model.adapter_folder",
                 f"there is no adapter_config.json in {folder!r}",
-                "give the folder that PEFT or xtune wrote, or the run: work_dirs/<name>",
+                "give the folder that PEFT or xtune wrote, or the run: work_dirs/<name>"
+                f"{fetch_it_first(str(folder))}",
             )
         return
     if not adapter:

@@ -77,6 +77,12 @@ class Form:
             if parameter.kind in by_name and name not in self.supplied
         ]
 
+    @property
+    def usual(self) -> dict[str, Any]:
+        """What is taken for each argument that a config may leave out."""
+        given = ((name, self._parameters[name].default) for name in self.arguments)
+        return {name: value for name, value in given if value is not inspect.Parameter.empty}
+
     @cached_property
     def _hints(self) -> Mapping[str, Any]:
         if isinstance(self.target, Declaration):

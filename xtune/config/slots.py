@@ -16,7 +16,17 @@ from xtune.config.declared import declared, declared_names
 from xtune.config.signatures import Form
 from xtune.errors import RegistryError
 
-__all__ = ["REQUIRED_KEYS", "SHEET_KEYS", "Named", "Slot", "form_of", "named", "plain", "slots"]
+__all__ = [
+    "REQUIRED_KEYS",
+    "SHEET_KEYS",
+    "Named",
+    "Slot",
+    "defaults",
+    "form_of",
+    "named",
+    "plain",
+    "slots",
+]
 
 
 class Slot(NamedTuple):
@@ -221,6 +231,25 @@ def form_of(values: Mapping[str, Any], owner: Mapping[str, Any]) -> Form | None:
             except RegistryError:  # the check says so
                 return None
     return next((form for _, cfg, form in plain(values) if cfg is owner), None)
+
+
+def defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every dotted key that a sheet may leave out, with what is taken where it does.
+
+    >>> defaults({'parallel': {}})
+    {'parallel.sequence_parallel_size': 1}
+    """
+    forms = [(key, form) for key, _, form in plain(values)]
+    for slot in slots(values):
+        try:
+            forms.append((slot.key, slot.form()))
+        except (RegistryError, KeyError, TypeError):  # the check says so
+            continue
+    made = {f"{key}.{name}": value for key, form in forms for name, value in form.usual.items()}
+    # Factors in the loss: one that is not named is 1
+    weights = ((f"{key}.loss_weights", data.get("loss_weights")) for key, data in _data(values))
+    made |= {f"{key}.{kind}": 1.0 for key, given in weights if given for kind in given}
+    return made
 
 
 def _data(values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

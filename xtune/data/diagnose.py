@@ -34,6 +34,11 @@ __all__ = ["Diagnosis", "Problem", "diagnose"]
 _PLACES = 5  # shown of a problem
 _FIRST_ROWS = 100  # that the format is told from
 
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*(?:'|…)|"(?:[^"\\]|\\.)*(?:"|…)""")
+# Brackets around no others; values one after another
+_LISTED = re.compile(r"[\[({][^\[\](){}]*[\])}]|…(?:[:,] …)+")
+_CUT_OFF = re.compile(r"[\[({][^\[\](){}]*…")  # by `describe`
+
 # What to do about rows that are skipped, by a word of the reason
 _FIXES = {
     "empty answer": "write the answer, or leave them: they are skipped and counted",
@@ -212,12 +217,24 @@ def _try(
 
 
 def _note(problems: dict[str, Problem], where: str, what: str, *, stops: bool, fix: str) -> None:
-    """Count a fault with those that differ from it in numbers and quoted words only."""
-    alike = re.sub(r"'[^']*'|\"[^\"]*\"|0x[0-9a-f]+|\d+", "…", what) if stops else what
-    problem = problems.setdefault(alike[:120], Problem(what, stops, fix))
+    """Count a fault with those of its kind."""
+    problem = problems.setdefault(_kind_of(what) if stops else what, Problem(what, stops, fix))
     problem.count += 1
     if len(problem.places) < _PLACES:
         problem.places.append(where)
+
+
+def _kind_of(what: str) -> str:
+    """A fault without what is each row's own: quoted words, numbers, ids, dates, lists of these.
+
+    >>> _kind_of("row 0xE9 of 2026-11-30: field 'a' must be text, not list [1, 'b', {'c': 2}]")
+    'row … of …: field … must be text, not list …'
+    """
+    said = _QUOTED.sub("…", what)
+    said = re.sub(r"[-+]?\w*\d[\w.:+-]*\w|[-+]?\d", "…", said)
+    while (shorter := _LISTED.sub("…", said)) != said:
+        said = shorter
+    return _LISTED.sub("…", _CUT_OFF.sub("…", said))[:120]
 
 
 def _fix(message: str) -> str:

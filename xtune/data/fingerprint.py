@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xtune
@@ -56,10 +58,16 @@ def fingerprint_template(name: str | Callable[..., Any], template: Template) -> 
 
 
 def fingerprint_source(source: Source, data_path: object) -> str:
-    """Hash what rows a source has; of a source of the user's own also its code and arguments."""
+    """Hash what rows a source has; of a source of the user's own also its code and arguments.
+
+    An argument that names a file stands for the file's content, wherever it lies.
+    """
     if _is_ours(type(source)):
         return source.fingerprint()
-    return OwnCode().digest([source.fingerprint(), type(source), data_path])
+    arguments: Any = data_path
+    if isinstance(data_path, Mapping):  # its type is hashed as code, wherever that lies
+        arguments = {k: _content(v) for k, v in data_path.items() if k != "type"}
+    return OwnCode().digest([source.fingerprint(), type(source), arguments])
 
 
 def fingerprint_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -73,6 +81,15 @@ def fingerprint_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
     special = json.dumps(tokenizer.special_tokens_map, sort_keys=True, default=str)
     code = OwnCode().digest(type(tokenizer))  # of one that comes with code of its own
     return hashlib.sha256(f"{code}\0{special}\0{state}".encode()).hexdigest()
+
+
+def _content(argument: Any) -> Any:
+    if isinstance(argument, str | Path):
+        path = os.path.expanduser(argument)
+        if os.path.isfile(path):
+            with open(path, "rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+    return argument
 
 
 def _is_ours(made: type) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-__all__ = ["DuplicateKey", "loads"]
+__all__ = ["DuplicateKey", "first", "loads"]
 
 
 class DuplicateKey(ValueError):
@@ -42,3 +42,12 @@ def loads(text: str) -> Any:
         RecursionError: thousands of brackets in brackets.
     """
     return _DECODER.decode(text)
+
+
+def first(text: str, place: int) -> tuple[Any, int]:
+    """Read the value that begins at a place in a text, and return where it ends.
+
+    Raises:
+        ValueError, RecursionError: as `loads` does.
+    """
+    return _DECODER.raw_decode(text, place)

@@ -15,11 +15,12 @@ from __future__ import annotations
 import copyreg
 import functools
 import hashlib
+import os
 import re
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -86,6 +87,14 @@ class OwnCode:
             waiting += reversed(found)
         return self._hash.hexdigest()
 
+    def _without_folder(self, text: str) -> str:
+        """A path into the folder of a file that was read, as it is said wherever that has moved."""
+        for file in self._files:
+            folder = str(file.parent)
+            if text == folder or text.startswith(folder + os.sep):
+                return f"…{text[len(folder) :]}"
+        return text
+
     def _tell(self, *parts: str | bytes) -> None:
         for part in parts:
             told = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
@@ -94,7 +103,12 @@ class OwnCode:
     def _parts(self, value: Any) -> Iterator[Any]:
         """Hash what a value is in itself, and yield what else belongs to it."""
         if type(value) in _PLAIN:
+            if isinstance(value, str):
+                value = self._without_folder(value)
             self._tell(type(value).__name__, value if isinstance(value, bytes) else repr(value))
+            return
+        if isinstance(value, PurePath):
+            self._tell("path", self._without_folder(str(value)))
             return
         if isinstance(value, re.Pattern):
             self._tell("pattern", repr(value.pattern), str(value.flags))
@@ -276,7 +290,7 @@ class OwnCode:
         if file in self._files:
             return
         self._files.add(file)
-        self._tell("file", file.name)
+        self._tell("file")
         try:
             text = file.read_bytes()
             if file.suffix != ".py":

@@ -12,11 +12,12 @@ import numpy as np
 
 from xtune.data.fit import fit
 from xtune.data.loss_weights import LossWeights
-from xtune.data.map_fns.base import MapFn, UnusableRow, require_unicode
+from xtune.data.map_fns.base import MapFn, UnusableRow, fault, require_unicode
 from xtune.data.map_fns.build import checked_return, name_of
 from xtune.data.plain_text import PlainText
+from xtune.data.recognise import look_of, reads_better
 from xtune.data.report import DataReport
-from xtune.data.sources.base import Source
+from xtune.data.sources.base import Source, name_of_source, why_empty
 from xtune.data.templates.base import Template
 from xtune.data.templates.end_of_turn import special_tokens
 from xtune.data.tokenize import Encoder, sample_of
@@ -30,10 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["NothingUsable", "Pipeline"]
 
 _CHUNK = 1024  # rows; two chunks are in memory at once
+_LOOKED_AT = 100  # rows, to tell their format where none could be used
 
 
 class NothingUsable(DataError):
     """No row of all that were read makes a sample."""
+
+
+class _Mismatch(DataError):
+    """The map_fn fails at a row."""
 
 
 class _Rendered(NamedTuple):
@@ -111,11 +117,27 @@ class Pipeline:
             if before is not None:
                 yield before.result()
         if not self.report.samples:
-            raise NothingUsable(_nothing_left(self.report))
+            raise NothingUsable(self._nothing_left())
+
+    def _nothing_left(self) -> str:
+        report = self.report
+        if not report.rows:
+            none = f"max_rows={self._max_rows} leaves none of {name_of_source(self._source)}"
+            return (
+                f"the data set is empty: {none if self._max_rows == 0 else why_empty(self._source)}"
+            )
+        reasons = "; ".join(f"{count:,} {why}" for why, count in report.dropped.most_common())
+        rows = "the one row" if report.rows == 1 else f"the {report.rows:,} rows"
+        other = reads_better(list(islice(self._source.rows(), _LOOKED_AT)), self._map_fn)
+        advice = f"; map_fn={other.format.name!r} reads them" if other else ""
+        return (
+            f"no sample can be made of {rows} of {name_of_source(self._source)}: {reasons}. "
+            f"Check map_fn{advice}, prompt_template and max_length"
+        )
 
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
         try:
-            conversation, unread = _conversation(self._map_fn, where, row)
+            conversation, unread = self._conversation(where, row)
             if unread:
                 unread = _unread_by(self._template.source, conversation, unread)
             conversation = _begun_with(self._system, conversation)
@@ -138,6 +160,15 @@ class Pipeline:
         except TemplateError as error:
             raise TemplateError(f"{where}: {error}") from error
         return _Rendered(conversation, samples, special_text, unread)
+
+    def _conversation(
+        self, where: str, row: dict[str, Any]
+    ) -> tuple[Conversation, tuple[str, ...]]:
+        try:
+            return _conversation(self._map_fn, where, row)
+        except _Mismatch as error:
+            look = look_of(self._source.rows(), self._map_fn)
+            raise DataError(f"{error}\n{look}") from error
 
     def _tokenized(self, conversation: Conversation, where: str) -> Sample:
         ids = conversation["input_ids"]
@@ -218,10 +249,10 @@ def _conversation(
     except UnusableRow:
         raise
     except DataError as error:
-        raise DataError(f"{where}: map_fn {name!r}: {error}") from error
+        raise _Mismatch(f"{where}: map_fn {name!r}: {fault(error)}") from error
     except Exception as error:  # a user's own function may fail in any way
         fields = ", ".join(map(repr, row)) or "none"
-        raise DataError(
+        raise _Mismatch(
             f"{where}: map_fn {name!r} fails with {type(error).__name__}: {error}. "
             f"Fields of the row: {fields}"
         ) from error
@@ -264,13 +295,3 @@ def _texts(conversation: Conversation) -> Iterator[str]:
         yield conversation["text"]
     for message in conversation.get("messages", ()):
         yield message.get("content") or ""
-
-
-def _nothing_left(report: DataReport) -> str:
-    if not report.rows:
-        return "the data set is empty: its source has no rows"
-    reasons = "; ".join(f"{count:,} {why}" for why, count in report.dropped.most_common())
-    return (
-        f"no sample can be made of {report.rows:,} rows: {reasons}. "
-        "Check map_fn, prompt_template and max_length"
-    )

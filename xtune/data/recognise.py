@@ -11,16 +11,18 @@ Nothing is guessed: rows that fit two formats with different outcomes are an err
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, NamedTuple
 
 from xtune.data.formats import Format, all_formats, kind_of, read_fields
-from xtune.data.map_fns.base import UnusableRow, fault
+from xtune.data.map_fns.base import MapFn, UnusableRow, fault
+from xtune.data.sources.base import why_empty
 from xtune.errors import DataError
 
-__all__ = ["Choice", "most_fitting", "nearest", "recognise"]
+__all__ = ["Choice", "look_of", "most_fitting", "nearest", "reads_better", "recognise"]
 
 _ROWS = 100  # looked at
 _CANDIDATES = 3  # shown where none fits
@@ -32,6 +34,8 @@ _PREFERRED = ("openai", "sharegpt", "alpaca", "default", "gsm8k", "code_alpaca",
 _FINDS_MARKS = {"pretrain": ("oasst1",), "alpaca": ("belle", "guanaco"), "sharegpt": ("msagent",)}
 # Formats that rewrite dialogues which others read as they stand: chosen by name only.
 _BY_NAME_ONLY = ("msagent_react", "wizardlm")
+
+_YOUR_OWN = "xtune list-formats shows all; your own: map_fn='path/to/file.py:name'"
 
 _Rows = Sequence[tuple[str, dict[str, Any]]]
 
@@ -54,11 +58,12 @@ class _Fit(NamedTuple):
     fields: set[str]
 
 
-def recognise(all_rows: Iterable[tuple[str, dict[str, Any]]]) -> Choice:
+def recognise(all_rows: Iterable[tuple[str, dict[str, Any]]], *, source: object = None) -> Choice:
     """Find the one format that the first rows of a source have.
 
     Args:
         all_rows: what the source's `rows()` gives; the first hundred are looked at.
+        source: where they come from, to say why there are none.
 
     Raises:
         DataError: there are no rows, no format fits, or several fit and differ; the last two say
@@ -66,7 +71,8 @@ def recognise(all_rows: Iterable[tuple[str, dict[str, Any]]]) -> Choice:
     """
     rows = list(islice(all_rows, _ROWS))
     if not rows:
-        raise DataError("map_fn='auto': the data set is empty, so its format cannot be told")
+        why = "" if source is None else f": {why_empty(source)}"
+        raise DataError(f"map_fn='auto': the data set is empty, so its format cannot be told{why}")
     candidates = [f for name, f in all_formats().items() if name not in _BY_NAME_ONLY]
     fits = [fit for format in candidates if (fit := _tried(format, rows))]
     # Whatever has answers can be read as prompts without them.
@@ -79,6 +85,69 @@ def recognise(all_rows: Iterable[tuple[str, dict[str, Any]]]) -> Choice:
         raise DataError(_ambiguous(left, rows))
     left.sort(key=lambda fit: _rank(fit.format.name))
     return Choice(left[0].format, _why(left, rows))
+
+
+def look_of(all_rows: Iterable[tuple[str, dict[str, Any]]], map_fn: MapFn) -> str:
+    """Say what the first rows look like and what would read them, where `map_fn` reads one not.
+
+    >>> from xtune.data.map_fns.openai import openai_map_fn
+    >>> look_of([('a.jsonl:1', {'question': '2?', 'answer': '2'})], openai_map_fn)
+    "The first row has question, answer: map_fn='gsm8k' reads that"
+
+    Args:
+        all_rows: of the source, from its first on.
+        map_fn: what has failed, at one of them or at a later one.
+    """
+    rows = list(islice(all_rows, _ROWS))
+    if not rows:
+        return ""
+    has, them = ("has", "that") if len(rows) == 1 else ("have", "them")
+    look = f"{_first(rows).capitalize()} {has} {_list(_fields(rows))}"
+    choice = reads_better(rows, map_fn)
+    if choice is not None:
+        return f"{look}: map_fn={choice.format.name!r} reads {them}"
+    if any(_reads(map_fn, row) for _, row in rows):
+        return (
+            f"{look}, and others of them are read: correct this row or take it out. xtune "
+            "check-dataset FILE lists all such rows"
+        )
+    near = _nearest_lines(rows)
+    none = f"{look}, and no map_fn that comes with xtune reads {them}"
+    return "\n".join([f"{none}; the nearest:" if near else none, *near, _YOUR_OWN])
+
+
+def reads_better(rows: _Rows, map_fn: MapFn) -> Choice | None:
+    """Return the one other format that reads these rows, or the first of several; None for none."""
+    try:
+        choice = recognise(rows)
+    except DataError:
+        return None
+    return None if choice.format.map_fn is map_fn else choice
+
+
+def _reads(map_fn: MapFn, row: dict[str, Any]) -> bool:
+    try:
+        map_fn(dict(row))
+    except Exception:  # a user's own function may fail in any way
+        return False
+    return True
+
+
+def _fields(rows: _Rows) -> list[str]:
+    """The rows' fields; of one that is not in all, in how many; of lists of objects, their keys."""
+    counts = Counter(name for _, row in rows for name in row)
+    shown = []
+    for name, count in counts.items():
+        value = next(row[name] for _, row in rows if name in row)
+        keys = [key for one in value for key in one] if _are_objects(value) else []
+        inside = f" of {{{_list(list(dict.fromkeys(map(str, keys))))}}}" if keys else ""
+        some = "" if count == len(rows) else f" (in {count})"
+        shown.append(f"{name}{inside}{some}")
+    return shown
+
+
+def _are_objects(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(one, Mapping) for one in value)
 
 
 def most_fitting(rows: _Rows) -> Choice | None:
@@ -206,14 +275,18 @@ def _unknown(rows: _Rows) -> str:
         f"map_fn='auto': no format fits {_first(rows)}, from {where} on. "
         f"Fields seen: {_list(list(row)) or 'none'}."
     ]
+    return "\n".join([*lines, *_nearest_lines(rows), _YOUR_OWN])
+
+
+def _nearest_lines(rows: _Rows) -> list[str]:
+    lines: list[str] = []
     told: set[str] = set()
-    for format, missing in nearest(row):
+    for format, missing in nearest(rows[0][1]):
         about = _lacks(missing) if missing else _first_failure(format, rows)
         if about not in told and len(told) < _CANDIDATES:
             lines.append(f"  {format.name} reads {format.fields}: {about}")
         told.add(about)
-    lines.append("xtune list-formats shows all; your own: map_fn='path/to/file.py:name'")
-    return "\n".join(lines)
+    return lines
 
 
 def _lacks(missing: Mapping[str, str]) -> str:

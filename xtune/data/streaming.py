@@ -34,6 +34,7 @@ from xtune.data.pipeline import NothingUsable, Pipeline
 from xtune.data.recognise import recognise
 from xtune.data.report import DataReport
 from xtune.data.sources import open_source
+from xtune.data.sources.base import name_of_source, why_empty
 from xtune.data.templates import Template, build_template
 from xtune.errors import DataError
 from xtune.registry import DATASETS
@@ -138,7 +139,7 @@ class StreamedSFTDataset:
         self._source = open_source(data_path, split=split)
         self._recognised = ""
         if map_fn == "auto":
-            choice = recognise(self._source.rows())
+            choice = recognise(self._source.rows(), source=self._source)
             self._map_fn = choice.format.map_fn
             self._recognised = f"{choice.format.name}: {choice.why}"
         else:
@@ -188,14 +189,14 @@ class StreamedSFTDataset:
                     unusable = error
                 row += len(some)
             if not found and not row:
-                raise DataError("the source has no rows")
+                raise DataError(f"the data set is empty: {why_empty(self._source)}")
             if not found and unusable is not None:
                 raise unusable
             epoch, row = epoch + 1, 0
 
     def _window(self, epoch: int, row: int, rows: list[tuple[str, dict[str, Any]]]) -> Window:
         pipeline = Pipeline(
-            _Rows(rows),
+            _Rows(rows, name_of_source(self._source)),
             self._map_fn,
             self.template,
             self._tokenizer,
@@ -217,8 +218,9 @@ class StreamedSFTDataset:
 class _Rows:
     """Rows that have been read already, as a source."""
 
-    def __init__(self, rows: list[tuple[str, dict[str, Any]]]) -> None:
+    def __init__(self, rows: list[tuple[str, dict[str, Any]]], path: str) -> None:
         self._rows = rows
+        self.path = path
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         return iter(self._rows)

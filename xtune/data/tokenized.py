@@ -57,7 +57,7 @@ def tokenized(
     source = open_source(share.data_path, split=share.split)
     recognised = ""
     if share.map_fn == "auto":
-        choice = recognise(source.rows())
+        choice = recognise(source.rows(), source=source)
         function, recognised = choice.format.map_fn, f"{choice.format.name}: {choice.why}"
     else:
         function = build_map_fn(share.map_fn)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from sys import getrefcount
 from typing import Any, NamedTuple
 
 from xtune.data.map_fns.base import MapFn, UnusableRow
@@ -26,6 +27,9 @@ __all__ = ["HARMLESS", "Reading", "read_row", "unread_lines"]
 # Where a row comes from, and its number: in every other data set, and nothing to train on. They
 # are counted as all others are, and not shown to a reader.
 HARMLESS = frozenset({"id", "idx", "index", "source", "uid", "uuid"})
+
+_OURS = "xtune.data.map_fns."  # what these make has no keys but those of a Conversation
+_ALONE = 2  # references to an object that only one name has: the name's, and the asking's
 
 _MEDIA = re.compile(r"(?:image|img|picture|video|audio)s?(?:_(?:path|url|file|data)s?)?\Z", re.I)
 _NOT_MEDIA = "images, videos and sounds are not trained on"
@@ -59,13 +63,19 @@ def read_row(map_fn: MapFn, row: Mapping[str, Any]) -> Reading:
         Exception: the map_fn's own.
     """
     watched = Watched(row)
-    made = released(map_fn(watched))
+    made = map_fn(watched)
+    # Of a row without lists and objects only the row itself could be in what was made
+    if watched.inside or getrefcount(watched) > _ALONE:
+        made = released(made)
     unread: dict[str, None] = {}
-    if watched.taken:  # else the values were taken by other ways than a dict's own
-        _collect(watched, "", unread)
-    _collect_made(made, unread)
-    if unread:
-        _require_no_media(unread, made)
+    taken = watched.taken
+    if taken and (watched.inside or not watched.keys() <= taken):
+        _collect(watched, "", unread)  # else the values were taken by other ways than a dict's own
+    if not getattr(map_fn, "__module__", "").startswith(_OURS):
+        _collect_made(made, unread)
+    if not unread:
+        return Reading(made, ())
+    _require_no_media(unread, made)
     return Reading(made, tuple(unread))
 
 

@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 __all__ = ["base_digest", "require_same_base", "require_same_inputs", "vocabulary_digest"]
 
 _BLOCKS, _BLOCK = 256, 4096  # of a weight file are read; bytes of each
+# What the identity of a data set says, for people
+_MEANT = {
+    "code": "the code of the map_fn or of the template, or xtune's version",
+    "digest": "the tokens",
+    "source": "the rows",
+}
 # As transformers looks for them; a repository may hold the same weights in another form as well
 _WEIGHTS = ("model.safetensors", "pytorch_model.bin", "*.safetensors", "*.bin", "*.pth")
 
@@ -83,10 +89,16 @@ def require_same_inputs(
         state = json.loads(text)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint} is not the state of a run: {error}") from error
-    if state["data"] != data:
+    before = state["data"]
+    if differing := [key for key in {**before, **data} if before.get(key) != data.get(key)]:
+        changed = "; ".join(
+            f"{_MEANT.get(key, key)} ({before.get(key)} then, {data.get(key)} now)"
+            for key in differing
+        )
         raise CheckpointError(
-            f"the data are not those that {checkpoint} was trained on: {state['data']} then, "
-            f"{data} now. Resume with the data as they were, or start in another --work-dir"
+            f"the data are not those that {checkpoint} was trained on; other than then: {changed}. "
+            "Resume with the data and the code as they were, wherever they lie now, or start in "
+            "another --work-dir"
         )
     if state.get("vocabulary") not in (None, vocabulary_digest(tokenizer)):
         raise CheckpointError(

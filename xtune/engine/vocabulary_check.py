@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xtune.errors import ModelError
 from xtune.models.loading import load_config
+from xtune.models.vocabulary_rows import without_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -47,16 +48,11 @@ def require_rows(
     rows: int | None = getattr(config.get_text_config(), "vocab_size", None)
     if rows is None:
         return
-    beyond = {token: n for token, n in tokenizer.get_vocab().items() if n >= rows}
-    if not beyond:
+    found = without_rows(tokenizer.get_vocab(), rows, name)
+    if found is None:
         return
+    what, _ = found
     largest = max((d.largest_id() for d in datasets if hasattr(d, "largest_id")), default=-1)
-    first = sorted(beyond, key=lambda token: beyond[token])
-    what = (
-        f"the tokenizer has {len(beyond)} tokens with ids from {min(beyond.values())} on "
-        f"({', '.join(map(repr, first[:3]))}{', …' if len(first) > 3 else ''}), but the embedding "
-        f"of {name!r} has {rows} rows"
-    )
     if largest < rows:
         logger.warning("%s. The data use none of them", what)
         return

@@ -31,7 +31,8 @@ from filelock import FileLock, Timeout
 
 from xtune.checkpoint.folder import find_resumable, list_checkpoints, remove_leftovers, step_of
 from xtune.checkpoint.meta import damage
-from xtune.config import Sheet, flat_items, render
+from xtune.config import Sheet, render
+from xtune.engine.differing import differing
 from xtune.engine.places import is_place, require_places
 from xtune.errors import CheckpointError, ConfigError, UsageError, XtuneError
 from xtune.parallel.world import World
@@ -224,12 +225,10 @@ class WorkDir:
         if recorded.read_bytes() == self.sheet.text.encode():
             return {}
         try:
-            old = dict(flat_items(render(recorded).values))
+            old = render(recorded).values
         except XtuneError as error:
             return {f"all keys ({recorded} cannot be read: {error})": (None, None)}
-        new = dict(flat_items(self.sheet.values))
-        both = {key: (old.get(key, ...), new.get(key, ...)) for key in old.keys() | new.keys()}
-        return {key: (one, other) for key, (one, other) in both.items() if one != other}
+        return differing(old, self.sheet.values)
 
     def _move_aside(self, *, everything: bool, also: list[Path] = []) -> None:  # noqa: B006
         """Move what an earlier run left to previous/<time>/, and later checkpoints with it."""

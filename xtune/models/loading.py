@@ -27,10 +27,11 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from xtune.errors import ModelError, did_you_mean
+from xtune.errors import ModelError, XtuneError, did_you_mean
 from xtune.hub import WITHOUT_NETWORK, cached_folder, why_not
 from xtune.models.families import (
     CheckpointFiles,
+    Family,
     all_families,
     family_of_config,
     family_of_fields,
@@ -42,6 +43,7 @@ from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.precision import choose_precision, parse_dtype
 from xtune.models.quantization import pack_shapes, quantization_config
 from xtune.models.vocabulary import add_tokens
+from xtune.models.vocabulary_files import missing_file, name_tokens, spoilt_file
 from xtune.registry import MODELS
 
 __all__ = ["load_config", "load_model", "load_tokenizer", "name_for_others", "published_fields"]
@@ -74,6 +76,7 @@ def load_tokenizer(
     try:
         files = CheckpointFiles(source)
         family = None if trust_remote_code else family_of_fields(files.json("config.json"))
+        _require_vocabulary(Path(source), family, trust_remote_code=trust_remote_code)
         tokenizer = None if family is None else family.tokenizer(files)
         if family is not None and tokenizer is None and files.path("tokenizer.json"):
             # AutoTokenizer would read the config too, of a kind that transformers does not know.
@@ -82,14 +85,40 @@ def load_tokenizer(
         if tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
             tokenizer = with_its_own_spaces(tokenizer, files)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except XtuneError:
+        if spoilt := spoilt_file(Path(source)) if Path(source).is_dir() else None:
+            raise ModelError(spoilt) from None
+        raise
+    except Exception as error:  # what `tokenizers` raises is of no type of its own
+        if spoilt := spoilt_file(Path(source)) if Path(source).is_dir() else None:
+            raise ModelError(spoilt) from error
         raise _explained(pretrained_model_name_or_path, "tokenizer", error) from error
     if eos := _own_eos(Path(source), tokenizer):
         tokenizer.eos_token = eos
+    if not files.path("tokenizer_config.json"):
+        name_tokens(tokenizer, files)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     add_tokens(tokenizer, added_tokens or ())
     return tokenizer
+
+
+def _require_vocabulary(folder: Path, family: Family | None, *, trust_remote_code: bool) -> None:
+    """Refuse a folder of which transformers would make an empty tokenizer, or half of one.
+
+    Raises:
+        ModelError: a file is missing; which, and what to do.
+    """
+    if trust_remote_code or not folder.is_dir():  # own code has files of its own; a hub has all
+        return
+    own = [
+        name
+        for name in (family.original_files if family else ())
+        if name.endswith((".model", ".tiktoken"))
+    ]
+    reads_ranks = family is not None and "chatglm" in family.model_types
+    if missing := missing_file(folder, own=own, reads_ranks=reads_ranks):
+        raise ModelError(missing)
 
 
 def _own_eos(folder: Path, tokenizer: PreTrainedTokenizerBase) -> str | None:

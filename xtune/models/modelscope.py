@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from xtune.errors import ModelError
+from xtune.hub import why_not_modelscope
 
 __all__ = ["MODELSCOPE", "fetched"]
 
@@ -37,6 +38,11 @@ def fetched(name: str, *, local_files_only: bool = False) -> Path:
         ) from error
     model_id = name.removeprefix(MODELSCOPE)
     folder = Path()
+    if not local_files_only and (reason := why_not_modelscope()):
+        try:  # what was fetched before needs no network
+            return fetched(name, local_files_only=True)
+        except ModelError:
+            raise ModelError(f"{name!r} cannot be fetched from ModelScope: {reason}") from None
     for ignored in (_PICKLES + _OTHER_FORMS, _OTHER_FORMS):
         try:
             found = snapshot_download(

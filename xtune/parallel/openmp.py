@@ -92,7 +92,7 @@ def _sleep_as_a_team(until: threading.Event) -> None:
 
 
 def _computing_threads() -> int:
-    """How many threads a product is divided among; 1 before torch is imported to its end."""
+    """How many threads a product is divided among; 1 before torch is imported, and while it is."""
     torch = sys.modules.get("torch")
     if torch is None or getattr(torch.__spec__, "_initializing", False):
         return 1

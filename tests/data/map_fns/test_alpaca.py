@@ -84,7 +84,7 @@ def test_an_empty_system_text_and_history_are_none(nothing):
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ({"history": "Hi"}, "'history' is text, but not JSON"),
+        ({"history": "Hi"}, "'history' is text, but neither JSON nor"),
         ({"history": ["Hi", "Hello!"]}, r"must hold \[request, answer\] pairs, not str 'Hi'"),
         ({"history": [["Hi"]]}, r"must hold \[request, answer\] pairs, not list \['Hi'\]"),
         ({"history": [["Hi", 5]]}, "must be text, not int 5"),

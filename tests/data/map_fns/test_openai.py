@@ -180,7 +180,7 @@ def test_rows_with_nothing_to_learn_are_unusable(messages, reason):
                     {"role": "assistant", "tool_calls": [{"name": "f", "arguments": "{x"}]},
                 ]
             },
-            "arguments of f.*not JSON",
+            "arguments of f.*neither JSON nor",
         ),
         (
             {

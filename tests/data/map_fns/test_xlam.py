@@ -110,7 +110,7 @@ def test_rows_with_nothing_to_learn_are_unusable(change, reason):
     ("change", "message"),
     [
         ({"answers": "{}"}, "'answers' must be a list, not dict"),
-        ({"answers": "[clock()]"}, "'answers' is text, but not JSON"),
+        ({"answers": "[clock()]"}, "'answers' is text, but neither JSON nor"),
         ({"answers": [{"arguments": {}}]}, "a tool call of message 2 must be"),
         ({"tools": ["clock"]}, "a tool must be an object with name and parameters, not str"),
         ({"tools": [{"name": "f", "parameters": [1]}]}, "parameters of 'f' must be an object"),

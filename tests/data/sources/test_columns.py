@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 import decimal
 import json
@@ -58,11 +59,25 @@ SAID = [
 ]
 
 
+TEXTS = ("a.json", "a.jsonl", "a.csv", "texts.parquet")
+
+
+def as_cell(value):
+    """What a table of text has for a value: lists and objects are JSON there."""
+    return json.dumps(value) if isinstance(value, list | dict) else value
+
+
 def containers(folder, rows):
     """The rows in every kind of container that holds them."""
+    texts = [{name: as_cell(value) for name, value in row.items()} for row in rows]
+    with (folder / "a.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(dict.fromkeys(name for row in rows for name in row)))
+        writer.writeheader()
+        writer.writerows(texts)
+    pq.write_table(pa.Table.from_pylist(texts), folder / "texts.parquet")
     (folder / "a.json").write_text(json.dumps(rows))
     (folder / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    made = {name: open_source(str(folder / name), split="train") for name in ("a.json", "a.jsonl")}
+    made = {name: open_source(str(folder / name), split="train") for name in TEXTS}
     try:
         table = pa.Table.from_pylist(rows)
     except pa.ArrowInvalid:  # text and a list in one column, which no table can hold
@@ -90,12 +105,37 @@ def outcome(map_fn, row):
         return unusable.reason
 
 
-@pytest.mark.parametrize("name", sorted(all_formats()))
-def test_every_format_reads_the_same_from_every_container(tmp_path, name):
-    format = all_formats()[name]
-    for container, rows in containers(tmp_path, [format.row, format.row]).items():
-        made = [outcome(format.map_fn, row) for _, row in rows]
-        assert made == [format.becomes] * 2, container
+ASK, ANSWER = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Ho"}
+# Forms that a format reads besides that of its example
+OTHER_FORMS = {
+    "coig": {"conversations": {"question": ["Hi"], "answer": ["Ho"]}},
+    "firefly": {"conversation": [{"human": "Hi", "assistant": "Ho"}]},
+    "preference": {"prompt": [ASK], "chosen": [ANSWER], "rejected": [{**ANSWER, "content": "No"}]},
+    "tokenized": {"input_ids": [5, 6], "label_mask": [0, 1], "attention_mask": [1, 1]},
+    "ultrachat": {"messages": [ASK, ANSWER]},
+    "alpaca": {"instruction": "Hi", "output": "Ho", "history": [["a", "b"], ["c", "d"]]},
+    "openai": {"messages": [ASK, ANSWER], "functions": [{"name": "clock"}]},
+    "xlam": {"query": "Hi", "answers": [{"name": "f", "arguments": {}}], "tools": [{"name": "f"}]},
+}
+FORMS = [(name, format.row) for name, format in sorted(all_formats().items())]
+FORMS += list(OTHER_FORMS.items())
+
+
+@pytest.mark.parametrize(("name", "row"), FORMS)
+def test_every_format_reads_the_same_from_every_container(tmp_path, name, row):
+    map_fn = all_formats()[name].map_fn
+    expected = map_fn(row)
+    for container, rows in containers(tmp_path, [row, row]).items():
+        made = [outcome(map_fn, row) for _, row in rows]
+        assert made == [expected] * 2, container
+
+
+@pytest.mark.parametrize(("name", "row"), FORMS)
+def test_lists_and_objects_may_be_written_as_python_writes_them(name, row):
+    """pandas writes them so into a csv."""
+    written = {key: str(one) if isinstance(one, list | dict) else one for key, one in row.items()}
+    map_fn = all_formats()[name].map_fn
+    assert map_fn(written) == map_fn(row)
 
 
 class Rows:
@@ -117,7 +157,7 @@ def test_keys_that_differ_give_the_same_tokens_from_every_container(
         pipeline = Pipeline(Rows(read), map_fn, template, tokenizer, max_length=4000, max_rows=None)
         ids = [sample.input_ids.tolist() for chunk in pipeline.chunks() for sample in chunk]
         made[container] = ids, pipeline.report
-    assert len(made) == 6
+    assert len(made) == 8
     assert all(one == made["a.json"] for one in made.values())
     text = tokenizer.decode(made["saved"][0][0])
     assert ("null" in text) == (name == "openai")  # the one that stands in a list

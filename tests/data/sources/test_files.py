@@ -117,11 +117,60 @@ def test_a_damaged_compressed_file_is_refused(tmp_path, kind, damage):
         FilesSource(str(path)).fingerprint()
 
 
-@pytest.mark.parametrize("name", ["data.parquet.gz", "data.arrow.zst", "data.gz", "data"])
-def test_what_is_compressed_inside_is_not_compressed_again(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("data.parquet.gz", r"compressed inside already: unpack it to data\.parquet"),
+        ("data.arrow.zst", r"compressed inside already: unpack it to data\.arrow"),
+        ("data.gz", r"compressed, but not said what: .*data\.jsonl\.gz or data\.csv\.gz"),
+        ("data.v2.zst", r"not said what: .*data\.jsonl\.zst"),
+        ("data.jsonl.lz4", r"in a way that is not read: unpack it, or use \.gz, \.bz2, \.xz"),
+        ("data.xlsx", "a spreadsheet: save it as CSV UTF-8"),
+        ("data.XLS", "a spreadsheet: save it as CSV UTF-8"),
+        ("data.ods", "a spreadsheet: save it as CSV UTF-8"),
+        ("data.zip", "an archive: unpack it, and name the files in it"),
+        ("data.tar.gz", "an archive: unpack it"),
+        ("data.pkl", "a pickle, which could run any code"),
+        ("data.yaml", "no list of rows: .* in a .jsonl file"),
+        ("data.md", r"text: give its name the end \.txt"),
+        ("data.feather", r"an Arrow file by its name: give it the end \.arrow"),
+        ("data.pq", r"a parquet file by its name: give it the end \.parquet"),
+    ],
+)
+def test_a_type_that_is_not_read_says_what_to_do_in_one_line(tmp_path, name, said):
     (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(DataError, match="unknown type of file .*allowed: .*after it"):
-        FilesSource(str(tmp_path / name))
+    for named in (tmp_path / name, tmp_path, tmp_path / "*"):
+        with pytest.raises(DataError, match=said) as caught:
+            open_source(str(named), split="train")
+        assert name in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ('{"q": "a"}\n{"q": "b"}\n', r"JSON objects: rename the file to \.jsonl"),
+        ('[{"q": "a"},\n{"q": "b"}]\n', r"array of objects: rename the file to \.json"),
+        ('[\n  {"q": "a"}]\n', r"array of objects: rename the file to \.json"),
+        ("input\toutput\na, b\tc\n", r"the fields input, output: rename the file to \.tsv"),
+        ("input,output\na b,c\n", r"the fields input, output: rename the file to \.csv"),
+    ],
+)
+def test_rows_in_a_text_file_are_not_trained_as_they_stand(tmp_path, content, said):
+    path = tmp_path / "data.txt"
+    path.write_text(content)
+    with pytest.raises(DataError, match=said):
+        read(str(path))
+    assert len(list(FilesSource(str(path), sample_by="file").rows())) == 1
+
+
+@pytest.mark.parametrize(
+    "content", ["Hello, world\nand, you\n", "one,two\n", "{x}\n", "[1] A note.\n", "a,b\nc\n"]
+)
+def test_prose_with_commas_and_brackets_is_text(tmp_path, content):
+    path = tmp_path / "data.txt"
+    path.write_text(content)
+    assert [row["text"] for row in read(str(path))] == content.splitlines()
 
 
 def write_arrow(path, *, indexed):
@@ -279,6 +328,7 @@ def test_one_row_may_have_a_list_of_objects(tmp_path):
         ("a.jsonl", b'{"q": Infinity}', "Infinity is no JSON: write a number, or null"),
         ("a.csv", b"q;a\n1;2\n", r"a\.csv:1: the fields are parted by ';', not by ','"),
         ("a.csv", b"q\ta\n1\t2\n", r"parted by .*Rename the file to \.tsv"),
+        ("a.tsv", b"q,a\n1,2\n", r"parted by .*Rename the file to \.csv"),
         ("a.json", b"PK\x03\x04" + bytes(40), r"a\.json: this is no text but a zip archive"),
         ("a.csv", bytes(range(256)) * 9, r"a\.csv: this is no text but a binary file"),
         ("a.parquet", b"q,a\n1,2\n", r"a\.parquet: not a readable parquet file"),
@@ -364,10 +414,13 @@ def test_a_list_keeps_its_order_and_repeats(tmp_path):
     assert [row["from"] for row in read([str(folder / name) for name in names])] == names
 
 
-def test_an_unknown_type_lists_the_known_ones(tmp_path):
-    path = tmp_path / "data.xlsx"
+@pytest.mark.parametrize("name", ["data.xyz", "data"])
+def test_an_unknown_type_lists_the_known_ones(tmp_path, name):
+    path = tmp_path / name
     path.write_bytes(b"PK")
-    with pytest.raises(DataError, match=r"unknown type of file '\.xlsx'; allowed: \.json, \.jsonl"):
+    with pytest.raises(
+        DataError, match=r"unknown type of file '.*allowed: \.json, \.jsonl.*after it"
+    ):
         FilesSource(str(path))
 
 

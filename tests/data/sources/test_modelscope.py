@@ -28,6 +28,7 @@ def library(monkeypatch):
     for name in ("modelscope", "modelscope.msdatasets"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     sys.modules["modelscope.msdatasets"].MsDataset = MsDataset
+    monkeypatch.setattr("xtune.data.sources.modelscope.why_not_modelscope", lambda: None)
     return MsDataset
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from xtune.data.map_fns.base import is_blank, text_field
 from xtune.data.map_fns.dialogue import dialogue
+from xtune.data.map_fns.literal import held
 from xtune.data.map_fns.pair import exchanges, pair
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
@@ -38,7 +39,7 @@ def coig_map_fn(row: dict[str, Any]) -> Conversation:
     """
     if "conversations" not in row:
         return pair(row, asked=("instruction", "input"), answer="output")
-    turns = _listed(row["conversations"])
+    turns = _listed(held(row["conversations"], name="conversations"))
     messages = exchanges(turns, of="conversations", asked="question", answer="answer")
     task = text_field(row, "instruction") if "instruction" in row else ""
     if messages and not is_blank(task):

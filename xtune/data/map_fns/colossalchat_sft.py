@@ -6,6 +6,7 @@ from typing import Any
 
 from xtune.data.map_fns.base import describe, field
 from xtune.data.map_fns.dialogue import dialogue
+from xtune.data.map_fns.literal import held
 from xtune.data.map_fns.speakers import spoken
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
@@ -37,7 +38,7 @@ def colossalchat_messages(row: dict[str, Any], name: str) -> list[dict[str, Any]
     Raises:
         DataError: there is no such field, or a message is not of this form.
     """
-    said = field(row, name)
+    said = held(field(row, name), name=name)
     if isinstance(said, dict):
         said = [said]
     if not isinstance(said, list):

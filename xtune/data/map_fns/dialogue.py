@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xtune.data.map_fns.base import UnusableRow, describe, flag, is_blank
+from xtune.data.map_fns.literal import parsed_text
 from xtune.data.map_fns.tools import tools_of
-from xtune.data.map_fns.watched import parsed_json, peek
+from xtune.data.map_fns.watched import peek
 from xtune.errors import DataError, did_you_mean
 from xtune.structures import Conversation, Message
 
@@ -106,7 +107,7 @@ def as_list(value: object, *, name: str) -> list[Any]:
         DataError: it is something else.
     """
     if isinstance(value, str) and not is_blank(value):
-        value = _parsed(value, name)
+        value = parsed_text(value, name=name)
     if value is None or value == "":
         return []
     if not isinstance(value, list):
@@ -186,7 +187,7 @@ def _calls(raw: Mapping[str, Any], place: str) -> list[dict[str, Any]]:
     calls = [_call(call, place) for call in as_list(raw.get("tool_calls"), name="tool_calls")]
     older = raw.get("function_call") if "function_call" in raw else None
     if isinstance(older, str):
-        older = _parsed(older, "function_call") if not is_blank(older) else None
+        older = parsed_text(older, name="function_call") if not is_blank(older) else None
     if not older:
         return calls
     call = _call(older, place)
@@ -236,7 +237,7 @@ def _call(call: object, place: str) -> dict[str, Any]:
     key = "parameters" if function.get("arguments") is None else "arguments"  # as Llama 3 has it
     arguments = function.get(key)
     if isinstance(arguments, str):
-        arguments = _parsed(arguments or "{}", f"arguments of {name}")
+        arguments = parsed_text(arguments or "{}", name=f"arguments of {name}")
     if arguments is None:
         arguments = {}
     if not isinstance(arguments, dict):
@@ -269,10 +270,3 @@ def _weigh(message: Message, raw: Mapping[str, Any], place: str) -> None:
         message["loss"] = False
     elif weight != 1:
         message["weight"] = float(weight)
-
-
-def _parsed(text: str, name: str) -> Any:
-    try:
-        return parsed_json(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name!r} is text, but not JSON: {describe(text)} ({error})") from error

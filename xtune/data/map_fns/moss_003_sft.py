@@ -8,6 +8,7 @@ from typing import Any
 
 from xtune.data.map_fns.base import UnusableRow, describe, field, text_field
 from xtune.data.map_fns.dialogue import dialogue
+from xtune.data.map_fns.literal import held
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
@@ -52,7 +53,7 @@ def moss_003_sft_map_fn(row: dict[str, Any]) -> Conversation:
     messages: list[dict[str, Any]] = []
     if "meta_instruction" in row:
         messages.append({"role": "system", "content": text_field(row, "meta_instruction").strip()})
-    for name, turn in _in_order(field(row, "chat")):
+    for name, turn in _in_order(held(field(row, "chat"), name="chat")):
         messages += _messages(turn, name)
     if not any(message["role"] != "system" for message in messages):
         raise UnusableRow("no messages")

@@ -7,6 +7,7 @@ from typing import Any
 
 from xtune.data.map_fns.base import describe, field, text_field
 from xtune.data.map_fns.dialogue import dialogue
+from xtune.data.map_fns.literal import held
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
@@ -37,7 +38,7 @@ def oasst_tree_map_fn(row: dict[str, Any]) -> Conversation:
         DataError: `prompt` is missing, or a message is not of this form.
     """
     messages: list[dict[str, Any]] = []
-    node: object = field(row, "prompt")
+    node: object = held(field(row, "prompt"), name="prompt")
     while node is not None:
         place = f"message {len(messages) + 1} of the tree"
         if not isinstance(node, Mapping):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xtune.data.map_fns.base import describe, field
+from xtune.data.map_fns.literal import held
 from xtune.data.map_fns.preference import split_pair
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
@@ -35,7 +36,7 @@ def orpo_dpo_mix_40k_map_fn(row: dict[str, Any]) -> Preference:
     """
     dialogues = []
     for name in ("chosen", "rejected"):
-        messages = field(row, name)
+        messages = held(field(row, name), name=name)
         if not isinstance(messages, list):
             raise DataError(f"field {name!r} must be a list of messages, not {describe(messages)}")
         dialogues.append(messages)

@@ -7,6 +7,7 @@ from typing import Any
 
 from xtune.data.map_fns.base import UnusableRow, describe, field
 from xtune.data.map_fns.dialogue import checked_messages
+from xtune.data.map_fns.literal import messages_or_text
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Message, Preference
@@ -83,6 +84,7 @@ def _answer(messages: Sequence[Any], name: str) -> list[Message]:
 
 
 def _messages(value: object, name: str, *, role: str) -> list[Any]:
+    value = messages_or_text(value, name=name)
     if value is None or isinstance(value, str):
         return [{"role": role, "content": value}]
     if not isinstance(value, list):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xtune.data.map_fns.base import describe, is_blank
-from xtune.data.map_fns.watched import parsed_json
+from xtune.data.map_fns.literal import parsed_text
 from xtune.errors import DataError
 
 __all__ = ["tools_of"]
@@ -24,7 +24,7 @@ def tools_of(value: object) -> list[dict[str, Any]]:
         DataError: it is no list, or one of them has no name.
     """
     if isinstance(value, str):
-        value = None if is_blank(value) else _parsed(value, "tools")
+        value = None if is_blank(value) else parsed_text(value, name="tools")
     if value is None:
         return []
     if not isinstance(value, list):
@@ -34,16 +34,9 @@ def tools_of(value: object) -> list[dict[str, Any]]:
 
 def _tool(tool: object, number: int) -> dict[str, Any]:
     if isinstance(tool, str):
-        tool = _parsed(tool, f"tool {number}")
+        tool = parsed_text(tool, name=f"tool {number}")
     function = tool.get("function", tool) if isinstance(tool, Mapping) else None
     name = function.get("name") if isinstance(function, Mapping) else None
     if not isinstance(tool, dict) or not isinstance(name, str) or is_blank(name):
         raise DataError(f"tool {number} must be {_FORM}, not {describe(tool)}")
     return tool
-
-
-def _parsed(text: str, name: str) -> Any:
-    try:
-        return parsed_json(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{name!r} is text, but not JSON: {describe(text)} ({error})") from error

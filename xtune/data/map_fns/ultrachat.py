@@ -6,6 +6,7 @@ from typing import Any
 
 from xtune.data.map_fns.base import describe, field
 from xtune.data.map_fns.dialogue import dialogue
+from xtune.data.map_fns.literal import held
 from xtune.data.map_fns.openai import openai_map_fn
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
@@ -30,7 +31,7 @@ def ultrachat_map_fn(row: dict[str, Any]) -> Conversation:
     """
     if "data" not in row and "messages" in row:
         return openai_map_fn(row)
-    said = field(row, "data")
+    said = held(field(row, "data"), name="data")
     if not isinstance(said, list):
         raise DataError(f"field 'data' must be a list of texts, not {describe(said)}")
     roles = ("user", "assistant")

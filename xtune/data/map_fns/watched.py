@@ -26,13 +26,14 @@ class Watched(dict[str, Any]):
     __slots__ = ("columns", "inside", "taken")
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        super().__init__(values)
+        dict.__init__(self, values)
         self.taken: set[str] = set()
         self.inside: dict[str, Any] | None = None
-        self.columns: frozenset[str] = getattr(values, "columns", frozenset())  # a Struct's
+        if type(values) is not dict:  # a Struct
+            self.columns: frozenset[str] = getattr(values, "columns", frozenset())
 
     def __missing__(self, key: str) -> None:
-        if key not in self.columns:
+        if key not in getattr(self, "columns", ()):
             raise KeyError(key)
 
     # These two are called a dozen times for each row of a million

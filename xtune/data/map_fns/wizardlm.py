@@ -6,6 +6,7 @@ from typing import Any
 
 from xtune.data.map_fns.base import describe, field
 from xtune.data.map_fns.dialogue import dialogue
+from xtune.data.map_fns.literal import held
 from xtune.data.map_fns.speakers import spoken
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
@@ -30,7 +31,7 @@ def wizardlm_map_fn(row: dict[str, Any]) -> Conversation:
         UnusableRow: an empty request or answer, or nothing to train on.
         DataError: `conversations` is missing, or an element is not of this form.
     """
-    said = field(row, "conversations")
+    said = held(field(row, "conversations"), name="conversations")
     if not isinstance(said, list):
         raise DataError(f"field 'conversations' must be a list, not {describe(said)}")
     messages: list[dict[str, Any]] = []

@@ -9,20 +9,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 from xtune.data.sources.compression import COMPRESSIONS, DECOMPRESSION_ERRORS, opened, type_of
-from xtune.data.sources.readers import (
-    OnBroken,
-    TextRows,
-    raise_it,
-    read_arrow,
-    read_csv,
-    read_json,
-    read_parquet,
-    read_text,
-)
+from xtune.data.sources.json_reader import read_json
+from xtune.data.sources.lines import OnBroken, first_character, raise_it
+from xtune.data.sources.other_types import advice_of
+from xtune.data.sources.readers import TextRows, read_arrow, read_csv, read_parquet, read_text
 from xtune.errors import DataError
 from xtune.registry import SOURCES
 
-__all__ = ["FilesSource", "find_files", "is_data_file"]
+__all__ = ["FilesSource", "find_files", "is_data_file", "others_in"]
 
 _TYPES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 _ARE_COMPRESSED_INSIDE = (".parquet", ".arrow")
@@ -89,6 +83,10 @@ class FilesSource:
         whole.update(repr((self._fields, self._sample_by)).encode())
         return whole.hexdigest()
 
+    def why_empty(self) -> str:
+        """Return what is in each file, for a message where all together have no rows."""
+        return "; ".join(f"{file} {_contents(file)}" for file in dict.fromkeys(self.files))
+
     def _read(self, file: Path, on_broken: OnBroken) -> Iterator[tuple[str, dict[str, Any]]]:
         kind = type_of(file)
         if kind in (".json", ".jsonl", ".ndjson"):
@@ -98,6 +96,25 @@ class FilesSource:
         if kind == ".txt":
             return read_text(file, self._sample_by)
         return read_parquet(file) if kind == ".parquet" else read_arrow(file)
+
+
+def _contents(file: Path) -> str:
+    """What a file without rows has instead."""
+    try:
+        size = file.stat().st_size
+        if not size:
+            return "is empty (0 bytes)"
+        if type_of(file) in (".csv", ".tsv"):
+            with opened(file) as stream:
+                header = stream.read(1000).decode("utf-8-sig", "replace").strip().split("\n")[0]
+            return f"has a header ({header[:80].strip()}) and no rows" if header else "is blank"
+        if type_of(file) in (".json", ".jsonl", ".ndjson") and first_character(file) == b"[":
+            return "is an array without elements"
+    except (OSError, DataError, *DECOMPRESSION_ERRORS):
+        pass  # it has gone since
+    else:
+        return f"has no rows in its {size:,} bytes"
+    return "cannot be read"
 
 
 def is_data_file(path: str | Path) -> bool:
@@ -122,6 +139,15 @@ def find_files(path: str) -> list[Path]:
     return [file for file in data if type_of(file) != ".txt"] or data
 
 
+def others_in(path: str) -> str:
+    """Return what a folder or glob has instead of data, as the end of a message; '' for nothing."""
+    place = Path(path).expanduser()
+    found = place.iterdir() if place.is_dir() else map(Path, glob.glob(str(place), recursive=True))
+    files = sorted(file for file in found if file.is_file() and not file.name.startswith("."))
+    other = next((file for file in files if advice_of(file)), None)
+    return "" if other is None else f". There is {other.name}, {advice_of(other)}"
+
+
 def _is_visible_data(file: Path) -> bool:
     if file.name.startswith(".") or file.name in _NO_DATA:
         return False
@@ -142,12 +168,14 @@ def _found(path: str) -> list[Path]:
     if not files:
         raise DataError(
             f"no data at {path!r}: it names no file, and no folder or glob with "
-            f"{', '.join(_TYPES)} files in it (looked from {Path.cwd()})"
+            f"{', '.join(_TYPES)} files in it (looked from {Path.cwd()}){others_in(path)}"
         )
-    unknown = [file for file in files if not is_data_file(file)]
-    if unknown:
+    unknown = next((file for file in files if not is_data_file(file)), None)
+    if unknown is not None and (advice := advice_of(unknown)):
+        raise DataError(f"{unknown} is {advice}")
+    if unknown is not None:
         raise DataError(
-            f"{unknown[0]}: unknown type of file {''.join(unknown[0].suffixes)!r}; allowed: "
+            f"{unknown}: unknown type of file {''.join(unknown.suffixes)!r}; allowed: "
             f"{', '.join(_TYPES)}; text also with {', '.join(COMPRESSIONS)} after it. "
             "Convert it, or write a source: data_path=dict(type='path/to/file.py:MySource')"
         )

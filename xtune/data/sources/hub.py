@@ -58,11 +58,13 @@ class HubSource:
         import datasets  # half a second, and only needed here
 
         on_disk = Path(self.path).expanduser().exists()
-        if not on_disk and (reason := why_not(self.path, "dataset")):
-            if not _is_cached(self.path):
-                raise DataError(f"cannot load the data set {self.path!r}: {reason}")
-            logger.warning("%s is read from the cache: %s", self.path, reason.split(". ")[0])
+        reason = None if on_disk else why_not(self.path, "dataset")
+        if reason and not _is_cached(self.path):
+            raise DataError(f"cannot load the data set {self.path!r}: {reason}")
         try:
+            if reason:
+                logger.warning("%s is read from the cache: %s", self.path, reason.split(". ")[0])
+                return self._from_cache()
             return datasets.load_dataset(
                 self.path, self.name, split=self.split, streaming=self.streaming
             )
@@ -77,11 +79,27 @@ class HubSource:
                 f".to_parquet('data.parquet'), and give that file's path"
             ) from error
 
+    def _from_cache(self) -> Dataset:
+        """What was fetched before; `load_dataset` would ask the hub for half a minute first."""
+        from datasets.packaged_modules.cache.cache import Cache
+
+        kept = Cache(
+            repo_id=self.path,
+            dataset_name=self.path.split("/")[-1],
+            config_name=self.name,
+            version="auto",
+            hash="auto",
+        )
+        read = kept.as_streaming_dataset if self.streaming else kept.as_dataset
+        return read(split=self.split)
+
 
 def _is_cached(path: str) -> bool:
     import datasets
+    from datasets.naming import camelcase_to_snakecase
 
-    prefix = path.replace("/", "___")
+    *owner, name = path.split("/")
+    prefix = "___".join([*owner, camelcase_to_snakecase(name)])
     return any(Path(datasets.config.HF_DATASETS_CACHE).glob(f"{prefix}/*"))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xtune.data.sources.hub import rows_of
 from xtune.errors import DataError
+from xtune.hub import why_not_modelscope
 from xtune.registry import SOURCES
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class ModelScopeSource:
                 f"'modelscope:{self.path}' needs the modelscope library: "
                 f"pip install '.[modelscope]' ({error})"
             ) from error
+        if reason := why_not_modelscope():
+            raise DataError(
+                f"cannot load split {self.split!r} of {self.path!r} from ModelScope: {reason}"
+            )
         try:
             loaded = MsDataset.load(self.path, subset_name=self.name, split=self.split)
         # What the network and a script in the repository can do is of any type.

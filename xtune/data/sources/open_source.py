@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from xtune.data.sources.base import Source
-from xtune.data.sources.files import FilesSource, find_files, is_data_file
+from xtune.data.sources.files import FilesSource, find_files, is_data_file, others_in
 from xtune.data.sources.hub import HubSource
 from xtune.data.sources.modelscope import ModelScopeSource
 from xtune.errors import DataError, did_you_mean
@@ -73,7 +73,7 @@ def _nothing_there(data_path: str) -> str:
     if data_path and path.is_dir():
         return (
             f"data_path {data_path!r} is a folder without a json, jsonl, csv, tsv, txt, parquet "
-            "or arrow file"
+            f"or arrow file{others_in(data_path)}"
         )
     siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
     own_names = names_alone(SOURCES, "split")
@@ -82,4 +82,5 @@ def _nothing_there(data_path: str) -> str:
         f"{did_you_mean(path.name, [*siblings, *own_names]) or '.'} "
         f"Looked for: a source of that name ({', '.join(own_names)}); a file, folder or glob "
         f"at {path.absolute()}; a hub id 'owner/name'; 'modelscope:owner/name'"
+        f"{others_in(data_path)}"
     )

@@ -1,104 +1,35 @@
-"""One reader per file type: each yields (where, row) and keeps bounded memory where it can.
+"""Readers of tables and plain text: each yields (where, row) and keeps bounded memory.
 
-    .json .jsonl .ndjson   an array, read whole; or one object a line, streamed
-    .csv .tsv              the first line names the fields; every cell is text, an empty one ''
-    .txt                   each line, paragraph or file is a row {"text": ...}
-    .parquet .arrow        streamed in batches of rows; .arrow is what `datasets` saves
+    .csv .tsv         the first line names the fields; every cell is text, an empty one ''
+    .txt              each line, paragraph or file is a row {"text": ...}
+    .parquet .arrow   in batches of rows; .arrow is what `datasets` saves
 
-Text is UTF-8, or UTF-16 where a byte order mark says so, and may be compressed. A JSON file is told
-by its first character, not by its suffix, since many a .json file holds JSON lines.
+JSON has a file of its own, json_reader.py.
 """
 
 from __future__ import annotations
 
 import csv
-import io
 import itertools
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from xtune.data import json_text
 from xtune.data.sources.columns import rows_of_batch
-from xtune.data.sources.compression import opened, type_of
-from xtune.data.sources.encodings import advice_for, binary_kind, wide_encoding
+from xtune.data.sources.compression import type_of
+from xtune.data.sources.lines import OnBroken, Row, lines_of, located, raise_it
 from xtune.errors import DataError
 
 if TYPE_CHECKING:
     from pyarrow import RecordBatch
 
-__all__ = [
-    "OnBroken",
-    "Row",
-    "TextRows",
-    "raise_it",
-    "read_arrow",
-    "read_csv",
-    "read_json",
-    "read_parquet",
-    "read_text",
-]
+__all__ = ["TextRows", "read_arrow", "read_csv", "read_parquet", "read_text"]
 
-Row = tuple[str, dict[str, Any]]
-OnBroken: TypeAlias = Callable[[DataError], None]
 TextRows: TypeAlias = Literal["line", "paragraph", "file"]
 
-_BOM = b"\xef\xbb\xbf"
 _LARGEST_CELL = 2**31 - 1  # csv's own limit of 128 kB is less than a long document
 _BATCH_ROWS = 1000
-_LARGEST_OBJECT = 1 << 26  # bytes of a file that is looked at as one object
-# Lists of rows, where a file is one object around them
-_OF_MANY_ROWS = {
-    *("data", "dataset", "entries", "examples", "instances", "items", "records", "rows", "samples"),
-    *("dev", "eval", "test", "train", "val", "validation"),
-}
-# Lists of objects that one row has
-_OF_ONE_ROW = (
-    *("messages", "conversations", "conversation", "tools", "tool_calls", "answers", "chat"),
-    *("prompt", "chosen", "rejected", "context", "functions", "history", "replies"),
-)
-_LOOKED_AT = 1 << 18  # bytes of a file, to tell its encoding
-
-
-def raise_it(error: DataError) -> None:
-    """Stop at a broken row, which is what every reader does if not told otherwise."""
-    raise error
-
-
-def read_json(
-    path: Path, fields: Sequence[str] = (), on_broken: OnBroken = raise_it
-) -> Iterator[Row]:
-    """Read an array of objects, or one object a line.
-
-    Args:
-        path: the file.
-        fields: where rows are lists and not objects, the names of their values. An array on each
-            line is only expected in a file that is called .jsonl.
-        on_broken: called with the error of a row that cannot be read but does not hide the next.
-
-    Raises:
-        DataError: broken JSON, text that is not UTF-8, or something else than objects; with the
-            line ('file.jsonl:12'), or for an array's element its number ('file.json row 12').
-    """
-    lists_on_lines = fields and type_of(path) != ".json"
-    if _first_character(path) == b"[" and not lists_on_lines:
-        yield from _read_array(path, fields, on_broken)
-        return
-    first = True
-    for number, line in _lines(path, on_broken):
-        if not line.isspace():
-            if first:
-                _require_rows(path, line)
-            first = False
-            where = _located(path, number)
-            try:
-                row = _parse(line.rstrip(), path, first_line=number)
-                checked = _checked_object(row, where, fields)
-            except DataError as error:
-                on_broken(error)
-            else:
-                yield where, checked
 
 
 def read_csv(path: Path, on_broken: OnBroken = raise_it) -> Iterator[Row]:
@@ -114,7 +45,7 @@ def read_csv(path: Path, on_broken: OnBroken = raise_it) -> Iterator[Row]:
     """
     csv.field_size_limit(_LARGEST_CELL)
     separator = "\t" if type_of(path) == ".tsv" else ","
-    reader = csv.reader((line for _, line in _lines(path)), delimiter=separator, strict=True)
+    reader = csv.reader((line for _, line in lines_of(path)), delimiter=separator, strict=True)
     header: list[str] | None = None
     while True:
         begins = reader.line_num + 1  # a quoted cell may reach over several lines
@@ -123,20 +54,20 @@ def read_csv(path: Path, on_broken: OnBroken = raise_it) -> Iterator[Row]:
         except StopIteration:
             return
         except csv.Error as error:
-            raise DataError(f"{_located(path, begins)}: broken csv: {error}") from error
+            raise DataError(f"{located(path, begins)}: broken csv: {error}") from error
         if not cells:
             continue
         if header is None:
-            header = _checked_header(cells, _located(path, begins), separator)
+            header = _checked_header(cells, located(path, begins), separator)
         elif len(cells) != len(header):
             uneven = DataError(
-                f"{_located(path, begins)}: {len(cells)} cells, but the header names "
+                f"{located(path, begins)}: {len(cells)} cells, but the header names "
                 f"{len(header)} fields ({', '.join(header)}). Text with a {separator!r} in it "
                 f'must stand in "quotes"'
             )
             on_broken(uneven)
         else:
-            yield _located(path, begins), dict(zip(header, cells, strict=True))
+            yield located(path, begins), dict(zip(header, cells, strict=True))
 
 
 def read_parquet(path: Path) -> Iterator[Row]:
@@ -185,23 +116,59 @@ def read_text(path: Path, sample_by: TextRows = "line") -> Iterator[Row]:
         sample_by: what a row is: a line, a paragraph (blank lines part them), or the whole file.
 
     Raises:
-        DataError: text that is not UTF-8; with the line.
+        DataError: text that is not UTF-8, with the line; or lines that are JSON or a table.
     """
+    if sample_by == "line":
+        _require_text(path)
     begins = 1
     lines: list[str] = []
-    for number, line in _lines(path):
+    for number, line in lines_of(path):
         blank = line.isspace()
         if sample_by == "line" and not blank:
-            yield _located(path, number), {"text": line.rstrip("\r\n")}
+            yield located(path, number), {"text": line.rstrip("\r\n")}
         elif sample_by == "paragraph" and blank:
             if lines:
-                yield _located(path, begins), {"text": "".join(lines).rstrip("\r\n")}
+                yield located(path, begins), {"text": "".join(lines).rstrip("\r\n")}
             lines = []
         elif sample_by != "line" and (lines or not blank):
             begins = begins if lines else number
             lines.append(line)
     if lines:
-        yield _located(path, begins), {"text": "".join(lines).rstrip("\r\n")}
+        yield located(path, begins), {"text": "".join(lines).rstrip("\r\n")}
+
+
+def _require_text(path: Path) -> None:
+    """Refuse JSON or a table that is called .txt: its lines would be trained as they stand."""
+    said = (line for _, line in lines_of(path) if not line.isspace())
+    first = [line.strip() for line in itertools.islice(said, 3)]
+    kind = ""
+    if first and first[0].startswith("{") and _is_object(first[0]):
+        kind = "the lines are JSON objects: rename the file to .jsonl"
+    elif first and (
+        first[0].startswith("[{") or (first[0] == "[" and "".join(first[1:2]).startswith("{"))
+    ):
+        kind = "it begins like a JSON array of objects: rename the file to .json"
+    for separator, suffix in (("\t", ".tsv"), (",", ".csv")):
+        cells = [len(line.split(separator)) for line in first]
+        names = first[0].split(separator) if first else []
+        named = len(names) > 1 and all(name.strip('"').isidentifier() for name in names)
+        if not kind and named and len(first) > 1 and len(set(cells)) == 1:
+            kind = (
+                f"it looks like a table with the fields {', '.join(names)}: rename the file to "
+                f"{suffix}"
+            )
+    if kind:
+        raise DataError(
+            f"{path}: {kind}. If it is meant as plain text, give it as such: "
+            '{"text": …} on each line of a .jsonl file'
+        )
+
+
+def _is_object(line: str) -> bool:
+    try:
+        return isinstance(json_text.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _read_batches(batches: Iterable[RecordBatch], path: Path) -> Iterator[Row]:
@@ -210,138 +177,6 @@ def _read_batches(batches: Iterable[RecordBatch], path: Path) -> Iterator[Row]:
         for start in range(0, batch.num_rows, _BATCH_ROWS):
             for row in rows_of_batch(batch.slice(start, _BATCH_ROWS)):
                 yield f"{path} row {next(number)}", row
-
-
-def _first_character(path: Path) -> bytes:
-    """The first byte that is neither white space nor part of a byte order mark."""
-    if encoding := wide_encoding(_head(path)):
-        return _head(path).decode(encoding, "ignore").lstrip()[:1].encode()
-    with opened(path) as file:
-        while chunk := file.read(4096):
-            if stripped := chunk.removeprefix(_BOM).lstrip():
-                return stripped[:1]
-    return b""
-
-
-def _head(path: Path) -> bytes:
-    """The first bytes of a file of text.
-
-    Raises:
-        DataError: it is no text.
-    """
-    with opened(path) as file:
-        head = file.read(4096)
-    if kind := binary_kind(head):
-        raise DataError(f"{path}: this is no text but {kind}")
-    return head
-
-
-def _lines(path: Path, on_broken: OnBroken = raise_it) -> Iterator[tuple[int, str]]:
-    if encoding := wide_encoding(_head(path)):
-        with opened(path) as file:
-            try:
-                yield from enumerate(
-                    io.TextIOWrapper(cast(Any, file), encoding, newline="\n"), start=1
-                )
-            except UnicodeDecodeError as error:
-                raise DataError(f"{path}: damaged {encoding}: {error}") from error
-        return
-    with opened(path) as file:
-        for number, line in enumerate(file, start=1):
-            raw = line.removeprefix(_BOM) if number == 1 else line
-            try:
-                text = raw.decode()
-            except UnicodeDecodeError as error:
-                on_broken(_not_utf8(path, number, error))
-            else:
-                yield number, text
-
-
-def _require_rows(path: Path, first_line: str) -> None:
-    """Refuse a file that is one object around lists of rows, on one line or on many."""
-    if any(f'"{name}"' in first_line for name in _OF_ONE_ROW):
-        return
-    if first_line.rstrip().endswith("}") and "[" not in first_line:
-        return
-    with opened(path) as file:
-        raw = file.read(_LARGEST_OBJECT)
-    try:
-        whole = json.loads(raw.removeprefix(_BOM).decode(wide_encoding(raw[:4]) or "utf-8"))
-    except (ValueError, RecursionError):
-        return
-    # An object on one line is a row as it is, whatever lists it has, unless the name says otherwise
-    is_a_line = first_line.rstrip().endswith("}")
-    lists = [
-        name
-        for name, value in (whole.items() if isinstance(whole, dict) else ())
-        if (name in _OF_MANY_ROWS if is_a_line else name not in _OF_ONE_ROW)
-        and isinstance(value, list)
-        and value
-        and all(isinstance(row, dict) for row in value)
-    ]
-    if lists:
-        raise DataError(
-            f"{path}: the file is one object, and the rows lie under "
-            f'{" and ".join(map(repr, lists))}. Take them out: python -c "import json; '
-            f"json.dump(json.load(open('{path.name}', encoding='utf-8'))['{lists[0]}'], "
-            "open('rows.json', 'w'))\""
-        )
-
-
-def _read_array(path: Path, fields: Sequence[str], on_broken: OnBroken) -> Iterator[Row]:
-    with opened(path) as file:
-        raw = file.read().removeprefix(_BOM)
-    try:
-        text = raw.decode(wide_encoding(raw[:4]) or "utf-8")
-    except UnicodeDecodeError as error:
-        raise _not_utf8(path, raw.count(b"\n", 0, error.start) + 1, error) from error
-    rows = _parse(text, path, first_line=1)
-    for number, row in enumerate(rows, start=1):
-        where = f"{path} row {number}"
-        try:
-            checked = _checked_object(row, where, fields)
-        except DataError as error:
-            on_broken(error)
-        else:
-            yield where, checked
-
-
-def _parse(text: str, path: Path, *, first_line: int) -> Any:
-    try:
-        return json_text.loads(text)
-    except json.JSONDecodeError as error:
-        where = _located(path, first_line + error.lineno - 1)
-        raise DataError(
-            f"{where}: broken JSON at column {error.colno}: {error.msg}. A JSON file is one array "
-            f"of objects, or has one whole object on each line"
-        ) from error
-    except json_text.DuplicateKey as error:
-        raise DataError(f"{_located(path, first_line)}: broken JSON: {error}") from error
-    except (ValueError, RecursionError) as error:  # a number of 5,000 digits, 1,000 brackets
-        raise DataError(
-            f"{_located(path, first_line)}: JSON that cannot be read: {error}"
-        ) from error
-
-
-def _checked_object(row: object, where: str, fields: Sequence[str]) -> dict[str, Any]:
-    if isinstance(row, dict):
-        return row
-    if isinstance(row, list) and len(row) == len(fields):
-        return dict(zip(fields, row, strict=True))
-    if isinstance(row, list) and fields:
-        raise DataError(
-            f"{where}: a list of {len(row)} values, but fields names {len(fields)}: "
-            f"{', '.join(fields)}"
-        )
-    if isinstance(row, list):
-        raise DataError(
-            f"{where}: the row is a list of {len(row)} values; name them: "
-            "data_path=dict(type='files', path=..., fields=['prompt', ...])"
-        )
-    raise DataError(
-        f'{where}: a row must be a JSON object like {{"instruction": …}}, '
-        f"not {type(row).__name__} {str(row)[:40]!r}"
-    )
 
 
 def _checked_header(cells: list[str], where: str, separator: str) -> list[str]:
@@ -355,23 +190,11 @@ def _checked_header(cells: list[str], where: str, separator: str) -> list[str]:
             raise DataError(
                 f"{where}: the fields are parted by {other!r}, not by {separator!r}. "
                 + (
-                    "Rename the file to .tsv"
-                    if other == "\t"
+                    f"Rename the file to {'.tsv' if other == chr(9) else '.csv'}"
+                    if other in "\t,"
                     else 'Save it with commas as .csv, or: python -c "import csv, sys; '
                     f"csv.writer(sys.stdout).writerows(csv.reader(sys.stdin, delimiter='{other}'))"
                     '" < THIS.csv > commas.csv'
                 )
             )
     return cells
-
-
-def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> DataError:
-    with opened(path) as file:
-        advice = advice_for(file.read(_LOOKED_AT), path.name)
-    return DataError(
-        f"{_located(path, line)}: not UTF-8: byte 0x{error.object[error.start]:02x}. {advice}"
-    )
-
-
-def _located(path: Path, line: int) -> str:
-    return f"{path}:{line}"

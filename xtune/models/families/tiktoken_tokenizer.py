@@ -37,7 +37,7 @@ def read_ranks(file: Path) -> dict[bytes, int]:
     """Read a rank file.
 
     Raises:
-        ModelError: a line is not 'base64 rank'.
+        ModelError: a line is not 'base64 rank', or a token is missing.
     """
     ranks = {}
     for number, line in enumerate(file.read_bytes().splitlines(), 1):
@@ -48,6 +48,12 @@ def read_ranks(file: Path) -> dict[bytes, int]:
             ranks[base64.b64decode(token)] = int(rank)
         except ValueError as error:
             raise ModelError(f"{file}:{number} is not 'base64 rank': {error}") from error
+    bytes_there = all(bytes([byte]) in ranks for byte in range(256))
+    if not bytes_there or sorted(ranks.values()) != list(range(len(ranks))):
+        raise ModelError(
+            f"{file} has {len(ranks):,} tokens, whose ranks are not 0 to {len(ranks) - 1:,} or "
+            "which lack single bytes: was it cut short? Copy it again from the checkpoint"
+        )
     return ranks
 
 

@@ -1,0 +1,144 @@
+"""What `xtune check` says of the files that a config names: the first rows, the tokenizer's ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xtune.config import Problem, Sheet
+
+__all__ = ["contents_of"]
+
+_ROWS = 100  # read of each data set
+_LARGEST_ARRAY = 1 << 26  # bytes of a JSON array, which is read whole
+
+
+def contents_of(sheet: Sheet) -> tuple[list[Problem], list[str]]:
+    """Return what would stop a run, and what is good to know.
+
+    Only files on this disk are looked at; no weights and no tokenizer are loaded.
+
+    Args:
+        sheet: in which `check` has found nothing.
+    """
+    problems: list[Problem] = []
+    notes: list[str] = []
+    for key, message, stops in [*_rows(sheet.values), *_tokens(sheet.values)]:
+        if stops:
+            problems.append(_problem(sheet, key, message))
+        else:
+            notes.append(message)
+    return problems, notes
+
+
+def _problem(sheet: Sheet, key: str, message: str) -> Problem:
+    from xtune.config import Problem, flat_items
+
+    origin = sheet.origin(key, of_value=True)
+    value = dict(flat_items(sheet.values)).get(key, "")
+    shown = repr(value)
+    return Problem(origin.file, origin.line, key, shown[:60] if value else "", message, "")
+
+
+def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
+    """Key, finding, and whether it stops a run, of the first rows of each data set."""
+    from xtune.data.diagnose import diagnose
+    from xtune.data.mixture import shares_of
+    from xtune.data.sources import open_source
+    from xtune.data.sources.files import FilesSource
+    from xtune.errors import DataError, RegistryError
+
+    for key in ("train_dataset", "val_dataset"):
+        data = values.get(key) or {}
+        if data.get("data_path") is None:
+            continue
+        own = {name: data.get(name) for name in ("map_fn", "max_rows")}
+        try:
+            shares = shares_of(data["data_path"], split=data.get("split", "train"), **own)
+        except DataError as error:
+            yield f"{key}.data_path", str(error), True
+            continue
+        for share in shares:
+            try:
+                if not _is_here(share.data_path):
+                    continue
+                source = open_source(share.data_path, split=share.split)
+                if not isinstance(source, FilesSource) or any(map(_is_long, source.files)):
+                    continue
+                found = diagnose(source, share.map_fn, max_rows=min(_ROWS, share.max_rows or _ROWS))
+            except DataError as error:
+                yield f"{key}.data_path", str(error), True
+                continue
+            except RegistryError:  # the check has said so
+                continue
+            yield from _of_diagnosis(key, found, source)
+
+
+def _of_diagnosis(key: str, found: Any, source: Any) -> Iterator[tuple[str, str, bool]]:
+    from xtune.data.sources.base import why_empty
+    from xtune.data.unread import unread_lines
+
+    if not found.rows and not found.problems:
+        yield f"{key}.data_path", f"the data set is empty: {why_empty(source)}", True
+        return
+    some = f"of the first {found.rows} rows of {key}" if found.rows == _ROWS else f"of {key}'s rows"
+    if not found.format and found.rows:
+        yield f"{key}.map_fn", found.why.splitlines()[0], True
+        return
+    for problem in found.problems:
+        where = ", ".join(problem.places[:3])
+        if problem.stops:
+            fix = f". {found.why}" if not found.usable and found.why else ""
+            yield f"{key}.map_fn", f"a run would stop at {where}: {problem.what}{fix}", True
+        else:
+            more = ", …" if problem.count > 3 else ""
+            skipped = f"{some} {problem.count} would be skipped: {problem.what} ({where}{more})"
+            yield key, skipped, False
+    if found.rows and not found.usable and not any(one.stops for one in found.problems):
+        yield f"{key}.data_path", f"{some} none can be used", found.rows < _ROWS
+    for line in unread_lines(found.unread):
+        yield key, f"{key}: {line}", False
+
+
+def _is_here(data_path: Any) -> bool:
+    from xtune.data.sources.files import find_files
+    from xtune.registry import SOURCES, names_alone
+
+    if isinstance(data_path, str):
+        return data_path not in names_alone(SOURCES, "split") and bool(
+            find_files(data_path) or (Path(data_path).expanduser() / "dataset_dict.json").is_file()
+        )
+    return not isinstance(data_path, Mapping) or data_path.get("type") == "files"
+
+
+def _is_long(file: Path) -> bool:
+    """Whether the first rows cost as much as all."""
+    return ".json" in file.suffixes and file.stat().st_size > _LARGEST_ARRAY
+
+
+def _tokens(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
+    from xtune.models.vocabulary_files import spoilt_file
+    from xtune.models.vocabulary_rows import rows_in, tokens_in, without_rows
+
+    llm = values["model"].get("llm") or {}
+    tokenizer = values.get("tokenizer") or {}
+    name = llm.get("pretrained_model_name_or_path")
+    its = tokenizer.get("pretrained_model_name_or_path")
+    if not isinstance(name, str) or not isinstance(its, str) or tokenizer.get("trust_remote_code"):
+        return
+    folder, model = Path(its).expanduser(), Path(name).expanduser()
+    if not folder.is_dir():
+        return
+    key = "tokenizer.pretrained_model_name_or_path"
+    if (folder / "tokenizer.json").is_file() and (spoilt := spoilt_file(folder)):
+        yield key, spoilt, True
+        return
+    rows = rows_in(model) if model.is_dir() else None
+    if rows is None or tokenizer.get("added_tokens"):
+        return
+    tokens, always = tokens_in(folder)
+    if found := without_rows(tokens, rows, name, always=always):
+        what, ends = found
+        yield key, f"{what}: a run stops if the data use one of them", ends
