@@ -173,9 +173,13 @@ class Head:
 
 
 def _by_chunks(
-    function: Callable[..., Tensor], *vectors: Tensor | None, chunk_size: int
+    function: Callable[..., Tensor],
+    hidden: Tensor,
+    *vectors: Tensor | None,
+    chunk_size: int,
 ) -> Iterator[Tensor]:
-    """What a function gives for each chunk of [N, …] vectors; computed again to go backward."""
-    for start in range(0, len(vectors[0]), chunk_size):
-        chunk = [None if v is None else v[start : start + chunk_size] for v in vectors]
-        yield checkpoint(function, *chunk, use_reentrant=False)
+    """What a function gives for each chunk of [N, …] tensors; computed again to go backward."""
+    for start in range(0, len(hidden), chunk_size):
+        place = slice(start, start + chunk_size)
+        others = [None if vector is None else vector[place] for vector in vectors]
+        yield checkpoint(function, hidden[place], *others, use_reentrant=False)
