@@ -22,7 +22,7 @@ from torch.autograd.function import once_differentiable
 from xtune.errors import ConfigError
 from xtune.parallel.world import TIMEOUT, World
 
-__all__ = ["UNSHARED", "SequenceGroup", "all_to_all", "sequence_group"]
+__all__ = ["UNSHARED", "SequenceGroup", "all_to_all", "group_sum", "sequence_group"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,3 +114,44 @@ def _exchanged(blocks: Tensor, handle: Any) -> Tensor:
     received = torch.empty_like(blocks)
     distributed.all_to_all_single(received, blocks, group=handle)
     return received
+
+
+def group_sum(values: Tensor, group: SequenceGroup) -> Tensor:
+    """Add a tensor up over the processes of a group; every one gets the same sum.
+
+    Its gradient is the sum of what the processes' losses have by it: right when their losses add
+    up to the loss, as they do in a run. What all of them compute alike from the sum is therefore
+    in the loss `size` times; each returns its share:
+
+        rank 0 has  a0        both get  s = a0 + a1        loss of rank 0    f(s) / 2
+        rank 1 has  a1                                     loss of rank 1    f(s) / 2
+        the gradient by a0 is f'(s) / 2 + f'(s) / 2, and so is that by a1
+
+    Args:
+        values: of the same shape and dtype on each process.
+        group: all of its processes must call this, and all must go backward through it.
+
+    Returns:
+        The shape and dtype of `values`; `values` itself where nothing is shared.
+    """
+    return values if group.size == 1 else _GroupSum.apply(values, group.handle)
+
+
+class _GroupSum(torch.autograd.Function):
+    """Its own transpose: each process's part is in the sum of every one."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, handle: Any) -> Tensor:
+        ctx.handle = handle
+        return _added_up(values, handle)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _added_up(gradient, ctx.handle), None
+
+
+def _added_up(values: Tensor, handle: Any) -> Tensor:
+    total = values.clone(memory_format=torch.contiguous_format)
+    distributed.all_reduce(total, group=handle)
+    return total

@@ -17,10 +17,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from xtune.parallel.sequence import UNSHARED, SequenceGroup
+from xtune.parallel.sequence import UNSHARED, SequenceGroup, group_sum
 from xtune.structures import IGNORE_INDEX, Batch
 
-__all__ = ["BatchSlice", "slice_of"]
+__all__ = ["BatchSlice", "slice_of", "sum_by_document"]
 
 
 @dataclass(slots=True)
@@ -31,9 +31,11 @@ class BatchSlice(Batch):
 
     Attributes:
         group: the processes that have the other slices.
+        documents: S without the one that is padding.
     """
 
     group: SequenceGroup = UNSHARED
+    documents: int = 0
 
 
 def slice_of(batch: Batch, group: SequenceGroup) -> Batch:
@@ -62,7 +64,45 @@ def slice_of(batch: Batch, group: SequenceGroup) -> Batch:
         samples=padded.samples,
         is_filler=padded.is_filler,
         group=group,
+        documents=len(batch.cu_seqlens) - 1,
     )
+
+
+def sum_by_document(values: Tensor, batch: Batch) -> Tensor:
+    """Add up the numbers of each document's tokens, those on other processes too.
+
+        values      [1 2 3 4 5]
+        cu_seqlens  [0 3 5]          ->  [6 9]
+
+    Added in fp64 from a document's first token to its last: the sum is the same wherever the
+    document stands in the pack. Each process of a group gets the sums of the whole row, and a loss
+    made of them is to be shared out as `group_sum` says.
+
+    Args:
+        values: [T], one for each token of the batch: log-probabilities, or a mask to count.
+        batch: whose documents they are; of a slice all processes of its group must call this.
+
+    Returns:
+        fp32 [S], differentiable; 0 for a document without tokens. The padding of a slice is none
+        of them.
+
+    Raises:
+        ValueError: values that are not the batch's.
+    """
+    if values.shape != (batch.tokens,):
+        raise ValueError(
+            f"values of shape {tuple(values.shape)} for a batch of {batch.tokens} tokens: give "
+            "one number for each token, [T]"
+        )
+    group, documents = UNSHARED, len(batch.cu_seqlens) - 1
+    if isinstance(batch, BatchSlice):
+        group, documents = batch.group, batch.documents
+    start = group.rank * batch.tokens
+    bounds = (batch.cu_seqlens[: documents + 1].long() - start).clamp(0, batch.tokens)
+    # What comes after the last document is padding
+    inside = torch.cat([bounds, bounds.new_full((1,), batch.tokens)])
+    sums = torch.segment_reduce(values.double(), "sum", lengths=inside.diff(), unsafe=True)
+    return group_sum(sums[:documents], group).float()
 
 
 def _padded(batch: Batch, count: int) -> Batch:
