@@ -8,7 +8,7 @@ AGENT  := work_dirs/smollm2_135m_lora_agent
 # --no-compile: a minute less; what is used is compiled when it is first imported
 PIP    := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
 
-.PHONY: all demo demo-agent test test-all lint fmt types bench gpu-wheels golden equivalence
+.PHONY: all demo demo-agent install test test-all lint fmt types bench gpu-wheels golden equivalence
 all: lint types test
 
 demo: $(VENV)/.runtime
@@ -21,6 +21,10 @@ demo-agent: $(VENV)/.runtime
 	$(BIN)/python tools/train.py smollm2_135m_lora_agent
 	$(BIN)/python tools/eval.py $(AGENT)
 	$(BIN)/python tools/chat.py smollm2 --adapter $(AGENT)/checkpoints/latest/adapter --lagent --prompt 'Look up the height of Sialmist and tell me it in feet.'
+
+# the environment alone, in .venv
+install: $(VENV)/.runtime
+	@echo "Now: source $(BIN)/activate, then xtune list-cfg; or, in any shell, python3 tools/list_cfg.py"
 
 test: $(VENV)/.dev
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest

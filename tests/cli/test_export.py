@@ -40,6 +40,17 @@ def logits(llm):
     return llm(IDS, use_cache=False).logits
 
 
+def test_xtuners_merge_does_the_same_to_its_end(base, adapter, tmp_path, capsys):
+    folder, expected = adapter
+    assert main(["convert", "merge", str(base), str(folder), str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert f"with {folder} merged in" in said
+    assert f"talk to it: xtune chat {tmp_path / 'out'}" in said
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    torch.testing.assert_close(logits(merged), expected, rtol=1e-4, atol=1e-4)
+    assert main(["convert", "merge", str(base), str(folder), str(tmp_path / "out")]) == 2
+
+
 def test_an_adapter_merged_in_both_layouts(base, adapter, tmp_path, capsys):
     folder, expected = adapter
     words = ["export", str(base), "--adapter", str(folder), "--dtype", "fp32"]
