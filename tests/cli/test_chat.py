@@ -196,7 +196,7 @@ def test_a_model_that_an_adapter_names_and_that_cannot_be_loaded(piped, adapter_
 
 def test_no_such_model(piped):
     code, _, err = piped("./no_such_folder", "--prompt", "Hi")
-    assert code == 1
+    assert code == 2
     assert "no folder './no_such_folder'" in err
 
 

@@ -56,7 +56,8 @@ def find_model(given: str) -> str:
     folder = Path(given).expanduser()
     if not folder.is_dir():
         if is_path(given) and not folder.exists():
-            raise UsageError(f"{not_there(given)} MODEL is a run's work_dir or a model's folder")
+            what = "GGUF file" if given.endswith(".gguf") else "folder"
+            raise UsageError(f"{not_there(given, what)} MODEL is a run's folder or a model's")
         return given
     found = _within(folder, "model")
     if found is not None:

@@ -123,11 +123,12 @@ def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:
 def _command(args: argparse.Namespace, work_dir: Path) -> str:
     """The command line of this run, but for --resume."""
     words = ["xtune", "train", args.config, "--work-dir", str(work_dir)]
-    for flag in ("strategy", "deepspeed", "seed"):
+    for flag in ("strategy", "deepspeed"):
         if (value := getattr(args, flag)) is not None:
-            words += [f"--{flag}", str(value)]
+            words += [f"--{flag}", value]
     words += ["--force"] if args.force else []
     for option in args.cfg_options:
         words += ["--cfg-options", option]
+    words += [] if args.seed is None else ["--seed", str(args.seed)]
     started = [f"{name}={os.environ[name]}" for name in _STARTED_WITH if name in os.environ]
     return " ".join([*started, shlex.join(words)])
