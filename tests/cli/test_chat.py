@@ -70,11 +70,13 @@ def test_an_empty_system_prompt_is_none_at_all(monkeypatch, capsys, parrot_folde
     folder = tmp_path / "qwen"
     shutil.copytree(parrot_folder, folder)
     template = folder / "chat_template.jinja"
-    own = "{% if messages[0].role != 'system' %}<|im_start|>system\nQ.<|im_end|>\n{% endif %}"
+    own = (
+        "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are Q.<|im_end|>\n{% endif %}"
+    )
     template.write_text(own + template.read_text())
     lines = f"/system\n/save {tmp_path}/a.json\n/system off\n/save {tmp_path}/b.json\n"
     for words, said in (
-        ([], ["no system prompt; the chat template writes one: Q.", "no system prompt"]),
+        ([], ["no system prompt; the chat template writes one: You are Q.", "no system prompt"]),
         (["--system", ""], ["no system prompt", "no system prompt"]),
     ):
         for file in tmp_path.glob("*.json"):
