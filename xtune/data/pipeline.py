@@ -138,7 +138,6 @@ class Pipeline:
                 messages = without_empty_system(written, lambda: self._unwritten.default_system)
                 lost_empty_system = len(messages) < len(written)
                 conversation = {**conversation, "messages": self._plain(messages)}
-                self._unwritten.require_whole(conversation)
             samples = self._template.samples_of(conversation)
             for spans in samples:
                 for span in spans:

@@ -136,7 +136,8 @@ class Template:
         Raises:
             TemplateError: of no dialogue a part of the rendering is exactly the answer; both texts
                 are shown.
-            UnusableRow: of this dialogue none is, or the template refuses it.
+            UnusableRow: of this dialogue none is, the template refuses it, or it does not write
+                its calls or their results.
         """
         if "text" in conversation:
             return [[Span(self._bos + conversation["text"] + self._eos, True)]]
@@ -147,6 +148,7 @@ class Template:
             )
         if not any(map(_is_trained, conversation["messages"])):
             return []
+        self.unwritten.require_whole(conversation)
         spans = self._whole(conversation)
         if spans is not None:
             samples = [spans]
