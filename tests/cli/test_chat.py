@@ -84,7 +84,7 @@ def test_an_empty_system_prompt_is_none_at_all(monkeypatch, capsys, parrot_folde
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
         assert main(["chat", str(folder), *words]) == 0
         notices = capsys.readouterr().err.splitlines()
-        assert [line for line in notices if "system" in line] == said
+        assert [line for line in notices if line.startswith("no system")] == said
     saved = json.loads((tmp_path / "b.json").read_text())
     assert saved == {"messages": [{"role": "system", "content": ""}]}
 
