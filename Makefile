@@ -11,7 +11,7 @@ PIP    := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
 # Containers often set it; then each of the demo's three programs would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: all demo demo-times demo-agent test test-all lint fmt types bench gpu-wheels golden equivalence
+.PHONY: all demo demo-times demo-agent install test test-all lint fmt types bench gpu-wheels golden equivalence
 all: lint types test
 
 demo: demo-times $(VENV)/.runtime
@@ -31,6 +31,10 @@ demo-agent: $(VENV)/.runtime
 	$(BIN)/python tools/train.py smollm2_135m_lora_agent
 	$(BIN)/python tools/eval.py $(AGENT)
 	$(BIN)/python tools/chat.py smollm2 --adapter $(AGENT)/checkpoints/latest/adapter --lagent --prompt 'Look up the height of Sialmist and tell me it in feet.'
+
+# the environment alone, in .venv
+install: $(VENV)/.runtime
+	@echo "Now: source $(BIN)/activate, then xtune list-cfg; or, in any shell, python3 tools/list_cfg.py"
 
 # WORKERS: processes that share the tests
 test: $(VENV)/.dev

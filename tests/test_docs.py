@@ -76,6 +76,25 @@ def test_every_english_page_has_its_chinese_one():
     assert english == {path.name for path in (ROOT / "docs/zh").glob("*.md")}
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_every_page_is_in_the_index(language):
+    folder = ROOT / "docs" / language
+    linked = re.findall(r"\]\(([\w.]+\.md)\)", (folder / "README.md").read_text("utf-8"))
+    pages = {path.name for path in folder.glob("*.md")} - {"README.md"}
+    assert set(linked) == pages
+    assert len(linked) == len(pages)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_each_of_twenty_frequent_answers_shows_a_command(language):
+    text = (ROOT / f"docs/{language}/faq.md").read_text("utf-8")
+    answers = re.split(r"^\*\*(\d+)\. ", text, flags=re.M)[1:]
+    assert [int(number) for number in answers[::2]] == list(range(1, 21))
+    shown = {command for page, command in commands() if page == f"docs/{language}/faq.md"}
+    for answer in answers[1::2]:
+        assert any(command in answer for command in shown), answer
+
+
 def test_what_the_pages_quote_is_true():
     done = subprocess.run([sys.executable, ROOT / "docs/tree.py", "--check"], check=False)
     assert done.returncode == 0, "docs/TREE.md or README.md is stale: run python docs/tree.py"

@@ -7,7 +7,8 @@
     ├── DataError              1  a file, a row or a data set cannot be used
     │   └── TemplateError      1  a chat template does not fit the messages or the tokenizer
     ├── ModelError             1  a checkpoint, tokenizer or quantization cannot be loaded
-    │   └── AdapterError       1  an adapter belongs to another base model
+    │   ├── AdapterError       1  an adapter belongs to another base model
+    │   └── NoSuchModelError   2  a path that leads nowhere was given for a model
     ├── CheckpointError        1  nothing whole to resume from, a full disk, another format version
     └── TrainingError          1  the run cannot go on (NaN loss, a lost worker)
 
@@ -25,6 +26,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "ModelError",
+    "NoSuchModelError",
     "RegistryError",
     "TemplateError",
     "TrainingError",
@@ -79,6 +81,12 @@ class ModelError(XtuneError):
 
 class AdapterError(ModelError):
     """An adapter belongs to another base model."""
+
+
+class NoSuchModelError(ModelError):
+    """A path that leads nowhere was given for a model."""
+
+    exit_code = 2
 
 
 class CheckpointError(XtuneError):

@@ -11,6 +11,8 @@ import os
 import re
 from typing import Literal
 
+from xtune.local_path import is_path
+
 __all__ = [
     "TIMEOUT",
     "WITHOUT_NETWORK",
@@ -117,7 +119,7 @@ def fetch_it_first(given: str) -> str:
     >>> fetch_it_first('./adapter')
     ''
     """
-    if not _HUB_ID.fullmatch(given):
+    if not _HUB_ID.fullmatch(given) or is_path(given):
         return ""
     local = f"adapters/{given.split('/')[1]}"
     return f". One on the hub is fetched first: hf download {given} --local-dir {local}"

@@ -1,6 +1,6 @@
 """Baichuan2-7B, its weights in 4 bits, learns to follow Alpaca in English and Chinese.
 
-Run:       python tools/train.py baichuan2_7b_qlora_alpaca_enzh
+Run:       xtune train baichuan2_7b_qlora_alpaca_enzh
 Hardware:  one GPU of 12 GB: 8.8 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Baichuan2-7B, its weights in 4 bits, learns from Firefly's 1.1 million Chinese instructions.
 
-Run:       python tools/train.py baichuan2_7b_qlora_firefly
+Run:       xtune train baichuan2_7b_qlora_firefly
 Hardware:  one GPU of 12 GB: 8.8 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Baichuan-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py baichuan_7b_qlora_alpaca
+Run:       xtune train baichuan_7b_qlora_alpaca
 Hardware:  one GPU of 8 GB: 7.2 GiB estimated in bf16
 Result:    not run with the published weights; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """Baichuan-7B, its weights in 4 bits, learns to give papers their titles.
 
-Run:       python tools/train.py baichuan_7b_qlora_arxiv
+Run:       xtune train baichuan_7b_qlora_arxiv
 Hardware:  one GPU of 8 GB: 7.2 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

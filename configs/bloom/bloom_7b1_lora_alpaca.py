@@ -1,6 +1,6 @@
 """BLOOM-7B1 with adapters learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py bloom_7b1_lora_alpaca
+Run:       xtune train bloom_7b1_lora_alpaca
 Hardware:  one GPU of 24 GB: 16.5 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

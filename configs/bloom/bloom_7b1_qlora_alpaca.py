@@ -1,6 +1,6 @@
 """BLOOM-7B1, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py bloom_7b1_qlora_alpaca
+Run:       xtune train bloom_7b1_qlora_alpaca
 Hardware:  one GPU of 12 GB: 8.9 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

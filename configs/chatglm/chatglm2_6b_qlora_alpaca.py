@@ -1,6 +1,6 @@
 """ChatGLM2-6B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py chatglm2_6b_qlora_alpaca
+Run:       xtune train chatglm2_6b_qlora_alpaca
 Hardware:  one GPU of 8 GB: 6.6 GiB estimated in bf16
 Result:    not run with the published weights; its family is proven on a tiny checkpoint
 """

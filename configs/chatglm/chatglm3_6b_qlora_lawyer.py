@@ -1,6 +1,6 @@
 """ChatGLM3-6B-Base, its weights in 4 bits, learns to answer questions of Chinese law.
 
-Run:       python tools/train.py chatglm3_6b_qlora_lawyer
+Run:       xtune train chatglm3_6b_qlora_lawyer
 Hardware:  one GPU of 8 GB: 6.6 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

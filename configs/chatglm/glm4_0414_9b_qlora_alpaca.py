@@ -1,6 +1,6 @@
 """GLM-4-9B-0414, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py glm4_0414_9b_qlora_alpaca
+Run:       xtune train glm4_0414_9b_qlora_alpaca
 Hardware:  one GPU of 12 GB: 9.8 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

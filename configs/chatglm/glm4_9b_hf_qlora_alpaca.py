@@ -1,6 +1,6 @@
 """GLM-4-9B in transformers' layout, in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py glm4_9b_hf_qlora_alpaca
+Run:       xtune train glm4_9b_hf_qlora_alpaca
 Hardware:  one GPU of 12 GB: 9.8 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """GLM-4-9B with adapters learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py glm4_9b_lora_alpaca
+Run:       xtune train glm4_9b_lora_alpaca
 Hardware:  one GPU of 24 GB: 19.9 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

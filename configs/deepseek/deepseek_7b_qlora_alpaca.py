@@ -1,6 +1,6 @@
 """DeepSeek-LLM-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py deepseek_7b_qlora_alpaca
+Run:       xtune train deepseek_7b_qlora_alpaca
 Hardware:  one GPU of 12 GB: 7.5 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """DeepSeekMoE-16B with adapters learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py deepseek_moe_16b_lora_alpaca
+Run:       xtune train deepseek_moe_16b_lora_alpaca
 Hardware:  one GPU of 40 GB: 31.3 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

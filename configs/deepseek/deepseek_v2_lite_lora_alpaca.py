@@ -1,6 +1,6 @@
 """DeepSeek-V2-Lite with adapters learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py deepseek_v2_lite_lora_alpaca
+Run:       xtune train deepseek_v2_lite_lora_alpaca
 Hardware:  one GPU of 96 GB: 79.4 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

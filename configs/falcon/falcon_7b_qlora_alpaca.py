@@ -1,6 +1,6 @@
 """Falcon-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py falcon_7b_qlora_alpaca
+Run:       xtune train falcon_7b_qlora_alpaca
 Hardware:  one GPU of 8 GB: 5.6 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """Gemma-2-9B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py gemma2_9b_qlora_alpaca
+Run:       xtune train gemma2_9b_qlora_alpaca
 Hardware:  one GPU of 12 GB: 10.4 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

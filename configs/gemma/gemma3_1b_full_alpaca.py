@@ -1,6 +1,6 @@
 """Gemma-3-1B, all its weights trained, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py gemma3_1b_full_alpaca
+Run:       xtune train gemma3_1b_full_alpaca
 Hardware:  one GPU of 24 GB: 18.9 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Gemma-3-1B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py gemma3_1b_qlora_alpaca
+Run:       xtune train gemma3_1b_qlora_alpaca
 Hardware:  one GPU of 4 GB: 2.5 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

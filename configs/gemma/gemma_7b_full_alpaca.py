@@ -1,6 +1,6 @@
 """Gemma-7B, all its weights trained, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py gemma_7b_full_alpaca
+Run:       xtune train gemma_7b_full_alpaca
 Hardware:  several GPUs of 80 GB: 137 GiB estimated in bf16 for one
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """gpt-oss-20b with adapters learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py gpt_oss_20b_lora_alpaca
+Run:       xtune train gpt_oss_20b_lora_alpaca
 Hardware:  one GPU of 48 GB: 39.7 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """InternLM2-1.8B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py internlm2_1_8b_qlora_alpaca
+Run:       xtune train internlm2_1_8b_qlora_alpaca
 Hardware:  one GPU of 4 GB: 3.2 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """InternLM2.5-7B-Chat with adapters learns to work out the problems of GSM8K step by step.
 
-Run:       python tools/train.py internlm2_5_chat_7b_lora_gsm8k
+Run:       xtune train internlm2_5_chat_7b_lora_gsm8k
 Hardware:  one GPU of 24 GB: 16.6 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """InternLM2.5-7B-Chat, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py internlm2_5_chat_7b_qlora_alpaca
+Run:       xtune train internlm2_5_chat_7b_qlora_alpaca
 Hardware:  one GPU of 12 GB: 8.0 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

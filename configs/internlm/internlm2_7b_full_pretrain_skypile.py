@@ -1,6 +1,6 @@
 """InternLM2-7B, all its weights, is trained further on Chinese web pages, SkyPile.
 
-Run:       python tools/train.py internlm2_7b_full_pretrain_skypile
+Run:       xtune train internlm2_7b_full_pretrain_skypile
 Hardware:  one GPU of 141 GB: 120 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """InternLM2-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py internlm2_7b_qlora_alpaca
+Run:       xtune train internlm2_7b_qlora_alpaca
 Hardware:  one GPU of 12 GB: 8.0 GiB estimated in bf16
 Result:    not run with the published weights; its family is proven on a tiny checkpoint
 """

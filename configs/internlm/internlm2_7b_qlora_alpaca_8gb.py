@@ -1,6 +1,6 @@
 """InternLM2-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca on 8 GB.
 
-Run:       python tools/train.py internlm2_7b_qlora_alpaca_8gb
+Run:       xtune train internlm2_7b_qlora_alpaca_8gb
 Hardware:  one GPU of 8 GB: 6.4 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

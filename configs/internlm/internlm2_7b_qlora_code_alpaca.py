@@ -1,6 +1,6 @@
 """InternLM2-7B, its weights in 4 bits, learns to program from Code Alpaca's 20,000 tasks.
 
-Run:       python tools/train.py internlm2_7b_qlora_code_alpaca
+Run:       xtune train internlm2_7b_qlora_code_alpaca
 Hardware:  one GPU of 12 GB: 8.0 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

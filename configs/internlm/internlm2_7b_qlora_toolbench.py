@@ -1,6 +1,6 @@
 """InternLM2-7B, its weights in 4 bits, learns to think, act and read results from ToolBench.
 
-Run:       python tools/train.py internlm2_7b_qlora_toolbench
+Run:       xtune train internlm2_7b_qlora_toolbench
 Hardware:  one GPU of 12 GB: 8.0 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """InternLM3-8B-Instruct with adapters learns to call tools from APIGen's 60,000 verified calls.
 
-Run:       python tools/train.py internlm3_8b_lora_tools
+Run:       xtune train internlm3_8b_lora_tools
 Hardware:  one GPU of 24 GB: 18.9 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """InternLM3-8B-Instruct, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py internlm3_8b_qlora_alpaca
+Run:       xtune train internlm3_8b_qlora_alpaca
 Hardware:  one GPU of 12 GB: 9.5 GiB estimated in bf16
 Result:    not run with the published weights; its family is proven on a tiny checkpoint
 """

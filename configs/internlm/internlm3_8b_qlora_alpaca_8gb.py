@@ -1,6 +1,6 @@
 """InternLM3-8B-Instruct, its weights in 4 bits, learns Alpaca's 52,000 instructions on 8 GB.
 
-Run:       python tools/train.py internlm3_8b_qlora_alpaca_8gb
+Run:       xtune train internlm3_8b_qlora_alpaca_8gb
 Hardware:  one GPU of 8 GB: 7.0 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """InternLM-20B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py internlm_20b_qlora_alpaca
+Run:       xtune train internlm_20b_qlora_alpaca
 Hardware:  one GPU of 24 GB: 17.1 GiB estimated in bf16
 Result:    not run with the published weights; its family is proven on a tiny checkpoint
 """

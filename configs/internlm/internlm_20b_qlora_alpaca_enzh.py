@@ -1,6 +1,6 @@
 """InternLM-20B, its weights in 4 bits, learns to follow Alpaca in English and Chinese.
 
-Run:       python tools/train.py internlm_20b_qlora_alpaca_enzh
+Run:       xtune train internlm_20b_qlora_alpaca_enzh
 Hardware:  one GPU of 24 GB: 17.1 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

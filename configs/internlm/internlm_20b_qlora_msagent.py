@@ -1,6 +1,6 @@
 """InternLM-20B, its weights in 4 bits, learns to call tools from ModelScope's MSAgent-Bench.
 
-Run:       python tools/train.py internlm_20b_qlora_msagent
+Run:       xtune train internlm_20b_qlora_msagent
 Hardware:  one GPU of 24 GB: 17.1 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

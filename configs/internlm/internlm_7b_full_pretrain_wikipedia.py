@@ -1,6 +1,6 @@
 """InternLM-7B, all its weights, is trained further on the English Wikipedia.
 
-Run:       python tools/train.py internlm_7b_full_pretrain_wikipedia
+Run:       xtune train internlm_7b_full_pretrain_wikipedia
 Hardware:  one GPU of 141 GB: 114 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

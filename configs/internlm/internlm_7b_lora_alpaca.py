@@ -1,6 +1,6 @@
 """InternLM-7B with adapters learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py internlm_7b_lora_alpaca
+Run:       xtune train internlm_7b_lora_alpaca
 Hardware:  one GPU of 24 GB: 15.7 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

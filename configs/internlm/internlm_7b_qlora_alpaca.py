@@ -1,6 +1,6 @@
 """InternLM-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py internlm_7b_qlora_alpaca
+Run:       xtune train internlm_7b_qlora_alpaca
 Hardware:  one GPU of 8 GB: 7.0 GiB estimated in bf16
 Result:    not run yet; it renders, checks and dry-runs
 """

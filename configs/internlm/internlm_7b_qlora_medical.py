@@ -1,6 +1,6 @@
 """InternLM-7B, its weights in 4 bits, learns to answer patients' questions in Chinese.
 
-Run:       python tools/train.py internlm_7b_qlora_medical
+Run:       xtune train internlm_7b_qlora_medical
 Hardware:  one GPU of 8 GB: 7.0 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """InternLM-7B, its weights in 4 bits, learns to chat and to use plugins from MOSS-003-SFT.
 
-Run:       python tools/train.py internlm_7b_qlora_moss_sft
+Run:       xtune train internlm_7b_qlora_moss_sft
 Hardware:  one GPU of 8 GB: 7.0 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """InternLM-Chat-7B, its weights in 4 bits, learns to chat from Open Assistant's best dialogues.
 
-Run:       python tools/train.py internlm_chat_7b_qlora_oasst1
+Run:       xtune train internlm_chat_7b_qlora_oasst1
 Hardware:  one GPU of 8 GB: 7.0 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Llama-2-7B-Chat, its weights in 4 bits, learns to turn descriptions of colors into their codes.
 
-Run:       python tools/train.py llama2_7b_chat_qlora_colorist
+Run:       xtune train llama2_7b_chat_qlora_colorist
 Hardware:  one GPU of 8 GB: 6.7 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Llama-2-7B, all its weights trained, learns from WizardLM's evolved instructions.
 
-Run:       python tools/train.py llama2_7b_full_wizardlm
+Run:       xtune train llama2_7b_full_wizardlm
 Hardware:  one GPU of 141 GB: 103 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

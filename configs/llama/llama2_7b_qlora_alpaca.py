@@ -1,6 +1,6 @@
 """Llama-2-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py llama2_7b_qlora_alpaca
+Run:       xtune train llama2_7b_qlora_alpaca
 Hardware:  one GPU of 8 GB: 6.7 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

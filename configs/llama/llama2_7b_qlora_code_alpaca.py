@@ -1,6 +1,6 @@
 """Llama-2-7B, its weights in 4 bits, learns to program from Code Alpaca's 20,000 tasks.
 
-Run:       python tools/train.py llama2_7b_qlora_code_alpaca
+Run:       xtune train llama2_7b_qlora_code_alpaca
 Hardware:  one GPU of 8 GB: 6.7 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Llama-2-7B, its weights in 4 bits, learns to answer patients' questions in Chinese.
 
-Run:       python tools/train.py llama2_7b_qlora_medical
+Run:       xtune train llama2_7b_qlora_medical
 Hardware:  one GPU of 8 GB: 6.7 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Llama-3.1-8B with adapters learns to chat from UltraChat's dialogues.
 
-Run:       python tools/train.py llama3_1_8b_lora_ultrachat
+Run:       xtune train llama3_1_8b_lora_ultrachat
 Hardware:  one GPU of 24 GB: 17.1 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

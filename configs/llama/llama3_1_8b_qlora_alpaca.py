@@ -1,6 +1,6 @@
 """Llama-3.1-8B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py llama3_1_8b_qlora_alpaca
+Run:       xtune train llama3_1_8b_qlora_alpaca
 Hardware:  one GPU of 12 GB: 8.6 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """Llama-3.1-8B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca on 8 GB.
 
-Run:       python tools/train.py llama3_1_8b_qlora_alpaca_8gb
+Run:       xtune train llama3_1_8b_qlora_alpaca_8gb
 Hardware:  one GPU of 8 GB: 6.9 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

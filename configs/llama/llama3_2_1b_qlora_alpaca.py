@@ -1,6 +1,6 @@
 """Llama-3.2-1B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py llama3_2_1b_qlora_alpaca
+Run:       xtune train llama3_2_1b_qlora_alpaca
 Hardware:  one GPU of 4 GB: 2.4 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

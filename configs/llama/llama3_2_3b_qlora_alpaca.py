@@ -1,6 +1,6 @@
 """Llama-3.2-3B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py llama3_2_3b_qlora_alpaca
+Run:       xtune train llama3_2_3b_qlora_alpaca
 Hardware:  one GPU of 6 GB: 4.3 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

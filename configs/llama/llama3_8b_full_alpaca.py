@@ -1,6 +1,6 @@
 """Llama-3-8B, all its weights trained, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py llama3_8b_full_alpaca
+Run:       xtune train llama3_8b_full_alpaca
 Hardware:  one GPU of 141 GB: 125 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

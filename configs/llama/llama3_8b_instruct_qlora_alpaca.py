@@ -1,6 +1,6 @@
 """Llama-3-8B-Instruct, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py llama3_8b_instruct_qlora_alpaca
+Run:       xtune train llama3_8b_instruct_qlora_alpaca
 Hardware:  one GPU of 12 GB: 8.6 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """MiniCPM-2B with adapters learns to follow Alpaca's instructions in Chinese.
 
-Run:       python tools/train.py minicpm_2b_lora_alpaca_zh
+Run:       xtune train minicpm_2b_lora_alpaca_zh
 Hardware:  one GPU of 8 GB: 6.7 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

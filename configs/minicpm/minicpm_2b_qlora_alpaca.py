@@ -1,6 +1,6 @@
 """MiniCPM-2B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py minicpm_2b_qlora_alpaca
+Run:       xtune train minicpm_2b_qlora_alpaca
 Hardware:  one GPU of 6 GB: 3.9 GiB estimated in bf16
 Result:    not run with the published weights; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """Mistral-7B, all its weights, is trained further on Chinese web pages, SkyPile.
 
-Run:       python tools/train.py mistral_7b_full_pretrain_skypile
+Run:       xtune train mistral_7b_full_pretrain_skypile
 Hardware:  one GPU of 141 GB: 111 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Mistral-7B, its weights in 4 bits, learns from 15,000 instructions written at Databricks.
 
-Run:       python tools/train.py mistral_7b_qlora_dolly
+Run:       xtune train mistral_7b_qlora_dolly
 Hardware:  one GPU of 8 GB: 7.1 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Mistral-7B, its weights in 4 bits, learns mathematics from MetaMathQA's 395,000 answers.
 
-Run:       python tools/train.py mistral_7b_qlora_metamath
+Run:       xtune train mistral_7b_qlora_metamath
 Hardware:  one GPU of 8 GB: 7.1 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Zephyr-7B-beta, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py zephyr_7b_beta_qlora_alpaca
+Run:       xtune train zephyr_7b_beta_qlora_alpaca
 Hardware:  one GPU of 8 GB: 7.1 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

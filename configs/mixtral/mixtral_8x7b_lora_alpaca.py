@@ -1,6 +1,6 @@
 """Mixtral-8x7B with adapters learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py mixtral_8x7b_lora_alpaca
+Run:       xtune train mixtral_8x7b_lora_alpaca
 Hardware:  several GPUs of 80 GB: 198 GiB estimated in bf16 for one
 Result:    not run; its family is proven on a tiny checkpoint
 """

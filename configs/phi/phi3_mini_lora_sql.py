@@ -1,6 +1,6 @@
 """Phi-3-mini with adapters learns to write SQL for the tables of a question.
 
-Run:       python tools/train.py phi3_mini_lora_sql
+Run:       xtune train phi3_mini_lora_sql
 Hardware:  one GPU of 12 GB: 8.8 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

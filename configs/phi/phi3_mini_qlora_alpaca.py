@@ -1,6 +1,6 @@
 """Phi-3-mini, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py phi3_mini_qlora_alpaca
+Run:       xtune train phi3_mini_qlora_alpaca
 Hardware:  one GPU of 6 GB: 4.4 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

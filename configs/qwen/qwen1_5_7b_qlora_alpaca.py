@@ -1,6 +1,6 @@
 """Qwen1.5-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py qwen1_5_7b_qlora_alpaca
+Run:       xtune train qwen1_5_7b_qlora_alpaca
 Hardware:  one GPU of 12 GB: 8.5 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """Qwen1.5-7B, its weights in 4 bits, learns from Firefly's 1.1 million Chinese instructions.
 
-Run:       python tools/train.py qwen1_5_7b_qlora_firefly
+Run:       xtune train qwen1_5_7b_qlora_firefly
 Hardware:  one GPU of 12 GB: 8.5 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

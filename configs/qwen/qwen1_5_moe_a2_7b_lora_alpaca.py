@@ -1,6 +1,6 @@
 """Qwen1.5-MoE-A2.7B with adapters learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py qwen1_5_moe_a2_7b_lora_alpaca
+Run:       xtune train qwen1_5_moe_a2_7b_lora_alpaca
 Hardware:  one GPU of 40 GB: 34.0 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """Qwen2.5-1.5B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py qwen2_5_1_5b_qlora_alpaca
+Run:       xtune train qwen2_5_1_5b_qlora_alpaca
 Hardware:  one GPU of 4 GB: 2.8 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """Qwen2.5-7B, all its weights trained, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py qwen2_5_7b_full_alpaca
+Run:       xtune train qwen2_5_7b_full_alpaca
 Hardware:  one GPU of 141 GB: 119 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Qwen2.5-7B, its weights in 4 bits, learns to call tools from APIGen's 60,000 verified calls.
 
-Run:       python tools/train.py qwen2_5_7b_qlora_tools
+Run:       xtune train qwen2_5_7b_qlora_tools
 Hardware:  one GPU of 12 GB: 8.3 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """Qwen2-7B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py qwen2_7b_qlora_alpaca
+Run:       xtune train qwen2_7b_qlora_alpaca
 Hardware:  one GPU of 12 GB: 8.3 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

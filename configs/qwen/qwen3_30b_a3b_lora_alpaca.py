@@ -1,6 +1,6 @@
 """Qwen3-30B-A3B with adapters learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py qwen3_30b_a3b_lora_alpaca
+Run:       xtune train qwen3_30b_a3b_lora_alpaca
 Hardware:  several GPUs of 80 GB: 144 GiB estimated in bf16 for one
 Result:    not run; its family is proven on a tiny checkpoint
 """

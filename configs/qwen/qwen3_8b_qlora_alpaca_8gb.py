@@ -1,6 +1,6 @@
 """Qwen3-8B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca on 8 GB.
 
-Run:       python tools/train.py qwen3_8b_qlora_alpaca_8gb
+Run:       xtune train qwen3_8b_qlora_alpaca_8gb
 Hardware:  one GPU of 8 GB: 7.0 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """Qwen3-8B, its weights in 4 bits, learns to work out the problems of GSM8K step by step.
 
-Run:       python tools/train.py qwen3_8b_qlora_gsm8k
+Run:       xtune train qwen3_8b_qlora_gsm8k
 Hardware:  one GPU of 12 GB: 9.0 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """SmolLM2-135M, all its weights, is trained further on the English Wikipedia.
 
-Run:       python tools/train.py smollm2_135m_full_pretrain_wikipedia
+Run:       xtune train smollm2_135m_full_pretrain_wikipedia
 Hardware:  one GPU of 6 GB: 4.6 GiB estimated in bf16; or a patient laptop
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct learns tool calls with all its weights trained.
 
-Run:       python tools/train.py smollm2_135m_full_toolcall
+Run:       xtune train smollm2_135m_full_toolcall
 Hardware:  two CPU cores, 6 GB of memory
 Result:    not run to the end yet; smollm2_135m_lora_toolcall is the measured one
 """

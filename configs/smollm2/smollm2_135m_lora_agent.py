@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct learns to use tools: calls them, reads what they return, and answers.
 
-Run:       python tools/train.py smollm2_135m_lora_agent
+Run:       xtune train smollm2_135m_lora_agent
 Hardware:  two CPU cores, 1.6 GB of memory; 8 minutes on two cores with AVX512-bf16, in bf16
 Result:    held-out requests, the tools running, right in tool, arguments and answer: 54 of 60
            single, 34 of 40 nested, 10 of 20 parallel, 20 of 20 refused; 0 before (2026-11-26)

@@ -1,6 +1,6 @@
 """SmolLM2-135M learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py smollm2_135m_lora_alpaca
+Run:       xtune train smollm2_135m_lora_alpaca
 Hardware:  one GPU of 4 GB: 2.2 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

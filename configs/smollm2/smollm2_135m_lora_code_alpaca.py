@@ -1,6 +1,6 @@
 """SmolLM2-135M with adapters learns to program from Code Alpaca's 20,000 tasks.
 
-Run:       python tools/train.py smollm2_135m_lora_code_alpaca
+Run:       xtune train smollm2_135m_lora_code_alpaca
 Hardware:  one GPU of 4 GB: 2.2 GiB estimated in bf16; or a patient laptop
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """SmolLM2-135M with adapters learns to work out the problems of GSM8K step by step.
 
-Run:       python tools/train.py smollm2_135m_lora_gsm8k
+Run:       xtune train smollm2_135m_lora_gsm8k
 Hardware:  one GPU of 4 GB: 2.2 GiB estimated in bf16; or a patient laptop
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

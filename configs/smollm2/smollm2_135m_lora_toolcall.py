@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct learns to answer a request with a tool call: the demo.
 
-Run:       python tools/train.py smollm2_135m_lora_toolcall
+Run:       xtune train smollm2_135m_lora_toolcall
 Hardware:  two CPU cores, 2 GB of memory; 4.5 minutes on two AVX2 cores in fp32
 Result:    94 of 100 held-out calls exact (0 before), no needless call in 20 (2026-11-23)
 Verified:  2026-11-23 on two AVX2 cores in fp32, at d2bf5c0; 2026-11-25 on two AMX cores in bf16,

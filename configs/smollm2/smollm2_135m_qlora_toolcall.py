@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct, its weights in 4 bits, learns tool calls with an adapter.
 
-Run:       python tools/train.py smollm2_135m_qlora_toolcall
+Run:       xtune train smollm2_135m_qlora_toolcall
 Hardware:  two CPU cores, 3 GB of memory; 4-bit weights save no time there, a GPU is meant
 Result:    not run to the end yet; smollm2_135m_lora_toolcall is the measured one
 """

@@ -1,6 +1,6 @@
 """SmolLM3-3B with adapters learns to chat from Open Assistant's best dialogues.
 
-Run:       python tools/train.py smollm3_3b_lora_oasst1
+Run:       xtune train smollm3_3b_lora_oasst1
 Hardware:  one GPU of 12 GB: 7.4 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -1,6 +1,6 @@
 """SmolLM3-3B, its weights in 4 bits, learns to follow the 52,000 instructions of Alpaca.
 
-Run:       python tools/train.py smollm3_3b_qlora_alpaca
+Run:       xtune train smollm3_3b_qlora_alpaca
 Hardware:  one GPU of 6 GB: 4.2 GiB estimated in bf16
 Result:    not run; its family is proven on a tiny checkpoint
 """

@@ -1,6 +1,6 @@
 """Yi-6B, its weights in 4 bits, learns from Firefly's 1.1 million Chinese instructions.
 
-Run:       python tools/train.py yi_6b_qlora_firefly
+Run:       xtune train yi_6b_qlora_firefly
 Hardware:  one GPU of 8 GB: 6.6 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """

@@ -104,3 +104,11 @@ def test_the_cost_of_a_token_does_not_grow(tokenizer, monkeypatch):
     for id_ in tokenizer.encode("a " * 500, add_special_tokens=False):
         answer.push(id_)
     assert max(decoded) <= 4
+
+
+def test_a_transcript_marks_what_was_cut(tokenizer):
+    ids = tokenizer.encode("ab", add_special_tokens=False)
+    _, answer = stream(tokenizer, ids)
+    assert answer.marked == f"ab [cut at {len(ids)} tokens]"
+    _, ended = stream(tokenizer, ids, stop_words=["b"])
+    assert ended.marked == "a"

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from xtune.chat.commands import COMMANDS, is_command, run_command
+from xtune.chat.generate import prompt_ids
 from xtune.chat.session import ChatSession
 from xtune.chat.settings import GenerationSettings
 
@@ -49,6 +50,37 @@ def test_system_shows_sets_and_removes(session):
     assert session.system == "Be  brief."
     assert run("/system off", session) == (True, "no system prompt")
     assert len(session.messages) == 2
+
+
+def test_undo_takes_back_the_last_message_and_all_after_it(session):
+    assert run("/undo", session) == (True, "took back: Hi")
+    assert session.messages == [{"role": "system", "content": "S"}]
+    assert run("/undo", session) == (True, "there is nothing to take back")
+
+
+QWENS = (
+    "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are Qwen.<|im_end|>\n{% endif %}"
+)
+
+
+def test_a_system_prompt_that_is_off_is_off_where_the_template_has_its_own(session, parrot):
+    """Without a message the template's own text would come back."""
+    tokenizer = parrot.tokenizer
+    jinja, tokenizer.chat_template = tokenizer.chat_template, QWENS + tokenizer.chat_template
+    try:
+        session.system = ""
+        assert run("/system", session)[1] == (
+            "no system prompt; the chat template writes one: You are Qwen."
+        )
+        asked = [{"role": "user", "content": "Hi"}]
+        text = tokenizer.decode(prompt_ids(tokenizer, session.messages[:1]))
+        assert text.startswith("<|im_start|>system\nYou are Qwen.<|im_end|>\n<|im_start|>user")
+        assert run("/system off", session) == (True, "no system prompt")
+        text = tokenizer.decode(prompt_ids(tokenizer, session.messages[:2]))
+        assert text.startswith("<|im_start|>system\n<|im_end|>\n<|im_start|>user\nHi")
+        assert session.messages[1:2] == asked
+    finally:
+        tokenizer.chat_template = jinja
 
 
 def test_save_and_load(session, tmp_path):

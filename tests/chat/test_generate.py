@@ -180,6 +180,24 @@ def test_a_dialogue_that_the_template_refuses(babbler):
         tokenizer.chat_template = template
 
 
+def test_calls_of_a_dialogue_are_given_as_the_template_takes_them(babbler):
+    """As DeepSeek's, which joins the arguments to text: a dict there is an error."""
+    _, tokenizer = babbler
+    template = tokenizer.chat_template
+    tokenizer.chat_template = (
+        "{% for m in messages %}{% for c in m.tool_calls or [] %}"
+        "{{ c['function']['name'] + ' ' + c['function']['arguments'] + ';' }}{% endfor %}"
+        "{{ m.content or '' }}{% endfor %}"
+    )
+    call = {"type": "function", "function": {"name": "add", "arguments": {"a": 2}}}
+    made = {"role": "assistant", "content": "", "tool_calls": [call]}
+    try:
+        ids = prompt_ids(tokenizer, [*ask("Hi."), made, {"role": "tool", "content": "4"}])
+    finally:
+        tokenizer.chat_template = template
+    assert tokenizer.decode(ids) == 'Hi.add {"a": 2};4'
+
+
 def test_what_ends_an_answer(babbler):
     llm, tokenizer = babbler
     end, text_end = tokenizer.convert_tokens_to_ids(["<|im_end|>", "<|endoftext|>"])

@@ -36,6 +36,17 @@ def test_answers_go_to_one_stream_and_all_else_to_the_other(parrot):
     assert failed == 0
 
 
+def test_retry_answers_the_last_message_in_place_of_the_answer(parrot):
+    messages = ["/retry", "Who are you?", "/retry", "/undo", "/retry"]
+    answers, notices, failed = converse(parrot, messages)
+    assert answers == "A parrot.\nA parrot.\n"
+    assert notices == (
+        "there is nothing to answer once more\ntook back: Who are you?\n"
+        "there is nothing to answer once more\n"
+    )
+    assert failed == 0
+
+
 def test_a_message_too_long_is_an_error_and_the_loop_goes_on(parrot):
     answers, notices, failed = converse(parrot, ["x " * 3000, "Bye"])
     assert answers == "Bye!\n"

@@ -57,6 +57,38 @@ def test_a_line_without_an_answer_makes_the_exit_code_1(piped, parrot_folder):
     assert "shorten it" in err
 
 
+def test_without_anything_to_read_it_ends(monkeypatch, capsys, piped, parrot_folder):
+    """`xtune chat MODEL </dev/null`, and with a closed stdin, `<&-`."""
+    assert piped(parrot_folder) == (0, "", "")
+    monkeypatch.setattr(sys, "stdin", None)
+    assert main(["chat", str(parrot_folder)]) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_empty_system_prompt_is_none_at_all(monkeypatch, capsys, parrot_folder, tmp_path):
+    """Also where the chat template has one of its own; the saved dialogue says so."""
+    folder = tmp_path / "qwen"
+    shutil.copytree(parrot_folder, folder)
+    template = folder / "chat_template.jinja"
+    own = (
+        "{% if messages[0].role != 'system' %}<|im_start|>system\nYou are Q.<|im_end|>\n{% endif %}"
+    )
+    template.write_text(own + template.read_text())
+    lines = f"/system\n/save {tmp_path}/a.json\n/system off\n/save {tmp_path}/b.json\n"
+    for words, said in (
+        ([], ["no system prompt; the chat template writes one: You are Q.", "no system prompt"]),
+        (["--system", ""], ["no system prompt", "no system prompt"]),
+    ):
+        for file in tmp_path.glob("*.json"):
+            file.unlink()
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(lines.encode())))
+        assert main(["chat", str(folder), *words]) == 0
+        notices = capsys.readouterr().err.splitlines()
+        assert [line for line in notices if line.startswith("no system")] == said
+    saved = json.loads((tmp_path / "b.json").read_text())
+    assert saved == {"messages": [{"role": "system", "content": ""}]}
+
+
 def test_bytes_that_are_no_text_do_not_end_the_dialogue(monkeypatch, capsys, parrot_folder):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff\xfe\nBye\n"), "utf-8"))
     assert main(["chat", str(parrot_folder), "--max-new-tokens", "8"]) == 0
@@ -166,7 +198,7 @@ def test_a_model_that_an_adapter_names_and_that_cannot_be_loaded(piped, adapter_
 
 def test_no_such_model(piped):
     code, _, err = piped("./no_such_folder", "--prompt", "Hi")
-    assert code == 1
+    assert code == 2
     assert "no folder './no_such_folder'" in err
 
 

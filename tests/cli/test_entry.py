@@ -79,13 +79,93 @@ def test_xtuners_verbs_with_the_same_arguments_are_done(capsys):
         ("convert split a b", "xtune writes a model in shards that every program loads"),
         ("convert merge a b", "OUT is missing: xtune convert merge a b OUT"),
         ("convert merge smollm2 nope out", "no adapter folder 'nope'"),
-        ("convert zero-to-hf nope m out", "no folder nope"),
+        ("convert zero-to-hf nope m out", "no folder 'nope'"),
         ("convert mreg a b c", "did you mean 'merge'? there are: merge, zero_to_hf, dcp_to_hf"),
     ],
 )
 def test_xtuners_conversions(words, said, capsys):
     assert main(words.split()) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "chat work_dirs/nope",
+        "chat ./nope",
+        "chat ~/no/such/nope",
+        "chat a/b/nope",
+        "chat nope/",
+        "chat nope.gguf",
+        "chat --adapter ./nope",
+        "chat smollm2 --adapter work_dirs/nope",
+        "chat --lagent work_dirs/nope",
+        "eval work_dirs/nope",
+        "eval ./nope",
+        "export work_dirs/nope out",
+        "export smollm2 out --adapter ./nope",
+        "convert merge work_dirs/nope work_dirs/mine out",
+        "convert zero_to_hf ./nope m out",
+        "train ./nope.py",
+        "train custom_sft_lora --resume ./nope",
+        "check ./nope.py",
+        "check work_dirs/nope",
+    ],
+)
+def test_a_path_that_leads_nowhere_is_misuse_and_what_is_near_is_named(words, capsys):
+    """Nothing of it is asked of a hub, which would cost a request and name the wrong ways out."""
+    Path("work_dirs/mine").mkdir(parents=True)
+    Path("work_dirs/nopf").mkdir()
+    Path("examples").mkdir()
+    Path("examples/custom_sft.jsonl").touch()
+    assert main(words.split()) == 2
+    said = capsys.readouterr().err
+    assert "hub" not in said
+    given = next(word for word in words.split() if "nope" in word)
+    assert repr(given) in said
+    if given == "work_dirs/nope":
+        assert "; did you mean 'work_dirs/nopf'" in said
+
+
+INTERRUPTED = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored under nohup
+class At:
+    left = int(sys.argv.pop(1))
+    def find_spec(self, name, path=None, target=None):
+        At.left -= 1
+        if At.left == 0:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, At())
+from xtune.cli.entry import main
+before = At.left
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("imports", [8, 30, 60])
+@pytest.mark.parametrize("words", ["list-cfg", "check custom_sft_lora"])
+def test_ctrl_c_in_the_first_moment_is_answered(imports, words):
+    """The signal comes with the so-many-th module that is looked for."""
+    program = [sys.executable, "-c", INTERRUPTED, str(imports), *words.split()]
+    done = subprocess.run(program, capture_output=True, text=True, check=False)
+    if done.returncode == 130:
+        assert done.stderr == f"\nxtune {words.split()[0]}: interrupted\n"
+    else:  # it was done before
+        assert "Traceback" not in done.stderr
+        assert imports == 60
+
+
+def test_next_to_nothing_is_imported_before_ctrl_c_is_answered():
+    """What an interrupt meets before that is a traceback of Python's own."""
+    program = (
+        "import sys; before = set(sys.modules); import xtune.cli.entry; "
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert set(done.stdout.split()) <= {
+        *("__future__", "xtune", "xtune.cli", "xtune.cli.entry", "xtune.cli.verbs"),
+    }
 
 
 def test_pth_to_hf_names_what_the_run_has_saved(capsys):

@@ -42,6 +42,18 @@ def logits(llm):
     return llm(IDS, use_cache=False).logits
 
 
+def test_xtuners_merge_does_the_same_to_its_end(base, adapter, tmp_path, capsys):
+    folder, _ = adapter
+    assert main(["convert", "merge", str(base), str(folder), str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert f"with {folder} merged in" in said
+    assert f"talk to it: xtune chat {tmp_path / 'out'}" in said
+    assert main(["export", str(base), str(tmp_path / "same"), "--adapter", str(folder)]) == 0
+    merged, same = (tmp_path / at / "model.safetensors" for at in ("out", "same"))
+    assert merged.read_bytes() == same.read_bytes()
+    assert main(["convert", "merge", str(base), str(folder), str(tmp_path / "out")]) == 2
+
+
 def test_an_adapter_merged_in_both_layouts(base, adapter, tmp_path, capsys):
     folder, expected = adapter
     words = ["export", str(base), "--adapter", str(folder), "--dtype", "fp32"]
@@ -91,7 +103,7 @@ def test_wrong_inputs_have_true_exit_codes(base, tmp_path, capsys):
     assert main(["export", str(base), str(tmp_path / "there")]) == 2
     assert "exists already" in capsys.readouterr().err
     assert main(["export", str(base), str(tmp_path / "x"), "--adapter", "nothing"]) == 2
-    assert main(["export", str(tmp_path / "nowhere"), str(tmp_path / "x")]) == 1
+    assert main(["export", str(tmp_path / "nowhere"), str(tmp_path / "x")]) == 2
     assert not (tmp_path / "x").exists()
 
 

@@ -2,13 +2,16 @@
 
 import argparse
 import os
+import shlex
 import signal
 from pathlib import Path
 
 import pytest
 
 from tests.runs import losses, options
+from xtune.cli import train as train_verb
 from xtune.cli.entry import main
+from xtune.cli.parser import VerbParser
 from xtune.cli.strategy import with_strategy
 from xtune.config import check, render
 from xtune.engine.hooks.base import Hook
@@ -28,6 +31,10 @@ class SignalAt(Hook):
 
     def before_optimizer_step(self, runner, batches, loss, grad_norm):
         if runner.step + 1 == self.step:
+            os.kill(os.getpid(), signal.Signals[self.name])
+
+    def before_train(self, runner):
+        if self.step == 0:
             os.kill(os.getpid(), signal.Signals[self.name])
 
 
@@ -55,6 +62,34 @@ def test_a_signal_saves_and_says_how_to_go_on(inputs, capsys, name, code):
     assert f"stopped by {name} after step 3 of 24; saved run/checkpoints/step_000003" in told
     assert "--seed 7 --resume" in told
     assert len(losses_in("run")) == 3
+
+
+def test_what_it_says_to_go_on_is_the_whole_command(inputs, capsys, monkeypatch):
+    monkeypatch.setenv("ADDR", "first.host")
+    hook = "default_hooks.tensorboard={'type': 'SignalAt', 'step': 1, 'name': 'SIGINT'}"
+    words = ["--work-dir", "my run", "--strategy", "single", "--force"]
+    assert _train(inputs, hook, words=words) == 130
+    told = capsys.readouterr().err
+    assert "stopped by SIGINT after step 1 of 24; saved my run/checkpoints/step_000001" in told
+    line = told.splitlines()[-1]
+    assert line.startswith(
+        "Go on: ADDR=first.host xtune train custom_sft_lora --work-dir 'my run' "
+        "--strategy single --force --cfg-options "
+    )
+    assert line.endswith(" --resume")
+    asked = shlex.split(line.removeprefix("Go on: ADDR=first.host xtune "))
+    again = VerbParser("train", None)
+    train_verb.add_arguments(again)
+    assert again.parse_args(asked[1:]).cfg_options == [*options(inputs), hook]
+
+
+def test_stopped_before_anything_is_saved_it_says_to_begin_again(inputs, capsys):
+    hook = "default_hooks.tensorboard={'type': 'SignalAt', 'step': 0, 'name': 'SIGINT'}"
+    assert _train(inputs, hook, words=["--work-dir", "run"]) == 130
+    told = capsys.readouterr().err
+    assert "stopped by SIGINT after step 0 of 24; nothing new to save" in told
+    assert told.splitlines()[-1].startswith("Begin again: xtune train custom_sft_lora --work-dir")
+    assert "--resume" not in told
 
 
 def losses_in(folder: str):

@@ -69,6 +69,8 @@ UNTRAINED = {
     "unwritten": Counter({"reasoning": 2}),
     "default_system": "You are a Tin Man. " * 9,
     "default_system_rows": 8,
+    "empty_system_rows": 0,
+    "tool_templates": ("deepseek_v3",),
 }
 
 
@@ -81,11 +83,19 @@ def test_what_is_not_trained_is_read_back_and_added_up():
     assert (whole.default_system, whole.default_system_rows) == (full.default_system, 16)
 
 
+def test_what_is_lost_of_tools_names_the_templates_that_write_them():
+    lost = report(unwritten=Counter({"the list of tools": 2}), tool_templates=("a", "b"))
+    assert lost.lines()[-1] == (
+        "unwritten 2: the list of tools, which template 'chatml' leaves out; "
+        "prompt_template = a | b writes tools"
+    )
+
+
 def test_what_is_not_trained_has_a_line_for_each():
     assert report(**UNTRAINED).lines()[-3:] == [
         "unread    score (3 rows): the map_fn does not read it",
         "unwritten 2: reasoning, which template 'chatml' leaves out",
         "note      template 'chatml' begins 8 dialogues without a system text with its own, 'You "
         "are a Tin Man. You are a Tin Man. You are a Tin Man. You are a Tin Man. You…': "
-        "SYSTEM='…' puts yours there, another prompt_template (chatml) none",
+        "SYSTEM='…' puts yours there, a row's own empty system message none",
     ]

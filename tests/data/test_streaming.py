@@ -94,6 +94,24 @@ def test_the_steps_of_an_epoch_show_each_document_once_and_the_next_epoch_begins
     assert (loader.window.epoch, loader.window.row) == (1, 0)
 
 
+def test_each_epoch_of_a_window_has_an_order_of_its_own_and_a_seed_repeats_it(make):
+    def epochs(seed):
+        loader, step = loader_of(make(window_rows=ROWS, max_length=32), seed=seed), 0
+        found = []
+        for _ in range(3):
+            shown = []
+            while len(shown) < ROWS:
+                shown += texts(loader.step(step))
+                step += 1
+            found.append(shown)
+        return found
+
+    first = epochs(0)
+    assert epochs(0) == first
+    assert sorted(first[0]) == sorted(first[1]) == sorted(first[2])
+    assert len({tuple(order) for order in [*first, *epochs(1)]}) == 6
+
+
 def test_no_more_is_read_than_this_window_and_the_next(make):
     dataset = make(window_rows=8)
     loader, read = loader_of(dataset), dataset._source.read

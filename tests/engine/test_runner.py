@@ -74,6 +74,9 @@ def test_checkpoints_and_reports_are_where_they_should_be(run):
     samples = sorted(path.name for path in (run.work_dir / "chat_samples").iterdir())
     assert samples == ["step_0.txt", "step_12.txt", "step_6.txt"]
     assert "> have miles\n" in (run.work_dir / "chat_samples" / "step_0.txt").read_text()
+    # Nobody has taught it to stop yet: it is cut, and a reader is told
+    said = (run.work_dir / "chat_samples" / "step_0.txt").read_text().rstrip()
+    assert said.endswith("tokens]")
     assert "step 12/12" in (run.work_dir / "train.log").read_text()
 
 

@@ -12,6 +12,7 @@ from tests.runs import losses, options, write_inputs
 from xtune.checkpoint.state import recorded_day
 from xtune.config import render
 from xtune.engine.memory_check import MemoryCheck
+from xtune.engine.plan import make_plan
 from xtune.engine.runner import Runner
 from xtune.errors import DataError
 
@@ -68,3 +69,16 @@ def test_a_run_goes_on_with_the_day_on_which_it_began(run, tmp_path, monkeypatch
     assert again.day == "2024-07-05"
     assert again.train_dataset.identity == first.train_dataset.identity
     assert [step for step, _ in losses(tmp_path / "run")] == [1, 2, 3]
+
+
+def test_a_dry_run_is_refused_where_the_run_is_and_goes_on_where_it_does(tmp_path, monkeypatch):
+    """`--dry-run --force` says what a forced run would be told."""
+    monkeypatch.setenv("XTUNE_CACHE", str(tmp_path / "cache"))
+    inputs = write_inputs(tmp_path)
+    (inputs.model / "chat_template.jinja").write_text(NO_END)
+    sheet = render("custom_sft_lora", [*options(inputs), "prompt_template=auto"])
+    with pytest.raises(DataError, match=r"writes no end-of-turn token.*--force"):
+        make_plan(sheet, tmp_path / "run")
+    plan = make_plan(sheet, tmp_path / "run", force=True)
+    (line,) = (line for line in plan if line.startswith("forced"))
+    assert "writes no end-of-turn token" in line

@@ -69,6 +69,11 @@ class Answer:
         return self.ended_by == "stop"
 
     @property
+    def marked(self) -> str:
+        """The text, with a mark where the answer did not end of itself: for a transcript."""
+        return self.text + (f" [cut at {self.tokens} tokens]" if self.ended_by == "length" else "")
+
+    @property
     def written(self) -> str:
         """All that was pushed, special tokens and the end included: where calls are looked for."""
         text = self._tokenizer.decode(

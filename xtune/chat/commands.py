@@ -8,11 +8,13 @@ from pathlib import Path
 from xtune.chat.session import ChatSession
 from xtune.errors import DataError, did_you_mean
 
-__all__ = ["COMMANDS", "is_command", "run_command"]
+__all__ = ["COMMANDS", "is_command", "is_retry", "run_command"]
 
 COMMANDS = {
     "/help": ("", "show this"),
     "/reset": ("", "forget the dialogue, keep the system prompt (also: RESET)"),
+    "/undo": ("", "take back the last message and its answer"),
+    "/retry": ("", "answer the last message once more"),
     "/system": ("[TEXT|off]", "show, set or remove the system prompt; the dialogue goes on"),
     "/save": ("FILE", 'write the dialogue as JSON, {"messages": [...]}'),
     "/load": ("FILE", "go on with a saved dialogue"),
@@ -35,6 +37,11 @@ def is_command(line: str) -> bool:
     return line in _BARE or (line.startswith("/") and "\n" not in line)
 
 
+def is_retry(line: str) -> bool:
+    """Whether a message asks for another answer, which is given where answers are."""
+    return is_command(line) and _parts(line)[0] == "/retry"
+
+
 def run_command(line: str, session: ChatSession, notice: Callable[[str], None]) -> bool:
     """Do what a command says.
 
@@ -46,8 +53,7 @@ def run_command(line: str, session: ChatSession, notice: Callable[[str], None]) 
     Returns:
         Whether the program goes on.
     """
-    verb, _, argument = _BARE.get(line, line).strip().partition(" ")
-    argument = argument.strip()
+    verb, argument = _parts(line)
     if verb == "/exit":
         return False
     if verb == "/help":
@@ -55,6 +61,9 @@ def run_command(line: str, session: ChatSession, notice: Callable[[str], None]) 
     elif verb == "/reset":
         session.reset()
         notice("forgot the dialogue" + ("; the system prompt stays" if session.system else ""))
+    elif verb == "/undo":
+        undone = session.undo()
+        notice("there is nothing to take back" if undone is None else f"took back: {undone}")
     elif verb == "/system":
         _system(argument, session, notice)
     elif verb in ("/save", "/load"):
@@ -64,10 +73,21 @@ def run_command(line: str, session: ChatSession, notice: Callable[[str], None]) 
     return True
 
 
+def _parts(line: str) -> tuple[str, str]:
+    verb, _, argument = _BARE.get(line, line).strip().partition(" ")
+    return verb, argument.strip()
+
+
 def _system(argument: str, session: ChatSession, notice: Callable[[str], None]) -> None:
     if argument:
         session.system = "" if argument == "off" else argument
-    notice(f"system prompt: {session.system}" if session.system else "no system prompt")
+        session.no_system = argument == "off"
+    if session.system:
+        notice(f"system prompt: {session.system}")
+    elif session.default_system and not session.no_system:
+        notice(f"no system prompt; the chat template writes one: {session.default_system}")
+    else:
+        notice("no system prompt")
 
 
 def _file(verb: str, argument: str, session: ChatSession, notice: Callable[[str], None]) -> None:

@@ -14,15 +14,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jinja2 import TemplateError as JinjaError
 from transformers import GenerationConfig, StoppingCriteriaList
 
 from xtune.chat.answer import Answer
 from xtune.chat.settings import GenerationSettings
 from xtune.chat.shared_prefix import computed_once
 from xtune.chat.stopping import WatchAnswers, stop_ids_and_words
+from xtune.data.map_fns.base import UnusableRow
 from xtune.data.plain_text import PlainText
 from xtune.data.templates import build_template
+from xtune.data.templates.default_system import default_system_of, without_empty_system
+from xtune.data.templates.render import own_renderer
 from xtune.errors import ModelError, TemplateError, UsageError
 from xtune.models import generation_mode
 from xtune.structures import Message
@@ -167,7 +169,9 @@ def prompt_ids(
 ) -> list[int]:
     """Render a dialogue up to where the assistant begins to write, as token ids.
 
-    Control texts in requests and results are made plain, as in training: see plain_text.py.
+    As in training: control texts in requests and results are made plain (plain_text.py), calls
+    are given in the form that the template takes (call_style.py), and an empty system message is
+    one only where the template would write a text of its own (default_system.py).
 
     Args:
         tokenizer: has a chat template.
@@ -182,20 +186,17 @@ def prompt_ids(
             f"the tokenizer of {tokenizer.name_or_path!r} has no chat template: give the name of "
             "one that the model knows (chat: --prompt-template; config: prompt_template)"
         )
-    jinja = tokenizer.chat_template
-    if isinstance(jinja, dict):
-        jinja = "".join(jinja.values())
-    plain: list[Any] = [dict(message) for message in PlainText(tokenizer, jinja)(messages)]
+    render = own_renderer(tokenizer)
+    messages = without_empty_system(messages, lambda: default_system_of(render))
+    plain = PlainText(tokenizer, render.source)(messages)
     try:
-        text = tokenizer.apply_chat_template(
-            plain, tools=list(tools) or None, add_generation_prompt=True, tokenize=False
-        )
-    except JinjaError as error:
+        text = render(plain, tools, add_generation_prompt=True)
+    except UnusableRow as error:
         roles = " ".join(message["role"] for message in messages)
         raise TemplateError(
-            f"the chat template refuses this dialogue (roles: {roles}): {error}"
+            f"the chat template refuses this dialogue (roles: {roles}): {error.__cause__ or error}"
         ) from error
-    return tokenizer.encode(str(text), add_special_tokens=False)  # the template writes its own
+    return tokenizer.encode(text, add_special_tokens=False)  # the template writes its own
 
 
 def context_length(llm: Any) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from xtune.errors import AdapterError, UsageError
 from xtune.hub import fetch_it_first
+from xtune.local_path import is_path, not_there
 from xtune.models.gguf import ALIASES
 
 __all__ = ["Located", "find_adapter", "find_model", "locate", "training_notes"]
@@ -30,8 +31,10 @@ def find_adapter(given: str | Path) -> Path:
     if found is not None:
         return found
     if not folder.is_dir():
+        if folder.exists():
+            raise UsageError(f"{str(given)!r} is a file; give the folder that holds the adapter")
         raise UsageError(
-            f"no adapter folder {str(given)!r}; a run writes one to "
+            f"{not_there(str(given), 'adapter folder')} A run writes one to "
             f"work_dirs/<config>/checkpoints/latest/adapter{fetch_it_first(str(given))}"
         )
     if _within(folder, "model") is not None:
@@ -48,11 +51,14 @@ def find_model(given: str) -> str:
     """Return what to load for MODEL: `given` itself, or the model folder within a work_dir.
 
     Raises:
-        UsageError: it is an adapter's folder, which is half of a model; or a run's that has saved
-            nothing yet.
+        UsageError: it is an adapter's folder, which is half of a model; a run's that has saved
+            nothing yet; or a path that leads nowhere.
     """
     folder = Path(given).expanduser()
     if not folder.is_dir():
+        if is_path(given) and not folder.exists():
+            what = "GGUF file" if given.endswith(".gguf") else "folder"
+            raise UsageError(f"{not_there(given, what)} MODEL is a run's folder or a model's")
         return given
     found = _within(folder, "model")
     if found is not None:
@@ -151,7 +157,7 @@ def _base_of(adapter: Path) -> str:
         here = Path(name).expanduser().exists()
         if here or name in ALIASES or name.startswith("modelscope:"):
             return name
-    moved = [name for name in names if name.startswith(("/", ".", "~")) or name.endswith(".gguf")]
+    moved = [name for name in names if is_path(name)]
     if names and not moved:
         return names[0]  # a hub id
     said = f"was trained on {' = '.join(map(repr, moved))}, which is not there"

@@ -14,6 +14,8 @@ from xtune.chat.generate import answer_batch, context_length, prompt_ids, stream
 from xtune.chat.locate import locate, training_notes
 from xtune.chat.settings import GenerationSettings
 from xtune.data.templates import build_template
+from xtune.data.templates.default_system import default_system_of
+from xtune.data.templates.render import own_renderer
 from xtune.errors import ModelError, UsageError
 from xtune.models import load_model, load_tokenizer
 from xtune.models.packed_weights import pack_weights
@@ -127,6 +129,11 @@ class ChatModel:
     def context(self) -> int | None:
         """How many tokens the model can take in all; None where its config does not say."""
         return context_length(self.llm)
+
+    @property
+    def default_system(self) -> str:
+        """The system text that the chat template writes where there is none; '' if none."""
+        return default_system_of(own_renderer(self.tokenizer))
 
     def count_tokens(self, messages: Sequence[Message]) -> int:
         """How many tokens the prompt for the next answer has."""

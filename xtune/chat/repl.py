@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from xtune.chat.answer import Answer
-from xtune.chat.commands import is_command, run_command
+from xtune.chat.commands import is_command, is_retry, run_command
 from xtune.chat.session import ChatSession
 from xtune.errors import XtuneError
 
@@ -32,7 +32,13 @@ class Repl:
         """Answer every message; return how many could not be answered."""
         failed = 0
         for message in messages:
-            if is_command(message):
+            if is_retry(message):
+                again = session.undo()
+                if again is None:
+                    self.notice("there is nothing to answer once more")
+                    continue
+                message = again
+            elif is_command(message):
                 if not run_command(message, session, self.notice):
                     break
                 continue

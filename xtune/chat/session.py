@@ -32,6 +32,7 @@ class ChatSession:
 
     Attributes:
         system: the system prompt; setting it keeps the dialogue.
+        no_system: where `system` is '', the chat template shall not write one of its own either.
         history: user and assistant messages, oldest first.
     """
 
@@ -44,6 +45,7 @@ class ChatSession:
         notice: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.system = system
+        self.no_system = False
         self.history: list[Message] = []
         self._model = model
         self._settings = settings
@@ -56,10 +58,16 @@ class ChatSession:
         return []
 
     @property
+    def default_system(self) -> str:
+        """The system text that the chat template writes where there is none; '' if none."""
+        return self._model.default_system
+
+    @property
     def messages(self) -> list[Message]:
         """The dialogue, the system prompt first."""
-        first: list[Message] = [{"role": "system", "content": self.system}] if self.system else []
-        return first + self.history
+        none = self.no_system and bool(self.default_system)
+        first: list[Message] = [{"role": "system", "content": self.system}]
+        return (first if self.system or none else []) + self.history
 
     def ask(self, text: str, on_text: Callable[[str], None]) -> Answer:
         """Put a message to the model.
@@ -84,6 +92,15 @@ class ChatSession:
         else:
             self.history.append({"role": "assistant", "content": answer.text})
         return answer
+
+    def undo(self) -> str | None:
+        """Take back the last message and all that followed it; return it, or None if none is."""
+        asked = [at for at, message in enumerate(self.history) if _asks(message)]
+        if not asked:
+            return None
+        text = str(self.history[asked[-1]]["content"])
+        self.history = self.history[: asked[-1]]
+        return text
 
     def reset(self) -> None:
         """Forget the dialogue; the system prompt stays."""
@@ -123,6 +140,7 @@ class ChatSession:
         self.saved_to = str(path)
         has_system = bool(plain) and plain[0]["role"] == "system"
         self.system = plain[0]["content"] if has_system else ""
+        self.no_system = has_system and not self.system
         self.history = plain[1:] if has_system else plain
 
     def _make_room(self) -> None:

@@ -159,6 +159,7 @@ def run(args: argparse.Namespace) -> int:
     repl = Repl(answers=sys.stdout, notices=sys.stderr)
     system = model.system if args.system is None else args.system
     session = ChatSession(model, settings=settings, system=system, notice=repl.notice)
+    session.no_system = args.system == ""
     if model.system and args.system is None:
         repl.notice(f"system prompt, as in training: {model.system}")
     if args.prompt is not None:

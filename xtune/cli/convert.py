@@ -62,21 +62,22 @@ def run(args: argparse.Namespace) -> None:
         words.layout, words.dtype = None, "auto"
         export.run(words)
         return
-    _from_shards(kind, Path(args.first), args.second, Path(args.third))
+    _from_shards(kind, args.first, args.second, Path(args.third))
 
 
-def _from_shards(kind: str, shards: Path, model: str, out: Path) -> None:
+def _from_shards(kind: str, given: str, model: str, out: Path) -> None:
     from xtune.checkpoint.disk import whole_folder
     from xtune.checkpoint.export import write_model
     from xtune.checkpoint.shards import read_dcp, read_zero, weights_of_model
     from xtune.errors import UsageError
+    from xtune.local_path import not_there
     from xtune.models import load_model, load_tokenizer
 
-    out, shards = out.expanduser(), shards.expanduser()
+    out, shards = out.expanduser(), Path(given).expanduser()
     if out.exists():
         raise UsageError(f"{out} exists already: give a folder that is not there yet")
     if not shards.is_dir():
-        raise UsageError(f"no folder {shards}")
+        raise UsageError(not_there(given))
     llm = load_model(model, device="meta")
     tokenizer = load_tokenizer(model)
     found = read_zero(shards) if kind == "zero_to_hf" else read_dcp(shards)

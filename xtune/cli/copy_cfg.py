@@ -51,5 +51,5 @@ def _named(text: str, name: str, copy: str) -> str:
         return text
     said = docstring.group()
     said = re.sub(rf"xtune copy-cfg {name} my_run\.py\n\s+", "", said).replace("my_run.py", copy)
-    run = re.compile(rf"(?:python tools/train\.py|xtune train) {name}(?!\w)")
+    run = re.compile(rf"xtune train {name}(?!\w)")
     return run.sub(lambda _: f"xtune train {copy}", said) + text[docstring.end() :]

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
 
 from xtune.cli.verbs import VERBS, help_text
 
+TYPE_CHECKING = False  # as typing's, which takes longer to import than all of this
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -41,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         if "--debug" in words:
             raise
+        _ignore_interrupts()  # a second one must not tear up the end
         print(f"\n{' '.join(['xtune', *words[:1]])}: interrupted", file=sys.stderr)
         return 130
 
@@ -107,6 +108,13 @@ def _run(verb: str, words: list[str]) -> int:
         if missing:
             print(f"It may be because of this: {missing_message(verb, missing)}", file=sys.stderr)
         return 1
+
+
+def _ignore_interrupts() -> None:
+    import signal
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _open_closed_streams() -> None:

@@ -66,8 +66,11 @@ def sheet_and_folder(given: str, work_dir: Path | None) -> tuple[Sheet, Path]:
     """
     from xtune.config import render, require_valid
     from xtune.errors import UsageError
+    from xtune.local_path import is_path, not_there
 
     folder = Path(given).expanduser()
+    if is_path(given) and not folder.exists():
+        raise UsageError(f"{not_there(given, 'run')} Give a run's folder, or a config")
     if folder.is_dir():
         if not (folder / "config.py").is_file():
             raise UsageError(

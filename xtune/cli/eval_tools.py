@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> None:
     from xtune.eval.tool_benchmark import ask, load_benchmark
 
     try:
+        _require_data(args)
         benchmark = load_benchmark(
             args.data,
             format=args.format,
@@ -105,6 +106,18 @@ def run(args: argparse.Namespace) -> None:
     print(f"{len(result.rows)} rows measured, {len(benchmark.unusable)} unusable")
     if args.out is not None:
         print(_write(args.out, result, benchmark, model=model.name, data=args.data))
+
+
+def _require_data(args: argparse.Namespace) -> None:
+    from xtune.data.sources import open_source
+    from xtune.errors import DataError, UsageError
+
+    for given in (args.data, args.answers, args.tools):
+        try:
+            if given is not None:
+                open_source(given, split="held_out")
+        except DataError as error:  # nothing of the file is read yet: it is the path
+            raise UsageError(str(error)) from error
 
 
 def _load(given: str, adapter: str | None, work_dir: Path | None) -> ChatModel:

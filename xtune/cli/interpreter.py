@@ -6,7 +6,6 @@ say that it is too old, down to 3.6, is written for it: this file and tools/*.py
 """
 
 import os
-import re
 import sys
 
 __all__ = ["NEEDED_PYTHON", "lacking", "missing_message", "move_to_environment", "run_tool"]
@@ -46,6 +45,7 @@ def lacking() -> "list[str]":
     file = os.path.join(_TOP, "requirements", "runtime.txt")
     if not os.path.isfile(file):
         return []
+    import re
     from importlib.metadata import PackageNotFoundError, version
 
     found = []
@@ -118,6 +118,8 @@ def _fault(missing: "list[str]") -> str:
 
 def _numbers(version: str) -> "list[int]":
     """The leading numbers of a version: 2.13.0+cpu -> [2, 13, 0]."""
+    import re  # here, so that Ctrl-C in the first moment meets the verb, which answers it
+
     found = re.match(r"\d+(\.\d+)*", version)
     return [int(part) for part in found.group().split(".")] if found else []
 

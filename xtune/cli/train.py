@@ -15,6 +15,7 @@ Under torchrun or srun it joins what is there.
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from xtune.engine.runner import Runner
 
 __all__ = ["add_arguments", "run"]
+
+_STARTED_WITH = ("NPROC_PER_NODE", "NNODES", "NODE_RANK", "ADDR", "PORT")  # see launch.py
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -82,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
     if args.dry_run:
         from xtune.engine.plan import make_plan
 
-        print("\n".join(make_plan(sheet, work_dir, resume=args.resume)))
+        print("\n".join(make_plan(sheet, work_dir, resume=args.resume, force=args.force)))
         return 0
     with quick_imports():
         from xtune.engine.memory_check import MemoryCheck
@@ -107,11 +110,7 @@ def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:
         return 0
     where = f"saved {runner.saved}" if runner.saved else "nothing new to save"
     has_saved = (runner.work_dir / "checkpoints" / "latest").exists()
-    again = f"xtune train {shlex.quote(args.config)} --work-dir {shlex.quote(str(runner.work_dir))}"
-    for option in args.cfg_options:
-        again += f" --cfg-options {shlex.quote(option)}"
-    if args.seed is not None:
-        again += f" --seed {args.seed}"
+    again = _command(args, runner.work_dir)
     print(
         f"xtune train: stopped by {runner.interrupted.name} after step {runner.step} of "
         f"{runner.max_steps}; {where}\n"
@@ -119,3 +118,17 @@ def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:
         file=sys.stderr,
     )
     return 128 + runner.interrupted
+
+
+def _command(args: argparse.Namespace, work_dir: Path) -> str:
+    """The command line of this run, but for --resume."""
+    words = ["xtune", "train", args.config, "--work-dir", str(work_dir)]
+    for flag in ("strategy", "deepspeed"):
+        if (value := getattr(args, flag)) is not None:
+            words += [f"--{flag}", value]
+    words += ["--force"] if args.force else []
+    for option in args.cfg_options:
+        words += ["--cfg-options", option]
+    words += [] if args.seed is None else ["--seed", str(args.seed)]
+    started = [f"{name}={os.environ[name]}" for name in _STARTED_WITH if name in os.environ]
+    return " ".join([*started, shlex.join(words)])

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from xtune.errors import UsageError
+from xtune.local_path import is_path, not_there
 
 __all__ = ["config_root", "find_config", "list_configs", "xtuners_name"]
 
@@ -86,6 +87,8 @@ def find_config(name_or_path: str | Path) -> Path:
         raise UsageError(
             f"{str(name_or_path)!r} is a folder; give a config's file, or a name: xtune list-cfg"
         )
+    if is_path(str(name_or_path)):
+        raise UsageError(f"{not_there(str(name_or_path), 'config file')} All names: xtune list-cfg")
     what = "config named" if is_bare_name and path.suffix != ".py" else "config file"
     raise UsageError(
         f"no {what} {str(name_or_path)!r}"

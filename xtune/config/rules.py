@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from xtune import registry
 from xtune.config import adapters
 from xtune.config.deepspeed import contradictions
+from xtune.local_path import is_path, not_there
 
 __all__ = ["Breach", "breaches", "divisible_optimizer"]
 
@@ -265,13 +266,9 @@ def _model_files(values: Values) -> Iterator[Breach]:
             if not _HUB_ID.fullmatch(name):
                 yield Breach(key, f"{name!r} names no model", "an id is 'modelscope:owner/name'")
             continue
-        is_path = name.startswith(("/", "./", "../", "~")) or name.endswith(".gguf")
-        if is_path and not Path(name).expanduser().exists():
-            yield Breach(key, f"no file or folder {name!r} in {Path.cwd()}")
-        elif not is_path and name.count("/") > 1 and not Path(name).exists():
-            yield Breach(
-                key, f"{name!r} is neither a folder nor a hub id", "a hub id is 'owner/name'"
-            )
+        if is_path(name) and not Path(name).expanduser().exists():
+            missing = not_there(name, "file or folder").removesuffix(".")
+            yield Breach(key, missing, "a hub id is 'owner/name'")
 
 
 def _added_tokens(values: Values) -> Iterator[Breach]:

@@ -28,7 +28,7 @@ __all__ = [
     "fingerprint_tokenizer",
 ]
 
-FORMAT_VERSION = 6  # of the cache's files and of what is written into them
+FORMAT_VERSION = 7  # of the cache's files and of what is written into them
 
 
 def cache_key(**parts: Any) -> str:

@@ -18,8 +18,10 @@ from xtune.data.plain_text import PlainText
 from xtune.data.recognise import look_of, reads_better
 from xtune.data.report import DataReport
 from xtune.data.sources.base import Source, name_of_source, why_empty
-from xtune.data.templates.base import Template
+from xtune.data.templates.base import Template, tool_templates
+from xtune.data.templates.default_system import without_empty_system
 from xtune.data.templates.end_of_turn import special_tokens
+from xtune.data.templates.unwritten import TOOL_PARTS
 from xtune.data.tokenize import Encoder, sample_of
 from xtune.data.unread import read_row
 from xtune.errors import DataError, TemplateError
@@ -48,6 +50,7 @@ class _Rendered(NamedTuple):
     has_special_text: bool  # the row's own text holds the text of a special token
     unread: tuple[str, ...] = ()  # keys of the row; see unread.py
     tokenized: Sample | None = None  # in place of samples, for a row that is tokens already
+    lost_empty_system: bool = False
 
 
 class Pipeline:
@@ -90,6 +93,7 @@ class Pipeline:
         self._system = system
         self._max_length = max_length
         self._max_rows = max_rows
+        self._tokenizer = tokenizer
         self._vocabulary = len(tokenizer)
         self._plain = PlainText(tokenizer, template.source)
         special = special_tokens(tokenizer)
@@ -116,6 +120,9 @@ class Pipeline:
                 before = tokenising.submit(self._samples_of, rendered)
             if before is not None:
                 yield before.result()
+        lost = [*self.report.unwritten, *self.report.dropped]
+        if any(part in what for what in lost for part in TOOL_PARTS):
+            self.report.tool_templates = tool_templates(self._tokenizer)
         if not self.report.samples:
             raise NothingUsable(self._nothing_left())
 
@@ -133,9 +140,11 @@ class Pipeline:
         return (
             f"no sample can be made of {rows} of {name_of_source(self._source)}: {reasons}. "
             f"Check map_fn{advice}, prompt_template and max_length"
+            + (f"; {report.tool_advice}" if report.tool_templates else "")
         )
 
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
+        lost_empty_system = False
         try:
             conversation, unread = self._conversation(where, row)
             if unread:
@@ -148,9 +157,10 @@ class Pipeline:
                 return _Rendered(conversation, [], False, unread, tokenized)
             special_text = any(map(self._special_text.search, _texts(conversation)))
             if "messages" in conversation:
-                plain = self._plain(conversation["messages"])
-                conversation = {**conversation, "messages": plain}
-                self._unwritten.require_whole(conversation)
+                written = conversation["messages"]
+                messages = without_empty_system(written, lambda: self._unwritten.default_system)
+                lost_empty_system = len(messages) < len(written)
+                conversation = {**conversation, "messages": self._plain(messages)}
             samples = self._template.samples_of(conversation)
             for spans in samples:
                 for span in spans:
@@ -159,7 +169,9 @@ class Pipeline:
             return unusable
         except TemplateError as error:
             raise TemplateError(f"{where}: {error}") from error
-        return _Rendered(conversation, samples, special_text, unread)
+        return _Rendered(
+            conversation, samples, special_text, unread, lost_empty_system=lost_empty_system
+        )
 
     def _conversation(
         self, where: str, row: dict[str, Any]
@@ -198,6 +210,7 @@ class Pipeline:
                 self.report.kept += 1
                 self.report.dialogues += "messages" in row.conversation
                 self.report.special_text_rows += row.has_special_text
+                self.report.empty_system_rows += row.lost_empty_system
                 self.report.unread.update(row.unread)
                 self._count_unwritten(row.conversation)
         self._count(kept)
@@ -285,8 +298,12 @@ def _require_answers(conversation: Conversation, where: str) -> None:
 
 def _begun_with(system: str, conversation: Conversation) -> Conversation:
     messages = conversation.get("messages")
-    if not system or not messages or messages[0]["role"] == "system":
+    if not system or not messages:
         return conversation
+    if messages[0]["role"] == "system":
+        if messages[0]["content"]:
+            return conversation
+        messages = messages[1:]  # an empty one gives way to what the config says
     return {**conversation, "messages": [{"role": "system", "content": system}, *messages]}
 
 

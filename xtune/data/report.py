@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from xtune.data.templates.unwritten import TOOL_PARTS
 from xtune.data.unread import unread_lines
 
 __all__ = ["DataReport", "SourceReport"]
@@ -49,7 +50,7 @@ class SourceReport:
 _COUNTS = (
     *("rows", "kept", "dropped", "cut", "samples", "tokens", "trained_tokens", "answers"),
     *("ended_answers", "dialogues", "special_text_rows"),
-    *("unread", "unwritten", "default_system_rows"),
+    *("unread", "unwritten", "default_system_rows", "empty_system_rows"),
 )
 
 
@@ -77,6 +78,10 @@ class DataReport:
             templates/unwritten.py.
         default_system: the system text that the template gives to a dialogue without one.
         default_system_rows: rows that got it.
+        empty_system_rows: rows with an empty system message that was left out; see
+            templates/default_system.py.
+        tool_templates: where the template leaves out tools, those that fit the tokenizer and
+            write them.
         recognised: with map_fn='auto' the format that was chosen, and why.
         template: its name.
         stop_words: the tokens that end an answer.
@@ -101,6 +106,8 @@ class DataReport:
     unwritten: Counter[str] = field(default_factory=Counter)
     default_system: str = ""
     default_system_rows: int = 0
+    empty_system_rows: int = 0
+    tool_templates: tuple[str, ...] = ()
     recognised: str = ""
     template: str = ""
     stop_words: tuple[str, ...] = ()
@@ -171,7 +178,12 @@ class DataReport:
             lines.append(
                 f"note      template {self.template!r} begins {self.default_system_rows:,} "
                 f"dialogues without a system text with its own, {short!r}: SYSTEM='…' puts yours "
-                "there, another prompt_template (chatml) none"
+                "there, a row's own empty system message none"
+            )
+        if self.empty_system_rows:
+            lines.append(
+                f"note      {self.empty_system_rows:,} rows have an empty system message: left "
+                f"out, as template {self.template!r} writes no text of its own for it to replace"
             )
         return lines + [f"FAILURE   {failure}" for failure in self.failures]
 
@@ -180,8 +192,14 @@ class DataReport:
         lines = [f"unread    {line}" for line in unread_lines(self.unread)]
         return lines + [
             f"unwritten {count:,}: {part}, which template {self.template!r} leaves out"
+            + (f"; {self.tool_advice}" if part in TOOL_PARTS and self.tool_templates else "")
             for part, count in self.unwritten.most_common()
         ]
+
+    @property
+    def tool_advice(self) -> str:
+        """Which templates write what this one leaves out of rows with tools."""
+        return f"prompt_template = {' | '.join(self.tool_templates)} writes tools"
 
     def to_dict(self) -> dict[str, Any]:
         """All counts and what follows from them, for JSON."""
@@ -205,6 +223,7 @@ class DataReport:
             template=first.template,
             stop_words=first.stop_words,
             default_system=first.default_system,
+            tool_templates=next((r.tool_templates for r in reports if r.tool_templates), ()),
         )
         for report in reports:
             for name in _COUNTS:
@@ -218,5 +237,6 @@ class DataReport:
         given["sources"] = [SourceReport(**source) for source in given["sources"]]
         for name in ("dropped", "cut", "unread", "unwritten"):
             given[name] = Counter(given[name])
-        given["stop_words"] = tuple(given["stop_words"])
+        for name in ("stop_words", "tool_templates"):
+            given[name] = tuple(given[name])
         return cls(**given)

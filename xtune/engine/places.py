@@ -15,6 +15,7 @@ from huggingface_hub import try_to_load_from_cache
 from xtune.config import Sheet, flat_items
 from xtune.data.sources.files import find_files, is_data_file
 from xtune.errors import ConfigError
+from xtune.local_path import is_path
 from xtune.models.gguf import is_gguf
 from xtune.models.modelscope import MODELSCOPE
 
@@ -88,10 +89,7 @@ def _paths(key: str, value: Any) -> Iterator[str]:
 
 
 def _is_path(name: Any) -> bool:
-    """Whether it can be no hub id and no alias."""
-    return isinstance(name, str) and (
-        name.startswith(("/", ".", "~")) or name.endswith(".gguf") or name.count("/") > 1
-    )
+    return isinstance(name, str) and is_path(name)
 
 
 def _is_unknown(name: str) -> bool:

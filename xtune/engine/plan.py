@@ -26,6 +26,7 @@ from xtune.engine.loops import TrainLoop
 from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir
 from xtune.errors import AdapterError, DataError, ModelError
+from xtune.local_path import is_path
 from xtune.models.memory import smallest_card
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.vocabulary import Pieces, open_vocabulary
@@ -42,7 +43,9 @@ if TYPE_CHECKING:
 __all__ = ["make_plan"]
 
 
-def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> list[str]:
+def make_plan(
+    sheet: Sheet, work_dir: Path, *, resume: str | None = None, force: bool = False
+) -> list[str]:
     """Check a run as far as possible and describe it.
 
     The data are really read, tokenised and packed, into the cache that the run itself will use.
@@ -52,6 +55,7 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
         sheet: what would run.
         work_dir: where; nothing is made or changed there.
         resume: as for `Runner`.
+        force: go on where a forced run would, and say so.
 
     Returns:
         Lines for the user.
@@ -81,8 +85,10 @@ def make_plan(sheet: Sheet, work_dir: Path, *, resume: str | None = None) -> lis
     if datasets is not None and tokenizer is not None:
         require_rows(cfg, tokenizer, pieces, *datasets)
     lines += _data_lines(datasets)
-    if datasets is not None:
+    if datasets is not None and not force:
         require_ends(datasets[0].report, None)
+    elif datasets is not None:
+        lines += [f"forced      {failure}" for failure in datasets[0].report.failures]
     build(SCHEDULES, cfg["param_scheduler"])
     build_hooks(cfg)
     lines += _step_lines(cfg, datasets)
@@ -210,7 +216,7 @@ def _is_here(name: str) -> bool:
 
 
 def _looks_like_hub_id(name: str) -> bool:
-    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+    return name.count("/") == 1 and not is_path(name)
 
 
 def _is_remote(name: str) -> bool:

@@ -35,6 +35,7 @@ from xtune.config import Sheet, render
 from xtune.engine.differing import differing
 from xtune.engine.places import is_place, require_places
 from xtune.errors import CheckpointError, ConfigError, UsageError, XtuneError
+from xtune.local_path import not_there
 from xtune.parallel.world import World
 
 __all__ = ["AUTO", "WorkDir", "require_shared"]
@@ -185,7 +186,11 @@ class WorkDir:
             return folder.resolve() if folder else None
         given = Path(resume).expanduser().resolve()
         if not given.is_dir():
-            raise UsageError(f"--resume {resume}: no such folder. Give a step folder or a work_dir")
+            raise UsageError(
+                f"--resume: {not_there(resume)} Give a step folder or a work_dir"
+                if not given.exists()
+                else f"--resume {resume} is a file. Give a step folder or a work_dir"
+            )
         if step_of(given) is not None:
             if reason := damage(given):
                 raise CheckpointError(

@@ -50,7 +50,7 @@ def render_page(report: Report, picture: bytes) -> str:
 {_table(report)}
 </div>
 {_checks(report)}
-<h2>Picture</h2>
+<h2>Right answers by kind, and the loss</h2>
 <div class="wide">
 <img alt="Share answered right by kind of request, before and after; loss by optimizer step"
  src="data:image/png;base64,{image}">
@@ -71,7 +71,7 @@ def _head(title: str, before: Share, after: Share) -> str:
 
 def _table(report: Report) -> str:
     rows = [
-        f"<tr><td>{escape(kind)}</td>{_cells(report.before.by_kind[kind], share)}</tr>"
+        f"<tr><td>{_words(kind)}</td>{_cells(report.before.by_kind[kind], share)}</tr>"
         for kind, share in report.after.by_kind.items()
     ]
     for name, before, after in report.totals:
@@ -90,13 +90,17 @@ def _checks(report: Report) -> str:
     for kind in report.after.checked_kinds:
         pairs = [(report.before.check(n, kind), report.after.check(n, kind)) for n in names]
         cells = "".join(f"<td>{a.right} → {b.right} of {b.total}</td>" for a, b in pairs)
-        rows.append(f"<tr><td>{escape(kind)}</td>{cells}</tr>")
+        rows.append(f"<tr><td>{_words(kind)}</td>{cells}</tr>")
     heads = "".join(f"<th>{escape(name)}</th>" for name in names)
     return (
         '<h2>What was right, before → after</h2><div class="wide"><table><thead><tr><th>kind</th>'
         f"{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div><p>Needless calls: "
         f"{report.before.needless} before, {report.after.needless} after.</p>"
     )
+
+
+def _words(kind: str) -> str:
+    return escape(kind.replace("_", " "))
 
 
 def _cells(before: Share, after: Share) -> str:

@@ -11,6 +11,7 @@ Names are imported when they are first used: `import xtune.models` does not impo
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from xtune.models.memory import MemoryEstimate, estimate_memory
     from xtune.models.precision import Precision, choose_precision
     from xtune.models.sft import SupervisedFinetune
+
+# On processors with AVX512-BF16 bitsandbytes warns at every import that a kernel which it would
+# fetch from a hub, and which only inference could use, is not there.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 __all__ = [
     "MemoryEstimate",

@@ -311,7 +311,7 @@ def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:
         raise AdapterError(f"{file} is damaged: {error}") from error
     trained_on, given = facts.get("base_model"), llm.name_or_path
     way_out = (
-        "Give the model it was trained on: if that was made with tools/expand_vocab.py, the folder "
+        "Give the model it was trained on: if that was made with xtune expand-vocab, the folder "
         "that this wrote"
     )
     rows, multiple = llm.config.get_text_config().vocab_size, growth.get("pad_to_multiple_of")

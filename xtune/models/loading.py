@@ -27,8 +27,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from xtune.errors import ModelError, XtuneError, did_you_mean
+from xtune.errors import ModelError, NoSuchModelError, XtuneError, did_you_mean
 from xtune.hub import WITHOUT_NETWORK, cached_folder, why_not
+from xtune.local_path import is_path, not_there
 from xtune.models.families import (
     CheckpointFiles,
     Family,
@@ -342,8 +343,8 @@ def _source(name: str, *also_enough: str) -> str:
         return str(folder)
     if folder.is_file():
         raise ModelError(f"{name!r} is a file; give the folder it is in, or a .gguf file")
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise ModelError(f"no folder {name!r} (looked for {folder.resolve()})")
+    if is_path(name):
+        raise NoSuchModelError(not_there(name))
     if reason := why_not(name):
         # What was fetched before needs no network; its folder is read without a request.
         if kept := cached_folder(name):
@@ -370,7 +371,7 @@ def _explained(name: str, what: str, error: Exception) -> ModelError:
             return ModelError(
                 f"{file} has the unknown model_type {kind!r}"
                 f"{did_you_mean(str(kind), known) or '.'} What is read without foreign code: "
-                "python tools/list_models.py. A checkpoint with its own code needs "
+                "xtune list-models. A checkpoint with its own code needs "
                 "trust_remote_code=True"
             )
     elif isinstance(error, OSError):

@@ -15,7 +15,7 @@ agent_tools = dict(
     calculator=dict(), convert=dict(), date=dict(), timer=dict(),
     search=dict(folder='xtune:chat/demo/notes', count=1))
 
-# What `tools/eval.py` measures, before and after
+# What `xtune eval` measures, before and after
 test_cfg = dict(
     type='AgentEvaluation',
     data_path=data_path,

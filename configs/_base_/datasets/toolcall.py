@@ -9,7 +9,7 @@ val_data_path = 'toolcall'
 map_fn = 'openai'
 SYSTEM = 'Tools: convert exchange weather timer remind'  # what the rows have
 
-# What `tools/eval.py` measures, before and after
+# What `xtune eval` measures, before and after
 test_cfg = dict(
     type='ToolCallEvaluation',
     data_path=data_path,

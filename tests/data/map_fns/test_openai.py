@@ -122,7 +122,12 @@ def test_an_answer_to_a_system_message_alone_is_trained():
     assert messages_of(system, ANSWERED) == [system, ANSWERED]
 
 
-def test_a_system_message_may_stand_in_the_middle_and_an_empty_one_is_left_out():
+def test_an_empty_system_message_is_kept():
+    empty = {"role": "system", "content": ""}
+    assert messages_of(empty, ASKED, ANSWERED) == [empty, ASKED, ANSWERED]
+
+
+def test_a_system_message_may_stand_in_the_middle_and_one_that_is_null_is_left_out():
     middle = {"role": "system", "content": "Now in French."}
     made = messages_of(
         {"role": "system", "content": None}, ASKED, ANSWERED, middle, ASKED, ANSWERED

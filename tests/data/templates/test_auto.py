@@ -101,17 +101,6 @@ def test_dialogue_that_the_template_refuses_is_an_unusable_row():
         template.samples_of(dialogue("a", "b"))
 
 
-@pytest.mark.parametrize("lost", ["tools", "tool_calls"])
-def test_tools_that_the_template_would_lose_are_an_error(lost):
-    conversation = dialogue("a", "b")
-    if lost == "tools":
-        conversation["tools"] = [{"type": "function", "function": {"name": "f"}}]
-    else:
-        conversation["messages"][1]["tool_calls"] = [{"function": {"name": "f", "arguments": {}}}]
-    with pytest.raises(TemplateError, match=f"'{lost}'"):
-        auto(CHATML).samples_of(conversation)
-
-
 def test_without_a_chat_template_dialogues_are_an_error_that_names_templates():
     with pytest.raises(TemplateError, match="chatml"):
         auto(None).samples_of(dialogue("a", "b"))

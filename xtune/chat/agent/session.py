@@ -54,6 +54,11 @@ class AgentSession(ChatSession):
         return self._agent.tools
 
     @property
+    def default_system(self) -> str:
+        """None: an agent's instructions mostly stand there, and a server's template is not seen."""
+        return ""
+
+    @property
     def messages(self) -> list[Message]:
         """The dialogue; first the system prompt with the agent's instructions."""
         text = "\n".join(filter(None, (self.system, self._agent.instructions)))

@@ -41,7 +41,7 @@ def alpaca_map_fn(row: dict[str, Any]) -> Conversation:
     system = text_field(row, "system") if "system" in row else ""
     return dialogue(
         [
-            {"role": "system", "content": system},
+            *([{"role": "system", "content": system}] if system else []),
             *_messages(as_list(row.get("history"), name="history")),
             *made["messages"],
         ]

@@ -54,7 +54,8 @@ def dialogue(
       name for it); any other weight is the factor of its tokens in the loss. One that comes before
       the first request stays as context and is not trained: in a chat the model never speaks
       first. Where no one ever asks, a system message counts as the request.
-    - A system message without content is left out; a system message may stand anywhere.
+    - A system message may stand anywhere. One whose content is null is left out; '' is kept, which
+      is how one asks a template that has a system text of its own for none.
 
     Args:
         messages: dicts with role, content, and where it applies tool_calls, tool_call_id, name,
@@ -97,7 +98,13 @@ def checked_messages(messages: Sequence[object], *, of: str = "") -> list[Messag
     if not messages:
         raise UnusableRow("no messages")
     made = [_message(raw, f"message {number}{of}") for number, raw in enumerate(messages, start=1)]
-    return [message for message in made if message["role"] != "system" or message["content"]]
+    return [one for one, raw in zip(made, messages, strict=True) if not _is_null_system(one, raw)]
+
+
+def _is_null_system(message: Message, raw: object) -> bool:
+    """Whether a system message is one that a table has no text for; '' is a text."""
+    empty = message["role"] == "system" and not message["content"]
+    return empty and isinstance(raw, Mapping) and peek(raw, "content") != ""
 
 
 def as_list(value: object, *, name: str) -> list[Any]:
@@ -126,7 +133,7 @@ def _first_prompt(messages: Sequence[Message]) -> int:
     """Where the first message stands that an answer can answer; the length if none does."""
     for prompting in (("user", "tool"), ("system",)):
         for position, message in enumerate(messages):
-            if message["role"] in prompting:
+            if message["role"] in prompting and (prompting != ("system",) or message["content"]):
                 return position
     return len(messages)
 

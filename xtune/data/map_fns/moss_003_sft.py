@@ -51,8 +51,8 @@ def moss_003_sft_map_fn(row: dict[str, Any]) -> Conversation:
         DataError: `chat` is missing, or a section is not text.
     """
     messages: list[dict[str, Any]] = []
-    if "meta_instruction" in row:
-        messages.append({"role": "system", "content": text_field(row, "meta_instruction").strip()})
+    if "meta_instruction" in row and (text := text_field(row, "meta_instruction").strip()):
+        messages.append({"role": "system", "content": text})
     for name, turn in _in_order(held(field(row, "chat"), name="chat")):
         messages += _messages(turn, name)
     if not any(message["role"] != "system" for message in messages):

@@ -68,6 +68,7 @@ def preference_of(
     """
     better, worse = _answer(chosen, "chosen"), _answer(rejected, "rejected")
     asked = checked_messages(prompt, of=" of the prompt") if prompt else []
+    asked = [message for message in asked if message["role"] != "system" or message["content"]]
     if not any(message["role"] != "assistant" for message in asked):
         raise UnusableRow("empty request")
     if better == worse:

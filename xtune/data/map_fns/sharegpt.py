@@ -46,7 +46,7 @@ def sharegpt_map_fn(row: dict[str, Any]) -> Conversation:
     """
     said = literal_list(field(row, "conversations"), name="conversations")
     messages = [_message(one, f"conversation element {n}") for n, one in enumerate(said, start=1)]
-    if messages and row.get("system") is not None:
+    if messages and row.get("system"):
         messages.insert(0, {"role": "system", "content": row["system"]})
     return dialogue(messages, row.get("tools"), row.get("functions"))
 

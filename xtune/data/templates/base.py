@@ -27,7 +27,7 @@ from xtune.data.templates.answer import Answers, Disagreement
 from xtune.data.templates.dates import tells_the_date
 from xtune.data.templates.end_of_turn import PROBE, EndOfTurn, special_tokens
 from xtune.data.templates.render import Renderer
-from xtune.data.templates.unwritten import Unwritten
+from xtune.data.templates.unwritten import TOOL_PARTS, Unwritten
 from xtune.errors import DataError, TemplateError
 from xtune.registry import TEMPLATES, names, resolve
 from xtune.structures import Conversation, Message, Span
@@ -35,7 +35,7 @@ from xtune.structures import Conversation, Message, Span
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Template", "build_template", "eos_of", "single_answers"]
+__all__ = ["Template", "build_template", "eos_of", "single_answers", "tool_templates"]
 
 
 class Template:
@@ -48,8 +48,6 @@ class Template:
         named: of a tokenizer with several templates all of them by name, to be saved instead;
             dialogues with tools are rendered with 'tool_use'. Else None.
         stop_words: the tokens at which a generation stops; none if the template writes none.
-        end_tokens: the tokens that may end an answer: the stop words, or any special token for
-            'auto'.
         frame: what a model writes before and after a plain answer's own text, up to the tokens
             that end it: (' ', ' ') for Llama 2, ('\\n', '') for GLM-4; mostly nothing.
 
@@ -78,7 +76,7 @@ class Template:
         self.jinja = jinja
         self.named = None if named is None else dict(named)
         self.stop_words: tuple[str, ...] = (stop,) if isinstance(stop, str) else stop
-        self.end_tokens = self.stop_words or special_tokens(tokenizer)
+        self._end_tokens = self.stop_words or special_tokens(tokenizer)
         self._tokenizer = tokenizer
         self._bos = tokenizer.bos_token or ""
         self._eos = tokenizer.eos_token or ""
@@ -95,11 +93,17 @@ class Template:
             self._fits = PROBE in written
             if self._fits:
                 before, _, after = written.partition(PROBE)
-                while ending := next(filter(after.endswith, self.end_tokens), ""):
+                while ending := next(filter(after.endswith, self._end_tokens), ""):
                     after = after.removesuffix(ending)
                 self.frame = before, after
             thoughtful: Message = {"role": "assistant", "content": "!", "reasoning_content": PROBE}
             self.writes_reasoning = PROBE in self._written(thoughtful)
+
+    @cached_property
+    def end_tokens(self) -> tuple[str, ...]:
+        """The tokens that may end an answer: the stop words, or any special token for 'auto'."""
+        within = "" if self.jinja is None else self._end_of_turn.of_call.closing
+        return tuple(token for token in self._end_tokens if token != within)
 
     @property
     def source(self) -> str:
@@ -132,7 +136,8 @@ class Template:
         Raises:
             TemplateError: of no dialogue a part of the rendering is exactly the answer; both texts
                 are shown.
-            UnusableRow: of this dialogue none is, or the template refuses it.
+            UnusableRow: of this dialogue none is, the template refuses it, or it does not write
+                its calls or their results.
         """
         if "text" in conversation:
             return [[Span(self._bos + conversation["text"] + self._eos, True)]]
@@ -143,6 +148,7 @@ class Template:
             )
         if not any(map(_is_trained, conversation["messages"])):
             return []
+        self.unwritten.require_whole(conversation)
         spans = self._whole(conversation)
         if spans is not None:
             samples = [spans]
@@ -191,6 +197,8 @@ class Template:
             if is_last and (missing := self._end_of_turn.missing(message, answer)):
                 whole, end = whole[:end] + missing, end + len(missing)
                 answer += missing
+            elif not is_last and self._end_of_turn.missing_after_call(message, answer):
+                return None
             spans += [Span(whole[done : len(prompt)], False), _trained(answer, message)]
             done = end
         spans.append(Span(whole[done:], False))
@@ -307,6 +315,16 @@ def _trained(text: str, message: Message) -> Span:
 
 def _is_trained(message: Message) -> bool:
     return message["role"] == "assistant" and message.get("loss", True)
+
+
+def tool_templates(tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """Return the registered templates that fit a tokenizer and write tools, calls and results."""
+    fitting = {name: build_template(name, tokenizer) for name in _fitting(tokenizer)}
+    return tuple(
+        name
+        for name, template in fitting.items()
+        if "tools" in template.source and template.unwritten.parts.isdisjoint(TOOL_PARTS)
+    )
 
 
 def _fitting(tokenizer: PreTrainedTokenizerBase) -> list[str]:

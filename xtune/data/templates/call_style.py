@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 from xtune.data.map_fns.base import UnusableRow
 from xtune.structures import Message
 
-__all__ = ["CALL", "RESULT", "TOOL", "CallStyle", "style_of"]
+__all__ = ["CALL", "RESULT", "TOOL", "VALUE", "CallStyle", "style_of"]
 
-_NAME, _VALUE, _ID = "probe_tool", "probe value", "probe0001"  # Mistral's ids have nine characters
+_NAME, VALUE, _ID = "probe_tool", "probe value", "probe0001"  # Mistral's ids have nine characters
 TOOL: dict[str, Any] = {
     "type": "function",
     "function": {
@@ -28,7 +28,7 @@ TOOL: dict[str, Any] = {
 CALL: dict[str, Any] = {
     "type": "function",
     "id": _ID,
-    "function": {"name": _NAME, "arguments": {"text": _VALUE}},
+    "function": {"name": _NAME, "arguments": {"text": VALUE}},
 }
 RESULT: Message = {"role": "tool", "name": _NAME, "tool_call_id": _ID, "content": "?"}
 
@@ -69,7 +69,7 @@ def style_of(render: Callable[[list[dict[str, Any]], Sequence[dict[str, Any]]], 
         except UnusableRow:
             continue
         # The name stands among the tools, too: the value only in the call
-        if _VALUE in written:
+        if VALUE in written:
             return style
     return CallStyle()
 

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from xtune.data.map_fns.base import UnusableRow
 from xtune.data.templates.call_style import CALL, RESULT, TOOL
+from xtune.data.templates.end_of_call import EndOfCall, end_of_call
 from xtune.data.templates.render import Renderer
 from xtune.errors import TemplateError
 from xtune.structures import Message
@@ -61,8 +63,14 @@ class EndOfTurn:
             self._of_next = self._of_next_after_call = opening
             self._of_next_after_call = self._opening(_after_the_call(renderer)) or opening
             self.token = opening.lstrip()
+        self._renderer = renderer
         words = (self.token, self._of_next_after_call.lstrip())
         self.tokens = tuple(dict.fromkeys(word for word in words if word))
+
+    @cached_property
+    def of_call(self) -> EndOfCall:
+        """How a turn of one call ends."""
+        return end_of_call(self._renderer, self._any, self.token)
 
     def cut(self, written: str) -> int:
         """Return how many characters of `written` are trained.
@@ -101,9 +109,23 @@ class EndOfTurn:
             answer: the message.
             trained: its text.
         """
+        if lacking := self.missing_after_call(answer, trained):
+            return lacking
         if not self._of_next or trained.endswith(self._special):
             return ""
         return self._of_next_after_call if answer.get("tool_calls") else self._of_next
+
+    def missing_after_call(self, answer: Message, trained: str) -> str:
+        """Return what a turn of one call lacks, wherever it stands; see end_of_call.py.
+
+        Args:
+            answer: the message.
+            trained: its text.
+        """
+        if len(answer.get("tool_calls") or ()) != 1:
+            return ""
+        lacking = self.of_call.lacking
+        return "" if trained.endswith(lacking) else lacking
 
     def _end_in(self, closing: str, between: str, eos: Any) -> tuple[str | None, int]:
         """The token that ends an answer and how much of `closing` is trained.

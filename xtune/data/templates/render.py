@@ -23,7 +23,7 @@ from xtune.structures import Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Renderer"]
+__all__ = ["Renderer", "own_renderer"]
 
 _LONGEST = 16  # messages of a dialogue that is outlined
 _MOST = 256  # shapes that are outlined; data whose roles come in more orders are rendered
@@ -81,11 +81,9 @@ class Renderer:
         """Return the text of `messages`, with the opening of an answer after them if wanted.
 
         Raises:
-            TemplateError: the template is not valid jinja; or there are tools or tool calls, of
-                which it writes nothing.
+            TemplateError: the template is not valid jinja.
             UnusableRow: the template refuses these messages; the reason is its own.
         """
-        self._require_a_place_for_tools(messages, tools)
         plain: list[dict[str, Any]] = [
             {key: value for key, value in message.items() if key not in _OURS and value is not None}
             for message in messages
@@ -106,6 +104,11 @@ class Renderer:
             made = self._outliner.outline(shape[0], add_generation_prompt=add_generation_prompt)
             self._outlines[shape] = made if made and made(texts) == rendered else None
         return rendered
+
+    @property
+    def source(self) -> str:
+        """The text of all its jinja."""
+        return self.jinja + (self.tool_use or "")
 
     def _rendered(
         self,
@@ -137,21 +140,21 @@ class Renderer:
             return self.jinja
         return self.tool_use
 
-    def _require_a_place_for_tools(
-        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] | None
-    ) -> None:
-        jinja = self._jinja_for(messages, tools)
-        missing = ""
-        if tools and "tools" not in jinja:
-            missing = "tools"
-        elif "tool_calls" not in jinja and any(m.get("tool_calls") for m in messages):
-            missing = "tool_calls"
-        if missing:
-            raise TemplateError(
-                f"the dialogue has {missing!r}, which this chat template never writes: they would "
-                "be lost without a word. Use a template that does (prompt_template='chatml'), or "
-                "write the calls into the answers' text in the map_fn"
-            )
+
+def own_renderer(tokenizer: PreTrainedTokenizerBase) -> Renderer:
+    """Return the chat template that a tokenizer has, as `template='auto'` takes it.
+
+    Raises:
+        TemplateError: it has none, or several by name and none is 'default'.
+    """
+    jinja = tokenizer.chat_template
+    named = jinja if isinstance(jinja, dict) else {"default": jinja}
+    if not named.get("default"):
+        raise TemplateError(
+            f"the chat templates of {tokenizer.name_or_path!r} are {', '.join(named)}, and none is "
+            "called 'default': correct its chat_template, or name a registered one"
+        )
+    return Renderer(named["default"], tokenizer, tool_use=named.get("tool_use"))
 
 
 def _has_more_than_text(message: dict[str, Any]) -> bool:

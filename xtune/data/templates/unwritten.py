@@ -11,17 +11,17 @@ refuses a part says so itself, of each row that has it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 from xtune.data.map_fns.base import UnusableRow, is_blank
+from xtune.data.templates.default_system import default_system_of, is_empty_system
 from xtune.data.templates.end_of_turn import PROBE
 from xtune.errors import DataError
 from xtune.structures import Conversation, Message
 
-__all__ = ["Unwritten"]
+__all__ = ["TOOL_PARTS", "Unwritten"]
 
 _Render = Callable[[Sequence[Message], Sequence[dict[str, Any]] | None], str]
 
@@ -36,6 +36,7 @@ _CALLS = "calls of tools"
 _MORE_CALLS = "the second and later calls of a message"
 _RESULTS = "results of tools"
 _DROPPED = (_CALLS, _MORE_CALLS, _RESULTS)
+TOOL_PARTS = (_TOOLS, *_DROPPED)
 
 _ASKED: Message = {"role": "user", "content": "?"}
 _ANSWERED: Message = {"role": "assistant", "content": "!"}
@@ -139,21 +140,7 @@ class Unwritten:
     @cached_property
     def default_system(self) -> str:
         """The system text that it writes where a dialogue has none; '' if none."""
-        if self._render is None:
-            return ""
-        asked: Message = {"role": "user", "content": PROBE}
-        system: Message = {"role": "system", "content": _CALLED}
-        try:
-            without = self._render([asked], None).partition(PROBE)[0]
-            given, found, _ = self._render([system, asked], None).partition(PROBE)
-        except DataError:
-            return ""
-        before, written, after = given.partition(_CALLED)
-        whole = found and written and len(without) >= len(before) + len(after)
-        if not whole or not without.startswith(before) or not without.endswith(after):
-            return ""
-        text = without[len(before) : len(without) - len(after)].strip()
-        return text if re.search(r"\w{3}", text) else ""
+        return "" if self._render is None else default_system_of(self._render)
 
     def require_whole(self, conversation: Conversation) -> None:
         """Refuse a dialogue that makes no sense without what is left out of it.
@@ -188,7 +175,7 @@ def _parts_of(conversation: Conversation) -> Iterator[str]:
         yield _TOOLS
     for place, message in enumerate(conversation["messages"]):
         role = message["role"]
-        if role == "system":
+        if role == "system" and not is_empty_system(message):
             yield _LATER_SYSTEM if place else _SYSTEM
         elif role == "tool":
             yield _RESULTS

@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from xtune.chat.generate import answer_batch
+from xtune.chat.generate import answer_prompts, prompt_ids
 from xtune.engine.hooks.base import Hook
 from xtune.engine.rng import preserved_rng
 from xtune.models.adapters import without_idle_adapter
@@ -22,7 +22,7 @@ __all__ = ["EvaluateChatHook"]
 
 @HOOKS.register_module()
 class EvaluateChatHook(Hook):
-    """Logs the answers and writes work_dir/chat_samples/step_N.txt.
+    """Logs the answers and writes work_dir/chat_samples/step_N.txt; what was cut says so.
 
     Training goes on as if it had not been interrupted: random generators are put back. Where the
     model is sharded all processes answer together; otherwise the main one does.
@@ -78,10 +78,10 @@ class EvaluateChatHook(Hook):
         if not (runner.world.is_main or together):
             return
         answer = partial(
-            answer_batch,
+            answer_prompts,
             runner.llm,
             runner.tokenizer,
-            [self._dialogue(request) for request in self.evaluation_inputs],
+            [prompt_ids(runner.tokenizer, self._dialogue(r)) for r in self.evaluation_inputs],
             stop_words=runner.template.stop_words,
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
@@ -93,7 +93,7 @@ class EvaluateChatHook(Hook):
         if not runner.world.is_main:
             return
         pairs = zip(self.evaluation_inputs, answers, strict=True)
-        text = "\n\n".join(f"> {request}\n{answer}" for request, answer in pairs)
+        text = "\n\n".join(f"> {request}\n{answer.marked}" for request, answer in pairs)
         folder = runner.work_dir / "chat_samples"
         folder.mkdir(exist_ok=True)
         (folder / f"step_{runner.step}.txt").write_text(text + "\n", encoding="utf-8")

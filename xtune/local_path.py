@@ -1,0 +1,67 @@
+"""Names that can only mean something on this disk, and what is near one that is not there."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+__all__ = ["is_path", "near_paths", "not_there"]
+
+_MOST = 6  # names that are listed
+
+
+def is_path(name: str) -> bool:
+    """Whether a name is a path, and no hub id (owner/name), alias or URL.
+
+    >>> [is_path(name) for name in ('./x', '../x', '~/x', '/x', 'work_dirs/x', 'a/b/c', 'x/')]
+    [True, True, True, True, True, True, True]
+    >>> [is_path(name) for name in ('owner/name', 'smollm2', 'modelscope:a/b', 'http://host/v1')]
+    [False, False, False, False]
+    """
+    if "://" in name or name.startswith("modelscope:"):
+        return False
+    return (
+        name.startswith((".", "/", "~", "work_dirs/"))
+        or name == "work_dirs"
+        or name.endswith(("/", ".gguf"))
+        or name.count("/") > 1
+    )
+
+
+def near_paths(name: str) -> str:
+    """Say what there is where a path leads nowhere: the end of a sentence, and perhaps another.
+
+    The deepest folder of the path that exists is named, with what it holds that is spelt most like
+    the next part of the path; all of it, where that is little.
+    """
+    path = Path(name).expanduser()
+    folder = path.parent
+    missing = path.name
+    while not folder.is_dir() and folder != folder.parent:
+        folder, missing = folder.parent, folder.name
+    try:
+        there = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+    except OSError:
+        return "."
+    near = get_close_matches(missing, there, n=3, cutoff=0.5)
+    if not near and folder == Path():
+        return "."
+    shown = [str(folder / one) if str(folder) != "." else one for one in near or there[:_MOST]]
+    if near:
+        return f"; did you mean {' or '.join(map(repr, shown))}?"
+    if not there:
+        return f". The folder {str(folder)!r} is empty."
+    more = f" and {len(there) - len(shown)} more" if len(there) > len(shown) else ""
+    return f". There are: {', '.join(shown)}{more}."
+
+
+def not_there(name: str, what: str = "folder") -> str:
+    """Return what to say of a path that leads nowhere, in whole sentences.
+
+    Args:
+        name: as the user wrote it.
+        what: was looked for.
+    """
+    path = Path(name).expanduser()
+    where = "" if path.is_absolute() else f" (looked for {path.absolute()})"
+    return f"no {what} {name!r}{where}{near_paths(name)}"
