@@ -92,9 +92,12 @@ def _sleep_as_a_team(until: threading.Event) -> None:
 
 
 def _computing_threads() -> int:
-    """How many threads a product is divided among; 1 before torch is imported."""
-    threads = getattr(sys.modules.get("torch"), "get_num_threads", None)
-    return threads() if threads else 1
+    """How many threads a product is divided among; 1 until torch is imported whole."""
+    torch = sys.modules.get("torch")
+    # Half imported it has the function already, and to compute then ends the process
+    if torch is None or getattr(torch.__spec__, "_initializing", False):
+        return 1
+    return int(torch.get_num_threads())
 
 
 def _waited() -> float:
