@@ -65,7 +65,7 @@ PROMISES = {
         *PEFT,
         *UNUSED,
     ),
-    "estimate custom_sft_full --gpu-memory 24GB": (*PEFT, *UNUSED),
+    "estimate custom_sft_full --gpu-memory 24GB": UNUSED,
     # PEFT itself imports bitsandbytes, and that torch's compiler
     "estimate custom_sft_lora --gpu-memory 24GB": UNUSED,
     "train custom_sft_lora --dry-run --cfg-options pretrained_model_name_or_path=MODEL": UNUSED,
