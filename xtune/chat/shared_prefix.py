@@ -38,7 +38,8 @@ def computed_once(
     if length < _WORTH_IT:
         return None
     cache = DynamicCache(config=llm.config.get_text_config())
-    if not cache.layers or any(type(layer) is not DynamicLayer for layer in cache.layers):
+    layers = [layer for layer in cache.layers if type(layer) is DynamicLayer]
+    if not layers or len(layers) < len(cache.layers):
         return None
     shared = torch.tensor([prompts[0][:length]], device=device)
     llm(input_ids=shared, past_key_values=cache, use_cache=True)
@@ -46,7 +47,9 @@ def computed_once(
     padding = torch.tensor([[longest - len(prompt)] for prompt in prompts], device=device)
     # a row's column c holds its token c - padding; what stands in padding is masked
     tokens = (torch.arange(length, device=device) - padding).clamp(min=0)  # [B, length]
-    for layer in cache.layers:
+    for layer in layers:
+        assert layer.keys is not None
+        assert layer.values is not None
         layer.keys = layer.keys[0][:, tokens].transpose(0, 1).contiguous()
         layer.values = layer.values[0][:, tokens].transpose(0, 1).contiguous()
     return cache

@@ -127,7 +127,7 @@ class _Module:
 
     @functools.cached_property
     def imports(self) -> dict[str, tuple[str, str]]:
-        found = {}
+        found: dict[str, tuple[str, str]] = {}
         for node in self.body:
             if isinstance(node, ast.ImportFrom):
                 own = self.name.split(".")
@@ -303,7 +303,7 @@ def _fields(module: _Module, node: ast.ClassDef) -> dict[str, _Argument]:
         found = _named(module, base)
         if found is not None and isinstance(found.node, ast.ClassDef):
             is_one = any(map(_is_dataclass, found.node.decorator_list))
-            fields |= _fields(*found) if is_one else {}
+            fields |= _fields(found.module, found.node) if is_one else {}
     for one in node.body:
         if not isinstance(one, ast.AnnAssign) or not isinstance(one.target, ast.Name):
             continue

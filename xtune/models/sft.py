@@ -29,7 +29,7 @@ from xtune.registry import MODELS
 from xtune.structures import Batch
 
 if TYPE_CHECKING:
-    from peft import PeftConfig
+    from peft import PeftConfig, PeftModel
     from transformers import PreTrainedModel
 
 __all__ = ["SupervisedFinetune"]
@@ -72,7 +72,7 @@ class SupervisedFinetune(nn.Module):
         fused: bool = True,
     ) -> None:
         super().__init__()
-        self.llm = llm
+        self.llm: PreTrainedModel | PeftModel = llm
         if adapter is not None:
             from xtune.models.adapters import attach_adapter  # imports PEFT
 
