@@ -21,15 +21,9 @@ max_epochs = 1
 lr = 1e-3
 # The lower third stays as it is: its backward pass is saved, and no fewer calls were right
 lora = dict(
-    type='LoraConfig',
-    r=16,
-    lora_alpha=32,
-    lora_dropout=0.0,
-    target_modules=[
-        'q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'
-    ],
-    layers_to_transform=list(range(10, 30)),
-    modules_to_save=None)
+    type='LoraConfig', r=16, lora_alpha=32, lora_dropout=0.0, modules_to_save=None,
+    target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
+    layers_to_transform=list(range(10, 30)))
 save_steps = 30
 evaluation_freq = 200
 evaluation_inputs = ['I have 301 miles, what is that in km?', 'Thank you, that is all!']
