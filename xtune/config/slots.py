@@ -241,10 +241,11 @@ def defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     forms = [(key, form) for key, _, form in plain(values)]
     for slot in slots(values):
-        try:
-            forms.append((slot.key, slot.form()))
+        try:  # the object itself: what its source declares does not tell its defaults
+            target = registry.resolve(slot.registry, slot.cfg["type"])
         except (RegistryError, KeyError, TypeError):  # the check says so
             continue
+        forms.append((slot.key, Form(target, slot.supplied, slot.defaults)))
     made = {f"{key}.{name}": value for key, form in forms for name, value in form.usual.items()}
     # Factors in the loss: one that is not named is 1
     weights = ((f"{key}.loss_weights", data.get("loss_weights")) for key, data in _data(values))
