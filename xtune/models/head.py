@@ -54,6 +54,11 @@ class Head:
             softcap=getattr(config, "final_logit_softcapping", None),
         )
 
+    @property
+    def is_matrix(self) -> bool:
+        """Whether the loss takes its weight; it calls any other module, once a chunk."""
+        return self._whole_weight() is not None
+
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the logits [N, V] of hidden states [N, D]."""
         logits = self.module(hidden) * self.scale

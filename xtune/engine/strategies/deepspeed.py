@@ -28,6 +28,7 @@ from xtune.engine.strategies.sharding import (
     cast_weights,
     decoder_layers,
     quiet_deprecations,
+    refuse_adapter_on_head,
     refuse_documents_apart,
     refuse_other_optimizers,
 )
@@ -295,6 +296,7 @@ class DeepSpeedStrategy(SingleStrategy):
                 "ZeRO 3 cannot part quantized weights: use --strategy fsdp, which can, or "
                 "--deepspeed deepspeed_zero2, which holds them whole on each device"
             )
+        refuse_adapter_on_head(model, "ZeRO 3")
 
     def _gathered(self, parameters: list[Any], *, changes: bool = False) -> Any:
         return self._deepspeed.zero.GatheredParameters(

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from xtune.errors import ConfigError
 from xtune.models.generation import base_of
+from xtune.models.head import Head
 
 __all__ = [
     "cast_weights",
     "decoder_layers",
     "quiet_deprecations",
+    "refuse_adapter_on_head",
     "refuse_documents_apart",
     "refuse_other_optimizers",
     "with_weights",
@@ -51,6 +53,23 @@ def cast_weights(
 def quiet_deprecations() -> None:
     """Say nothing of what FSDP and DeepSpeed call by names that torch 2.13 calls old."""
     warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
+
+
+def refuse_adapter_on_head(model: Any, strategy: str) -> None:
+    """Refuse an adapter on the head: processes would wait for each other without end.
+
+    Such a head is called once for each chunk of trained tokens, of which one process has more than
+    another, and each call puts the head together on all of them.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    if not Head.of(base_of(model.llm)).is_matrix:
+        raise ConfigError(
+            f"{strategy} cannot train an adapter on the head. Leave the head out of "
+            "lora.target_modules, train it whole (lora.modules_to_save=['lm_head']), or use "
+            "--strategy fsdp or --deepspeed deepspeed_zero2"
+        )
 
 
 def refuse_documents_apart(model: Any, strategy: str) -> None:
