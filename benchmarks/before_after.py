@@ -7,7 +7,7 @@ computes at a time. SmolLM2-135M on packs of 1,024 tokens of the file given. The
 and does not count. Processor time is what the process used, wall time what passed; on a machine
 that others use too the first is the better measure, and the ratio of neighbouring steps the best.
 
-The equality of results is part of it: losses and gradient norms stand beside each other.
+The equality of results is part of it: losses and gradient norms stand next to each other.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def main(file: Path) -> None:
             runs[f"{family} full"] = (model, FULL, [])
         found = {}
         for name, (model, config, options) in runs.items():
-            work_dir = folder / name.replace(" ", "_")
+            work_dir = folder / "runs" / name.replace(" ", "_")
             own = Inputs(model, inputs.data, inputs.val)
             Runner(
                 sheet_of(own, "max_steps=20", *options, config=config), work_dir=work_dir

@@ -90,7 +90,7 @@ def peak_of(step: Callable[[], None], before: int, device: str = "cpu") -> int:
 
 
 def bytes_of(tensors: Iterable[Any]) -> int:
-    """Return what tensors take, each storage once, with what bitsandbytes keeps beside a weight."""
+    """What tensors take, each storage once, with what bitsandbytes keeps next to a weight."""
     sizes: dict[int, int] = {}
 
     def add(tensor: Any) -> None:

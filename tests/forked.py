@@ -25,7 +25,7 @@ import pytest
 __all__ = ["Forked", "run_ranks"]
 
 _FORKS = multiprocessing.get_context("forkserver")
-# Of the modules that a run imports; transformers imports deepspeed when it saves a model.
+# Modules that a run imports; transformers imports deepspeed when it saves a model.
 _IMPORTED = ["xtune.cli.entry", "xtune.engine.runner", "xtune.cli.train", "deepspeed"]
 # OpenMP's threads do not outlive a fork, so there must be none before it.
 _ENVIRONMENT = {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}

@@ -95,7 +95,7 @@ EIGHT_PACKS = "LoRA, eight packs of the demo's rows"
 
 
 def speeds(text: str, title: str) -> dict[str, str]:
-    """Of each contender, tokens a second and the gigabytes, as the tables quote them."""
+    """Each contender's tokens a second and the gigabytes, as the tables quote them."""
     _, *rows = tables(section(text, title))[0]
     return {row[0]: f"{int(float(row[2]) + 0.5)} ({float(row[5]) / 1000:.1f})" for row in rows}
 

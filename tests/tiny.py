@@ -70,7 +70,7 @@ def write_tiny_model(
     seed: int = 0,
     **config: Any,
 ) -> Path:
-    """Write random weights of any transformers `model_type`, and the tokenizer beside them.
+    """Write random weights of any transformers `model_type`, and the tokenizer next to them.
 
     Args:
         folder: where to; made if missing.

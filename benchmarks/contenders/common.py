@@ -60,7 +60,7 @@ class Task(NamedTuple):
 
     @property
     def weights(self) -> torch.dtype:
-        """Of the weights that are not trained."""
+        """The weights that are not trained."""
         return torch.bfloat16 if self.form == "bf16" else torch.float32
 
     @property

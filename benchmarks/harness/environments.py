@@ -1,7 +1,7 @@
 """The contenders' own environments, made on first use: `.venv-trl` and `.venv-llamafactory`.
 
-Each is made from a file of pinned requirements beside this folder, after torch, whose CPU build the
-machine's package index has. A change of the file makes it anew.
+Each is made from a file of pinned requirements next to this folder, after torch, whose CPU build
+the machine's package index has. A change of the file makes it anew.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def python_of(name: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     _must([sys.executable, "-m", "venv", folder])
     pip = [folder / "bin/pip", "install", "--quiet", "--no-compile"]
-    # torch first and alone: beside others, a range of theirs could fetch its CUDA build
+    # torch first and alone: next to others, a range of theirs could fetch its CUDA build
     _must([*pip, TORCH])
     # LLaMA-Factory asks for torchvision and torchaudio, whose builds do not fit torch's CPU build,
     # so its file names everything that it needs and nothing else is resolved

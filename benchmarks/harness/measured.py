@@ -50,7 +50,7 @@ def run(
         command: the program and its words.
         threads: for OpenMP and so for torch; default what the program chooses.
         cwd: where it runs.
-        environment: variables beside those of this process.
+        environment: variables besides those of this process.
 
     Raises:
         ProgramFailed: its exit code is not 0.

@@ -1,4 +1,4 @@
-"""A checkpoint is written beside the training; its errors come back, and nothing is half there."""
+"""A checkpoint is written next to the training; its errors come back, and nothing is half there."""
 
 import threading
 from pathlib import Path

@@ -54,7 +54,7 @@ def test_a_call_is_read_back(name):
     assert (text, [each[:2] for each in calls]) == ("", [call[:2]])
 
 
-# Of the golden jinja files, two_ends writes no text with a call
+# The golden jinja file two_ends writes no text with a call
 @pytest.mark.parametrize("name", [name for name in WITH_TOOLS if name != "two_ends"])
 def test_several_calls_and_what_is_said_before_are_read_back(name):
     template, _ = golden_template(name)

@@ -7,7 +7,7 @@ import copy
 from xtune.config import flat_items, render
 from xtune.engine.differing import differing
 
-# Of custom_sft_lora: what it says, and what nobody would take without its saying so
+# What custom_sft_lora says, and what nobody would take without its saying so
 SAID = {
     *("tokenizer.pretrained_model_name_or_path", "model.llm.pretrained_model_name_or_path"),
     *("model.adapter.r", "model.adapter.lora_alpha", "model.adapter.target_modules"),

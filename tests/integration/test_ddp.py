@@ -77,13 +77,13 @@ def wait_for_steps(process: subprocess.Popen, work_dir: Path, count: int) -> Non
 
 
 def processes_of(work_dir: Path) -> list[int]:
-    """Of a run, launcher and all, by their numbers: the last is the last rank."""
+    """The processes of a run, launcher and all, by their numbers: the last is the last rank."""
     found = psutil.process_iter(["pid", "cmdline"])
     return sorted(p.info["pid"] for p in found if str(work_dir) in (p.info["cmdline"] or ()))
 
 
 def weights(work_dir: Path) -> dict[str, torch.Tensor]:
-    """Of the newest checkpoint, whether an adapter's or a whole model's."""
+    """The weights of the newest checkpoint, whether an adapter's or a whole model's."""
     return {
         name: weight
         for file in (work_dir / "checkpoints/latest").glob("*/*.safetensors")

@@ -1,4 +1,4 @@
-"""Of two processes one prepares the data; the other says for whom it waits, and nothing hangs."""
+"""One of two processes prepares the data; the other says for whom it waits, and nothing hangs."""
 
 from __future__ import annotations
 

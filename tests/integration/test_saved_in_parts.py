@@ -96,7 +96,7 @@ def test_the_main_process_never_holds_the_whole(trained, name):
     count, folder = trained
     grown = json.loads((folder / name / "saving.json").read_text())
     share = 12 * count / 4  # of fp32 weights and moments
-    # beside its own share: what is read and written at a time, and what libraries set aside
+    # next to its own share: what is read and written at a time, and what libraries set aside
     assert grown < share + 0.25 * 12 * count
 
 

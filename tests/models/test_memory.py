@@ -19,7 +19,7 @@ def settings(folder, **changes):
 
 
 def held(parameters):
-    """Bytes, with those of the scales that bitsandbytes keeps beside packed weights."""
+    """Bytes, with those of the scales that bitsandbytes keeps next to packed weights."""
     total = 0
     for parameter in parameters:
         total += parameter.numel() * parameter.element_size()
@@ -133,7 +133,7 @@ def test_seven_billion_weights_are_trained_in_eight_gib():
 
 
 def test_adam_takes_most_of_the_memory_of_training_all_weights():
-    """75 to 80 %: its moments, fp32 masters and gradients beside 16-bit weights are 12 of 16."""
+    """75 to 80 %: its moments, fp32 masters and gradients next to 16-bit weights are 12 of 16."""
     cfg = settings("meta-llama/Llama-2-7b-hf", adapter=None, gradient_checkpointing=True)
     estimate = estimate_memory(cfg, choose_precision("cpu", "bf16"), 512, device="cuda")
     held = estimate.components

@@ -131,7 +131,7 @@ def locate(model: str | None, adapter: str | Path | None = None) -> Located:
 
 
 def training_notes(folder: Path) -> dict[str, Any]:
-    """Return what `xtune train` noted beside the weights: template, stop words, system prompt.
+    """Return what `xtune train` noted next to the weights: template, stop words, system prompt.
 
     Empty for a folder that other tools wrote.
 

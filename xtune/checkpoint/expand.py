@@ -199,7 +199,7 @@ def _write(
         before: tokenizer of the base.
         after: the larger one.
         counts: for what is returned.
-        model: a `tokenizer.model` to be laid beside it.
+        model: a `tokenizer.model` to be laid next to it.
         init: see `grow_vocabulary`.
         pad_to_multiple_of: see `grow_vocabulary`.
         dtype: 'auto' is what the model's config.json says.

@@ -49,7 +49,7 @@ def write_adapter(
         folder: created.
         llm: the PeftModel; its active adapter's config is written.
         weights: the adapter under PEFT's names (`Strategy.gather_adapter`).
-        tokenizer: saved beside it.
+        tokenizer: saved next to it.
         notes: for xtune.json; see `engine.notes.notes_of`.
     """
     folder.mkdir(parents=True)
@@ -79,7 +79,7 @@ def write_model(
     Args:
         folder: created.
         llm: a transformers model without an adapter.
-        tokenizer: saved beside it.
+        tokenizer: saved next to it.
         notes: for xtune.json; see `engine.notes.notes_of`.
         layout: 'transformers', or 'original': names, shapes and config.json as the family
             publishes them. Default: the family's `checkpoint_layout`.

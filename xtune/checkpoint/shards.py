@@ -49,7 +49,7 @@ def read_zero(folder: Path) -> dict[str, Tensor]:
     """Return the fp32 weights in a folder that DeepSpeed's `save_checkpoint` wrote, by name.
 
     Args:
-        folder: with the file `latest`, or one of the folders beside that.
+        folder: with the file `latest`, or one of the folders next to that.
 
     Raises:
         CheckpointError: it is none, or holds more than weights and what DeepSpeed keeps by them.
@@ -116,7 +116,7 @@ def weights_of_model(
 ) -> dict[str, Tensor]:
     """Return a model's weights from what a training has saved, under the model's own names.
 
-    Trainings save their model under a prefix ('module.', 'model.llm.') and beside other things.
+    Trainings save their model under a prefix ('module.', 'model.llm.') and besides other things.
 
     Args:
         found: what was saved.

@@ -1,6 +1,6 @@
 """Check a config without loading any weights, and print every problem at once.
 
-Of data on this disk the first hundred rows are read, and the tokenizer's ids are compared with the
+The first hundred rows of data on this disk are read, and the tokenizer's ids are compared with the
 model's rows. Exit code 0 when there is no problem, 2 when there are any. With --json the problems
 are a list of objects with file, line, key, value, message and hint.
 """

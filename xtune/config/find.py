@@ -24,7 +24,7 @@ _XTUNERS = re.compile(
 def config_root() -> Path:
     """Return the folder of the shipped configs.
 
-    In a built wheel it lies inside the package, in a checkout beside it.
+    In a built wheel it lies inside the package, in a checkout next to it.
     """
     packaged = _PACKAGE / "configs"
     return packaged if packaged.is_dir() else _PACKAGE.parent / "configs"

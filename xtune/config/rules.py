@@ -217,7 +217,7 @@ def _mixtures(values: Values) -> Iterator[Breach]:
                 if isinstance(value, int | float) and value <= 0:
                     yield Breach(f"{key}.{name}", "must be above 0")
             if source.get("weight") is not None and source.get("epochs") is not None:
-                yield Breach(f"{key}.epochs", "stands beside a weight", "give one of the two")
+                yield Breach(f"{key}.epochs", "stands next to a weight", "give one of the two")
             if weighted and number not in weighted:
                 yield Breach(key, "has no weight", "give all sources of a mixture one, or none")
 

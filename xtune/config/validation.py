@@ -57,7 +57,7 @@ def check(sheet: Sheet, *, data: bool = True) -> list[Problem]:
     """Return everything that is wrong with a sheet.
 
     Every name at the top level must be a section of a sheet or be used by one; every `type` must
-    be known in its place and fit the arguments beside it; then come the rules between values.
+    be known in its place and fit the arguments next to it; then come the rules between values.
 
     Args:
         sheet: rendered.

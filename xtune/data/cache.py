@@ -121,7 +121,7 @@ def open_cache(
     Args:
         key: names the folder; see fingerprint.py.
         chunks: makes the samples, in order; called only if they are needed.
-        report: what to store beside them; called after the last sample.
+        report: what to store next to them; called after the last sample.
         read_report: what will be done with it; if that fails, the cache is damaged.
 
     Raises:

@@ -69,7 +69,7 @@ class PlainText:
     def text(self, text: str) -> str:
         """Return a text without control texts.
 
-        What is parted may by itself make another control text with what stands beside it; so until
+        What is parted may by itself make another control text with what stands next to it; so until
         there is none.
         """
         while self._control.search(text):

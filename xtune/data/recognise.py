@@ -28,7 +28,7 @@ _ROWS = 100  # looked at
 _CANDIDATES = 3  # shown where none fits
 _PROBED = 10  # of these, the ones in which fields are left out by turns
 
-# Of formats that make the same of the rows, the first of these is named.
+# Where several formats make the same of the rows, the first of these is named.
 _PREFERRED = ("openai", "sharegpt", "alpaca", "default", "gsm8k", "code_alpaca", "preference")
 # Formats that find marks inside a text, and by them beat the one that takes it as it is.
 _FINDS_MARKS = {"pretrain": ("oasst1",), "alpaca": ("belle", "guanaco"), "sharegpt": ("msagent",)}

@@ -64,7 +64,7 @@ def read_row(map_fn: MapFn, row: Mapping[str, Any]) -> Reading:
     """
     watched = Watched(row)
     made = map_fn(watched)
-    # Of a row without lists and objects only the row itself could be in what was made
+    # In a row without lists and objects only the row itself could be in what was made
     if watched.inside or getrefcount(watched) > _ALONE:
         made = released(made)
     unread: dict[str, None] = {}

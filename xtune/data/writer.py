@@ -66,7 +66,7 @@ def only_writer(folder: Path, *, reminder: float = _REMINDER) -> Iterator[Writer
     """Inside, no other process is; wait for it, with a line every so often.
 
     Args:
-        folder: of the cache; the lock and the note stand beside it.
+        folder: of the cache; the lock and the note stand next to it.
         reminder: seconds between two lines.
     """
     lock, path = FileLock(folder.with_suffix(".lock")), folder.with_suffix(".writer")

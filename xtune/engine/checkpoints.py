@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a run, beside the weights: all that its next step depends on."""
+"""What a checkpoint holds of a run, besides the weights: all that its next step depends on."""
 
 from __future__ import annotations
 

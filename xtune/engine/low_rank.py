@@ -6,7 +6,7 @@
                   of a random projection (Zhu et al. 2024, arXiv 2412.05270); apollo-torch
 
 As their authors have it, the linear layers of attention and MLP are projected; embeddings, norms
-and the head keep AdamW's whole state. Of a matrix [M, N], M <= N, Adam keeps 8 M N bytes, these
+and the head keep AdamW's whole state. For a matrix [M, N], M <= N, Adam keeps 8 M N bytes, these
 8 r N and the projection, 4 r M.
 
 The libraries keep a projection as a Python object in the optimizer's state. In a state that is

@@ -84,7 +84,7 @@ def _assumptions(hardware: Hardware, number: str) -> Iterator[str]:
     yield ("memory as `xtune estimate CONFIG` counts it, to about a tenth; a card is full at 90 %")
     yield (
         "single, ddp, fsdp hold fp32 weights, gradients and Adam's two moments; zero1 to zero3, "
-        f"if all is trained, {number} weights and gradients, and fp32 masters beside the moments"
+        f"if all is trained, {number} weights and gradients, and fp32 masters next to the moments"
     )
     yield (
         "as in the ZeRO paper (arXiv 1910.02054) zero2 exchanges gradients, and zero3 and fsdp "

@@ -59,5 +59,5 @@ def exchanged(components: Mapping[str, float], number: int) -> dict[str, float]:
 
 
 def _share(components: Mapping[str, float], number: int) -> float:
-    """Of a master's bytes, those of the weight that is trained: an adapter is fp32 itself."""
+    """The trained weight's share of its master's bytes: an adapter is fp32 itself."""
     return 1.0 if components["frozen weights"] else number / _MASTER

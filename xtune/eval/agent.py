@@ -34,7 +34,7 @@ _BY_RESULT = ("calculator", "search")
 class AgentEvaluation:
     """Lets a ReAct agent answer each held-out request, with tools that really run.
 
-    Of a request that needs tools: 'tool', the expected tools in the expected order; 'arguments',
+    For a request that needs tools: 'tool', the expected tools in the expected order; 'arguments',
     each call's too, as expected or, of calculator and search, with the expected result; 'answer',
     the final answer states what the row's `expect` lists. A row is right if all three are; one
     that needs no tool, if none is called. The dialogues run side by side, each turn one batch.

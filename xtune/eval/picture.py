@@ -59,7 +59,7 @@ def _draw_kinds(axes: Axes, before: EvaluationResult, after: EvaluationResult) -
             )
     axes.set_yticks(range(len(kinds)), labels=kinds)
     axes.invert_yaxis()
-    axes.set_xlim(0, 114)  # room for the counts beside full bars
+    axes.set_xlim(0, 114)  # room for the counts next to full bars
     axes.set_xticks(range(0, 101, 25))
     axes.set_xlabel("answered right, %", color=_INK)
     axes.set_title(f"Exact calls: {before.exact_calls} before, {after.exact_calls} after", size=10)

@@ -59,12 +59,12 @@ class EvaluationResult:
 
     @property
     def exact_calls(self) -> Share:
-        """Of the requests that need a call: how many were answered by exactly that call."""
+        """How many of the requests that need a call were answered by exactly that call."""
         return _share(row for row in self.rows if row.needs_call)
 
     @property
     def no_needless_calls(self) -> Share:
-        """Of the requests that need no call: how many were answered without one."""
+        """How many of the requests that need no call were answered without one."""
         return _share(row for row in self.rows if not row.needs_call)
 
     @property
@@ -83,7 +83,7 @@ class EvaluationResult:
         return sum(row.needless for row in self.rows)
 
     def check(self, name: str, kind: str | None = None) -> Share:
-        """Of the rows, or those of a kind, that have the check: how many pass it."""
+        """How many of the rows, or those of a kind, that have the check pass it."""
         passed = [
             row.checks[name] for row in self.rows if kind in (None, row.kind) and name in row.checks
         ]

@@ -46,7 +46,7 @@ class Scoring(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """Of which tensors a gradient is to be computed."""
+    """Which tensors a gradient is to be computed for."""
 
     hidden: bool = False
     weight: bool = False

@@ -342,7 +342,7 @@ def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:
 def _other_token(base: str | None, folder: Path) -> str:
     """The first id that means one token in the training and another in `base`, in words.
 
-    Empty if there is none, and where one of the two has no tokenizer beside it.
+    Empty if there is none, and where one of the two has no tokenizer next to it.
     """
     if not (folder / "tokenizer_config.json").is_file() or not base:
         return ""

@@ -15,7 +15,7 @@ half of T^2 because a token sees only those before it; a window sees less.
 
 Not counted: look-ups in the embedding, norms, element-wise work, the optimizer, what is recomputed,
 what 4-bit weights take to unpack. Counted though it is not done: the gradient by the input of the
-other projections beside the lowest trained one, less than 1 % of a model of 24 layers.
+other projections besides the lowest trained one, less than 1 % of a model of 24 layers.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Work:
 def count_work(model: nn.Module) -> Work:
     """Count the work of an algorithm's language model, `model.llm`, with weights or on 'meta'.
 
-    Of the experts of a layer a token takes as many as the config says.
+    A token takes as many of a layer's experts as the config says.
     """
     base = base_of(model.llm)
     config = base.config.get_text_config()
@@ -139,7 +139,7 @@ def _attention(config: Any, lowest: int | None) -> dict[int | None, int]:
 
 
 def _windows(config: Any) -> list[int | None]:
-    """Of each layer: how far back a token sees, None for all, 0 where there is no attention."""
+    """For each layer: how far back a token sees, None for all, 0 where there is no attention."""
     window = getattr(config, "sliding_window", None)
     if getattr(config, "use_sliding_window", True) is False:
         window = None

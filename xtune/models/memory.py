@@ -189,7 +189,7 @@ def memory_of(
 def _moments(
     parts: Pass, gradients: int, accumulates: bool
 ) -> Iterator[tuple[str, dict[str, int]]]:
-    """What is held beside weights and optimizer, in a step's last micro-batch."""
+    """What is held besides weights and optimizer, in a step's last micro-batch."""
     before = gradients if accumulates else 0
     yield from (
         (

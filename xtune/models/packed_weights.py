@@ -5,7 +5,7 @@ the weight is read in order. One row of SmolLM2's layers in bf16 takes about hal
 its head a third (measured: benchmarks/chat_speed.py). Results are those of the plain layer, bit for
 bit in bf16.
 
-The packed weight stands beside the layer's own, which others may read, save or train: once it has
+The packed weight stands next to the layer's own, which others may read, save or train: once it has
 been changed, the layer is a plain one again.
 """
 

@@ -40,7 +40,7 @@ class Precision:
 
     @property
     def name(self) -> str:
-        """Of the compute format, as configs have it: 'fp32', 'bf16' or 'fp16'."""
+        """The compute format's name, as configs have it: 'fp32', 'bf16' or 'fp16'."""
         return next(name for name, dtype in DTYPES.items() if dtype == self.compute_dtype)
 
 

@@ -137,7 +137,7 @@ class SupervisedFinetune(nn.Module):
 
 
 def _level(base: PreTrainedModel) -> int:
-    """Of what is said of a model: a draft without weights is not the one that runs."""
+    """The model that messages name: a draft without weights is not the one that runs."""
     return logging.DEBUG if base.device.type == "meta" else logging.INFO
 
 

@@ -47,7 +47,7 @@ __all__ = ["LiveBytes", "Pass", "trace_pass"]
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """Bytes beside weights, optimizer and gradients there already, at moments of a micro-batch.
+    """Bytes besides weights, optimizer and gradients there already, at moments of a micro-batch.
 
     Attributes:
         layers: kept for the backward pass when the backbone is through.

@@ -34,7 +34,7 @@ _TOGETHER = 0.05
 
 
 class _End(NamedTuple):
-    """Of one process. Echoes, the errors of those that lost their peer, are sorted last."""
+    """What one process says. Echoes, the errors of those that lost their peer, are sorted last."""
 
     is_echo: bool
     time: float

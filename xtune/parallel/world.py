@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 MEET_TIMEOUT = 600  # seconds in which all processes must have come; the environment may say else
-# Of one collective, in which others wait for a generation on rank 0, or for the data that it
+# For one collective, in which others wait for a generation on rank 0, or for the data that it
 # prepares: for ever. What hangs or is lost is the watchdog's to find.
 TIMEOUT = timedelta(days=7)
 

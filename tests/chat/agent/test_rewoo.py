@@ -1,4 +1,4 @@
-"""ReWOO: what is planned, what runs beside what, and what is refused before anything runs."""
+"""ReWOO: what is planned, what runs next to what, and what is refused before anything runs."""
 
 from __future__ import annotations
 

@@ -196,7 +196,7 @@ def test_without_the_file_there_is_nothing_to_make(tmp_path):
 @pytest.fixture(scope="module")
 def real(tmp_path_factory):
     if not REAL.is_file():
-        pytest.skip(f"no {REAL.name} beside the repository")
+        pytest.skip(f"no {REAL.name} next to the repository")
     folder = tmp_path_factory.mktemp("internlm")
     (folder / "tokenizer.model").write_bytes(REAL.read_bytes())
     named = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "</s>", "unk_token": "<unk>"}

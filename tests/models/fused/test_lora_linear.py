@@ -125,7 +125,7 @@ def test_as_many_are_dropped_as_asked_for(dropout):
 
 
 def kept_bytes(layers, x):
-    """Bytes that wait for the backward pass, beside parameters; a storage counts once."""
+    """Bytes that wait for the backward pass, next to parameters; a storage counts once."""
     modules = [layer for layer in layers if isinstance(layer, nn.Module)]
     own = {p.untyped_storage().data_ptr() for layer in modules for p in layer.parameters()}
     kept = {}

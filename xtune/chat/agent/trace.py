@@ -33,7 +33,7 @@ class Trace:
 
     @property
     def number(self) -> int:
-        """Of the next step."""
+        """The next step's."""
         return len(self.steps) + 1
 
     def add(self, step: Step) -> Step:

@@ -22,29 +22,29 @@ FACTS = {
 
 
 def computed(results: list[str]) -> tuple[str, list[str]]:
-    """Of `calculator`; the lists are what must stand in any right answer, here and below."""
+    """What `calculator` answers; the lists must stand in any right answer, here and below."""
     return f"The result is {results[0]}.", [results[0]]
 
 
 def measured(unit: str, results: list[str]) -> tuple[str, list[str]]:
-    """Of `convert`, in the unit that was asked for."""
+    """What `convert` answers, in the unit that was asked for."""
     number = results[0].partition(" = ")[2].split()[0]
     return f"That is {number} {UNITS[unit][0]}.", [number]
 
 
 def dated(results: list[str]) -> tuple[str, list[str]]:
-    """Of `date`: weekday and day."""
+    """What `date` answers: weekday and day."""
     return f"That is {results[0]}.", results[0].split(", ")
 
 
 def timed(results: list[str]) -> tuple[str, list[str]]:
-    """Of `timer`."""
+    """What `timer` answers."""
     number = results[0].split()[2]
     return f"T{results[0][1:]}.", [number]
 
 
 def found(note: Note, asked: str, results: list[str]) -> tuple[str, list[str]]:
-    """Of `search`: one fact of a note.
+    """What `search` answers: one fact of a note.
 
     Raises:
         DataError: the result has not that fact.
@@ -55,7 +55,7 @@ def found(note: Note, asked: str, results: list[str]) -> tuple[str, list[str]]:
 
 
 def refused(tool: str, result: str, arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """Of a tool that could not do it."""
+    """What a tool answers that could not do it."""
     if tool == "convert":
         have, want = arguments["from_unit"], arguments["to_unit"]
         return f"That cannot be done: {result}.", [have, want]

@@ -20,7 +20,7 @@ __all__ = ["FilesSource", "find_files", "is_data_file", "others_in"]
 
 _TYPES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
 _ARE_COMPRESSED_INSIDE = (".parquet", ".arrow")
-# What `datasets` writes beside its .arrow files
+# What `datasets` writes next to its .arrow files
 _NO_DATA = ("dataset_info.json", "state.json", "dataset_dict.json")
 
 
@@ -33,7 +33,7 @@ class FilesSource:
     Args:
         path: a file, a folder (its data files, not those of its subfolders), a glob ('**' goes
             into folders), or a list of these. The .txt files of a folder or glob are read if it
-            has no others, since beside data they are notes.
+            has no others, since next to data they are notes.
         fields: where a JSON file's rows are lists and not objects, the names of their values.
         sample_by: what a row of a .txt file is: 'line', 'paragraph' or 'file'.
 

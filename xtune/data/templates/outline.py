@@ -109,7 +109,7 @@ class Outliner:
 
     Args:
         jinja: the template's text.
-        variables: what it is given beside the dialogue: special tokens.
+        variables: what it is given besides the dialogue: special tokens.
     """
 
     def __init__(self, jinja: str, variables: Mapping[str, Any]) -> None:

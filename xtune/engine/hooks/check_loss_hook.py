@@ -21,8 +21,8 @@ __all__ = ["CheckLossHook"]
 class CheckLossHook(Hook):
     """Ends the run with the step's batch written aside: work_dir/nan_batch_step_N.json.
 
-    Of several processes those write theirs, to nan_batch_step_N.rankR.json, whose part of the loss
-    is no number; all do where only the gradient is none, which all have alike.
+    With several processes those whose part of the loss is no number write theirs, to
+    nan_batch_step_N.rankR.json; all do where only the gradient is none, which all have alike.
 
     It looks before the optimizer steps, so the checkpoints, and the weights in memory, are those
     of the last good step.

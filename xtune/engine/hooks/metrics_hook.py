@@ -35,7 +35,7 @@ class MetricsHook(Hook):
         peak_memory_mb   of the GPU; of the process where there is none
         time             seconds since 1970
 
-    Of several processes also:
+    With several processes also:
 
         work_s_min       seconds of a process's own work, before the gradients are exchanged
         work_s_max       of the slowest, which is slowest_rank

@@ -28,7 +28,7 @@ class ProfileHook(Hook):
     """Profiles the steps after the first one, and writes work_dir/profile.txt and trace.json.
 
     The trace is for https://ui.perfetto.dev. The profiler itself takes time, more on a CPU and of
-    small models: shares are what to read, and the step's seconds beside the first, unprofiled one.
+    small models: shares are what to read, and the step's seconds next to the first, unprofiled one.
 
     Args:
         steps: how many.

@@ -91,7 +91,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """Return what a resumed run needs beside the model: a nested dict of tensors and values."""
+        """What a resumed run needs besides the model: a nested dict of tensors and values."""
 
     @abstractmethod
     def load_state_dict(self, state: dict[str, Any]) -> None:

@@ -170,7 +170,7 @@ class FSDPStrategy(SingleStrategy):
         """Bring what is not parted yet to the device, in the dtypes that are trained."""
         cast_weights(module, frozen=self.precision.weight_dtype)
         if not any(isinstance(parameter, DTensor) for parameter in module.parameters()):
-            module.to(self.device)  # with what bitsandbytes keeps beside a weight
+            module.to(self.device)  # with what bitsandbytes keeps next to a weight
 
     def _whole(self, value: Any) -> Any:
         if not isinstance(value, DTensor):

@@ -14,7 +14,7 @@ __all__ = ["CheckpointFiles"]
 
 @dataclass(frozen=True, slots=True)
 class CheckpointFiles:
-    """Files beside the weights.
+    """Files next to the weights.
 
     Attributes:
         source: a folder, or a hub id.

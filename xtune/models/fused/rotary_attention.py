@@ -72,7 +72,7 @@ class _Rotate(torch.autograd.Function):
 class _AttentionForward:
     """An attention layer that rotates with `rotate`; with a cache it is the family's own."""
 
-    attention_settings: dict[str, Any]  # what the layer passes on beside the states
+    attention_settings: dict[str, Any]  # what the layer passes on next to the states
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         places = kwargs.get("position_embeddings")

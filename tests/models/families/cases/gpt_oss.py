@@ -79,7 +79,7 @@ PACKED = CONFIG | {
         "quant_method": "mxfp4",
     }
 }
-# Of a 4-bit float: a bit of sign, two of exponent, one of fraction
+# A 4-bit float has a bit of sign, two of exponent, one of fraction
 FLOATS = [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
 FLOATS += [-number for number in FLOATS]
 

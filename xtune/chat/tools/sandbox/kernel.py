@@ -7,7 +7,7 @@ import os
 
 __all__ = ["call", "libc"]
 
-# Of system calls that are younger than the split, one number for every architecture
+# For system calls that are younger than the split, one number for every architecture
 NUMBERS = {
     "mount_setattr": 442,
     "landlock_create_ruleset": 444,

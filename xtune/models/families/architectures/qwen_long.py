@@ -148,6 +148,6 @@ class LognAttention(Qwen2Attention):
         return self.o_proj(mixed.flatten(2)), weights
 
     def factor(self, position_ids: Tensor) -> Tensor:
-        """Of the query at each position: fp32 [B, T], at least 1."""
+        """The factor of the query at each position: fp32 [B, T], at least 1."""
         logs = torch.log(position_ids.float() + 1) / math.log(self.config.seq_length)
         return logs.clamp(min=1)
