@@ -189,6 +189,6 @@ def test_a_models_training_notes_reach_the_agent(tmp_path, monkeypatch):
     (tmp_path / "adapter_config.json").write_text("{}")
     monkeypatch.setattr(home, "load_tokenizer", lambda path: tokenizer)
     monkeypatch.setattr(home, "load_model", lambda *_, **__: local("chatml")[1])
-    monkeypatch.setattr(home, "load_adapter", lambda llm, folder: llm)
+    monkeypatch.setattr("xtune.models.load_adapter", lambda llm, folder: llm)
     loaded = home.ChatModel.load("smollm2", adapter=tmp_path)
     assert loaded.trained_on == "msagent"
