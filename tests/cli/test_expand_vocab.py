@@ -59,6 +59,7 @@ def expand(*words):
 def test_tokens_from_a_file_are_counted_and_none_is_lost(tmp_path, capsys):
     base = write_tiny_llama(tmp_path / "base")
     (tmp_path / "words").write_text("<|im_end|>\nkilometre\n公园\nkilometre\n<call>\n")
+    capsys.readouterr()  # DeepSpeed speaks when it is first imported, as transformers saves
     assert expand(base, "--tokens", tmp_path / "words", tmp_path / "out") == 0
     out = capsys.readouterr().out
     assert [line.strip() for line in out.splitlines()][:5] == [
@@ -159,7 +160,7 @@ def test_what_is_there_is_not_written_over(tmp_path, capsys):
     assert "exists already" in capsys.readouterr().err
     assert expand("no/such/base", "--tokens", __file__, tmp_path / "new") == 2  # an empty line
     (tmp_path / "words").write_text("new\n")
-    assert expand(tmp_path / "none", "--tokens", tmp_path / "words", tmp_path / "new") == 1
+    assert expand(tmp_path / "none", "--tokens", tmp_path / "words", tmp_path / "new") == 2
     words = ["smollm2", "--tokens", tmp_path / "words", tmp_path / "new"]
     assert expand(*words, "--pad-to-multiple-of", 0) == 2
 
