@@ -27,9 +27,14 @@ ROOMS = (
 PROBES = (None, True, 1, 1.5, "x", [1], ["a"], (1, 2), {}, {"a": 1}, object())
 
 
+def ours(room):
+    """The names of xtune's own: other tests register some in the same process."""
+    return [name for name in names(room) if resolve(room, name).__module__.startswith("xtune.")]
+
+
 def everything():
     for room in ROOMS:
-        for name in names(room):
+        for name in ours(room):
             yield pytest.param(room, name, id=name)
     for name in PEFT_CONFIGS:
         yield pytest.param(registry.ADAPTERS, f"peft.{name}", id=f"peft.{name}")
@@ -59,7 +64,7 @@ def test_what_is_read_is_what_the_object_says(room, name):
 
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
 def test_the_names_that_are_read_are_those_that_are_registered(room):
-    assert declared_names(room) == names(room)
+    assert [name for name in declared_names(room) if name in ours(room)] == ours(room)
 
 
 def test_what_is_not_of_xtune_or_peft_is_not_read():

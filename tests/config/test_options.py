@@ -34,7 +34,8 @@ def test_comments_behind_a_replaced_knob_stay():
 
 
 def test_a_dotted_key_is_replaced_inside_its_literal():
-    assert changed_lines(["lora.r=8"]) == ["    r=8,"]
+    whole = "    type='LoraConfig', r=8, lora_alpha=32, lora_dropout=0.0, modules_to_save=None,"
+    assert changed_lines(["lora.r=8"]) == [whole]
     sheet = render(LEAF, ["lora.r=8"])
     assert sheet.values.lora.r == sheet.values.model.adapter.r == 8
 

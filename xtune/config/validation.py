@@ -71,7 +71,13 @@ def check(sheet: Sheet, *, data: bool = True) -> list[Problem]:
         *_names(sheet),
         *_plain_sections(sheet),
     ]
-    broken = breaches(sheet.values, data=data)
+    # An adapter with a wrong value cannot be put on a model; that it does not fit is no news
+    wrong_in_adapter = any(finding.key.startswith("model.adapter.") for finding in findings)
+    broken = [
+        breach
+        for breach in breaches(sheet.values, data=data)
+        if not (wrong_in_adapter and breach.key == "model.adapter")
+    ]
     findings += [_problem(sheet, b.key, b.message, b.hint) for b in broken]
     findings += [_problem(sheet, *contradiction) for contradiction in contradicting_options(sheet)]
     # One knob in several places is one mistake
