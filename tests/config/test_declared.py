@@ -23,6 +23,7 @@ ROOMS = (
     registry.TRAIN_LOOPS,
     registry.HOOKS,
     registry.EVALUATIONS,
+    registry.SOURCES,
 )
 PROBES = (None, True, 1, 1.5, "x", [1], ["a"], (1, 2), {}, {"a": 1}, object())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -223,3 +224,17 @@ def test_the_custom_configs_say_the_same_to_whoever_copies_one():
         body = docstring.partition("Run:")[2].partition("Hardware:")[0]
         told[method] = body.replace(f"custom_sft_{method}", "custom_sft_METHOD")
     assert told["lora"] == told["qlora"] == told["full"]
+
+
+def test_the_verb_check_finds_nothing_wrong_with_any_where_nothing_is_imported_yet():
+    """In a process of its own: what a test before has imported is known by other ways."""
+    program = """
+from xtune.config import check, list_configs, render
+for name in list_configs():
+    for problem in check(render(name)):
+        print(name, problem)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")

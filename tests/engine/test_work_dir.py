@@ -46,7 +46,7 @@ def test_the_same_sheet_again_moves_the_earlier_run_aside(left, caplog):
     left.close()
     assert {"config.py", "metrics.jsonl", "checkpoints/step_000010/file"} <= _previous(left.path)
     assert list_checkpoints(left.checkpoints) == []
-    assert "moved what an earlier run left" in caplog.text
+    assert "moved checkpoints, config.py, metrics.jsonl of an earlier run to" in caplog.text
 
 
 def test_another_sheet_is_refused_with_what_differs(inputs, left):
@@ -73,7 +73,9 @@ def test_resuming_finds_the_newest(left):
 
 def test_resuming_past_a_damaged_one_moves_it_aside(left, caplog):
     (left.checkpoints / "step_000010" / "file").write_text("spoilt")
-    assert left.open(AUTO) == (left.checkpoints / "step_000005").resolve()
+    found = left.open(AUTO)
+    assert found == (left.checkpoints / "step_000005").resolve()
+    left.record(found)
     left.close()
     assert "skipping a damaged checkpoint" in caplog.text
     assert "checkpoints/step_000010/file" in _previous(left.path)
@@ -82,6 +84,9 @@ def test_resuming_past_a_damaged_one_moves_it_aside(left, caplog):
 def test_resuming_an_older_step_by_name_moves_the_later_ones_aside(left):
     older = left.checkpoints / "step_000005"
     assert left.open(str(older)) == older.resolve()
+    # It may still be refused, for other data: until then all is as it was
+    assert [step for step, _ in list_checkpoints(left.checkpoints)] == [5, 10]
+    left.record(older.resolve())
     left.close()
     assert [step for step, _ in list_checkpoints(left.checkpoints)] == [5]
     assert "checkpoints/step_000010/file" in _previous(left.path)
@@ -115,7 +120,7 @@ def test_what_resume_cannot_find(left, tmp_path):
 def test_resuming_with_other_logging_is_allowed_with_a_notice(inputs, left, caplog):
     folder = WorkDir(left.path, sheet_of(inputs, "save_steps=7"))
     with caplog.at_level(logging.WARNING, "xtune"):
-        assert folder.open(AUTO) is not None
+        folder.record(folder.open(AUTO))
     folder.close()
     assert "other values of default_hooks.checkpoint.interval than before" in caplog.text
     assert _previous(left.path) == {"config.py"}  # the sheet of the first half is kept

@@ -92,6 +92,21 @@ def test_more_layers_take_what_fewer_say_of_them(tiny_family):
     assert kept[9] - kept[3] == pytest.approx(6 * (kept[3] - kept[2]))
 
 
+def test_layers_below_the_lowest_adapter_keep_nothing(tiny_family):
+    """They are not gone back through; frozen ones above it are."""
+
+    def kept(layers, *, all_layers=6):
+        adapter = {"type": "LoraConfig", "target_modules": ["q_proj"]}
+        adapter |= {"layers_to_transform": layers}
+        cfg = settings(tiny_family("llama", layers=all_layers), adapter=adapter)
+        model = build_model(cfg, device="meta")
+        return trace_pass(model, FP32, lengths=[64], trained=64, with_gradients=False).layers
+
+    assert kept([5]) < kept([4]) < kept([3])
+    assert kept([3]) - kept([4]) == pytest.approx(kept([2]) - kept([3]))
+    assert kept([2, 3]) == pytest.approx(kept([0, 1], all_layers=4))
+
+
 def test_a_model_is_not_changed_by_being_traced(tiny_llama):
     model = build_model(settings(tiny_llama, llm={"quantization": {"bits": 4}}), device="meta")
     before = {name: id(weight) for name, weight in model.named_parameters()}

@@ -308,7 +308,7 @@ def test_an_adapter_is_refused_on_another_vocabulary(inputs, tmp_path):
     load_adapter(load_model(str(tmp_path / "one"), dtype="fp32"), adapter)
     with pytest.raises(AdapterError, match=r"id 385 is '<a>' in the training and '<b>'"):
         load_adapter(load_model(str(tmp_path / "other"), dtype="fp32"), adapter)
-    with pytest.raises(AdapterError, match=r"vocabulary of 386; .* has 385.*expand_vocab"):
+    with pytest.raises(AdapterError, match=r"vocabulary of 386; .* has 385.*expand-vocab"):
         load_adapter(load_model(str(tmp_path / "smaller"), dtype="fp32"), adapter)
 
 

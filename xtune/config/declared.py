@@ -117,13 +117,15 @@ class _Module:
 
     @functools.cached_property
     def values(self) -> dict[str, ast.expr]:
-        return {
-            target.id: node.value
-            for node in self.body
-            if isinstance(node, ast.Assign)
-            for target in node.targets
-            if isinstance(target, ast.Name)
-        }
+        found = {}
+        for node in self.body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            if isinstance(node, ast.AnnAssign) and node.value:  # TextRows: TypeAlias = Literal[…]
+                targets = [node.target]
+            for target in targets:
+                if isinstance(target, ast.Name):
+                    found[target.id] = node.value
+        return found
 
     @functools.cached_property
     def imports(self) -> dict[str, tuple[str, str]]:
@@ -211,12 +213,14 @@ def _registrations(module: _Module, room: str | None) -> Iterator[tuple[str, _Fo
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             for call in node.decorator_list:
                 if _is_registration(call, room):
-                    yield _keyword(call, "name") or node.name, _Found(module, node)
+                    for name in _registered_names(call) or [node.name]:
+                        yield name, _Found(module, node)
         elif isinstance(node, ast.Expr) and _is_registration(node.value, room):
             target = _keyword(node.value, "module")
             found = _found(module.name, target) if target else None
             if target and found:
-                yield _keyword(node.value, "name") or target, found
+                for name in _registered_names(node.value) or [target]:
+                    yield name, found
 
 
 def _is_registration(node: ast.expr, room: str | None = None) -> bool:
@@ -227,6 +231,15 @@ def _is_registration(node: ast.expr, room: str | None = None) -> bool:
         and isinstance(node.func.value, ast.Name)
         and room in (None, node.func.value.id)
     )
+
+
+def _registered_names(call: ast.expr) -> list[str]:
+    """The name, or several, that `register_module` is given, first or as `name`."""
+    assert isinstance(call, ast.Call)
+    keywords = [keyword.value for keyword in call.keywords if keyword.arg == "name"]
+    given = [*call.args[:1], *keywords]
+    nodes = [one for node in given for one in getattr(node, "elts", [node])]
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and node.value]
 
 
 def _keyword(call: ast.expr, name: str) -> str | None:

@@ -176,6 +176,8 @@ class Runner:
             self._watchdog.write_stacks_to(self.work_dir)
             self.logger.info("%s -> %s", self.sheet.path, folder.config)
             self._prepare(checkpoint)
+            if checkpoint is not None and self.world.is_main:
+                folder.record(checkpoint)
             self._run()
         except BaseException as error:
             self.logger.debug("the run ends with an error", exc_info=True)  # in train.log only

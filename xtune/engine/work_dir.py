@@ -105,7 +105,10 @@ class WorkDir:
         return folder
 
     def open(self, resume: str | None) -> Path | None:
-        """Apply the rules, record the sheet in config.py, and keep other processes out.
+        """Apply the rules, and keep other processes out; a run that begins is recorded.
+
+        One that goes on here changes nothing yet: it may still be refused, and then the config
+        that belongs to the checkpoints must be there. See `record`.
 
         Args:
             resume: None, AUTO, or a step folder or work_dir.
@@ -125,15 +128,22 @@ class WorkDir:
                     "--resume: there is no checkpoint in %s, so this run starts from the beginning",
                     self.path,
                 )
-        else:
-            later = [
-                path
-                for step, path in list_checkpoints(self.checkpoints)
-                if step > (step_of(folder) or 0)
-            ]
-            self._move_aside(everything=False, also=later)
-        self.config.write_text(self.sheet.text, encoding="utf-8")
+            self.config.write_text(self.sheet.text, encoding="utf-8")
         return folder
+
+    def record(self, checkpoint: Path) -> None:
+        """Write the sheet of a run that goes on to config.py; move later checkpoints aside.
+
+        Args:
+            checkpoint: what it goes on from, as `open` has returned it.
+        """
+        later = [
+            path
+            for step, path in list_checkpoints(self.checkpoints)
+            if step > (step_of(checkpoint) or 0) and checkpoint.parent == self.checkpoints.resolve()
+        ]
+        self._move_aside(everything=False, also=later)
+        self.config.write_text(self.sheet.text, encoding="utf-8")
 
     def create(self) -> None:
         """Make the folder.
@@ -252,7 +262,9 @@ class WorkDir:
             destination = target / path.relative_to(self.path)
             destination.parent.mkdir(parents=True, exist_ok=True)
             path.rename(destination)
-        _log.warning("moved what an earlier run left in %s to %s", self.path, target)
+        names = ", ".join(sorted(str(path.relative_to(self.path)) for path in moved)[:4])
+        rest = f" and {len(moved) - 4} more" if len(moved) > 4 else ""
+        _log.warning("moved %s%s of an earlier run to %s", names, rest, target)
 
 
 def require_shared(path: Path, world: World) -> None:

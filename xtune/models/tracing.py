@@ -157,19 +157,22 @@ def trace_pass(
         ModelError: what the model does depends on values.
     """
     layers = _layer_list(model)
+    lowest = _lowest_with_gradient(model, layers)
     kinds: dict[Any, list[int]] = {}
-    for place, layer in enumerate(layers[1:], start=1):
-        kinds.setdefault(_kind(layer), []).append(place)
+    for place in range(lowest + 1, len(layers)):
+        kinds.setdefault(_kind(layers[place]), []).append(place)
+
+    begins_with = layers[lowest]
 
     def run(*places: int) -> _Moments:
         with _only(layers, places):
             return _run(
-                model, layers[0], precision, _batch(lengths, trained), with_gradients, device
+                model, begins_with, precision, _batch(lengths, trained), with_gradients, device
             )
 
     try:
-        first = run(0)
-        pairs = [(run(0, places[0]), len(places)) for places in kinds.values()]
+        first = run(lowest)
+        pairs = [(run(lowest, places[0]), len(places)) for places in kinds.values()]
     except Exception as error:  # a model's own code may trip over tensors without values anyhow
         kind = base_of(model.llm).config.get_text_config().model_type
         raise ModelError(f"{kind} cannot be run without values: {error}") from error
@@ -186,7 +189,7 @@ def trace_pass(
         kept=max(pair.kept - pair.backbone for pair, _ in pairs),
         layer=max(pair.layer - pair.kept for pair, _ in pairs),
         end=max(pair.end - pair.end_gradients for pair, _ in pairs) + first.end_gradients
-        if len(layers) > 1
+        if kinds
         else first.end,
         gradients=gradients,
     )
@@ -334,6 +337,14 @@ def _layer_list(model: Any) -> Any:
         for module in base.base_model.modules()
         if isinstance(module, nn.ModuleList) and len(module) == count
     )
+
+
+def _lowest_with_gradient(model: Any, layers: nn.ModuleList) -> int:
+    """The first layer that is gone back through: those below it keep nothing for that."""
+    if any(p.requires_grad for p in base_of(model.llm).get_input_embeddings().parameters()):
+        return 0
+    trained = (any(p.requires_grad for p in layer.parameters()) for layer in layers)
+    return next((place for place, is_trained in enumerate(trained) if is_trained), 0)
 
 
 def _kind(layer: nn.Module) -> Any:

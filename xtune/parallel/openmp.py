@@ -63,6 +63,7 @@ def sharing_processors(
 def _watch(over: threading.Event, every: float, waited: Callable[[], float]) -> None:
     alone = threading.Event()  # is set: no team sleeps
     alone.set()
+    sleepers: list[threading.Thread] = []
     before, then = waited(), time.monotonic()
     while not over.wait(every):
         now, total = time.monotonic(), waited()
@@ -72,17 +73,24 @@ def _watch(over: threading.Event, every: float, waited: Callable[[], float]) -> 
             continue
         if alone.is_set() and share > _CROWDED * threads:
             alone = threading.Event()
-            _let_teams_sleep(threads, until=alone)
+            sleepers += _let_teams_sleep(threads, until=alone)
         elif share < _ALONE * threads:
             alone.set()
     alone.set()
+    for sleeper in sleepers:  # a team that is still being made must not meet the end of Python
+        sleeper.join()
 
 
-def _let_teams_sleep(threads: int, *, until: threading.Event) -> None:
+def _let_teams_sleep(threads: int, *, until: threading.Event) -> list[threading.Thread]:
     """Make as many further teams of `threads` as it takes to outnumber the processors."""
     spare = len(os.sched_getaffinity(0)) - threads
-    for _ in range(max(spare, 0) // (threads - 1) + 1):
-        threading.Thread(target=_sleep_as_a_team, args=(until,), daemon=True, name=SLEEPING).start()
+    teams = [
+        threading.Thread(target=_sleep_as_a_team, args=(until,), daemon=True, name=SLEEPING)
+        for _ in range(max(spare, 0) // (threads - 1) + 1)
+    ]
+    for team in teams:
+        team.start()
+    return teams
 
 
 def _sleep_as_a_team(until: threading.Event) -> None:
