@@ -25,11 +25,19 @@ __all__ = [
 _HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 TIMEOUT = 10.0  # seconds; an address that is blocked may never answer
 
+_ANYWAY = (
+    "set HF_ENDPOINT=https://… to a mirror; write modelscope:owner/name to fetch it from "
+    "ModelScope; HF_HUB_OFFLINE=1 asks for what is cached only"
+)
 WITHOUT_NETWORK = (
-    "Without the hub: give a folder or a .gguf file that is here, or 'smollm2'; set "
-    "HF_ENDPOINT=https://… to a mirror; write modelscope:owner/name to fetch it from ModelScope; "
-    "HF_HUB_OFFLINE=1 asks for what is cached only; `xtune tiny-model CONFIG OUT` writes a tiny "
-    "random model to try a config with. See docs/en/offline.md"
+    f"Without the hub: give a folder or a .gguf file that is here, or 'smollm2'; {_ANYWAY}; "
+    "`xtune tiny-model CONFIG OUT` writes a tiny random model to try a config with. See "
+    "docs/en/offline.md"
+)
+_DATA_WITHOUT_NETWORK = (
+    "Without the hub: give a json, jsonl, csv or parquet file, or a folder of these, that is here; "
+    f"{_ANYWAY}; `xtune tiny-model CONFIG OUT` writes rows of the config's form to try it with. "
+    "See docs/en/offline.md"
 )
 _LOG_IN = (
     "Ask for access on its page, then log in with `hf auth login`, or set HF_TOKEN to a token of "
@@ -50,6 +58,7 @@ def why_not(name: str, kind: Literal["model", "dataset"] = "model") -> str | Non
     if huggingface_hub.is_offline_mode():
         return None  # its libraries look at the cache only, at once
     what = "data set" if kind == "dataset" else "model"
+    ways_out = _DATA_WITHOUT_NETWORK if kind == "dataset" else WITHOUT_NETWORK
     try:
         url = huggingface_hub.hf_hub_url(
             name, "config.json" if kind == "model" else "README.md", repo_type=kind
@@ -62,7 +71,7 @@ def why_not(name: str, kind: Literal["model", "dataset"] = "model") -> str | Non
             follow_redirects=False,
         )
     except Exception as error:  # what a name and a network can do is of any type
-        return f"the hub cannot be reached ({_said(error)}). {WITHOUT_NETWORK}"
+        return f"the hub cannot be reached ({_said(error)}). {ways_out}"
     code = answer.headers.get("X-Error-Code", "")
     if code == "GatedRepo" or answer.status_code == 403:
         return f"the {what} is gated: {host} lets in only whom its owners allow. {_LOG_IN}"
@@ -72,9 +81,9 @@ def why_not(name: str, kind: Literal["model", "dataset"] = "model") -> str | Non
             f"private or gated: {_LOG_IN}"
         )
     if answer.status_code == 404 and code != "EntryNotFound":
-        return f"{host} has no {what} of this name: check the spelling. {WITHOUT_NETWORK}"
+        return f"{host} has no {what} of this name: check the spelling. {ways_out}"
     if answer.status_code >= 500:
-        return f"{host} answers {answer.status_code}, try later. {WITHOUT_NETWORK}"
+        return f"{host} answers {answer.status_code}, try later. {ways_out}"
     return None
 
 

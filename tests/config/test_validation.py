@@ -233,3 +233,9 @@ def test_long_values_are_shortened():
 def test_quantization_that_is_no_dict():
     found = problems_of("model.llm.quantization=nf4", config="smollm2_135m_qlora_toolcall")
     assert any("quantization" in line and "must be a dict or None" in line for line in found)
+
+
+@pytest.mark.parametrize("given", ["hi", "3", "[1,2]"])
+def test_a_text_is_no_list_of_texts(given):
+    found = problems_of(f"evaluation_inputs={given}")
+    assert any("must be a list of texts" in line for line in found)

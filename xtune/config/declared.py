@@ -117,14 +117,13 @@ class _Module:
 
     @functools.cached_property
     def values(self) -> dict[str, ast.expr]:
-        found = {}
+        found: dict[str, ast.expr] = {}
         for node in self.body:
-            targets = node.targets if isinstance(node, ast.Assign) else []
-            if isinstance(node, ast.AnnAssign) and node.value:  # TextRows: TypeAlias = Literal[…]
-                targets = [node.target]
-            for target in targets:
-                if isinstance(target, ast.Name):
-                    found[target.id] = node.value
+            if isinstance(node, ast.Assign):
+                found |= {one.id: node.value for one in node.targets if isinstance(one, ast.Name)}
+            # TextRows: TypeAlias = Literal[…]
+            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+                found |= {node.target.id: node.value} if node.value else {}
         return found
 
     @functools.cached_property
@@ -239,7 +238,8 @@ def _registered_names(call: ast.expr) -> list[str]:
     keywords = [keyword.value for keyword in call.keywords if keyword.arg == "name"]
     given = [*call.args[:1], *keywords]
     nodes = [one for node in given for one in getattr(node, "elts", [node])]
-    return [node.value for node in nodes if isinstance(node, ast.Constant) and node.value]
+    values = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    return [value for value in values if isinstance(value, str)]
 
 
 def _keyword(call: ast.expr, name: str) -> str | None:

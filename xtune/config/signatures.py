@@ -157,8 +157,12 @@ def _judge(hint: Any, value: Any) -> tuple[bool, str]:
         is_mistaken_bool = isinstance(value, bool) and hint in (int, float)
         return isinstance(value, accepted) and not is_mistaken_bool, _ATOMS[hint]
     kind = get_origin(hint) or hint
-    if kind in (list, tuple):
-        return isinstance(value, list | tuple), "a list"
+    if kind in (list, tuple, Sequence):  # a text is a sequence too; nobody means its letters
+        of_texts = kind is Sequence and get_args(hint) == (str,)
+        fits = isinstance(value, list | tuple)
+        if fits and of_texts:
+            fits = all(isinstance(item, str) for item in value)
+        return fits, "a list of texts" if of_texts else "a list"
     if kind is dict:
         return isinstance(value, Mapping), "a dict"
     return True, ""

@@ -19,7 +19,7 @@ from xtune.data.report import DataReport
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.engine.hooks.base import Hook
 from xtune.engine.loops import TrainLoop
-from xtune.errors import ConfigError, DataError
+from xtune.errors import ConfigError, DataError, did_you_mean
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
 from xtune.parallel.world import ALONE, World
@@ -192,12 +192,37 @@ def build_hooks(cfg: Mapping[str, Any]) -> dict[str, Hook]:
 
     A default hook has its key as name; a custom one its place and type: '0 EvaluateChatHook'.
     A default hook that is None is switched off.
+
+    Raises:
+        ConfigError: one is no Hook, or waits for a moment that there is not.
     """
     named = dict(cfg.get("default_hooks") or {})
     for place, hook in enumerate(cfg.get("custom_hooks") or ()):
         kind = hook["type"]
         named[f"{place} {kind if isinstance(kind, str) else kind.__name__}"] = hook
-    return {name: build(HOOKS, hook) for name, hook in named.items() if hook is not None}
+    hooks = {name: build(HOOKS, hook) for name, hook in named.items() if hook is not None}
+    for name, hook in hooks.items():
+        _require_called(name, hook)
+    return hooks
+
+
+def _require_called(name: str, hook: Any) -> None:
+    moments = [
+        moment
+        for moment in dir(Hook)
+        if not moment.startswith("_") and callable(getattr(Hook, moment))
+    ]
+    if not isinstance(hook, Hook):
+        raise ConfigError(
+            f"hook {name}: {type(hook).__name__} is no Hook. Derive it from xtune's "
+            f"(from xtune.engine.hooks.base import Hook); it is called at: {', '.join(moments)}"
+        )
+    for own in dir(hook):
+        if own.startswith(("before_", "after_")) and own not in moments:
+            raise ConfigError(
+                f"hook {name}: nothing calls {own!r}{did_you_mean(own, moments)}; a hook is called "
+                f"at: {', '.join(moments)}"
+            )
 
 
 def weights_from(checkpoint: Path | None, cfg: Mapping[str, Any]) -> dict[str, Any]:
