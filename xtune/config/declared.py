@@ -116,12 +116,11 @@ class _Module:
         return {node.name: node for node in self.body if isinstance(node, kinds)}
 
     @functools.cached_property
-    def values(self) -> dict[str, ast.expr]:
+    def values(self) -> dict[str, ast.expr]:  # also of `TextRows: TypeAlias = Literal[…]`
         found: dict[str, ast.expr] = {}
         for node in self.body:
             if isinstance(node, ast.Assign):
                 found |= {one.id: node.value for one in node.targets if isinstance(one, ast.Name)}
-            # TextRows: TypeAlias = Literal[…]
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 found |= {node.target.id: node.value} if node.value else {}
         return found
@@ -212,8 +211,8 @@ def _registrations(module: _Module, room: str | None) -> Iterator[tuple[str, _Fo
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
             for call in node.decorator_list:
                 if _is_registration(call, room):
-                    for name in _registered_names(call) or [node.name]:
-                        yield name, _Found(module, node)
+                    names = _registered_names(call) or [node.name]
+                    yield from ((name, _Found(module, node)) for name in names)
         elif isinstance(node, ast.Expr) and _is_registration(node.value, room):
             target = _keyword(node.value, "module")
             found = _found(module.name, target) if target else None
@@ -238,8 +237,7 @@ def _registered_names(call: ast.expr) -> list[str]:
     keywords = [keyword.value for keyword in call.keywords if keyword.arg == "name"]
     given = [*call.args[:1], *keywords]
     nodes = [one for node in given for one in getattr(node, "elts", [node])]
-    values = [node.value for node in nodes if isinstance(node, ast.Constant)]
-    return [value for value in values if isinstance(value, str)]
+    return [str(node.value) for node in nodes if isinstance(node, ast.Constant) and node.value]
 
 
 def _keyword(call: ast.expr, name: str) -> str | None:
