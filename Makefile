@@ -28,7 +28,7 @@ demo-times:
 
 # a model learns to use tools: trained, measured with the tools running, asked one question
 demo-agent: $(VENV)/.runtime
-	$(BIN)/python tools/train.py smollm2_135m_lora_agent
+	$(BIN)/python tools/train.py smollm2_135m_lora_agent --resume
 	$(BIN)/python tools/eval.py $(AGENT)
 	$(BIN)/python tools/chat.py smollm2 --adapter $(AGENT)/checkpoints/latest/adapter --lagent --prompt 'Look up the height of Sialmist and tell me it in feet.'
 
