@@ -359,6 +359,13 @@ def test_another_encoding_is_named_and_never_latin1(tmp_path, encoding, text):
         read(str(path))
 
 
+@pytest.mark.parametrize(("encoding", "text"), [("gb18030", "你好吗"), ("cp949", "안녕하세요")])
+def test_a_few_characters_are_chinese_or_korean(tmp_path, encoding, text):
+    (tmp_path / "data.jsonl").write_bytes(f'{{"q": "{text}"}}\n'.encode(encoding))
+    with pytest.raises(DataError, match=r"Chinese \(gb18030\) or Korean \(cp949\), too short"):
+        read(str(tmp_path / "data.jsonl"))
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
 @pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv"])
 def test_a_byte_order_mark_tells_the_encoding(tmp_path, encoding, suffix):

@@ -37,6 +37,8 @@ _EVERYDAY: dict[str, Callable[[str], bool]] = {
     "cp1252": lambda c: c in "‘’“”–—…€£©®°«»¿¡§\xa0" or ("À" <= c <= "ÿ" and c not in "×÷"),
     "cp1251": lambda c: "А" <= c <= "я" or c in "ёЁ«»–—№",
 }
+# Korean's bytes are everyday Chinese too; a Chinese text has some that are no Korean, if it is long
+_EITHER, _SHORT = "gb18030 or cp949", 10  # characters
 _SURE = 0.9  # of the characters that are not ASCII must be everyday ones
 
 
@@ -74,6 +76,11 @@ def advice_for(content: bytes, name: str) -> str:
             "Which encoding it has cannot be told; ask who made it, then: "
             f"iconv -f ENCODING -t utf-8 {name} > utf8_{name}"
         )
+    if told == _EITHER:
+        return (
+            "It is Chinese (gb18030) or Korean (cp949), too short to tell which. Convert it from "
+            f"each, and see which reads well: iconv -f gb18030 -t utf-8 {name} > utf8_{name}"
+        )
     return _convert(told, name)
 
 
@@ -85,10 +92,10 @@ def _convert(encoding: str, name: str) -> str:
 
 
 def _told(text: bytes) -> str:
-    """The encoding in which nearly all is everyday text, '' where none or two are."""
+    """The encoding in which nearly all is everyday text, '' where it is in none."""
     pairs = sum(map(len, re.findall(rb"[\x80-\xff]{3,}", text)))
     high = sum(byte > 0x7F for byte in text)
-    fits = {}
+    fits, characters = {}, {}
     for encoding, is_everyday in _EVERYDAY.items():
         try:
             made = [c for c in text.decode(encoding) if not c.isascii()]
@@ -102,7 +109,11 @@ def _told(text: bytes) -> str:
             continue
         if made:
             fits[encoding] = sum(map(is_everyday, made)) / len(made)
+            characters[encoding] = len(made)
     best = max(fits, key=fits.__getitem__, default="")
+    chinese = fits.get("gb18030", 0.0) >= _SURE
+    if best == "cp949" and chinese and characters[best] < _SHORT:
+        return _EITHER
     return best if best and fits[best] >= _SURE else ""
 
 
