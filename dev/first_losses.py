@@ -51,9 +51,11 @@ def main(file: Path) -> None:
         for name, (model, config, options) in runs.items():
             work_dir = folder / "runs" / name.replace(" ", "_")
             own = Inputs(model, inputs.data, inputs.val)
-            Runner(
-                sheet_of(own, "max_steps=20", *options, config=config), work_dir=work_dir
-            ).train()
+            sheet = sheet_of(own, "max_steps=20", *options, config=config)
+            runner = Runner(sheet, work_dir=work_dir)
+            runner.train()
+            if runner.interrupted:
+                sys.exit(f"{name}: stopped after {runner.step} steps; nothing is written")
             rows = [row for row in metrics(work_dir) if "loss" in row]
             found[name] = [(row["loss"], row["grad_norm"]) for row in rows]
         file.write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 import torch
 
@@ -90,6 +92,18 @@ def test_more_layers_take_what_fewer_say_of_them(tiny_family):
         parts = trace_pass(model, FP32, lengths=[64], trained=64, with_gradients=False)
         kept[layers] = parts.layers
     assert kept[9] - kept[3] == pytest.approx(6 * (kept[3] - kept[2]))
+
+
+def test_nobody_looks_for_garbage_while_storages_are_counted(tiny_llama):
+    """In the middle of a pass that would clear the weak references by which they are watched."""
+    model = build_model(settings(tiny_llama), device="meta")
+    seen = []
+    embedding = model.llm.get_input_embeddings()
+    embedding.register_forward_hook(lambda *_: seen.append(gc.isenabled()))
+    trace_pass(model, FP32, lengths=[64], trained=64, with_gradients=False)
+    assert seen
+    assert not any(seen)
+    assert gc.isenabled()
 
 
 def test_layers_below_the_lowest_adapter_keep_nothing(tiny_family):

@@ -26,7 +26,7 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any
 
-from xtune.cli.imports import quick_imports
+from xtune.garbage import uncollected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -288,7 +288,7 @@ def _noted_tools(
 
 
 def _load(args: argparse.Namespace) -> ChatModel:
-    with quick_imports():
+    with uncollected():
         from xtune.chat.model import ChatModel
 
     return ChatModel.load(

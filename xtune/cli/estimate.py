@@ -13,8 +13,8 @@ from __future__ import annotations
 import argparse
 
 from xtune.cli.gigabytes import gigabytes
-from xtune.cli.imports import quick_imports
 from xtune.errors import UsageError
+from xtune.garbage import uncollected
 
 __all__ = ["add_arguments", "run"]
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.devices <= 1024:
         raise UsageError(f"--devices {args.devices}: give a number from 1 to 1024")
 
-    with quick_imports():
+    with uncollected():
         import torch
 
         from xtune.config import render, require_valid

@@ -38,6 +38,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from xtune.errors import ModelError
+from xtune.garbage import uncollected
 from xtune.models.generation import base_of, checkpoints_layers
 from xtune.models.precision import Precision
 from xtune.structures import IGNORE_INDEX, Batch
@@ -244,7 +245,7 @@ def _run(
     base.base_model.register_forward_hook(backbone_is_done)
     first.register_forward_hook(watch)
     # Fake tensors are on the CPU; that a GPU would be under autocast is only asked for.
-    with fake, live, _autocast_flag(device, precision.autocast):
+    with fake, live, _autocast_flag(device, precision.autocast), uncollected():
         with torch.autocast(
             "cpu",
             dtype=precision.compute_dtype,
