@@ -44,8 +44,8 @@ class Forked:
             _FORKS.set_forkserver_preload(_IMPORTED)
             forkserver.ensure_running()
         self._log = log
-        whole = os.environ | _ENVIRONMENT | environment
-        arguments = (module, list(map(str, words)), log, dict(whole), os.getcwd())
+        whole = {**os.environ, **_ENVIRONMENT, **environment}
+        arguments = (module, list(map(str, words)), log, whole, os.getcwd())
         self._process = _FORKS.Process(target=_run, args=arguments, daemon=True)
         self._process.start()
         self.pid: int = self._process.pid or 0

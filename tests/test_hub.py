@@ -32,9 +32,8 @@ for what in (
         print(error)
 """
 
-# What was fetched before, and ModelScope, whose library cannot be installed here: a stand-in fails
+# What was fetched before
 KEPT = """
-import sys, types
 from xtune import hub
 hub.TIMEOUT = 0.5
 from xtune.data.sources.hub import HubSource
@@ -42,6 +41,7 @@ for streaming in (False, True):
     source = HubSource("owner/MyData", split="train", streaming=streaming)
     print([row for _, row in source.rows()], source.fingerprint() != "")
 """
+# The library cannot be installed here: a stand-in fails
 MODELSCOPE = """
 import sys, types
 from xtune import hub

@@ -60,7 +60,7 @@ class Task(NamedTuple):
 
     @property
     def weights(self) -> torch.dtype:
-        """The weights that are not trained."""
+        """The numbers that frozen weights are held in."""
         return torch.bfloat16 if self.form == "bf16" else torch.float32
 
     @property

@@ -138,7 +138,6 @@ class At:
             os.kill(os.getpid(), signal.SIGINT)
 sys.meta_path.insert(0, At())
 from xtune.cli.entry import main
-before = At.left
 sys.exit(main())
 """
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,7 @@ LIBRARIES = (
 PEFT = ("peft", "bitsandbytes", "torch._inductor.compile_fx")
 UNUSED = ("deepspeed", "datasets", "pyarrow", "pandas", "sklearn", "scipy", "matplotlib")
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 CHECK = "check custom_sft_lora"
 # command -> what it must not have imported. MODEL and DATA are a tiny model and a few dialogues.
 PROMISES = {
@@ -70,11 +72,14 @@ PROMISES = {
     "estimate custom_sft_lora --gpu-memory 24GB": UNUSED,
     "train custom_sft_lora --dry-run --cfg-options pretrained_model_name_or_path=MODEL": UNUSED,
 }
+# Those that ask for what is not there: they end with 2, all others with 0
+WRONG = ("adapter=MODEL", "lora.rr=", "AdamWW", "IA3Config", "LoraConfg", "nothing/here")
 WATCH = (
     "import sys\n"
     "from xtune.cli.entry import main\n"
     "code = main(sys.argv[1:])\n"
     "print('imported:', *sorted(sys.modules))\n"
+    "sys.exit(code)\n"
 )
 
 
@@ -85,7 +90,8 @@ def inputs(tmp_path_factory):
 
 @pytest.mark.parametrize("command", PROMISES)
 def test_a_verb_imports_what_it_uses(command, inputs, tmp_path):
-    promised = PROMISES[command]
+    promised, is_wrong = PROMISES[command], any(part in command for part in WRONG)
+    (tmp_path / "examples").symlink_to(EXAMPLES)  # the data that the config names
     names = {"MODEL": str(inputs.model), "DATA": str(inputs.data)}
     for name, path in names.items():
         command = command.replace(name, path)
@@ -96,6 +102,7 @@ def test_a_verb_imports_what_it_uses(command, inputs, tmp_path):
         capture_output=True,
         text=True,
     )
+    assert done.returncode == (2 if is_wrong else 0), done.stdout + done.stderr
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("imported:")]
     assert "did not foresee" not in done.stderr
     assert {*line.split()} & set(promised) == set()

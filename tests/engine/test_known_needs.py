@@ -34,7 +34,7 @@ def asked(monkeypatch, tmp_path):
 
 @pytest.fixture
 def values(inputs, tmp_path):
-    """The needs of a config on a model's folder that may be changed."""
+    """The values of a config whose model's folder may be changed."""
     shutil.copytree(inputs.model, tmp_path / "model")
     return sheet_of(inputs, f"pretrained_model_name_or_path={tmp_path / 'model'}").values
 

@@ -34,7 +34,7 @@ def golden_path(name: str) -> Path:
 
 
 def golden_names() -> list[str]:
-    """The files of the templates; a second name of one has no file of its own."""
+    """The names of the templates; a second name of one has no file of its own."""
     return [name for name in names(TEMPLATES) if main_name(name) == name] + JINJA
 
 

@@ -13,6 +13,8 @@ import torch
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from xtune.models import base_of
+
 __all__ = ["computed_once"]
 
 _WORTH_IT = 8  # tokens; a forward pass for fewer costs what it saves
@@ -42,7 +44,8 @@ def computed_once(
     if not layers or len(layers) < len(cache.layers):
         return None
     shared = torch.tensor([prompts[0][:length]], device=device)
-    llm(input_ids=shared, past_key_values=cache, use_cache=True)
+    # the backbone alone: nobody asks for these tokens' logits
+    base_of(llm).base_model(input_ids=shared, past_key_values=cache, use_cache=True)
     longest = max(map(len, prompts))
     padding = torch.tensor([[longest - len(prompt)] for prompt in prompts], device=device)
     # a row's column c holds its token c - padding; what stands in padding is masked

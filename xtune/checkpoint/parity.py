@@ -28,8 +28,8 @@ _DIRECTIONS = 4
 _WRAPPED = ("base_layer", "original_module", "token_adapter")  # what PEFT's modules hold
 _CHUNK = 8192  # rows of the embedding at once
 
-# For a whole model in 16 bits, the median over tokens: a few differ by far more than rounding alone
-# explains, as massive activations cancel in them. For a layer alone.
+# How far results may be apart. In 16 bits a whole model's is the median over tokens: a few differ
+# by far more than rounding alone explains, as massive activations cancel in them.
 _WHOLE = {torch.float32: 1e-4, torch.float16: 5e-2, torch.bfloat16: 1e-1}
 _LAYER = {torch.float32: 1e-4, torch.float16: 1e-2, torch.bfloat16: 3e-2}
 

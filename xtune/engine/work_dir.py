@@ -16,6 +16,9 @@ What is in it, and what a start finds and does:
                                                                   leave model, data and order alone,
                                                                   or places: see places.py
     checkpoints, all damaged            as above                  refuse
+
+A run that goes on may still be refused, for other data than then. So config.py is written anew, and
+later checkpoints are moved to previous/, only when it has everything: see `WorkDir.record`.
 """
 
 from __future__ import annotations
@@ -107,8 +110,8 @@ class WorkDir:
     def open(self, resume: str | None) -> Path | None:
         """Apply the rules, and keep other processes out; a run that begins is recorded.
 
-        One that goes on here changes nothing yet: it may still be refused, and then the config
-        that belongs to the checkpoints must be there. See `record`.
+        One that goes on here changes nothing yet: what belongs to the checkpoints stays until
+        `record`.
 
         Args:
             resume: None, AUTO, or a step folder or work_dir.

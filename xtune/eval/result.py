@@ -83,7 +83,7 @@ class EvaluationResult:
         return sum(row.needless for row in self.rows)
 
     def check(self, name: str, kind: str | None = None) -> Share:
-        """How many of the rows, or those of a kind, that have the check pass it."""
+        """How many rows pass a check, out of those that have it: all, or those of a kind."""
         passed = [
             row.checks[name] for row in self.rows if kind in (None, row.kind) and name in row.checks
         ]

@@ -111,7 +111,7 @@ def _candidates(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def _width(module: Any) -> int:
-    """The arguments that the module takes."""
+    """How wide the hidden states are that the module takes."""
     weight = getattr(module, "weight", None)
     return weight.numel() if isinstance(weight, Tensor) else module.gate_proj.in_features
 

@@ -86,13 +86,11 @@ def load_tokenizer(
         if tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
             tokenizer = with_its_own_spaces(tokenizer, files)
-    except XtuneError:
-        if spoilt := spoilt_file(Path(source)) if Path(source).is_dir() else None:
-            raise ModelError(spoilt) from None
-        raise
     except Exception as error:  # what `tokenizers` raises is of no type of its own
-        if spoilt := spoilt_file(Path(source)) if Path(source).is_dir() else None:
+        if Path(source).is_dir() and (spoilt := spoilt_file(Path(source))):
             raise ModelError(spoilt) from error
+        if isinstance(error, XtuneError):
+            raise
         raise _explained(pretrained_model_name_or_path, "tokenizer", error) from error
     if eos := _own_eos(Path(source), tokenizer):
         tokenizer.eos_token = eos
@@ -117,8 +115,8 @@ def _require_vocabulary(folder: Path, family: Family | None, *, trust_remote_cod
         for name in (family.original_files if family else ())
         if name.endswith((".model", ".tiktoken"))
     ]
-    reads_ranks = family is not None and "chatglm" in family.model_types
-    if missing := missing_file(folder, own=own, reads_ranks=reads_ranks):
+    knows = family is not None and family.knows_how_ranks_split
+    if missing := missing_file(folder, own=own, knows_how_ranks_split=knows):
         raise ModelError(missing)
 
 

@@ -137,7 +137,7 @@ class SupervisedFinetune(nn.Module):
 
 
 def _level(base: PreTrainedModel) -> int:
-    """The model that messages name: a draft without weights is not the one that runs."""
+    """How loud a message on a model is: a draft without weights is not the one that runs."""
     return logging.DEBUG if base.device.type == "meta" else logging.INFO
 
 

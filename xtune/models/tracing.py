@@ -1,12 +1,13 @@
 """What a model holds at once in a training step, found by running it on tensors without values.
 
-Symbols: L layers, T tokens of a micro-batch.
+Symbols: L layers of one kind, T tokens of a micro-batch.
 
 The model takes its real forward and backward pass, on torch's fake tensors: they have shapes and
 dtypes and no memory, so that every number below is the sum of what the model's own operations
 allocate. Nothing is known here of norms, adapters, attention or experts, plain or fused: what a
-module saves is what is counted. One layer of each kind is run alone, and behind another one; as
-layers of a kind are alike, L of them follow:
+module saves is what is counted. The lowest layer that is gone back through is run alone, and one of
+each kind behind it. Layers of a kind are alike, so L of them follow; those below the lowest keep
+nothing, and are not run:
 
     forward pass     what one layer keeps for the backward pass, L times; and, while the loss is
                      computed, what that has at once
@@ -159,17 +160,15 @@ def trace_pass(
     """
     layers = _layer_list(model)
     lowest = _lowest_with_gradient(model, layers)
+    bottom = layers[lowest]
     kinds: dict[Any, list[int]] = {}
     for place in range(lowest + 1, len(layers)):
         kinds.setdefault(_kind(layers[place]), []).append(place)
 
-    begins_with = layers[lowest]
-
     def run(*places: int) -> _Moments:
         with _only(layers, places):
-            return _run(
-                model, begins_with, precision, _batch(lengths, trained), with_gradients, device
-            )
+            batch = _batch(lengths, trained)
+            return _run(model, bottom, precision, batch, with_gradients, device)
 
     try:
         first = run(lowest)

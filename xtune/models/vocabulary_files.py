@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from xtune.models.families.files import CheckpointFiles
 
-__all__ = ["lfs_pointer", "missing_file", "name_tokens", "spoilt_file"]
+__all__ = ["missing_file", "name_tokens", "spoilt_file"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,15 +32,18 @@ _JSON = (
 _OF_BYTES = ("ByT5Tokenizer", "CanineTokenizer", "PerceiverTokenizer")  # need no file
 _LFS = b"version https://git-lfs.github.com/spec/"
 _AGAIN = "copy it again from the checkpoint"
+_CUT = "was it cut short? Copy it again from the checkpoint"
 
 
-def missing_file(folder: Path, *, own: Sequence[str] = (), reads_ranks: bool = False) -> str | None:
+def missing_file(
+    folder: Path, *, own: Sequence[str] = (), knows_how_ranks_split: bool = False
+) -> str | None:
     """Return what a folder's tokenizer lacks and what to do, or None if a vocabulary is there.
 
     Args:
         folder: of a checkpoint or an adapter.
         own: the vocabulary files that the model's family is published with.
-        reads_ranks: whether the family reads tiktoken's ranks in tokenizer.model.
+        knows_how_ranks_split: see `Family`.
     """
     if not any(any(folder.glob(pattern)) for pattern in _WHOLE):
         halves = [pair for pair in _PAIRS if any((folder / name).is_file() for name in pair)]
@@ -65,7 +68,7 @@ def missing_file(folder: Path, *, own: Sequence[str] = (), reads_ranks: bool = F
     ranks = folder / "tokenizer.model"
     if ranks.is_file() and _are_ranks(ranks):
         of_tiktoken = f"{ranks} is a vocabulary of tiktoken, which does not say"
-        if not reads_ranks:
+        if not knows_how_ranks_split:
             return (
                 f"{of_tiktoken} how text is split, nor what the special tokens are: copy "
                 "tokenizer.json and tokenizer_config.json from the checkpoint too"
@@ -84,15 +87,12 @@ def spoilt_file(folder: Path) -> str | None:
         file = folder / name
         if not file.is_file():
             continue
-        if pointer := lfs_pointer(file):
+        if pointer := _lfs_pointer(file):
             return pointer
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except (ValueError, RecursionError) as error:
-            return (
-                f"{file} is not whole JSON ({error}; {file.stat().st_size:,} bytes): was it cut "
-                f"short? {_AGAIN[0].upper()}{_AGAIN[1:]}"
-            )
+            return f"{file} is not whole JSON ({error}; {file.stat().st_size:,} bytes): {_CUT}"
         if not isinstance(content, dict):
             return f"{file} is no JSON object: {_AGAIN}"
         if name == "tokenizer.json" and not isinstance(content.get("model"), dict):
@@ -120,19 +120,18 @@ def name_tokens(tokenizer: PreTrainedTokenizerBase, files: CheckpointFiles) -> N
 
 def _spoilt_pieces(folder: Path) -> str | None:
     for file in sorted([*folder.glob("*.model"), *folder.glob("*.tiktoken")]):
-        if pointer := lfs_pointer(file):
+        if pointer := _lfs_pointer(file):
             return pointer
         if not _are_ranks(file) and not (file.suffix == ".model" and _are_pieces(file)):
             return (
                 f"{file} is neither a SentencePiece model nor tiktoken's ranks "
-                f"({file.stat().st_size:,} bytes): was it cut short? "
-                f"{_AGAIN[0].upper()}{_AGAIN[1:]}"
+                f"({file.stat().st_size:,} bytes): {_CUT}"
             )
     return None
 
 
-def lfs_pointer(file: Path) -> str | None:
-    """Return what to do where Git has put a pointer in a file's place, or None."""
+def _lfs_pointer(file: Path) -> str | None:
+    """What to do where Git has put a pointer in a file's place, or None."""
     with file.open("rb") as stream:
         if stream.read(len(_LFS)) != _LFS:
             return None

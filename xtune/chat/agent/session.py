@@ -55,7 +55,7 @@ class AgentSession(ChatSession):
 
     @property
     def default_system(self) -> str:
-        """None: an agent's instructions mostly stand there, and a server's template is not seen."""
+        """Empty: an agent's instructions mostly stand there; a server's template is not seen."""
         return ""
 
     @property

@@ -33,7 +33,7 @@ class Trace:
 
     @property
     def number(self) -> int:
-        """The next step's."""
+        """The number of the next step."""
         return len(self.steps) + 1
 
     def add(self, step: Step) -> Step:

@@ -22,29 +22,29 @@ FACTS = {
 
 
 def computed(results: list[str]) -> tuple[str, list[str]]:
-    """What `calculator` answers; the lists must stand in any right answer, here and below."""
+    """The answer to a sum; the list, here and below, is what must stand in any right one."""
     return f"The result is {results[0]}.", [results[0]]
 
 
 def measured(unit: str, results: list[str]) -> tuple[str, list[str]]:
-    """What `convert` answers, in the unit that was asked for."""
+    """The answer to a conversion, in the unit that was asked for."""
     number = results[0].partition(" = ")[2].split()[0]
     return f"That is {number} {UNITS[unit][0]}.", [number]
 
 
 def dated(results: list[str]) -> tuple[str, list[str]]:
-    """What `date` answers: weekday and day."""
+    """The answer to a question for a date: weekday and day."""
     return f"That is {results[0]}.", results[0].split(", ")
 
 
 def timed(results: list[str]) -> tuple[str, list[str]]:
-    """What `timer` answers."""
+    """The answer to a request for a timer."""
     number = results[0].split()[2]
     return f"T{results[0][1:]}.", [number]
 
 
 def found(note: Note, asked: str, results: list[str]) -> tuple[str, list[str]]:
-    """What `search` answers: one fact of a note.
+    """The answer to a question for a fact: that of the note which was found.
 
     Raises:
         DataError: the result has not that fact.
@@ -55,7 +55,7 @@ def found(note: Note, asked: str, results: list[str]) -> tuple[str, list[str]]:
 
 
 def refused(tool: str, result: str, arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """What a tool answers that could not do it."""
+    """The answer where a tool could not do it."""
     if tool == "convert":
         have, want = arguments["from_unit"], arguments["to_unit"]
         return f"That cannot be done: {result}.", [have, want]

@@ -37,6 +37,8 @@ class Family:
         loaded_as: the transformers architecture that computes it, for people.
         original_files: what else belongs to a checkpoint in its own layout and is copied with
             it: tokenizer files, the code that others run.
+        knows_how_ranks_split: whether `tokenizer` also reads a tokenizer.model that holds
+            tiktoken's ranks, which do not say how a text is split.
         checkpoint_layout: in which layout a fully tuned run saves. 'original' where the
             transformers layout would lose something that training goes on from.
         differences: sentences: what is knowingly not as in the original code.
@@ -48,6 +50,7 @@ class Family:
     model_types: ClassVar[tuple[str, ...]]
     loaded_as: ClassVar[str]
     original_files: ClassVar[tuple[str, ...]] = ()
+    knows_how_ranks_split: ClassVar[bool] = False
     checkpoint_layout: ClassVar[Layout] = "transformers"
     differences: ClassVar[tuple[str, ...]] = ()
     unproven: ClassVar[Mapping[str, str]] = {}

@@ -53,7 +53,7 @@ class ChatGLM(Family):
         "tokenization_chatglm.py",
         "quantization.py",
     )
-
+    knows_how_ranks_split = True  # GLM-4's
     differences = (
         "'<|user|>' and the other special tokens in a text become their ids; the original composes "
         "dialogues from ids and reads them in a text as plain characters.",

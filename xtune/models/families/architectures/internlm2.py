@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PretrainedConfig
 from transformers.core_model_loading import ConversionOps, WeightConverter, WeightRenaming
@@ -55,8 +56,6 @@ class FuseGroups(ConversionOps):
         **context: Any,
     ) -> dict[str, Any]:
         """Fuse q, k and v."""
-        import torch
-
         groups, _, width = _grouping(context["config"])
         parts = [_only({name: input_dict[name]}) for name in source_patterns]
         pieces = [part.view(groups, -1, width, *part.shape[1:]) for part in parts]
