@@ -132,8 +132,8 @@ def _lines(name: str, found: Diagnosis) -> Iterator[str]:
         yield f"            at {', '.join(problem.places)}{more}"
         if problem.fix:
             yield f"            fix: {problem.fix}"
-    if not found.rows and not found.problems:
-        yield "  STOPS     there are no rows"
+    if found.why_empty:
+        yield f"  STOPS     there are no rows: {found.why_empty}"
     if not found.is_trainable:
         yield "  CANNOT be trained on as it is"
     elif found.kind in _NOT_FOR_SFT:

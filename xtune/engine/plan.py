@@ -26,7 +26,7 @@ from xtune.engine.loops import TrainLoop
 from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir
 from xtune.errors import AdapterError, DataError, ModelError
-from xtune.local_path import is_path
+from xtune.hub import is_hub_id
 from xtune.models.memory import smallest_card
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.vocabulary import Pieces, open_vocabulary
@@ -212,16 +212,12 @@ def _is_here(name: str) -> bool:
             return fetched(name, local_files_only=True).is_dir()
         except ModelError:
             return False
-    return _looks_like_hub_id(name) and isinstance(try_to_load_from_cache(name, "config.json"), str)
-
-
-def _looks_like_hub_id(name: str) -> bool:
-    return name.count("/") == 1 and not is_path(name)
+    return is_hub_id(name) and isinstance(try_to_load_from_cache(name, "config.json"), str)
 
 
 def _is_remote(name: str) -> bool:
-    """Whether `name` can only be a hub id: owner/name, and nothing on this disk."""
-    return _looks_like_hub_id(name) and not _is_here(name)
+    """Whether `name` can only be on a hub: owner/name, and nothing on this disk."""
+    return is_hub_id(name.removeprefix(MODELSCOPE)) and not _is_here(name)
 
 
 def _is_remote_data(data_path: Any) -> bool:
