@@ -89,6 +89,9 @@ def _of_diagnosis(key: str, found: Diagnosis) -> Iterator[tuple[str, str, bool]]
             more = ", …" if problem.count > 3 else ""
             skipped = f"{some} {problem.count} would be skipped: {problem.what} ({where}{more})"
             yield key, skipped, False
+    if found.is_for_other_algorithms:
+        message = f"it makes {found.kind}s, which supervised fine-tuning cannot learn from"
+        yield f"{key}.map_fn", f"{message}: xtune list-formats shows what makes dialogues", True
     if found.rows and not found.usable and not any(one.stops for one in found.problems):
         yield f"{key}.data_path", f"{some} none can be used", found.rows < _ROWS
     for line in unread_lines(found.unread):

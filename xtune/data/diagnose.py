@@ -102,6 +102,11 @@ class Diagnosis:
     why_empty: str = ""
 
     @property
+    def is_for_other_algorithms(self) -> bool:
+        """Whether it is sound, and supervised fine-tuning refuses it all the same."""
+        return self.kind in ("preference pair", "prompt")
+
+    @property
     def is_trainable(self) -> bool:
         """Whether a run would go through: nothing stops it, and there is something to learn."""
         return self.usable > 0 and not any(problem.stops for problem in self.problems)

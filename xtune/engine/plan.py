@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import try_to_load_from_cache
 
 from xtune.config import Sheet, require_valid
-from xtune.config.continued import overruled
+from xtune.config.continued import overruled_note
 from xtune.engine.advice import advice_for, advice_lines
 from xtune.engine.budget import need_of, place_of
 from xtune.engine.build import (
@@ -75,9 +75,8 @@ def make_plan(
     ]
     if folder_of_adapter := cfg["model"].get("adapter_folder"):
         lines.append(f"adapter     {folder_of_adapter}, trained further as it is")
-        if others := overruled(cfg["model"]):
-            said = ", ".join(f"{name}={value!r}" for name, value in others.items())
-            lines.append(f"{'':<11} `lora` of the config says otherwise, and does not hold: {said}")
+        if note := overruled_note(cfg["model"]):
+            lines.append(f"{'':<11} {note}")
     tokenizer, pieces = _vocabulary(cfg, unchecked)
     datasets = _datasets(cfg, tokenizer, unchecked)
     if checkpoint is not None and tokenizer is not None and datasets is not None:
