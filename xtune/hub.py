@@ -18,6 +18,7 @@ __all__ = [
     "WITHOUT_NETWORK",
     "cached_folder",
     "fetch_it_first",
+    "is_hub_id",
     "why_not",
     "why_not_modelscope",
 ]
@@ -43,6 +44,15 @@ _LOG_IN = (
     "Ask for access on its page, then log in with `hf auth login`, or set HF_TOKEN to a token of "
     "yours. See docs/en/offline.md"
 )
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name may be a model's or data set's on the hub: owner/name, and no path.
+
+    >>> [is_hub_id(name) for name in ('owner/name', './name', 'work_dirs/x', 'smollm2', 'a/b/c')]
+    [True, False, False, False, False]
+    """
+    return bool(_HUB_ID.fullmatch(name)) and not is_path(name)
 
 
 @functools.cache  # the answer stays for a process: tokenizer, config and weights ask alike
@@ -128,7 +138,7 @@ def fetch_it_first(given: str) -> str:
     >>> fetch_it_first('./adapter')
     ''
     """
-    if not _HUB_ID.fullmatch(given) or is_path(given):
+    if not is_hub_id(given):
         return ""
     local = f"adapters/{given.split('/')[1]}"
     return f". One on the hub is fetched first: hf download {given} --local-dir {local}"

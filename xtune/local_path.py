@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["is_path", "near_paths", "not_there"]
+__all__ = ["is_path", "not_there"]
 
 _MOST = 6  # names that are listed
 
@@ -28,7 +28,19 @@ def is_path(name: str) -> bool:
     )
 
 
-def near_paths(name: str) -> str:
+def not_there(name: str, what: str = "folder") -> str:
+    """Return what to say of a path that leads nowhere, in whole sentences.
+
+    Args:
+        name: as the user wrote it.
+        what: was looked for.
+    """
+    path = Path(name).expanduser()
+    where = "" if path.is_absolute() else f" (looked for {path.absolute()})"
+    return f"no {what} {name!r}{where}{_near_paths(name)}"
+
+
+def _near_paths(name: str) -> str:
     """Say what there is where a path leads nowhere: the end of a sentence, and perhaps another.
 
     The deepest folder of the path that exists is named, with what it holds that is spelt most like
@@ -53,15 +65,3 @@ def near_paths(name: str) -> str:
         return f". The folder {str(folder)!r} is empty."
     more = f" and {len(there) - len(shown)} more" if len(there) > len(shown) else ""
     return f". There are: {', '.join(shown)}{more}."
-
-
-def not_there(name: str, what: str = "folder") -> str:
-    """Return what to say of a path that leads nowhere, in whole sentences.
-
-    Args:
-        name: as the user wrote it.
-        what: was looked for.
-    """
-    path = Path(name).expanduser()
-    where = "" if path.is_absolute() else f" (looked for {path.absolute()})"
-    return f"no {what} {name!r}{where}{near_paths(name)}"

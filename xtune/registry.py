@@ -42,6 +42,7 @@ __all__ = [
     "TOOLS",
     "TRAIN_LOOPS",
     "build",
+    "look_next_to",
     "names",
     "names_alone",
     "resolve",

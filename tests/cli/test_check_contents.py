@@ -61,6 +61,12 @@ def test_rows_that_would_be_skipped_and_keys_that_nobody_reads_are_notes(content
             "a run would stop at a.jsonl:1: the row has no field 'messages'; fields seen: "
             "'instruction', 'output'. no row can be read so; they look like alpaca: ",
         ),
+        (
+            [{"prompt": "a", "chosen": "b", "rejected": "c"}],
+            ["map_fn=preference"],
+            "map_fn",
+            "it makes preference pairs, which supervised fine-tuning cannot learn from",
+        ),
         (['{"messages": [\n'], [], "map_fn", "a run would stop at a.jsonl:1: broken JSON"),
         ([{"foo": 1}], ["map_fn=auto"], "map_fn", "map_fn='auto': no format fits the first row"),
     ],

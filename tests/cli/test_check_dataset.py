@@ -65,7 +65,7 @@ def test_an_unknown_format_shows_the_nearest(capsys):
 def test_an_empty_file_ends_with_1(capsys):
     write()
     assert main(["check-dataset", "data.jsonl"]) == 1
-    assert "there are no rows" in capsys.readouterr().out
+    assert "there are no rows: data.jsonl is empty (0 bytes)" in capsys.readouterr().out
 
 
 def test_a_configs_data_are_checked_with_its_map_fn(capsys):

@@ -155,6 +155,18 @@ FORMS = {
         },
         ("words.py", "'b'", "'c'"),
     ),
+    "a path into folders with files of one's own": (
+        {
+            "one/__init__.py": "",
+            "one/two/__init__.py": "",
+            "one/two/three/__init__.py": "END = '!'\n",
+            "mine.py": "from pathlib import Path\nfrom one.two.three import END\n"
+            "PLACE = Path(__file__).parent / 'one/two/three/words'\ndef to_text(row):\n"
+            + ROW
+            % "row['q'] + END + str(PLACE)",
+        },
+        ("mine.py", "words", "names"),
+    ),
 }
 
 

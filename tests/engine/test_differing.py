@@ -43,3 +43,10 @@ def test_a_value_that_is_no_default_differs():
         (value,) = [value for name, value in flat_items(values) if name == key]
         assert differing(without(values, key), values) == {key: (..., value)}
         assert differing(values, without(values, key)) == {key: (value, ...)}
+
+
+def test_the_tokenizer_s_defaults_are_known_although_it_is_read_and_not_imported():
+    values = render("custom_sft_lora", ["tokenizer.trust_remote_code=False"]).values
+    assert differing(without(values, "tokenizer.trust_remote_code"), values) == {}
+    values = render("custom_sft_lora", ["tokenizer.trust_remote_code=True"]).values
+    assert differing(without(values, "tokenizer.trust_remote_code"), values)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xtune.config import Problem, Sheet
+    from xtune.data.diagnose import Diagnosis
 
 __all__ = ["contents_of"]
 
@@ -23,23 +24,16 @@ def contents_of(sheet: Sheet) -> tuple[list[Problem], list[str]]:
     Args:
         sheet: in which `check` has found nothing.
     """
+    from xtune.config import problem_at
+
     problems: list[Problem] = []
     notes: list[str] = []
     for key, message, stops in [*_rows(sheet.values), *_tokens(sheet.values)]:
         if stops:
-            problems.append(_problem(sheet, key, message))
+            problems.append(problem_at(sheet, key, message))
         else:
             notes.append(message)
     return problems, notes
-
-
-def _problem(sheet: Sheet, key: str, message: str) -> Problem:
-    from xtune.config import Problem, flat_items
-
-    origin = sheet.origin(key, of_value=True)
-    value = dict(flat_items(sheet.values)).get(key, "")
-    shown = repr(value)
-    return Problem(origin.file, origin.line, key, shown[:60] if value else "", message, "")
 
 
 def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
@@ -73,15 +67,14 @@ def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
                 continue
             except RegistryError:  # the check has said so
                 continue
-            yield from _of_diagnosis(key, found, source)
+            yield from _of_diagnosis(key, found)
 
 
-def _of_diagnosis(key: str, found: Any, source: Any) -> Iterator[tuple[str, str, bool]]:
-    from xtune.data.sources.base import why_empty
+def _of_diagnosis(key: str, found: Diagnosis) -> Iterator[tuple[str, str, bool]]:
     from xtune.data.unread import unread_lines
 
-    if not found.rows and not found.problems:
-        yield f"{key}.data_path", f"the data set is empty: {why_empty(source)}", True
+    if found.why_empty:
+        yield f"{key}.data_path", f"the data set is empty: {found.why_empty}", True
         return
     some = f"of the first {found.rows} rows of {key}" if found.rows == _ROWS else f"of {key}'s rows"
     if not found.format and found.rows:
@@ -96,6 +89,9 @@ def _of_diagnosis(key: str, found: Any, source: Any) -> Iterator[tuple[str, str,
             more = ", …" if problem.count > 3 else ""
             skipped = f"{some} {problem.count} would be skipped: {problem.what} ({where}{more})"
             yield key, skipped, False
+    if found.is_for_other_algorithms:
+        message = f"it makes {found.kind}s, which supervised fine-tuning cannot learn from"
+        yield f"{key}.map_fn", f"{message}: xtune list-formats shows what makes dialogues", True
     if found.rows and not found.usable and not any(one.stops for one in found.problems):
         yield f"{key}.data_path", f"{some} none can be used", found.rows < _ROWS
     for line in unread_lines(found.unread):

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 
-_NOT_FOR_SFT = ("preference pair", "prompt")
-
-
 class _Data(NamedTuple):
     name: str
     data_path: Any
@@ -67,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(str(error)) from error
         one = diagnose(source, data.map_fn, max_rows=data.max_rows)
         found.append((data.name, one))
-        sound &= one.is_trainable and not (data.is_for_sft and one.kind in _NOT_FOR_SFT)
+        sound &= one.is_trainable and not (data.is_for_sft and one.is_for_other_algorithms)
     if args.json:
         print(json.dumps({name: _plain(one) for name, one in found}, ensure_ascii=False))
     else:
@@ -132,11 +129,11 @@ def _lines(name: str, found: Diagnosis) -> Iterator[str]:
         yield f"            at {', '.join(problem.places)}{more}"
         if problem.fix:
             yield f"            fix: {problem.fix}"
-    if not found.rows and not found.problems:
-        yield "  STOPS     there are no rows"
+    if found.why_empty:
+        yield f"  STOPS     there are no rows: {found.why_empty}"
     if not found.is_trainable:
         yield "  CANNOT be trained on as it is"
-    elif found.kind in _NOT_FOR_SFT:
+    elif found.is_for_other_algorithms:
         yield f"  sound {found.kind}s, which supervised fine-tuning refuses"
     else:
         yield "  can be trained on; xtune log-dataset shows the tokens"

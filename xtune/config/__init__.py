@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xtune.config.rendering import render
     from xtune.config.sheet import Sheet, flat_items
     from xtune.config.source import Origin
-    from xtune.config.validation import Problem, check, require_valid
+    from xtune.config.validation import Problem, check, problem_at, require_valid
 
 __all__ = [
     "Origin",
@@ -30,6 +30,7 @@ __all__ = [
     "find_config",
     "flat_items",
     "list_configs",
+    "problem_at",
     "render",
     "require_valid",
 ]
@@ -42,6 +43,7 @@ _HOMES = {
     "find_config": "find",
     "flat_items": "sheet",
     "list_configs": "find",
+    "problem_at": "validation",
     "render": "rendering",
     "require_valid": "validation",
 }

@@ -141,6 +141,7 @@ def refusal(
     return None
 
 
+# Besides target_modules
 _NAMING = (
     "alpha_pattern",
     "exclude_modules",
@@ -150,7 +151,6 @@ _NAMING = (
     "lora_bias",
     "modules_to_save",
     "rank_pattern",
-    "target_modules",
     "target_parameters",
     "trainable_token_indices",
 )
@@ -160,12 +160,10 @@ def names_modules(adapter: Any) -> bool:
     """Whether an adapter's settings name modules of the model, and so must be matched with it."""
     if not isinstance(adapter, Mapping):
         return False
-    given = {name: adapter[name] for name in _NAMING if adapter.get(name)}
-    if adapter.get("target_modules") in ([], (), ""):  # names none, and so trains nothing
-        given["target_modules"] = adapter["target_modules"]
-    if str(given.get("target_modules")).lower() == "all-linear":
-        del given["target_modules"]
-    return bool(given)
+    targets = adapter.get("target_modules")  # an empty list names none, and so trains nothing
+    if targets is not None and str(targets).lower() != "all-linear":
+        return True
+    return any(adapter.get(name) for name in _NAMING)
 
 
 def config_is_here(name: Any) -> bool:

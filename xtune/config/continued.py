@@ -22,7 +22,7 @@ __all__ = [
     "contradicting_options",
     "found_adapter",
     "origin_of_adapter",
-    "overruled",
+    "overruled_note",
     "with_adapter_found",
 ]
 
@@ -84,12 +84,34 @@ def origin_of_adapter(folder: Path) -> dict[str, Any]:
     return {"adapter": str(folder), **(named if is_run else {}), "sha256": digest}
 
 
-def overruled(model: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a sheet's `lora` that the adapter trained further has otherwise.
+def overruled_note(model: Mapping[str, Any]) -> str:
+    """Say which arguments of a sheet's `lora` the adapter trained further has otherwise; or ''.
 
     Args:
         model: a sheet's `model`; without an `adapter_folder` nothing is overruled.
     """
+    others = ", ".join(f"{name}={value!r}" for name, value in _overruled(model).items())
+    return others and f"`lora` of the config says otherwise, and does not hold: {others}"
+
+
+def contradicting_options(sheet: Sheet) -> Iterator[tuple[str, str, str]]:
+    """Yield key, message and hint of command-line options for `lora` that DIR says otherwise."""
+    model = sheet.values.get("model")
+    folder = model.get("adapter_folder") if isinstance(model, Mapping) else None
+    if folder is None:
+        return
+    stored = _read(Path(folder).expanduser() / _CONFIG)
+    for argument in _overruled(model):
+        key = f"model.adapter.{argument}"
+        if sheet.origin(key).file.startswith("--cfg-options"):
+            yield (
+                key,
+                f"the adapter that is trained further has {stored[argument]!r}",
+                "leave the option out, or train a new adapter without adapter=DIR",
+            )
+
+
+def _overruled(model: Mapping[str, Any]) -> dict[str, Any]:
     folder, adapter = model.get("adapter_folder"), model.get("adapter")
     if folder is None or not isinstance(adapter, Mapping):
         return {}
@@ -101,23 +123,6 @@ def overruled(model: Mapping[str, Any]) -> dict[str, Any]:
         if argument in stored and _plain(stored[argument]) != _plain(value):
             found[argument] = value
     return found
-
-
-def contradicting_options(sheet: Sheet) -> Iterator[tuple[str, str, str]]:
-    """Yield key, message and hint of command-line options for `lora` that DIR says otherwise."""
-    model = sheet.values.get("model")
-    folder = model.get("adapter_folder") if isinstance(model, Mapping) else None
-    if folder is None:
-        return
-    stored = _read(Path(folder).expanduser() / _CONFIG)
-    for argument in overruled(model):
-        key = f"model.adapter.{argument}"
-        if sheet.origin(key).file.startswith("--cfg-options"):
-            yield (
-                key,
-                f"the adapter that is trained further has {stored[argument]!r}",
-                "leave the option out, or train a new adapter without adapter=DIR",
-            )
 
 
 def _plain(value: Any) -> Any:

@@ -41,15 +41,21 @@ class Declaration:
     """A class or function as its source declares it.
 
     Attributes:
+        module: where it is defined.
         name: its own.
         parameters: what it can be called with, by name. A default is `...`, whatever it is.
         hints: by parameter: its type where it is made of built-in types, 'Any' in each place
             where it names another.
     """
 
+    module: str
     name: str
     parameters: Mapping[str, Parameter]
     hints: Mapping[str, Any]
+
+    def imported(self) -> Any:
+        """Return the class or function itself."""
+        return getattr(importlib.import_module(self.module), self.name)
 
 
 class _NotReadable(Exception):
@@ -80,6 +86,7 @@ def declared(registry: Registry, named: str) -> Declaration | None:
     except _NotReadable:
         return None
     return Declaration(
+        found.module.name,
         found.node.name,
         {one.name: Parameter(one.name, one.kind, default=one.default) for one in arguments},
         {one.name: _hint(one.module, one.annotation) for one in arguments if one.annotation},
@@ -112,8 +119,7 @@ class _Module:
 
     @functools.cached_property
     def definitions(self) -> dict[str, _Definition]:
-        kinds = (ast.FunctionDef, ast.ClassDef)
-        return {node.name: node for node in self.body if isinstance(node, kinds)}
+        return {node.name: node for node in self.body if isinstance(node, _Definition)}
 
     @functools.cached_property
     def values(self) -> dict[str, ast.expr]:  # also of `TextRows: TypeAlias = Literal[…]`
@@ -150,12 +156,17 @@ class _Argument(NamedTuple):
     annotation: ast.expr | None
 
 
+def _paths(name: str) -> Iterator[Path]:
+    """Where a module lies, without its suffix; nothing is imported."""
+    top, *inner = name.split(".")
+    spec = importlib.util.find_spec(top) if top in _READ else None
+    for folder in (spec.submodule_search_locations if spec else None) or ():
+        yield Path(folder, *inner)
+
+
 @functools.cache
 def _module(name: str) -> _Module | None:
-    top, *rest = name.split(".")
-    spec = importlib.util.find_spec(top) if top in _READ else None  # imports nothing
-    for folder in (spec.submodule_search_locations if spec else None) or ():
-        path = Path(folder, *rest)
+    for path in _paths(name):
         for file in (path / "__init__.py", path.with_suffix(".py")):
             if file.is_file():
                 return _Module(name, file)
@@ -197,9 +208,8 @@ def _modules_at(location: str) -> Iterator[_Module]:
     if module is None:
         return
     yield module
-    spec = importlib.util.find_spec(location.split(".")[0])
-    for top in (spec.submodule_search_locations if spec else None) or ():
-        for file in sorted(Path(top, *location.split(".")[1:]).glob("*.py")):
+    for folder in _paths(location):
+        for file in sorted(folder.glob("*.py")):
             if file.stem != "__init__" and (inner := _module(f"{location}.{file.stem}")):
                 yield inner
 
@@ -208,16 +218,15 @@ def _registrations(module: _Module, room: str | None) -> Iterator[tuple[str, _Fo
     if f"{room}.register_module(" not in module.text:
         return
     for node in module.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+        if isinstance(node, _Definition):
             for call in node.decorator_list:
                 if _is_registration(call, room):
                     names = _registered_names(call) or [node.name]
                     yield from ((name, _Found(module, node)) for name in names)
         elif isinstance(node, ast.Expr) and _is_registration(node.value, room):
-            target = _keyword(node.value, "module")
-            found = _found(module.name, target) if target else None
-            if target and found:
-                for name in _registered_names(node.value) or [target]:
+            target = next(_given(node.value, "module"), None)
+            if found := _named(module, target):
+                for name in _registered_names(node.value) or [found.node.name]:
                     yield name, found
 
 
@@ -234,20 +243,14 @@ def _is_registration(node: ast.expr, room: str | None = None) -> bool:
 def _registered_names(call: ast.expr) -> list[str]:
     """The name, or several, that `register_module` is given, first or as `name`."""
     assert isinstance(call, ast.Call)
-    keywords = [keyword.value for keyword in call.keywords if keyword.arg == "name"]
-    given = [*call.args[:1], *keywords]
+    given = [*call.args[:1], *_given(call, "name")]
     nodes = [one for node in given for one in getattr(node, "elts", [node])]
     return [str(node.value) for node in nodes if isinstance(node, ast.Constant) and node.value]
 
 
-def _keyword(call: ast.expr, name: str) -> str | None:
+def _given(call: ast.expr, name: str) -> Iterator[ast.expr]:
     assert isinstance(call, ast.Call)
-    for keyword in call.keywords:
-        if keyword.arg == name and isinstance(keyword.value, ast.Constant):
-            return str(keyword.value.value)
-        if keyword.arg == name and isinstance(keyword.value, ast.Name):
-            return keyword.value.id
-    return None
+    return (keyword.value for keyword in call.keywords if keyword.arg == name)
 
 
 def _arguments(module: _Module, node: _Definition) -> Iterator[_Argument]:
@@ -257,8 +260,7 @@ def _arguments(module: _Module, node: _Definition) -> Iterator[_Argument]:
             raise _NotReadable
         yield from _of_function(module, node)
     elif len(decorators) == 1 and _is_dataclass(decorators[0]):
-        fields = sorted(_fields(module, node).values(), key=lambda one: one.kind)
-        yield from fields
+        yield from sorted(_fields(module, node).values(), key=lambda one: one.kind)
     elif decorators or node.keywords:
         raise _NotReadable
     else:
@@ -270,13 +272,11 @@ def _arguments(module: _Module, node: _Definition) -> Iterator[_Argument]:
                 raise _NotReadable
             _, *others = _of_function(module, own["__init__"])  # without self
             yield from others
-        elif len(node.bases) == 1:
-            base = _named(module, node.bases[0])
+        elif node.bases:
+            base = _named(module, node.bases[0]) if len(node.bases) == 1 else None
             if base is None:
                 raise _NotReadable
             yield from _arguments(*base)
-        elif node.bases:
-            raise _NotReadable
 
 
 def _of_function(module: _Module, node: ast.FunctionDef) -> Iterator[_Argument]:
@@ -330,15 +330,14 @@ def _fields(module: _Module, node: ast.ClassDef) -> dict[str, _Argument]:
         if isinstance(init := settings.get("init"), ast.Constant) and init.value is False:
             fields.pop(name, None)
             continue
-        kind: Any = Parameter.POSITIONAL_OR_KEYWORD
-        if "kw_only" in settings:
-            kind = Parameter.KEYWORD_ONLY
+        by_name = "kw_only" in settings
+        kind = Parameter.KEYWORD_ONLY if by_name else Parameter.POSITIONAL_OR_KEYWORD
         default = Parameter.empty if value is None else ...
         fields[name] = _Argument(name, kind, default, module, one.annotation)
     return fields
 
 
-def _named(module: _Module, node: ast.expr) -> _Found | None:
+def _named(module: _Module, node: ast.expr | None) -> _Found | None:
     return _found(module.name, node.id) if isinstance(node, ast.Name) else None
 
 

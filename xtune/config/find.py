@@ -81,14 +81,14 @@ def find_config(name_or_path: str | Path) -> Path:
         return known[name]
     if theirs := xtuners_name(name_or_path):
         return known[theirs[0]]
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
-    near += [other for other in known if name.lower() in other.lower() and other not in near]
     if path.is_dir():
         raise UsageError(
             f"{str(name_or_path)!r} is a folder; give a config's file, or a name: xtune list-cfg"
         )
     if is_path(str(name_or_path)):
         raise UsageError(f"{not_there(str(name_or_path), 'config file')} All names: xtune list-cfg")
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    near += [other for other in known if name.lower() in other.lower() and other not in near]
     what = "config named" if is_bare_name and path.suffix != ".py" else "config file"
     raise UsageError(
         f"no {what} {str(name_or_path)!r}"

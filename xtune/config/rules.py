@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from xtune import registry
 from xtune.config import adapters
 from xtune.config.deepspeed import contradictions
+from xtune.hub import is_hub_id
 from xtune.local_path import is_path, not_there
 
 __all__ = ["Breach", "breaches", "divisible_optimizer"]
@@ -184,7 +185,7 @@ def _divided_optimizer(values: Values) -> Iterator[Breach]:
 
 _DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)
 _DATA_SECTIONS = ("train_dataset", "val_dataset", "test_cfg")
-_HUB_ID = re.compile(r"(modelscope:)?[\w.-]+/[\w.-]+")
+_MODELSCOPE = "modelscope:"
 
 
 def _data_files(values: Values) -> Iterator[Breach]:
@@ -246,8 +247,8 @@ def _generated_sources() -> list[str]:
 
 def _is_no_file(name: str) -> bool:
     """Whether this names a source that generates its rows, or a data set on the hub."""
-    is_hub_id = _HUB_ID.fullmatch(name) and not _DATA_SUFFIX.search(name) and name[0] != "."
-    return bool(is_hub_id) or name in _generated_sources()
+    is_on_hub = is_hub_id(name.removeprefix(_MODELSCOPE)) and not _DATA_SUFFIX.search(name)
+    return is_on_hub or name in _generated_sources()
 
 
 def _is_there(path: str) -> bool:
@@ -262,8 +263,8 @@ def _model_files(values: Values) -> Iterator[Breach]:
         name = _get(values, key)
         if not isinstance(name, str):
             continue
-        if name.startswith("modelscope:"):
-            if not _HUB_ID.fullmatch(name):
+        if name.startswith(_MODELSCOPE):
+            if not is_hub_id(name.removeprefix(_MODELSCOPE)):
                 yield Breach(key, f"{name!r} names no model", "an id is 'modelscope:owner/name'")
             continue
         if is_path(name) and not Path(name).expanduser().exists():

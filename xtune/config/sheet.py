@@ -136,8 +136,8 @@ def evaluate(lines: Sequence[Line], path: Path) -> dict[str, Any]:
         elif isinstance(error, ModuleNotFoundError):
             near = (
                 f"; one of your own lies next to the config, in {path.resolve().parent}, or in a "
+                "folder that PYTHONPATH names"
             )
-            near += "folder that PYTHONPATH names"
         what = f"{type(error).__name__}: {error}{near}"
         raise ConfigError(f"{line.origin}: {line.text.strip()}: {what}") from error
     return {

@@ -57,10 +57,7 @@ class Form:
     def _parameters(self) -> Mapping[str, inspect.Parameter]:
         if isinstance(self.target, Declaration):
             return self.target.parameters
-        try:
-            return inspect.signature(self.target).parameters
-        except (TypeError, ValueError):  # some built-ins have none: anything goes
-            return {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
+        return _signature(self.target)
 
     @cached_property
     def open(self) -> bool:
@@ -79,8 +76,13 @@ class Form:
 
     @property
     def usual(self) -> dict[str, Any]:
-        """What is taken for each argument that a config may leave out."""
-        given = ((name, self._parameters[name].default) for name in self.arguments)
+        """What is taken for each argument that a config may leave out.
+
+        A declaration does not tell: what it is of is imported.
+        """
+        target = self.target.imported() if isinstance(self.target, Declaration) else self.target
+        parameters = _signature(target)
+        given = ((name, parameters[name].default) for name in self.arguments)
         return {name: value for name, value in given if value is not inspect.Parameter.empty}
 
     @cached_property
@@ -120,6 +122,13 @@ class Form:
             is_needed = self._parameters[key].default is inspect.Parameter.empty
             if is_needed and key not in given and key not in self.defaults:
                 yield Misfit(key, f"{name} needs {key!r}, which is not given")
+
+
+def _signature(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target).parameters
+    except (TypeError, ValueError):  # some built-ins have none: anything goes
+        return {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
 
 
 def misfit_of_type(hint: Any, value: Any) -> str | None:

@@ -7,6 +7,7 @@ their arguments written down here as functions, so that both kinds are checked a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from mmengine.registry import Registry
@@ -63,8 +64,7 @@ def _target(room: Registry, named: Any) -> Any:
         read = room.module_dict.get(named) or declared(room, named)
         if read is not None:
             return read
-        known = declared_names(room)
-        if "." not in named and named not in known:
+        if "." not in named and named not in (known := declared_names(room)):
             raise registry.unknown(room, named, known)
     return registry.resolve(room, named)
 
@@ -241,11 +241,8 @@ def defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     forms = [(key, form) for key, _, form in plain(values)]
     for slot in slots(values):
-        try:  # the object itself: what its source declares does not tell its defaults
-            target = registry.resolve(slot.registry, slot.cfg["type"])
-        except (RegistryError, KeyError, TypeError):  # the check says so
-            continue
-        forms.append((slot.key, Form(target, slot.supplied, slot.defaults)))
+        with suppress(RegistryError, KeyError, TypeError):  # the check says so
+            forms.append((slot.key, slot.form()))
     made = {f"{key}.{name}": value for key, form in forms for name, value in form.usual.items()}
     # Factors in the loss: one that is not named is 1
     weights = ((f"{key}.loss_weights", data.get("loss_weights")) for key, data in _data(values))

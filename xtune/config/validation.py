@@ -19,7 +19,7 @@ from xtune.config.source import parse, read_lines
 from xtune.errors import ConfigError, RegistryError, did_you_mean
 from xtune.registry import resolve
 
-__all__ = ["Problem", "check", "require_valid"]
+__all__ = ["Problem", "check", "problem_at", "require_valid"]
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,10 @@ def check(sheet: Sheet, *, data: bool = True) -> list[Problem]:
         for breach in breaches(sheet.values, data=data)
         if not (wrong_in_adapter and breach.key == "model.adapter")
     ]
-    findings += [_problem(sheet, b.key, b.message, b.hint) for b in broken]
-    findings += [_problem(sheet, *contradiction) for contradiction in contradicting_options(sheet)]
+    findings += [problem_at(sheet, b.key, b.message, b.hint) for b in broken]
+    findings += [
+        problem_at(sheet, *contradiction) for contradiction in contradicting_options(sheet)
+    ]
     # One knob in several places is one mistake
     places = {(p.file, p.line, p.value, p.message): p for p in reversed(findings)}
     return sorted(places.values(), key=findings.index)
@@ -102,9 +104,19 @@ def require_valid(sheet: Sheet, *, data: bool = True) -> None:
         raise ConfigError(f"{sheet.name} has {count}:\n{text}", problems)
 
 
-def _problem(
+def problem_at(
     sheet: Sheet, key: str, message: str, hint: str = "", *, of_value: bool = True
 ) -> Problem:
+    """Return a problem of a sheet's key, with its place and value.
+
+    Args:
+        sheet: rendered.
+        key: dotted; the sheet may lack it.
+        message: what is wrong.
+        hint: what is allowed, or what to do.
+        of_value: whether the value is at fault, and not that the key is there or missing; a knob's
+            value comes from where the knob is set.
+    """
     origin = sheet.origin(key, of_value=of_value)
     value: Any = sheet.values
     try:
@@ -120,7 +132,7 @@ def _problem(
 def _missing_sections(sheet: Sheet) -> Iterator[Problem]:
     for key in REQUIRED_KEYS:
         if sheet.values.get(key) is None:
-            yield _problem(sheet, key, "this section is missing", "copy it from a shipped config")
+            yield problem_at(sheet, key, "this section is missing", "copy it from a shipped config")
 
 
 def _unused_names(sheet: Sheet) -> Iterator[Problem]:
@@ -136,7 +148,7 @@ def _unused_names(sheet: Sheet) -> Iterator[Problem]:
             others = {*sheet.values, *known} - {name}
             near = did_you_mean(name, sorted(others)).removeprefix("; ")
             hint = near or "use it in a section, or delete it"
-            yield _problem(sheet, name, "nothing in the sheet uses this name", hint)
+            yield problem_at(sheet, name, "nothing in the sheet uses this name", hint)
 
 
 def _knobs_of_parts() -> set[str]:
@@ -147,22 +159,22 @@ def _knobs_of_parts() -> set[str]:
 
 def _sections_that_are_no_dicts(sheet: Sheet) -> Iterator[Problem]:
     if not isinstance(sheet.values.get("default_hooks", {}), Mapping):
-        yield _problem(sheet, "default_hooks", "must be a dict of hooks by name")
+        yield problem_at(sheet, "default_hooks", "must be a dict of hooks by name")
     hooks = sheet.values.get("custom_hooks")
     if hooks is not None and not isinstance(hooks, list | tuple):
-        yield _problem(sheet, "custom_hooks", "must be a list of hooks")
+        yield problem_at(sheet, "custom_hooks", "must be a list of hooks")
 
 
 def _slots(sheet: Sheet) -> Iterator[Problem]:
     for slot in slots(sheet.values):
         if not isinstance(slot.cfg, Mapping) or "type" not in slot.cfg:
             hint = f"type: one of {', '.join(declared_names(slot.registry))}"
-            yield _problem(sheet, slot.key, "must be a dict with a type", hint)
+            yield problem_at(sheet, slot.key, "must be a dict with a type", hint)
             continue
         try:
             form = slot.form()
         except RegistryError as error:
-            yield _problem(sheet, f"{slot.key}.type", str(error))
+            yield problem_at(sheet, f"{slot.key}.type", str(error))
             continue
         yield from _arguments(sheet, slot.key, form, _given(slot))
 
@@ -174,7 +186,7 @@ def _given(slot: Slot) -> dict[str, Any]:
 def _arguments(sheet: Sheet, key: str, form: Form, given: Mapping[str, Any]) -> Iterator[Problem]:
     for misfit in form.misfits(given):
         where = f"{key}.{misfit.argument}"
-        yield _problem(sheet, where, misfit.message, misfit.hint, of_value=misfit.is_value)
+        yield problem_at(sheet, where, misfit.message, misfit.hint, of_value=misfit.is_value)
 
 
 def _names(sheet: Sheet) -> Iterator[Problem]:
@@ -182,7 +194,7 @@ def _names(sheet: Sheet) -> Iterator[Problem]:
         try:
             resolve(registry, value)
         except RegistryError as error:
-            yield _problem(sheet, key, str(error))
+            yield problem_at(sheet, key, str(error))
 
 
 def _plain_sections(sheet: Sheet) -> Iterator[Problem]:
@@ -190,4 +202,4 @@ def _plain_sections(sheet: Sheet) -> Iterator[Problem]:
         if isinstance(section, Mapping):
             yield from _arguments(sheet, key, form, section)
         else:
-            yield _problem(sheet, key, f"must be a dict of {', '.join(form.arguments)}")
+            yield problem_at(sheet, key, f"must be a dict of {', '.join(form.arguments)}")

@@ -24,7 +24,7 @@ from xtune.data.map_fns import MapFn, UnusableRow, build_map_fn
 from xtune.data.map_fns.base import fault, require_unicode
 from xtune.data.map_fns.build import checked_return
 from xtune.data.recognise import Choice, most_fitting, recognise
-from xtune.data.sources.base import Source
+from xtune.data.sources.base import Source, why_empty
 from xtune.data.sources.files import FilesSource
 from xtune.data.unread import read_row
 from xtune.errors import DataError
@@ -86,6 +86,7 @@ class Diagnosis:
         repeated: rows that are the same as an earlier one.
         unread: usable rows by what they hold in a key that the map_fn does not read; see unread.py.
         unread_first: where the first of them stands, by key.
+        why_empty: where there are no rows and no problems: what there is instead.
     """
 
     rows: int = 0
@@ -98,6 +99,12 @@ class Diagnosis:
     repeated: int = 0
     unread: dict[str, int] = field(default_factory=dict)
     unread_first: dict[str, str] = field(default_factory=dict)
+    why_empty: str = ""
+
+    @property
+    def is_for_other_algorithms(self) -> bool:
+        """Whether it is sound, and supervised fine-tuning refuses it all the same."""
+        return self.kind in ("preference pair", "prompt")
 
     @property
     def is_trainable(self) -> bool:
@@ -144,6 +151,8 @@ def diagnose(
             _try(function, where, row, found, problems)
     if map_fn != "auto" and first and not found.usable:
         found.why = _other_format(first)
+    if not found.rows and not problems:
+        found.why_empty = why_empty(source)
     found.problems = sorted(problems.values(), key=lambda one: (not one.stops, -one.count))
     return found
 

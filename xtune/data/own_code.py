@@ -89,11 +89,10 @@ class OwnCode:
 
     def _without_folder(self, text: str) -> str:
         """A path into the folder of a file that was read, as it is said wherever that has moved."""
-        for file in self._files:
-            folder = str(file.parent)
-            if text == folder or text.startswith(folder + os.sep):
-                return f"…{text[len(folder) :]}"
-        return text
+        folders = {str(file.parent) for file in self._files}
+        around = (one for one in folders if text == one or text.startswith(one + os.sep))
+        deepest = max(around, key=len, default="")  # of several, whatever the order of a set
+        return f"…{text[len(deepest) :]}" if deepest else text
 
     def _tell(self, *parts: str | bytes) -> None:
         for part in parts:

@@ -15,7 +15,7 @@ from xtune.data.loss_weights import LossWeights
 from xtune.data.map_fns.base import MapFn, UnusableRow, fault, require_unicode
 from xtune.data.map_fns.build import checked_return, name_of
 from xtune.data.plain_text import PlainText
-from xtune.data.recognise import look_of, reads_better
+from xtune.data.recognise import look_of, other_choice
 from xtune.data.report import DataReport
 from xtune.data.sources.base import Source, name_of_source, why_empty
 from xtune.data.templates.base import Template, tool_templates
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["NothingUsable", "Pipeline"]
 
 _CHUNK = 1024  # rows; two chunks are in memory at once
-_LOOKED_AT = 100  # rows, to tell their format where none could be used
 
 
 class NothingUsable(DataError):
@@ -135,7 +134,7 @@ class Pipeline:
             )
         reasons = "; ".join(f"{count:,} {why}" for why, count in report.dropped.most_common())
         rows = "the one row" if report.rows == 1 else f"the {report.rows:,} rows"
-        other = reads_better(list(islice(self._source.rows(), _LOOKED_AT)), self._map_fn)
+        other = other_choice(self._source.rows(), self._map_fn)
         advice = f"; map_fn={other.format.name!r} reads them" if other else ""
         return (
             f"no sample can be made of {rows} of {name_of_source(self._source)}: {reasons}. "

@@ -22,7 +22,7 @@ from xtune.data.map_fns.base import MapFn, UnusableRow, fault
 from xtune.data.sources.base import why_empty
 from xtune.errors import DataError
 
-__all__ = ["Choice", "look_of", "most_fitting", "nearest", "reads_better", "recognise"]
+__all__ = ["Choice", "look_of", "most_fitting", "nearest", "other_choice", "recognise"]
 
 _ROWS = 100  # looked at
 _CANDIDATES = 3  # shown where none fits
@@ -103,7 +103,7 @@ def look_of(all_rows: Iterable[tuple[str, dict[str, Any]]], map_fn: MapFn) -> st
         return ""
     has, them = ("has", "that") if len(rows) == 1 else ("have", "them")
     look = f"{_first(rows).capitalize()} {has} {_list(_fields(rows))}"
-    choice = reads_better(rows, map_fn)
+    choice = other_choice(rows, map_fn)
     if choice is not None:
         return f"{look}: map_fn={choice.format.name!r} reads {them}"
     if any(_reads(map_fn, row) for _, row in rows):
@@ -116,10 +116,10 @@ def look_of(all_rows: Iterable[tuple[str, dict[str, Any]]], map_fn: MapFn) -> st
     return "\n".join([f"{none}; the nearest:" if near else none, *near, _YOUR_OWN])
 
 
-def reads_better(rows: _Rows, map_fn: MapFn) -> Choice | None:
-    """Return the one other format that reads these rows, or the first of several; None for none."""
+def other_choice(all_rows: Iterable[tuple[str, dict[str, Any]]], map_fn: MapFn) -> Choice | None:
+    """Return the format that the first rows have, if there is one, and `map_fn` is another."""
     try:
-        choice = recognise(rows)
+        choice = recognise(all_rows)
     except DataError:
         return None
     return None if choice.format.map_fn is map_fn else choice

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from xtune.checkpoint.state import recorded_day
-from xtune.config.continued import adapter_notes, origin_of_adapter, overruled
+from xtune.config.continued import adapter_notes, origin_of_adapter, overruled_note
 from xtune.data.loader import StepLoader
 from xtune.data.report import DataReport
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
@@ -68,11 +68,8 @@ def adapter_trained_further(cfg: Mapping[str, Any], checkpoint: Path | None) -> 
             f"{name}={settings[name]!r}" for name in ("r", "lora_alpha") if name in settings
         )
         logger.info("training %s further, as it is (%s); `lora` is not used", folder, shown)
-        if others := overruled(cfg["model"]):
-            logger.warning(
-                "`lora` of the config says otherwise, and does not hold: %s",
-                ", ".join(f"{name}={value!r}" for name, value in others.items()),
-            )
+        if note := overruled_note(cfg["model"]):
+            logger.warning(note)
         system = notes.get("system")
         if system and system != (cfg.get("SYSTEM") or ""):
             logger.warning("it was trained with the system text %r: SYSTEM is another", system)
@@ -201,17 +198,13 @@ def build_hooks(cfg: Mapping[str, Any]) -> dict[str, Hook]:
         kind = hook["type"]
         named[f"{place} {kind if isinstance(kind, str) else kind.__name__}"] = hook
     hooks = {name: build(HOOKS, hook) for name, hook in named.items() if hook is not None}
+    moments = [one for one in vars(Hook) if not one.startswith("_") and callable(vars(Hook)[one])]
     for name, hook in hooks.items():
-        _require_called(name, hook)
+        _require_called(name, hook, sorted(moments))
     return hooks
 
 
-def _require_called(name: str, hook: Any) -> None:
-    moments = [
-        moment
-        for moment in dir(Hook)
-        if not moment.startswith("_") and callable(getattr(Hook, moment))
-    ]
+def _require_called(name: str, hook: Any, moments: list[str]) -> None:
     if not isinstance(hook, Hook):
         raise ConfigError(
             f"hook {name}: {type(hook).__name__} is no Hook. Derive it from xtune's "

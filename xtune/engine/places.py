@@ -79,22 +79,18 @@ def require_places(sheet: Sheet) -> None:
 def _paths(key: str, value: Any) -> Iterator[str]:
     """The paths in a value that name nothing."""
     values = value if isinstance(value, list | tuple) else [value]
+    texts = [one for one in values if isinstance(one, str)]
     if _MODEL.fullmatch(key):
-        yield from (name for name in values if _is_path(name) and not _there(name))
+        yield from (name for name in texts if is_path(name) and not _there(name))
     elif _DATA.fullmatch(key) and _NAMED.search(key):
-        for name in values:
-            looks = _is_path(name) or (isinstance(name, str) and is_data_file(name))
-            if looks and not _there(name) and not find_files(name):
+        for name in texts:
+            if (is_path(name) or is_data_file(name)) and not _there(name) and not find_files(name):
                 yield name
-
-
-def _is_path(name: Any) -> bool:
-    return isinstance(name, str) and is_path(name)
 
 
 def _is_unknown(name: str) -> bool:
     """Whether it is nothing on this disk: neither here nor in the hub's cache."""
-    known = is_gguf(name) or name.startswith(MODELSCOPE) or _is_path(name) or _there(name)
+    known = is_gguf(name) or name.startswith(MODELSCOPE) or is_path(name) or _there(name)
     return not known and not isinstance(try_to_load_from_cache(name, "config.json"), str)
 
 

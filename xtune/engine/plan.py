@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import try_to_load_from_cache
 
 from xtune.config import Sheet, require_valid
-from xtune.config.continued import overruled
+from xtune.config.continued import overruled_note
 from xtune.engine.advice import advice_for, advice_lines
 from xtune.engine.budget import need_of, place_of
 from xtune.engine.build import (
@@ -26,7 +26,7 @@ from xtune.engine.loops import TrainLoop
 from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir
 from xtune.errors import AdapterError, DataError, ModelError
-from xtune.local_path import is_path
+from xtune.hub import is_hub_id
 from xtune.models.memory import smallest_card
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.vocabulary import Pieces, open_vocabulary
@@ -75,9 +75,8 @@ def make_plan(
     ]
     if folder_of_adapter := cfg["model"].get("adapter_folder"):
         lines.append(f"adapter     {folder_of_adapter}, trained further as it is")
-        if others := overruled(cfg["model"]):
-            said = ", ".join(f"{name}={value!r}" for name, value in others.items())
-            lines.append(f"{'':<11} `lora` of the config says otherwise, and does not hold: {said}")
+        if note := overruled_note(cfg["model"]):
+            lines.append(f"{'':<11} {note}")
     tokenizer, pieces = _vocabulary(cfg, unchecked)
     datasets = _datasets(cfg, tokenizer, unchecked)
     if checkpoint is not None and tokenizer is not None and datasets is not None:
@@ -212,16 +211,12 @@ def _is_here(name: str) -> bool:
             return fetched(name, local_files_only=True).is_dir()
         except ModelError:
             return False
-    return _looks_like_hub_id(name) and isinstance(try_to_load_from_cache(name, "config.json"), str)
-
-
-def _looks_like_hub_id(name: str) -> bool:
-    return name.count("/") == 1 and not is_path(name)
+    return is_hub_id(name) and isinstance(try_to_load_from_cache(name, "config.json"), str)
 
 
 def _is_remote(name: str) -> bool:
-    """Whether `name` can only be a hub id: owner/name, and nothing on this disk."""
-    return _looks_like_hub_id(name) and not _is_here(name)
+    """Whether `name` can only be on a hub: owner/name, and nothing on this disk."""
+    return is_hub_id(name.removeprefix(MODELSCOPE)) and not _is_here(name)
 
 
 def _is_remote_data(data_path: Any) -> bool:

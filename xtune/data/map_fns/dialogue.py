@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xtune.data.map_fns.base import UnusableRow, describe, flag, is_blank
-from xtune.data.map_fns.literal import parsed_text
+from xtune.data.map_fns.literal import literal_list, parsed_text
 from xtune.data.map_fns.tools import tools_of
 from xtune.data.map_fns.watched import peek
 from xtune.errors import DataError, did_you_mean
@@ -108,18 +108,12 @@ def _is_null_system(message: Message, raw: object) -> bool:
 
 
 def as_list(value: object, *, name: str) -> list[Any]:
-    """Return a list that may be written as JSON text (as in tables) or be null.
+    """Return a list that may be text, see `literal_list`, or null, which is an empty one.
 
     Raises:
         DataError: it is something else.
     """
-    if isinstance(value, str) and not is_blank(value):
-        value = parsed_text(value, name=name)
-    if value is None or value == "":
-        return []
-    if not isinstance(value, list):
-        raise DataError(f"{name!r} must be a list, not {describe(value)}")
-    return value
+    return [] if value is None else literal_list(value, name=name)
 
 
 def take_untrained(raw: Mapping[str, Any]) -> None:

@@ -10,9 +10,10 @@ import zlib
 from pathlib import Path
 from typing import cast
 
-__all__ = ["COMPRESSIONS", "DECOMPRESSION_ERRORS", "opened", "type_of"]
+__all__ = ["COMPRESSED_INSIDE", "COMPRESSIONS", "DECOMPRESSION_ERRORS", "opened", "type_of"]
 
 COMPRESSIONS = (".gz", ".bz2", ".xz", ".zst")
+COMPRESSED_INSIDE = (".parquet", ".arrow")  # and so not read with one of these after it
 
 # What the libraries raise for a damaged file, besides OSError
 DECOMPRESSION_ERRORS = (EOFError, lzma.LZMAError, zlib.error)

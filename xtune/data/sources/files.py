@@ -8,7 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from xtune.data.sources.compression import COMPRESSIONS, DECOMPRESSION_ERRORS, opened, type_of
+from xtune.data.sources.compression import (
+    COMPRESSED_INSIDE,
+    COMPRESSIONS,
+    DECOMPRESSION_ERRORS,
+    opened,
+    type_of,
+)
 from xtune.data.sources.json_reader import read_json
 from xtune.data.sources.lines import OnBroken, first_character, raise_it
 from xtune.data.sources.other_types import advice_of
@@ -19,7 +25,6 @@ from xtune.registry import SOURCES
 __all__ = ["FilesSource", "find_files", "is_data_file", "others_in"]
 
 _TYPES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".txt", ".parquet", ".arrow")
-_ARE_COMPRESSED_INSIDE = (".parquet", ".arrow")
 # What `datasets` writes next to its .arrow files
 _NO_DATA = ("dataset_info.json", "state.json", "dataset_dict.json")
 
@@ -121,7 +126,7 @@ def is_data_file(path: str | Path) -> bool:
     """Return whether the name ends like a file that can be read."""
     kind = type_of(Path(path))
     compressed = Path(path).suffix.lower() in COMPRESSIONS
-    return kind in _TYPES and not (compressed and kind in _ARE_COMPRESSED_INSIDE)
+    return kind in _TYPES and not (compressed and kind in COMPRESSED_INSIDE)
 
 
 def find_files(path: str) -> list[Path]:

@@ -11,6 +11,7 @@ import json
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,7 +73,7 @@ def read_json(
         yield from _read_array(path, fields, on_broken)
         return
     values = _values(path, on_broken)
-    first = list(_first_two(values))
+    first = _first_two(values)
     if len(first) == 1 and isinstance(first[0].value, dict):
         _require_rows(path, first[0].value, is_a_line=first[0].is_a_line)
     for found in (first, values):
@@ -89,14 +90,13 @@ def read_json(
                     yield where, checked
 
 
-def _first_two(values: Iterator[_Value]) -> Iterator[_Value]:
+def _first_two(values: Iterator[_Value]) -> list[_Value]:
     """The first, and where that holds lists or objects the next too: it may hold all rows."""
-    for first in values:
-        yield first
-        held = first.value.values() if isinstance(first.value, dict) else ()
-        if any(isinstance(one, list | dict) for one in held):
-            yield from (second for second in [next(values, None)] if second is not None)
-        return
+    first = list(islice(values, 1))
+    inside = first[0].value.values() if first and isinstance(first[0].value, dict) else ()
+    if any(isinstance(one, list | dict) for one in inside):
+        first += islice(values, 1)
+    return first
 
 
 def _values(path: Path, on_broken: OnBroken) -> Iterator[_Value]:

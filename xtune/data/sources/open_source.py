@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,11 @@ from xtune.data.sources.files import FilesSource, find_files, is_data_file, othe
 from xtune.data.sources.hub import HubSource
 from xtune.data.sources.modelscope import ModelScopeSource
 from xtune.errors import DataError, did_you_mean
+from xtune.hub import is_hub_id
 from xtune.registry import SOURCES, names_alone, resolve
 
 __all__ = ["open_source"]
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _MODELSCOPE = "modelscope:"
 
 
@@ -55,7 +54,7 @@ def open_source(data_path: str | Sequence[str] | Mapping[str, Any], *, split: st
         return FilesSource(data_path)
     if data_path.startswith(_MODELSCOPE):
         return ModelScopeSource(data_path.removeprefix(_MODELSCOPE), split=split)
-    if _HUB_ID.fullmatch(data_path) and not is_data_file(data_path):
+    if is_hub_id(data_path) and not is_data_file(data_path):
         return HubSource(data_path, split=split)
     raise DataError(_nothing_there(data_path))
 

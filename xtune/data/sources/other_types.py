@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xtune.data.sources.compression import COMPRESSED_INSIDE, COMPRESSIONS
+
 __all__ = ["advice_of"]
 
-_PANDAS = "python -c \"import pandas; {read}.to_json({rows!r}, orient='records', lines=True)\""
-_ROWS = "rows.jsonl"
 _TABLE = "a spreadsheet: save it as CSV UTF-8 (one table, its first line names the fields)"
 _ARCHIVE = "an archive: unpack it, and name the files in it"
 _DOCUMENT = "a document: save its text as UTF-8 in a .txt file"
@@ -33,14 +33,12 @@ _ADVICE = {
     ".tab": "a table by its name: give it the end .tsv",
     ".feather": "an Arrow file by its name: give it the end .arrow",
     ".ipc": "an Arrow file by its name: give it the end .arrow",
-    ".orc": "a table of ORC: "
-    + _PANDAS.format(read="pandas.read_orc('THIS')", rows=_ROWS)
-    + " writes JSON lines",
+    ".orc": "a table of ORC: python -c \"import pandas; pandas.read_orc('THIS')"
+    ".to_json('rows.jsonl', orient='records', lines=True)\" writes JSON lines",
     **dict.fromkeys(
         (".npy", ".npz", ".h5", ".hdf5"), "an array of numbers: write rows into a .jsonl file"
     ),
 }
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst")
 _OTHERWISE_COMPRESSED = (".lz4", ".lzma", ".br", ".z", ".sz", ".snappy")
 
 
@@ -55,11 +53,11 @@ def advice_of(path: Path) -> str:
     suffixes = [suffix.lower() for suffix in path.suffixes] or [""]
     last = suffixes[-1]
     if last in _OTHERWISE_COMPRESSED:
-        return f"compressed in a way that is not read: unpack it, or use {', '.join(_COMPRESSED)}"
-    if last not in _COMPRESSED:
+        return f"compressed in a way that is not read: unpack it, or use {', '.join(COMPRESSIONS)}"
+    if last not in COMPRESSIONS:
         return _ADVICE.get(last, "")
     inner = suffixes[-2] if len(suffixes) > 1 else ""
-    if inner in (".parquet", ".arrow"):
+    if inner in COMPRESSED_INSIDE:
         return f"compressed inside already: unpack it to {path.stem}"
     if inner in _ADVICE:
         return _ADVICE[inner]
