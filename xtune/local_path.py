@@ -5,7 +5,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["is_path", "not_there"]
+__all__ = ["is_path", "misspells_a_file", "not_there"]
 
 _MOST = 6  # names that are listed
 
@@ -26,6 +26,17 @@ def is_path(name: str) -> bool:
         or name.endswith(("/", ".gguf"))
         or name.count("/") > 1
     )
+
+
+def misspells_a_file(name: str) -> bool:
+    """Whether a file lies where a path would lead, spelt nearly so: then this is no hub id."""
+    path = Path(name).expanduser()
+    if path.exists() or not path.parent.is_dir():
+        return False
+    names = [
+        name for one in path.parent.iterdir() if one.is_file() for name in (one.name, one.stem)
+    ]
+    return bool(get_close_matches(path.name, names, n=1, cutoff=0.8))
 
 
 def not_there(name: str, what: str = "folder") -> str:

@@ -102,6 +102,15 @@ def test_the_tokenizers_ids_are_compared_with_the_models_rows(contents, tmp_path
     assert contents(GOOD, options=[*options, "added_tokens=['one more']"]) == ([], [])
 
 
+def test_a_tokenizer_without_a_vocabulary_is_found(contents, tmp_path):
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "tokenizer_config.json").write_text("{}")
+    options = [f"tokenizer.pretrained_model_name_or_path={tmp_path / 'bare'}"]
+    ((key, message),), _ = contents(GOOD, options=options)
+    assert key == "tokenizer.pretrained_model_name_or_path"
+    assert message.startswith("bare has no vocabulary: copy it from the checkpoint (tokenizer.json")
+
+
 def test_a_tokenizer_that_was_cut_short_is_found(contents, tmp_path):
     folder = write_tiny_tokenizer(tmp_path / "model")
     (folder / "config.json").write_text(json.dumps({"model_type": "llama", "vocab_size": 384}))

@@ -239,3 +239,21 @@ def test_quantization_that_is_no_dict():
 def test_a_text_is_no_list_of_texts(given):
     found = problems_of(f"evaluation_inputs={given}")
     assert any("must be a list of texts" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    "given", ["rows/custom_sft.jsnl", "rows/custom_sft", "rows/custom_stf.jsonl"]
+)
+def test_what_nearly_names_a_file_is_no_hub_id(tmp_path, monkeypatch, given):
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "custom_sft.jsonl").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    (found,) = problems_of(f"data_path={given}", "val_data_path=None")
+    assert f"no file, folder or pattern {given!r}" in found
+    assert "did you mean 'rows/custom_sft.jsonl'?" in found
+
+
+def test_a_hub_id_next_to_a_folder_of_its_owners_name_stays_one(tmp_path, monkeypatch):
+    (tmp_path / "tatsu-lab" / "alpaca-old").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert problems_of("data_path=tatsu-lab/alpaca") == []

@@ -115,7 +115,7 @@ def _is_long(file: Path) -> bool:
 
 
 def _tokens(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
-    from xtune.models.vocabulary_files import spoilt_file
+    from xtune.models.vocabulary_files import missing_file, spoilt_file
     from xtune.models.vocabulary_rows import rows_in, tokens_in, without_rows
 
     llm = values["model"].get("llm") or {}
@@ -128,8 +128,12 @@ def _tokens(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     if not folder.is_dir():
         return
     key = "tokenizer.pretrained_model_name_or_path"
-    if (folder / "tokenizer.json").is_file() and (spoilt := spoilt_file(folder)):
-        yield key, spoilt, True
+    # Whether a family's own code can split text by tiktoken's ranks is left to the run
+    broken = missing_file(folder, knows_how_ranks_split=True)
+    if not broken and (folder / "tokenizer.json").is_file():
+        broken = spoilt_file(folder)
+    if broken:
+        yield key, broken, True
         return
     rows = rows_in(model) if model.is_dir() else None
     if rows is None or tokenizer.get("added_tokens"):

@@ -12,7 +12,7 @@ from xtune import registry
 from xtune.config import adapters
 from xtune.config.deepspeed import contradictions
 from xtune.hub import is_hub_id
-from xtune.local_path import is_path, not_there
+from xtune.local_path import is_path, misspells_a_file, not_there
 
 __all__ = ["Breach", "breaches", "divisible_optimizer"]
 
@@ -201,7 +201,7 @@ def _data_files(values: Values) -> Iterator[Breach]:
             if isinstance(path, str) and not _is_there(path):
                 yield Breach(
                     key,
-                    f"no file, folder or pattern {path!r} in {Path.cwd()}",
+                    not_there(path, "file, folder or pattern").removesuffix("."),
                     "give a data file, a folder, a hub id 'owner/name', or one of: "
                     + ", ".join(_generated_sources()),
                 )
@@ -247,7 +247,11 @@ def _generated_sources() -> list[str]:
 
 def _is_no_file(name: str) -> bool:
     """Whether this names a source that generates its rows, or a data set on the hub."""
-    is_on_hub = is_hub_id(name.removeprefix(_MODELSCOPE)) and not _DATA_SUFFIX.search(name)
+    is_on_hub = (
+        is_hub_id(name.removeprefix(_MODELSCOPE))
+        and not _DATA_SUFFIX.search(name)
+        and not misspells_a_file(name)
+    )
     return is_on_hub or name in _generated_sources()
 
 
