@@ -11,7 +11,7 @@ import pytest
 from tests.runs import sheet_of
 from xtune.data.cache import cache_root
 from xtune.engine import known_needs
-from xtune.engine.budget import Place, need_of
+from xtune.engine.budget import MicroBatch, Place, need_of
 from xtune.engine.known_needs import known_need
 from xtune.models.precision import choose_precision
 
@@ -41,10 +41,10 @@ def values(inputs, tmp_path):
 
 def test_the_second_run_reads_what_the_first_found(asked, values):
     precision = choose_precision("cpu", "bf16")
-    first = known_need(values, precision, CPU, trained_share=0.3)
-    assert first == need_of(values, precision, CPU, trained_share=0.3)
+    first = known_need(values, precision, CPU, largest=MicroBatch(trained_share=0.3))
+    assert first == need_of(values, precision, CPU, largest=MicroBatch(trained_share=0.3))
     measured = replace(precision, reason="bf16 products are 2.3 times faster here")
-    again = known_need(values, measured, Place("cpu", 2.0), trained_share=0.3)
+    again = known_need(values, measured, Place("cpu", 2.0), largest=MicroBatch(trained_share=0.3))
     assert again == first
     assert list(again.lines()) == list(first.lines())
     assert len(asked) == 1
@@ -54,7 +54,8 @@ def test_whatever_it_depends_on_is_asked_again(asked, values, tmp_path):
     precision = choose_precision("cpu", "bf16")
     known_need(values, precision, CPU)
     known_need(values, choose_precision("cpu", "fp32"), CPU)
-    known_need(values, precision, CPU, trained_share=0.5)
+    known_need(values, precision, CPU, largest=MicroBatch(trained_share=0.5))
+    known_need(values, precision, CPU, largest=MicroBatch((64,)))
     known_need(values, precision, Place("cpu", 8.0, devices=2))
     longer = {**values, "train_dataset": {**values["train_dataset"], "max_length": 256}}
     known_need(longer, precision, CPU)
@@ -62,9 +63,9 @@ def test_whatever_it_depends_on_is_asked_again(asked, values, tmp_path):
     fields = json.loads(config.read_text()) | {"num_hidden_layers": 1}
     config.write_text(json.dumps(fields))
     known_need(values, precision, CPU)
-    assert len(asked) == 6
+    assert len(asked) == 7
     known_need(values, precision, CPU)
-    assert len(asked) == 6
+    assert len(asked) == 7
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"estimate": {"moments": 1}}', "null", "[]"])

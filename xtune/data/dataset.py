@@ -134,6 +134,13 @@ class SFTDataset:
         """Return how many tokens item `index` has."""
         return int(self._lengths[self.pack(index)].sum())
 
+    def longest(self, count: int) -> list[int]:
+        """Return the tokens of the `count` longest items, the longest first; of all, if fewer."""
+        lengths = self._lengths[self._chosen]
+        if self._packs is not None:
+            lengths = np.array([lengths[places].sum() for places in self._packs])
+        return np.sort(lengths)[::-1][:count].tolist()
+
     def pack(self, index: int) -> list[int]:
         """Return the samples of item `index`."""
         places = [index] if self._packs is None else self._packs[index]

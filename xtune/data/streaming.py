@@ -163,6 +163,10 @@ class StreamedSFTDataset:
         source = fingerprint_source(self._source, self._data_path)
         return {"source": source, "window_rows": self._window_rows, "code": self._code}
 
+    def longest(self, count: int) -> list[int]:
+        """Return the tokens of the `count` longest items: nobody has read them, so they are full"""
+        return [self._max_length] * count
+
     @cached_property
     def report(self) -> DataReport:
         """What becomes of the rows of the first window, for a plan."""

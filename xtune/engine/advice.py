@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xtune.config.rules import divisible_optimizer
-from xtune.engine.budget import Need, Place, need_of
+from xtune.engine.budget import FULL, MicroBatch, Need, Place, need_of
 from xtune.errors import ModelError
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
@@ -70,7 +70,7 @@ def advice_for(
     place: Place,
     *,
     need: Need | None = None,
-    trained_share: float = 1.0,
+    largest: MicroBatch = FULL,
     pieces: Pieces | None = None,
 ) -> Advice | None:
     """Find the least change with which a run fits, or None.
@@ -80,19 +80,17 @@ def advice_for(
         precision: of the run.
         place: where it is to fit.
         need: what it needs as it is, if that is known.
-        trained_share: share of the tokens that have a label.
+        largest: the largest micro-batch.
         pieces: the tokens that the run adds.
     """
 
     def estimate(changes: Sequence[Change]) -> Need:
-        return need_of(
-            _changed(cfg, changes), precision, place, trained_share=trained_share, pieces=pieces
-        )
+        return need_of(_changed(cfg, changes), precision, place, largest=largest, pieces=pieces)
 
     trial = _Trials(estimate, place)
     if need is not None:
         trial.learn((), need)
-    return _least(list(_changes(cfg, place)), trial)
+    return _least(list(_changes(cfg, place, max(largest.rows(cfg)))), trial)
 
 
 class _Trials:
@@ -172,7 +170,7 @@ def _without_what_is_not_needed(taken: list[Change], found: Need, trial: _Trials
     return Advice(tuple(taken), found)
 
 
-def _changes(cfg: Mapping[str, Any], place: Place) -> Iterator[Change]:
+def _changes(cfg: Mapping[str, Any], place: Place, longest: int) -> Iterator[Change]:
     model, strategy = cfg["model"], cfg["strategy"]["type"]
     quantized = bool(model["llm"].get("quantization"))
     with_adapter = model.get("adapter") is not None
@@ -214,7 +212,8 @@ def _changes(cfg: Mapping[str, Any], place: Place) -> Iterator[Change]:
         yield _set(cfg, "model.adapter.r", rank, "a smaller adapter")
     length = cfg["train_dataset"]["max_length"]
     while (length := length // 2) >= _SHORTEST:
-        yield _set(cfg, "train_dataset.max_length", length, "longer samples are cut")
+        if length < longest:  # no row is as long as a greater one: nothing would change
+            yield _set(cfg, "train_dataset.max_length", length, "longer samples are cut")
 
 
 def _set(cfg: Mapping[str, Any], key: str, value: Any, cost: str) -> Change:

@@ -9,7 +9,7 @@ import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -23,7 +23,11 @@ from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 from xtune.parallel.world import number_of_environment
 
-__all__ = ["Need", "Place", "need_of", "place_of", "strategy_name"]
+if TYPE_CHECKING:
+    from xtune.data.dataset import SFTDataset
+    from xtune.data.streaming import StreamedSFTDataset
+
+__all__ = ["FULL", "MicroBatch", "Need", "Place", "need_of", "place_of", "strategy_name"]
 
 _GIB = 2**30
 _SHOWN = 2**16  # bytes; what is less is no line
@@ -46,6 +50,43 @@ class Place:
     def has_room(self, gib: float) -> bool:
         """Whether so many GiB are likely to fit each device."""
         return self.gib is None or fits(gib, self.gib)
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """What is known of the largest micro-batch of a run.
+
+    Attributes:
+        lengths: tokens of each of its rows; None: the data are not known, and as many rows as
+            `batch_size` says have `max_length` tokens each.
+        trained_share: share of the tokens that have a label, 0 to 1.
+    """
+
+    lengths: tuple[int, ...] | None = None
+    trained_share: float = 1.0
+
+    @classmethod
+    def of(cls, cfg: Mapping[str, Any], dataset: SFTDataset | StreamedSFTDataset) -> MicroBatch:
+        """Return what a run's data can make: a few short rows fill no pack."""
+        lengths = tuple(dataset.longest(cfg["train_dataloader"]["batch_size"]))
+        return cls(lengths, dataset.report.trained_percent / 100 or 1.0)
+
+    def rows(self, cfg: Mapping[str, Any]) -> list[int]:
+        """Return the tokens of each row, at most a sheet's `max_length`."""
+        length, rows = cfg["train_dataset"]["max_length"], cfg["train_dataloader"]["batch_size"]
+        return [min(one, length) for one in self.lengths or [length] * rows]
+
+    def words(self, cfg: Mapping[str, Any]) -> str:
+        """Say for which micro-batch an estimate holds."""
+        rows = self.rows(cfg)
+        tokens = f"in a micro-batch of {sum(rows):,} tokens"
+        if self.lengths is None:
+            each = f"{len(rows)} rows are" if len(rows) > 1 else "one row is"
+            return f"{tokens}: the data are not read here, so {each} taken to have max_length"
+        return f"{tokens}, the longest that these data make"
+
+
+FULL = MicroBatch()  # all that can be said before the data are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +149,24 @@ def need_of(
     precision: Precision,
     place: Place,
     *,
-    trained_share: float = 1.0,
+    largest: MicroBatch = FULL,
     pieces: Pieces | None = None,
 ) -> Need:
-    """Estimate what a run needs on each device; its micro-batches are full.
+    """Estimate what a run needs on each device in a step of its largest micro-batches.
 
     Args:
         cfg: a sheet's values.
         precision: of the run.
         place: where; its memory does not matter here.
-        trained_share: share of the tokens that have a label, 0 to 1.
+        largest: the largest micro-batch.
         pieces: the tokens that the run adds.
 
     Raises:
         ModelError: the checkpoint's architecture is not known here.
     """
-    length, rows = cfg["train_dataset"]["max_length"], cfg["train_dataloader"]["batch_size"]
-    sharing = sequence_parallel_size(cfg)
-    lengths = [length] * rows if sharing == 1 else [-(-length * rows // sharing)]
+    lengths, sharing = largest.rows(cfg), sequence_parallel_size(cfg)
+    if sharing > 1:
+        lengths = [-(-sum(lengths) // sharing)]
     model = build_model(cfg["model"], device="meta", precision=precision, pieces=pieces)
     strategy = strategy_name(cfg["strategy"], place.devices)
     estimate = memory_of(
@@ -133,7 +174,7 @@ def need_of(
         cfg["model"],
         precision,
         lengths,
-        trained_share,
+        largest.trained_share,
         optimizer_bytes=_optimizer_bytes(model, cfg["optimizer"]),
         accumulates=strategy != "single" or cfg["train_cfg"].get("accumulative_counts", 1) > 1,
         device=place.kind,

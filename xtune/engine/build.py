@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from xtune.data.dataset import SFTDataset
     from xtune.engine.memory_check import MemoryCheck
+    from xtune.engine.strategies.base import Strategy
 
 __all__ = [
     "adapter_trained_further",
@@ -39,6 +40,7 @@ __all__ = [
     "count_parameters",
     "day_of_run",
     "require_ends",
+    "require_processes",
     "require_sliceable",
     "sequence_parallel_size",
     "validation_loader",
@@ -124,6 +126,25 @@ def require_ends(report: DataReport, memory_check: MemoryCheck | None) -> None:
         if not force:
             raise DataError(f"{failure}. To train all the same: --force")
         logger.warning("%s", failure)
+
+
+def require_processes(strategy: Strategy, world: World) -> None:
+    """Check that as many processes were started as a strategy is for.
+
+    Raises:
+        ConfigError: one was, and it is for several, or the other way round.
+    """
+    name = type(strategy).__name__
+    if strategy.processes == "one" and world.size > 1:
+        raise ConfigError(
+            f"{name} is for one process, and {world.size} were started: leave --strategy out, or "
+            "name ddp"
+        )
+    if strategy.processes == "several" and world.size == 1:
+        raise ConfigError(
+            f"{name} is for several processes, and this is the only one. Start them: "
+            "NPROC_PER_NODE=2 xtune train CONFIG, or use --strategy single"
+        )
 
 
 def sequence_parallel_size(cfg: Mapping[str, Any]) -> int:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from xtune.engine.budget import Place, need_of, place_of
+from xtune.engine.budget import FULL, MicroBatch, Place, need_of, place_of
 from xtune.models.vocabulary import Pieces
 
 if TYPE_CHECKING:
@@ -20,20 +20,20 @@ _POLICIES: tuple[bool | int, ...] = (False, 4, 3, 2, True)  # each keeps less, a
 
 
 def decided_model(
-    cfg: Mapping[str, Any], strategy: Strategy, trained_share: float, pieces: Pieces | None
+    cfg: Mapping[str, Any], strategy: Strategy, largest: MicroBatch, pieces: Pieces | None
 ) -> dict[str, Any]:
     """Return the sheet's `model` with 'auto' decided: by one process, for all.
 
     Args:
         cfg: a sheet's values.
         strategy: of the run.
-        trained_share: share of the tokens that have a label, 0 to 1.
+        largest: the largest micro-batch.
         pieces: the tokens that the run adds.
     """
     if cfg["model"].get("gradient_checkpointing") != "auto":
         return dict(cfg["model"])
     place = place_of(strategy.device, strategy.world.size)
-    chosen = choose_checkpointing(cfg, strategy, place, trained_share, pieces)
+    chosen = choose_checkpointing(cfg, strategy, place, largest, pieces)
     return cfg["model"] | strategy.world.from_main(chosen)
 
 
@@ -41,7 +41,7 @@ def choose_checkpointing(
     cfg: Mapping[str, Any],
     strategy: Strategy,
     place: Place,
-    trained_share: float = 1.0,
+    largest: MicroBatch = FULL,
     pieces: Pieces | None = None,
 ) -> dict[str, Any]:
     """Return the fastest policy that is likely to fit; all layers where none is.
@@ -50,7 +50,7 @@ def choose_checkpointing(
         cfg: a sheet's values.
         strategy: of the run.
         place: where it is to fit.
-        trained_share: share of the tokens that have a label, 0 to 1.
+        largest: the largest micro-batch.
         pieces: the tokens that the run adds.
 
     Returns:
@@ -66,7 +66,7 @@ def choose_checkpointing(
             {**cfg, "model": {**cfg["model"], **decided}},
             strategy.precision,
             place,
-            trained_share=trained_share,
+            largest=largest,
             pieces=pieces,
         )
         if need.fits(place):

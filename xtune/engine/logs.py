@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
 
-__all__ = ["FILE_ONLY", "close_logs", "log_to_console", "log_to_file"]
+__all__ = ["FILE_ONLY", "HeldLog", "close_logs", "log_to_console"]
 
 # logger.info(..., extra=FILE_ONLY) keeps a line off the console: the progress bar shows it there.
 FILE_ONLY = {"file_only": True}
@@ -34,6 +35,40 @@ class _ConsoleHandler(logging.Handler):
         )
 
 
+class HeldLog(logging.Handler):
+    """Holds all that any part of xtune logs, tracebacks too, until a file is named for it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self._held: list[logging.LogRecord] = []
+        self._file: _LogFile | None = None
+        _attach(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hold one record, or write it."""
+        if self._file is None:
+            self._held.append(record)
+        else:
+            self._file.handle(record)
+
+    def append_to(self, file: Path) -> None:
+        """Append to `file` what has been held, and from here on every line as it comes; once."""
+        if self._file is not None:
+            return
+        with self.lock or nullcontext():
+            self._file = _LogFile(file, encoding="utf-8")
+            self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            for record in self._held:
+                self._file.handle(record)
+            self._held.clear()
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+
 class _LogFile(logging.FileHandler):
     """A log that cannot be written (a full disk) is no reason to fill the console."""
 
@@ -44,13 +79,6 @@ class _LogFile(logging.FileHandler):
 def log_to_console(console: Console) -> logging.Handler:
     """Print what any part of xtune logs, from INFO up, through `console`."""
     return _attach(_ConsoleHandler(console))
-
-
-def log_to_file(file: Path) -> logging.Handler:
-    """Append all that any part of xtune logs, tracebacks too, to `file`."""
-    handler = _LogFile(file, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    return _attach(handler)
 
 
 def close_logs(handlers: list[logging.Handler]) -> None:

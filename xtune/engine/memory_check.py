@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtune.engine.advice import advice_for, advice_lines
-from xtune.engine.budget import Need, Place, place_of
+from xtune.engine.budget import MicroBatch, Need, Place, place_of
 from xtune.engine.known_needs import known_need
 from xtune.errors import AdapterError, ModelError, TrainingError
 from xtune.parallel.progress import now
@@ -63,7 +63,8 @@ class MemoryCheck:
             return
         text = (
             f"the run needs about {self.need.gib:.1f} GiB and {runner.strategy.device} has "
-            f"{self.place.gib:.1f}:\n{self.table()}\n{_advice(runner, self.place, self.need)}"
+            f"{self.place.gib:.1f}:\n{self.table()}\n"
+            f"  {_largest(runner).words(runner.cfg)}\n{_advice(runner, self.place, self.need)}"
         )
         if not self.force:
             raise TrainingError(f"{text}\nTo try it all the same: --force")
@@ -77,7 +78,7 @@ class MemoryCheck:
                 runner.cfg,
                 runner.strategy.precision,
                 self.place,
-                trained_share=_trained_share(runner),
+                largest=_largest(runner),
                 pieces=runner.pieces,
             )
         except AdapterError:
@@ -147,12 +148,11 @@ def _advice(runner: Runner, place: Place, need: Need | None) -> str:
         runner.strategy.precision,
         place,
         need=need,
-        trained_share=_trained_share(runner),
+        largest=_largest(runner),
         pieces=runner.pieces,
     )
     return "\n".join(advice_lines(advice, place))
 
 
-def _trained_share(runner: Runner) -> float:
-    percent = runner.train_dataset.report.trained_percent
-    return percent / 100 if percent else 1.0
+def _largest(runner: Runner) -> MicroBatch:
+    return MicroBatch.of(runner.cfg, runner.train_dataset)

@@ -11,7 +11,7 @@ from huggingface_hub import try_to_load_from_cache
 from xtune.config import Sheet, require_valid
 from xtune.config.continued import overruled_note
 from xtune.engine.advice import advice_for, advice_lines
-from xtune.engine.budget import need_of, place_of
+from xtune.engine.budget import FULL, MicroBatch, need_of, place_of
 from xtune.engine.build import (
     build_datasets,
     build_hooks,
@@ -170,14 +170,14 @@ def _model_lines(
     unchecked: list[str],
 ) -> Iterator[str]:
     name = cfg["model"]["llm"]["pretrained_model_name_or_path"]
-    share = datasets[0].report.trained_percent / 100 if datasets else 1.0
+    largest = MicroBatch.of(cfg, datasets[0]) if datasets else FULL
     place = place_of(strategy.device, strategy.world.size)
     try:
         require_sliceable(cfg)
         if cfg["model"].get("gradient_checkpointing") == "auto":
-            chosen = choose_checkpointing(cfg, strategy, place, share, pieces)
+            chosen = choose_checkpointing(cfg, strategy, place, largest, pieces)
             cfg = {**cfg, "model": {**cfg["model"], **chosen}}
-        need = need_of(cfg, strategy.precision, place, trained_share=share, pieces=pieces)
+        need = need_of(cfg, strategy.precision, place, largest=largest, pieces=pieces)
     except ModelError as error:
         if isinstance(error, AdapterError) or not _is_remote(name):
             raise
@@ -192,12 +192,13 @@ def _model_lines(
     )
     for number, line in enumerate(need.lines()):
         yield f"{'memory' if number == 0 else '':<11} {line}"
+    yield f"{'':<11} {largest.words(cfg)}"
     if card := smallest_card(need.gib):
         yield f"{'':<11} fits a GPU of {card} GB"
     if not need.fits(place):
         yield f"{'':<11} does not fit {place.gib:.1f} GiB, what {strategy.device} has"
         advice = advice_for(
-            cfg, strategy.precision, place, need=need, trained_share=share, pieces=pieces
+            cfg, strategy.precision, place, need=need, largest=largest, pieces=pieces
         )
         for line in advice_lines(advice, place):
             yield f"{'':<11} {line}"

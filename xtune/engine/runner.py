@@ -22,6 +22,7 @@ from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
 from xtune.data.templates.named import trained_templates
+from xtune.engine.budget import MicroBatch
 from xtune.engine.build import (
     adapter_trained_further,
     build_datasets,
@@ -30,6 +31,7 @@ from xtune.engine.build import (
     count_parameters,
     day_of_run,
     require_ends,
+    require_processes,
     require_sliceable,
     sequence_parallel_size,
     validation_loader,
@@ -39,7 +41,7 @@ from xtune.engine.checkpointing import decided_model
 from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.hooks.base import Hook
 from xtune.engine.identity import require_same_inputs
-from xtune.engine.logs import close_logs, log_to_console, log_to_file
+from xtune.engine.logs import HeldLog, close_logs, log_to_console
 from xtune.engine.loops import TrainLoop
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
 from xtune.engine.optim import build_optimizer
@@ -51,7 +53,7 @@ from xtune.engine.strategies.base import Strategy
 from xtune.engine.throughput import Throughput
 from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir, require_shared
-from xtune.errors import ConfigError, TrainingError
+from xtune.errors import TrainingError, XtuneError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
 from xtune.models.vocabulary import open_vocabulary
@@ -62,6 +64,8 @@ from xtune.parallel.world import world_of_environment
 from xtune.registry import SCHEDULES, STRATEGIES, build
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from transformers import PreTrainedTokenizerBase
 
     from xtune.data.dataset import SFTDataset
@@ -166,21 +170,25 @@ class Runner:
     def _train(self) -> None:
         handlers = [log_to_console(self.console)] if self.world.is_main else []
         folder = WorkDir(self.work_dir, self.sheet)
+        log = HeldLog()  # a run that is refused leaves no log
+        handlers.append(log)
         enter("opening the work dir", slow=True)
         try:
             checkpoint = folder.open(self.resume) if self.world.is_main else None
-            checkpoint = self.world.from_main(checkpoint)
+            goes_on = folder.goes_on(checkpoint)
+            checkpoint, goes_on = self.world.from_main((checkpoint, goes_on))
             folder.create()  # on another host it may be another folder
-            rank = "" if self.world.is_main else f".rank{self.world.rank}"
-            handlers.append(log_to_file(self.work_dir / f"train{rank}.log"))
             self._watchdog.write_stacks_to(self.work_dir)
             self.logger.info("%s -> %s", self.sheet.path, folder.config)
-            self._prepare(checkpoint)
-            if checkpoint is not None and self.world.is_main:
-                folder.record(checkpoint)
+            begin = partial(self._begin, folder, log, checkpoint)
+            self._prepare(checkpoint, before_loading=None if goes_on else begin)
+            if goes_on:
+                begin()
             self._run()
         except BaseException as error:
             self.logger.debug("the run ends with an error", exc_info=True)  # in train.log only
+            if not isinstance(error, XtuneError | KeyboardInterrupt):  # nobody has foreseen it
+                log.append_to(self._log_file)
             if is_out_of_memory(error):
                 raise out_of_memory(self, error) from None
             if isinstance(error, OSError) and is_full_disk(error):
@@ -192,6 +200,18 @@ class Runner:
         finally:
             folder.close()
             close_logs(handlers)
+
+    def _begin(self, folder: WorkDir, log: HeldLog, checkpoint: Path | None) -> None:
+        """Nothing has been found that refuses the run: from here on it leaves traces."""
+        if self.world.is_main:
+            folder.record(checkpoint)
+        self.world.wait()  # what an earlier run left is out of the way
+        log.append_to(self._log_file)
+
+    @property
+    def _log_file(self) -> Path:
+        rank = "" if self.world.is_main else f".rank{self.world.rank}"
+        return self.work_dir / f"train{rank}.log"
 
     def stop(self, reason: str) -> None:
         """End the run after this step, as if it were the last one."""
@@ -275,7 +295,7 @@ class Runner:
             self.logger.info("saved %s", saved)
             self.call_hooks("after_save_checkpoint", saved)
 
-    def _prepare(self, checkpoint: Path | None) -> None:
+    def _prepare(self, checkpoint: Path | None, before_loading: Callable[[], None] | None) -> None:
         enter("preparing the data", slow=True)
         self.sequence = sequence_group(self.world, sequence_parallel_size(self.cfg))
         require_sliceable(self.cfg)
@@ -297,10 +317,9 @@ class Runner:
         self.val_loader = validation_loader(self.cfg, self.val_dataset, self.sequence.as_one)
         self.schedule = build(SCHEDULES, self.cfg["param_scheduler"])
         self.hooks = build_hooks(self.cfg)
-        self.call_hooks("after_load_data")
         enter("loading the model", slow=True)
         self.strategy = build(STRATEGIES, self.cfg["strategy"])
-        self._check_processes()
+        require_processes(self.strategy, self.world)
         if self.strategy.divides_state and not self.cfg["model"].get("adapter"):
             require_shared(self.work_dir, self.world)
         self.logger.info(
@@ -309,11 +328,14 @@ class Runner:
             self.strategy.precision.name,
             self.strategy.precision.reason,
         )
-        share = self.train_dataset.report.trained_percent / 100
+        largest = MicroBatch.of(self.cfg, self.train_dataset)
         self.began_with = adapter_trained_further(self.cfg, checkpoint)
-        model_settings = decided_model(self.cfg, self.strategy, share, self.pieces)
+        model_settings = decided_model(self.cfg, self.strategy, largest, self.pieces)
         if self.memory_check is not None and self.world.is_main:
             self.memory_check.before_loading(self)
+        if before_loading is not None:
+            before_loading()
+        self.call_hooks("after_load_data")
         seed_everything(self.cfg["randomness"]["seed"])
         self.model = build_model(
             weights_from(checkpoint, model_settings),
@@ -344,19 +366,6 @@ class Runner:
         if checkpoint is not None:
             enter("loading the checkpoint", slow=True)
             load_checkpoint(self, checkpoint)
-
-    def _check_processes(self) -> None:
-        name, count = type(self.strategy).__name__, self.world.size
-        if self.strategy.processes == "one" and count > 1:
-            raise ConfigError(
-                f"{name} is for one process, and {count} were started: leave --strategy out, or "
-                "name ddp"
-            )
-        if self.strategy.processes == "several" and count == 1:
-            raise ConfigError(
-                f"{name} is for several processes, and this is the only one. Start them: "
-                "NPROC_PER_NODE=2 xtune train CONFIG, or use --strategy single"
-            )
 
     def _run(self) -> None:
         trainable, total = self._parameters

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -45,6 +46,7 @@ from xtune.models.precision import choose_precision, parse_dtype
 from xtune.models.quantization import pack_shapes, quantization_config
 from xtune.models.vocabulary import add_tokens
 from xtune.models.vocabulary_files import missing_file, name_tokens, spoilt_file
+from xtune.models.weight_files import spoilt_weights
 from xtune.registry import MODELS
 
 __all__ = ["load_config", "load_model", "load_tokenizer", "name_for_others", "published_fields"]
@@ -276,7 +278,10 @@ def _with_weights(model_class: Any, name: str, **settings: Any) -> PreTrainedMod
             untied = copy.deepcopy(settings["config"])
             untied.tie_word_embeddings = False
             loaded = load(**settings | {"config": untied})
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        source = Path(_source(name))
+        if source.is_dir() and (spoilt := spoilt_weights(source)):
+            raise ModelError(spoilt) from error
         raise _explained(name, "weights", error) from error
     llm, found = loaded
     problems = [
