@@ -47,17 +47,18 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.devices <= 1024:
         raise UsageError(f"--devices {args.devices}: give a number from 1 to 1024")
 
-    with uncollected():
-        import torch
-
-        from xtune.config import render, require_valid
-        from xtune.engine.advice import advice_for, advice_lines
-        from xtune.engine.budget import Place, need_of, place_of
-        from xtune.models.memory import largest_card, smallest_card
-        from xtune.models.precision import choose_precision
+    from xtune.config import render, require_valid
 
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet, data=False)
+    with uncollected():
+        import torch
+
+        from xtune.engine.advice import advice_for, advice_lines
+        from xtune.engine.budget import FULL, Place, need_of, place_of
+        from xtune.models.memory import largest_card, smallest_card
+        from xtune.models.precision import choose_precision
+
     if gib is None and torch.cuda.is_available():
         gib = place_of(torch.device("cuda")).gib
     wanted = (sheet.values.get("strategy") or {}).get("precision", "auto")
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     each = f"on each of {args.devices} devices ({need.strategy}), " if args.devices > 1 else ""
     for number, line in enumerate(need.lines()):
         print(f"{each if number == 0 else ''}{line}")
+    print(FULL.words(sheet.values))
     if gib is None:
         if card := smallest_card(need.gib):
             print(f"fits a GPU of {card} GB")
