@@ -167,3 +167,27 @@ def test_a_system_text_that_the_template_adds_is_said(log_dataset):
     )
     _, printed = log_dataset("--n", "0", jinja=jinja, options=["SYSTEM=Be kind."])
     assert "Tin Man" not in printed.out
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "Hi", "input": "", "output": "Hello."},
+        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]},
+        {"conversation": [{"input": "Hi", "output": "Hello."}]},
+    ],
+    ids=["alpaca", "sharegpt", "turns"],
+)
+@pytest.mark.parametrize("config", ["custom_sft_lora", "custom_sft_full", "custom_sft_qlora"])
+def test_rows_of_any_known_form_are_read_as_they_are(row, config, tmp_path, capsys):
+    """A config for one's own data recognises their form; nobody has to name it."""
+    tiny_tokenizer(chat_template=CHATML).save_pretrained(tmp_path / "model")
+    data = tmp_path / "data.json"
+    options = [f"pretrained_model_name_or_path={tmp_path / 'model'}", f"data_path={data}"]
+    words = ["log-dataset", config, "--cfg-options", *options, "max_length=64"]
+    data.write_text(json.dumps([row]))
+    assert main(words) == 0
+    assert "Hi<|im_end|>⏎\n<|im_start|>assistant⏎\n«Hello.<|im_end|>»" in capsys.readouterr().out
+    data.write_text(json.dumps([{"frage": "Hi", "antwort": "Hello."}]))
+    assert main(words) == 1
+    assert "no format fits the first row" in capsys.readouterr().err

@@ -40,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from xtune.cli.matching import matches, nothing_matches
     from xtune.config import list_configs
     from xtune.config.find import xtuners_name
+    from xtune.config.foreign_configs import answer_to_config
     from xtune.models.cards import fits
 
     card = None if args.gpu_memory is None else gigabytes("--gpu-memory", args.gpu_memory)
@@ -52,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         left = {name: path for name, path in found.items() if matches(wanted, [name])}
         if not left:
             among = nothing_matches("config", pattern, dict.fromkeys(found, ()), "xtune list-cfg")
-            print(among, file=sys.stderr)
+            answer = answer_to_config(pattern, configs)
+            print(f"{among}{answer and f' ({answer})'}", file=sys.stderr)
             return 1
         found = left
     rows = [_row(name, path) for name, path in found.items()]

@@ -49,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.steps < 1:
         raise UsageError(f"--steps {args.steps}: give a number of 1 or more")
     from xtune.cli.launch import launch, wanted_processes
-    from xtune.config import render
-    from xtune.engine.runner import Runner
+    from xtune.config import render, require_valid
 
     if wanted_processes() > 1:
         words = sys.argv[1:]
@@ -64,6 +63,9 @@ def run(args: argparse.Namespace) -> int:
     ]
     options = [*args.cfg_options, *quiet]
     sheet = with_strategy(render(args.config, options), args, options)
+    require_valid(sheet)  # before torch is loaded
+    from xtune.engine.runner import Runner
+
     work_dir = args.work_dir or Path(f"work_dirs/{sheet.name}_profile")
     runner = Runner(sheet, work_dir=work_dir)
     runner.train()

@@ -89,16 +89,17 @@ def _with_divisible_optimizer(sheet: Sheet, options: Sequence[str], name: str) -
 
 def _chosen(sheet: Sheet, processes: int) -> str:
     """Return 'ddp', or 'fsdp' where each GPU cannot hold the model."""
+    from xtune.config import require_valid
+
+    require_valid(sheet)
     import torch
 
     if not torch.cuda.is_available():
         return "ddp"  # processes on CPUs share a host's memory, or nobody knows how much they have
-    from xtune.config import require_valid
     from xtune.engine.scaling import strategy_that_fits
     from xtune.errors import ModelError
     from xtune.models.precision import choose_precision
 
-    require_valid(sheet)
     memory = torch.cuda.get_device_properties(0).total_memory / 2**30
     precision = choose_precision("cuda", sheet.values["strategy"].get("precision", "auto"))
     try:

@@ -69,13 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, or print the plan; return the exit code."""
     from xtune.cli.launch import launch, wanted_processes
-    from xtune.config import render
+    from xtune.config import render, require_valid
 
     if not args.dry_run and wanted_processes() > 1:
         words = sys.argv[1:]
         return launch(words if words[:1] == ["train"] else ["train", *words])
     options = [*args.cfg_options, *([f"seed={args.seed}"] if args.seed is not None else [])]
     sheet = with_strategy(render(args.config, options), args, options)
+    require_valid(sheet)  # the runner does so too; a misspelt name is said before torch is loaded
     if args.resume:
         from xtune.engine.places import require_places
 

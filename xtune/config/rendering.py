@@ -11,12 +11,16 @@ from pathlib import Path
 from mmengine.config import ConfigDict
 
 from xtune.config.continued import with_adapter_found
+from xtune.config.declared import declared_names
 from xtune.config.find import find_config, xtuners_name
+from xtune.config.foreign import foreign_imports
 from xtune.config.inclusion import flatten
 from xtune.config.options import apply_options
 from xtune.config.sheet import Setting, Sheet, evaluate
 from xtune.config.source import parse
 from xtune.config.statements import Statement
+from xtune.errors import ConfigError
+from xtune.registry import MAP_FNS
 
 __all__ = ["render"]
 
@@ -34,10 +38,13 @@ def render(name_or_path: str | Path, options: Sequence[str] = ()) -> Sheet:
 
     Raises:
         UsageError: there is no such config; near names are listed.
-        ConfigError: a file is broken, an option is wrong, or the sheet fails; with file and line.
+        ConfigError: a file is broken, an option is wrong, the sheet fails, or it imports what is
+            XTuner's; with file and line.
     """
     path = find_config(name_or_path)
     lines, history = flatten(path)
+    if unusable := foreign_imports(lines, declared_names(MAP_FNS)):
+        raise ConfigError("\n".join(unusable), unusable)
     lines, by_option, dotted = apply_options(lines, path, options)
     replaced = {name: [_setting(old) for old in olds] for name, olds in history.items()}
     for name, settings in by_option.items():

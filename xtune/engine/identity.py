@@ -21,9 +21,10 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import try_to_load_from_cache
 
 from xtune.errors import CheckpointError, ModelError
+from xtune.hub import MODELSCOPE
 from xtune.models import same_base
 from xtune.models.gguf import is_gguf, resolve_alias
-from xtune.models.modelscope import MODELSCOPE, fetched
+from xtune.models.modelscope import fetched
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

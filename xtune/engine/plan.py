@@ -26,9 +26,9 @@ from xtune.engine.loops import TrainLoop
 from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir
 from xtune.errors import AdapterError, DataError, ModelError
-from xtune.hub import is_hub_id
+from xtune.hub import MODELSCOPE, is_hub_id
 from xtune.models.memory import smallest_card
-from xtune.models.modelscope import MODELSCOPE, fetched
+from xtune.models.modelscope import fetched
 from xtune.models.vocabulary import Pieces, open_vocabulary
 from xtune.parallel.world import ALONE
 from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
@@ -223,7 +223,7 @@ def _is_remote(name: str) -> bool:
 def _is_remote_data(data_path: Any) -> bool:
     """Whether a data set comes from a hub: by its id, or by the source that it names."""
     if isinstance(data_path, str):
-        return data_path.startswith("modelscope:") or _is_remote(data_path)
+        return data_path.startswith(MODELSCOPE) or _is_remote(data_path)
     if isinstance(data_path, Mapping):
         return data_path.get("type") in ("hub", "modelscope")
     return any(isinstance(one, Mapping) and _is_remote_data(one["data_path"]) for one in data_path)

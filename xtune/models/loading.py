@@ -29,7 +29,7 @@ from transformers import (
 )
 
 from xtune.errors import ModelError, NoSuchModelError, XtuneError, did_you_mean
-from xtune.hub import WITHOUT_NETWORK, cached_folder, why_not
+from xtune.hub import MODELSCOPE, WITHOUT_NETWORK, cached_folder, why_not
 from xtune.local_path import is_path, not_there
 from xtune.models.families import (
     CheckpointFiles,
@@ -41,7 +41,7 @@ from xtune.models.families import (
 )
 from xtune.models.families.llama_tokenizer import with_its_own_spaces
 from xtune.models.gguf import converted_gguf, is_gguf, no_progress_in_logs
-from xtune.models.modelscope import MODELSCOPE, fetched
+from xtune.models.modelscope import fetched
 from xtune.models.precision import choose_precision, parse_dtype
 from xtune.models.quantization import pack_shapes, quantization_config
 from xtune.models.vocabulary import add_tokens
