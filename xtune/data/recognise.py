@@ -22,7 +22,7 @@ from xtune.data.map_fns.base import MapFn, UnusableRow, fault
 from xtune.data.sources.base import why_empty
 from xtune.errors import DataError
 
-__all__ = ["Choice", "look_of", "most_fitting", "nearest", "other_choice", "recognise"]
+__all__ = ["Ambiguous", "Choice", "look_of", "most_fitting", "nearest", "other_choice", "recognise"]
 
 _ROWS = 100  # looked at
 _CANDIDATES = 3  # shown where none fits
@@ -38,6 +38,10 @@ _BY_NAME_ONLY = ("msagent_react", "wizardlm")
 _YOUR_OWN = "xtune list-formats shows all; your own: map_fn='path/to/file.py:name'"
 
 _Rows = Sequence[tuple[str, dict[str, Any]]]
+
+
+class Ambiguous(DataError):
+    """Rows that fit several formats, with different outcomes."""
 
 
 class Choice(NamedTuple):
@@ -82,7 +86,7 @@ def recognise(all_rows: Iterable[tuple[str, dict[str, Any]]], *, source: object 
     most = max(len(fit.fields) for fit in fits)
     left = _best_marked([fit for fit in fits if len(fit.fields) == most])
     if any(fit.outcomes != left[0].outcomes for fit in left):
-        raise DataError(_ambiguous(left, rows))
+        raise Ambiguous(_ambiguous(left, rows))
     left.sort(key=lambda fit: _rank(fit.format.name))
     return Choice(left[0].format, _why(left, rows))
 
@@ -103,8 +107,13 @@ def look_of(all_rows: Iterable[tuple[str, dict[str, Any]]], map_fn: MapFn) -> st
         return ""
     has, them = ("has", "that") if len(rows) == 1 else ("have", "them")
     look = f"{_first(rows).capitalize()} {has} {_list(_fields(rows))}"
-    choice = other_choice(rows, map_fn)
-    if choice is not None:
+    try:
+        choice = recognise(rows)
+    except Ambiguous as error:
+        return f"{look}. {error}"
+    except DataError:
+        choice = None
+    if choice is not None and choice.format.map_fn is not map_fn:
         return f"{look}: map_fn={choice.format.name!r} reads {them}"
     if any(_reads(map_fn, row) for _, row in rows):
         return (

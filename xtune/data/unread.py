@@ -133,17 +133,19 @@ def _collect_made(made: Any, unread: dict[str, None]) -> None:
     for key in made.keys() - _MADE:
         if not _is_nothing(made[key]):
             unread[str(key)] = None
-    for part in _DIALOGUES:
+    for part, known in _PARTS.items():
         for message in made.get(part) or () if part in made else ():
-            if isinstance(message, Mapping) and not message.keys() <= _MESSAGE:
-                for key in sorted(message.keys() - _MESSAGE, key=str):
+            if isinstance(message, Mapping) and not message.keys() <= known:
+                for key in sorted(message.keys() - known, key=str):
                     if not _is_nothing(message[key]):
                         unread[f"{part}.{key}"] = None
 
 
-_DIALOGUES = ("messages", "prompt", "chosen", "rejected")
-_MADE = Conversation.__annotations__.keys() | set(_DIALOGUES)
 _MESSAGE = Message.__annotations__.keys()
+_TURN = {"system", "input", "output", "output_with_loss"}  # of XTuner's, see build.py
+_PARTS = dict.fromkeys(("messages", "prompt", "chosen", "rejected"), _MESSAGE)
+_PARTS["conversation"] = _TURN
+_MADE = Conversation.__annotations__.keys() | _PARTS.keys()
 
 
 def _is_nothing(value: Any) -> bool:

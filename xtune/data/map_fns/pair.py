@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xtune.data.map_fns.base import UnusableRow, describe, is_blank, text_field
-from xtune.data.map_fns.literal import held
+from xtune.data.map_fns.literal import held_list
 from xtune.errors import DataError
 from xtune.structures import Conversation, Message
 
@@ -66,9 +66,7 @@ def exchanges(turns: object, *, of: str, asked: str, answer: str) -> list[dict[s
     Raises:
         DataError: it is no list, or a turn lacks a key or holds something else than text.
     """
-    turns = held(turns, name=of)
-    if not isinstance(turns, list):
-        raise DataError(f"field {of!r} must be a list of turns, not {describe(turns)}")
+    turns = held_list(turns, name=of, of="turns")
     messages: list[dict[str, Any]] = []
     for number, turn in enumerate(turns, start=1):
         place = f"turn {number}"
