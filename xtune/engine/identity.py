@@ -132,8 +132,8 @@ def require_same_base(checkpoint: Path, fingerprint: str) -> None:
     before = json.loads(file.read_text(encoding="utf-8")).get("base_fingerprint")
     if before and not same_base(before, fingerprint):
         raise CheckpointError(
-            f"the model is not the one that {checkpoint} was trained on: its architecture or its "
-            "embedding differs. Give that model, wherever it lies now, or start in another "
+            f"the model is not the one that {checkpoint} was trained on: its architecture, "
+            "embedding or head differs. Give that model, wherever it lies now, or start in another "
             "--work-dir"
         )
 
