@@ -19,6 +19,7 @@ from sys import getrefcount
 from typing import Any, NamedTuple
 
 from xtune.data.map_fns.base import MapFn, UnusableRow
+from xtune.data.map_fns.takes import Takes
 from xtune.data.map_fns.watched import Watched, WatchedText, released
 from xtune.structures import Conversation, Message
 
@@ -62,6 +63,21 @@ def read_row(map_fn: MapFn, row: Mapping[str, Any]) -> Reading:
             stands in a key which the map_fn does not read.
         Exception: the map_fn's own.
     """
+    noted: Takes | None = getattr(map_fn, "takes", None)
+    left = noted.leaves(row) if noted is not None and noted.function is map_fn else None
+    if left is not None:
+        made = map_fn(row)
+        unread = {key: None for key in sorted(left, key=str) if not _is_nothing(row[key])}
+    else:
+        made, unread = _watched(map_fn, row)
+    if not unread:
+        return Reading(made, ())
+    _require_no_media(unread, made)
+    return Reading(made, tuple(unread))
+
+
+def _watched(map_fn: MapFn, row: Mapping[str, Any]) -> tuple[Any, dict[str, None]]:
+    """Run a map_fn on a row that notes what is taken of it."""
     watched = Watched(row)
     made = map_fn(watched)
     # In a row without lists and objects only the row itself could be in what was made
@@ -73,10 +89,7 @@ def read_row(map_fn: MapFn, row: Mapping[str, Any]) -> Reading:
         _collect(watched, "", unread)  # else the values were taken by other ways than a dict's own
     if not getattr(map_fn, "__module__", "").startswith(_OURS):
         _collect_made(made, unread)
-    if not unread:
-        return Reading(made, ())
-    _require_no_media(unread, made)
-    return Reading(made, tuple(unread))
+    return made, unread
 
 
 def unread_lines(unread: Mapping[str, int], first: Mapping[str, str] | None = None) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Any
 from xtune.data.map_fns.base import UnusableRow, describe, text_field
 from xtune.data.map_fns.dialogue import as_list, dialogue
 from xtune.data.map_fns.pair import pair
+from xtune.data.map_fns.takes import takes
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
@@ -17,6 +18,7 @@ _NO_OUTPUT = "<nooutput>"  # what Alpaca's own file has where its generator gave
 
 
 @MAP_FNS.register_module("alpaca")
+@takes(texts="instruction input output system", also="history")
 def alpaca_map_fn(row: dict[str, Any]) -> Conversation:
     r"""Read `instruction`, `input` (empty, null or left out if there is none) and `output`.
 

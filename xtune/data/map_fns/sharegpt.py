@@ -9,6 +9,7 @@ from xtune.data.map_fns.base import UnusableRow, describe, field, is_blank
 from xtune.data.map_fns.dialogue import dialogue
 from xtune.data.map_fns.literal import literal_list
 from xtune.data.map_fns.speakers import SPEAKERS, spoken
+from xtune.data.map_fns.takes import takes
 from xtune.data.map_fns.watched import parsed_json
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
@@ -26,6 +27,7 @@ _SPEAKERS = {
 
 
 @MAP_FNS.register_module("sharegpt")
+@takes(conversations="from value", texts="system", also="tools functions")
 def sharegpt_map_fn(row: dict[str, Any]) -> Conversation:
     """Read `conversations` (from, value, loss, weight), and optional `system` and `tools`.
 
