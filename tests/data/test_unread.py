@@ -84,11 +84,27 @@ PLAIN = {
 }
 
 
+MORE = ["mood", "id", "tools", "functions", "history", "loss", "image", "messages", "conversations"]
+
+
 def variants(row):
     """The row; with one key more anywhere; with another value, or none, anywhere; with each key."""
     yield row
     for place, (_, holder) in enumerate(objects(row)):
-        for key in [*holder, "mood", "id", "tools", "functions", "history", "loss", "image"]:
+        for key in [
+            *holder,
+            *[
+                "mood",
+                "id",
+                "tools",
+                "functions",
+                "history",
+                "loss",
+                "image",
+                "messages",
+                "conversations",
+            ],
+        ]:
             for value in (None, "", "glad", "[1]", '{"a": 1}', 5, [], ["a"], [{"a": 1}], {"a": 1}):
                 changed = copy.deepcopy(row)
                 list(objects(changed))[place][1][key] = value
@@ -239,6 +255,16 @@ def test_a_row_whose_text_points_to_an_image_is_dropped(key, mark):
         read_row(openai_map_fn, row)
     assert read_row(openai_map_fn, {**row, key: []}).unread == ()  # talk of a tag
     assert read_row(openai_map_fn, {**ROW, key: ["a"]}).unread == (key,)
+
+
+@pytest.mark.parametrize("key", ["kto_tag", "label", "rejected_response"])
+def test_rows_that_say_which_answers_are_bad_are_told_what_becomes_of_them(key):
+    row = {"prompt": "q", "completion": "a", key: "x"}
+    counts = dict.fromkeys(read_row(all_formats()["code_alpaca"].map_fn, row).unread, 1)
+    assert unread_lines(counts) == [
+        f"{key} (1 row): the map_fn does not read it",
+        "good answers and bad ones are trained alike: take rows with bad ones out",
+    ]
 
 
 def test_lines_are_one_for_rows_and_one_for_each_key_inside():

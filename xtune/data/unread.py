@@ -34,6 +34,9 @@ _ALONE = 2  # references to an object that only one name has: the name's, and th
 
 _MEDIA = re.compile(r"(?:image|img|picture|video|audio)s?(?:_(?:path|url|file|data)s?)?\Z", re.I)
 _NOT_MEDIA = "images, videos and sounds are not trained on"
+# What rows of preference data have next to an answer: which of two, or whether it is a good one
+_VERDICTS = frozenset({"chosen", "kto_tag", "label", "rejected", "rejected_response"})
+_ALL_ARE_TRAINED = "good answers and bad ones are trained alike: take rows with bad ones out"
 _MARK = re.compile(r"<\|?(?:image|img|video|audio)(?:[_ ]\w+)*\|?>|<ImageHere>", re.IGNORECASE)
 
 
@@ -112,8 +115,12 @@ def unread_lines(unread: Mapping[str, int], first: Mapping[str, str] | None = No
         inside, dot, name = key.rpartition(".")
         if dot:
             lines.append(f"{_rows(count)}{where.get(key, '')}: {name!r} in {inside}")
-    media = any(_MEDIA.match(key.rpartition(".")[2]) for key, _ in shown)
-    return [*lines, _NOT_MEDIA] if media else lines
+    names = [key.rpartition(".")[2] for key, _ in shown]
+    if any(map(_MEDIA.match, names)):
+        lines.append(_NOT_MEDIA)
+    if not _VERDICTS.isdisjoint(names):
+        lines.append(_ALL_ARE_TRAINED)
+    return lines
 
 
 def _rows(count: int) -> str:

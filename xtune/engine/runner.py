@@ -170,8 +170,7 @@ class Runner:
     def _train(self) -> None:
         handlers = [log_to_console(self.console)] if self.world.is_main else []
         folder = WorkDir(self.work_dir, self.sheet)
-        log = HeldLog()  # a run that is refused leaves no log
-        handlers.append(log)
+        handlers.append(log := HeldLog())  # a run that is refused leaves no log
         enter("opening the work dir", slow=True)
         try:
             checkpoint = folder.open(self.resume) if self.world.is_main else None

@@ -10,7 +10,7 @@ from xtune.data.map_fns.literal import held_list
 from xtune.errors import DataError
 from xtune.structures import Conversation, Message
 
-__all__ = ["exchange", "exchanges", "pair"]
+__all__ = ["earlier", "exchange", "exchanges", "pair"]
 
 
 def pair(
@@ -52,6 +52,23 @@ def exchange(request: str, answer: str, *, system: str = "") -> Conversation:
     if not is_blank(system):
         messages.insert(0, {"role": "system", "content": system})
     return {"messages": messages}
+
+
+def earlier(history: list[Any]) -> list[dict[str, Any]]:
+    """Return the messages of earlier turns, for `dialogue`.
+
+    Raises:
+        DataError: one is not [request, answer].
+    """
+    for turn in history:
+        if not isinstance(turn, list) or len(turn) != 2:
+            raise DataError(f"'history' must hold [request, answer] pairs, not {describe(turn)}")
+    roles = ("user", "assistant")
+    return [
+        {"role": role, "content": text}
+        for turn in history
+        for role, text in zip(roles, turn, strict=True)
+    ]
 
 
 def exchanges(turns: object, *, of: str, asked: str, answer: str) -> list[dict[str, Any]]:
