@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 from xtune.config import list_configs, render  # noqa: E402
 from xtune.config.notes import estimated_gib, notes  # noqa: E402
-from xtune.engine.budget import Need, Place, need_of  # noqa: E402
 from xtune.models.cards import fits, smallest_card  # noqa: E402
 from xtune.models.precision import choose_precision  # noqa: E402
+from xtune.planning.requirement import Need, Place, need_of  # noqa: E402
 
 INDEX = ROOT / "configs/INDEX.md"
 HEAD = """# The named configs

@@ -17,9 +17,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = [
     {"__init__", "errors", "garbage", "hub", "local_path", "registry", "structures"},
     {"config", "losses", "parallel"},
-    {"data", "models"},
-    {"checkpoint", "chat"},
-    {"engine", "eval", "serve"},
+    {"data", "models", "optim", "tools", "checkpoint", "watch"},
+    {"generation", "planning", "export", "demos"},
+    {"engine", "chat"},
+    {"agents"},
+    {"eval", "serve"},
     {"cli"},
 ]
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from xtune.chat.model import ChatModel
+from xtune.generation.model import ChatModel
 
 
 @pytest.fixture(scope="session")

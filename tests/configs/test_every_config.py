@@ -16,9 +16,9 @@ from mmengine.config import Config
 from xtune.config import check, find_config, list_configs, render
 from xtune.config.find import config_root
 from xtune.data.templates.system_texts import SYSTEM_TEXTS
-from xtune.engine.budget import Need, Place, need_of
-from xtune.models.memory import smallest_card
 from xtune.models.precision import choose_precision
+from xtune.planning.memory import smallest_card
+from xtune.planning.requirement import Need, Place, need_of
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = REPOSITORY / "configs"

@@ -11,10 +11,10 @@ import torch
 from tests.forked import Forked
 from tests.runs import options, sheet_of
 from tests.tiny import write_tiny_llama
-from xtune.engine.budget import Place
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory
 from xtune.engine.runner import Runner
 from xtune.errors import TrainingError
+from xtune.planning.requirement import Place
 
 LIMIT = """
 import resource

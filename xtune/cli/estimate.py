@@ -51,10 +51,10 @@ def run(args: argparse.Namespace) -> int:
         import torch
 
         from xtune.config import render, require_valid
-        from xtune.engine.advice import advice_for, advice_lines
-        from xtune.engine.budget import Place, need_of, place_of
-        from xtune.models.memory import largest_card, smallest_card
         from xtune.models.precision import choose_precision
+        from xtune.planning.advice import advice_for, advice_lines
+        from xtune.planning.memory import largest_card, smallest_card
+        from xtune.planning.requirement import Place, need_of, place_of
 
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet, data=False)

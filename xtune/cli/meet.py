@@ -12,7 +12,7 @@ import sys
 import time
 
 from xtune.errors import TrainingError, UsageError
-from xtune.parallel.wire import LostPeer, Wire, listen
+from xtune.watch.connection import LostPeer, Wire, listen
 
 __all__ = ["meet"]
 

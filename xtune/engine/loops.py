@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from xtune.engine.rank_stats import Spread, WorkTimer
 from xtune.engine.rng import preserved_rng
-from xtune.engine.spread import Spread, WorkTimer
 from xtune.errors import ConfigError
 from xtune.parallel.progress import beat, enter
 from xtune.parallel.slices import slice_of

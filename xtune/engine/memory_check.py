@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xtune.engine.advice import advice_for, advice_lines
-from xtune.engine.budget import Need, Place, place_of
-from xtune.engine.known_needs import known_need
 from xtune.errors import AdapterError, ModelError, TrainingError
 from xtune.parallel.progress import now
+from xtune.planning.advice import advice_for, advice_lines
+from xtune.planning.requirement import Need, Place, place_of
+from xtune.planning.requirement_cache import known_need
 
 if TYPE_CHECKING:
     from xtune.engine.runner import Runner

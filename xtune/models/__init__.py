@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from xtune.models.fingerprint import base_fingerprint, same_base
     from xtune.models.generation import base_of, generation_mode
     from xtune.models.loading import load_config, load_model, load_tokenizer
-    from xtune.models.memory import MemoryEstimate, estimate_memory
     from xtune.models.precision import Precision, choose_precision
     from xtune.models.sft import SupervisedFinetune
 
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 __all__ = [
-    "MemoryEstimate",
     "Precision",
     "SupervisedFinetune",
     "attach_adapter",
@@ -37,7 +35,6 @@ __all__ = [
     "base_of",
     "build_model",
     "choose_precision",
-    "estimate_memory",
     "generation_mode",
     "load_adapter",
     "load_config",
@@ -48,7 +45,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "MemoryEstimate": "memory",
     "Precision": "precision",
     "SupervisedFinetune": "sft",
     "attach_adapter": "adapters",
@@ -56,7 +52,6 @@ _HOMES = {
     "base_of": "generation",
     "build_model": "build",
     "choose_precision": "precision",
-    "estimate_memory": "memory",
     "generation_mode": "generation",
     "load_adapter": "adapters",
     "load_config": "loading",

@@ -43,7 +43,7 @@ from xtune.models.gguf import converted_gguf, is_gguf, no_progress_in_logs
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.precision import choose_precision, parse_dtype
 from xtune.models.quantization import pack_shapes, quantization_config
-from xtune.models.vocabulary import add_tokens
+from xtune.models.vocabulary import add_tokens, token_pieces
 from xtune.models.vocabulary_files import missing_file, name_tokens, spoilt_file
 from xtune.registry import MODELS
 
@@ -102,6 +102,24 @@ def load_tokenizer(
     return tokenizer
 
 
+def open_vocabulary(
+    settings: Mapping[str, Any],
+) -> tuple[PreTrainedTokenizerBase, dict[int, list[int]]]:
+    """Return the tokenizer of a sheet, and the pieces of the tokens that the sheet adds.
+
+    Args:
+        settings: the sheet's `tokenizer`.
+
+    Raises:
+        ModelError: there is no such tokenizer, or a token that cannot be added.
+    """
+    tokenizer = load_tokenizer(**settings)
+    if not settings.get("added_tokens"):
+        return tokenizer, {}
+    before = load_tokenizer(**{**settings, "added_tokens": None})
+    return tokenizer, token_pieces(before, tokenizer)
+
+
 def _require_vocabulary(folder: Path, family: Family | None, *, trust_remote_code: bool) -> None:
     """Refuse a folder of which transformers would make an empty tokenizer, or half of one.
 
@@ -123,7 +141,7 @@ def _require_vocabulary(folder: Path, family: Family | None, *, trust_remote_cod
 def _own_eos(folder: Path, tokenizer: PreTrainedTokenizerBase) -> str | None:
     """The tokenizer's own end token, where a run has written another for other programs.
 
-    See xtune/checkpoint/endings.py. The own one ends plain texts, and some dialogues.
+    See xtune/export/endings.py. The own one ends plain texts, and some dialogues.
     """
     try:
         notes = json.loads((folder / "xtune.json").read_text(encoding="utf-8"))
