@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.chat.conftest import parrot  # noqa: F401 - a fixture
+from tests.generation.conftest import parrot  # noqa: F401 - a fixture
 from xtune.agents.local import LocalModel
 from xtune.eval.agent_turns import TogetherModel
 from xtune.generation.settings import GenerationSettings

@@ -12,7 +12,8 @@ from xtune.data.templates import build_template
 from xtune.errors import ModelError, TemplateError, UsageError
 from xtune.export.tiny import shrunk, tiny_tokenizer, write_tiny
 from xtune.models.families import family_of_fields
-from xtune.models.loading import _PUBLISHED, load_model, load_tokenizer, published_fields
+from xtune.models.loading import _PUBLISHED, load_model, published_fields
+from xtune.models.tokenizer import load_tokenizer
 from xtune.registry import TEMPLATES, names
 
 IDS = sorted(file.stem.replace("--", "/") for file in _PUBLISHED.glob("*.json"))

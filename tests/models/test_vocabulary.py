@@ -26,7 +26,7 @@ from xtune.models import (
     load_tokenizer,
     merge_adapter,
 )
-from xtune.models.loading import open_vocabulary
+from xtune.models.tokenizer import open_vocabulary
 from xtune.models.vocabulary import (
     add_tokens,
     grow_vocabulary,

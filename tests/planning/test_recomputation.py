@@ -10,7 +10,7 @@ from xtune.config import render
 from xtune.engine.runner import Runner
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.planning.recomputation import choose_checkpointing
-from xtune.planning.requirement import Place, need_of
+from xtune.planning.requirement import DeviceMemory, need_of
 
 
 @pytest.fixture(scope="module")
@@ -28,17 +28,17 @@ def test_the_fastest_that_fits_is_chosen(cfg):
     def needs(policy):
         settings = {"gradient_checkpointing": policy, "activation_offload": policy is not False}
         changed = {**cfg, "model": {**cfg["model"], **settings}}
-        return need_of(changed, strategy.precision, Place("cuda", None)).gib
+        return need_of(changed, strategy.precision, DeviceMemory("cuda", None)).gib
 
     sizes = [needs(policy) for policy in (False, 4, 3, 2, True)]
     assert sizes == sorted(sizes, reverse=True)
     assert len(set(sizes)) == len(sizes)
     for policy, size in zip((False, 4, 3, 2, True), sizes, strict=True):
         # 10 % of the memory is kept free
-        chosen = choose_checkpointing(cfg, strategy.precision, Place("cuda", size / 0.8999))
+        chosen = choose_checkpointing(cfg, strategy.precision, DeviceMemory("cuda", size / 0.8999))
         assert chosen["gradient_checkpointing"] is policy
         assert chosen["activation_offload"] is (policy is not False)
-    nothing_fits = choose_checkpointing(cfg, strategy.precision, Place("cuda", 0.001))
+    nothing_fits = choose_checkpointing(cfg, strategy.precision, DeviceMemory("cuda", 0.001))
     assert nothing_fits["gradient_checkpointing"] is True
 
 

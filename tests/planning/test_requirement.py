@@ -16,7 +16,7 @@ from xtune.models import build_model, choose_precision
 from xtune.optim.optimizers import state_bytes
 from xtune.planning.advice import advice_for, advice_lines
 from xtune.planning.memory import cache_bytes
-from xtune.planning.requirement import Place, need_of, place_of, strategy_name
+from xtune.planning.requirement import DeviceMemory, need_of, place_of, strategy_name
 
 BF16 = choose_precision("cpu", "bf16")
 FALCON_180B = {
@@ -79,8 +79,12 @@ def test_falcon_180b_fits_the_cards_it_is_said_to(tmp_path, config, strategy, le
     values = values_of(
         config, folder, "gradient_checkpointing=True", "max_length=512", f"strategy={strategy}"
     )
-    assert need_of(values, BF16, Place("cuda", 80, published)).fits(Place("cuda", 80, published))
-    assert not need_of(values, BF16, Place("cuda", 80, least)).fits(Place("cuda", 80, least))
+    assert need_of(values, BF16, DeviceMemory("cuda", 80, published)).fits(
+        DeviceMemory("cuda", 80, published)
+    )
+    assert not need_of(values, BF16, DeviceMemory("cuda", 80, least)).fits(
+        DeviceMemory("cuda", 80, least)
+    )
 
 
 def test_llama_13b_keeps_a_published_17_gigabytes_a_sequence(tmp_path):
@@ -119,8 +123,8 @@ def test_the_least_change_is_one_that_fits_and_changes_no_result(inputs, tmp_pat
     chosen = [o for o in options(inputs) if not o.startswith("lora.")]
     chosen += [f"pretrained_model_name_or_path={wide}", "max_length=2048"]
     cfg = render("custom_sft_full", chosen).values
-    needs = need_of(cfg, BF16, Place("cuda", None))
-    place = Place("cuda", (needs.gib - 0.01) / 0.9)
+    needs = need_of(cfg, BF16, DeviceMemory("cuda", None))
+    place = DeviceMemory("cuda", (needs.gib - 0.01) / 0.9)
     assert not needs.fits(place)
     advice = advice_for(cfg, BF16, place)
     assert advice is not None
@@ -140,13 +144,13 @@ def test_the_least_change_is_one_that_fits_and_changes_no_result(inputs, tmp_pat
 )
 def test_what_an_adapter_can_spare_comes_before_shorter_samples(options, gib, advised):
     cfg = render("internlm2_7b_qlora_alpaca", options).values
-    advice = advice_for(cfg, BF16, Place("cuda", gib))
+    advice = advice_for(cfg, BF16, DeviceMemory("cuda", gib))
     assert advice.words == advised
 
 
 def test_advice_to_offload_says_what_the_host_must_hold_and_what_to_install():
     """8 billion weights: 4 bytes each of masters, of gradients, and 8 of moments."""
-    place = Place("cuda", 24.0)
+    place = DeviceMemory("cuda", 24.0)
     advice = advice_for(render("llama3_8b_full_alpaca").values, BF16, place)
     (change,) = advice.changes
     assert change.flag == "--deepspeed deepspeed_zero2_offload"
@@ -158,14 +162,14 @@ def test_advice_to_offload_says_what_the_host_must_hold_and_what_to_install():
 
 def test_what_waits_in_the_host_is_counted_there():
     cfg = render("qwen2_5_7b_qlora_alpaca_8gb").values
-    need = need_of(cfg, BF16, Place("cuda", 8.0))
+    need = need_of(cfg, BF16, DeviceMemory("cuda", 8.0))
     assert need.host == 28 * 2048 * 3584 * 2  # layers, tokens, width, bytes
     assert f"{need.host / 2**30:8.2f} GiB  of the host's memory, for each device" in need.lines()
 
 
 def test_where_nothing_fits_there_is_no_advice(inputs):
     cfg = render("custom_sft_qlora", options(inputs)).values
-    assert advice_for(cfg, BF16, Place("cuda", 0.01)) is None
+    assert advice_for(cfg, BF16, DeviceMemory("cuda", 0.01)) is None
 
 
 @pytest.mark.parametrize(

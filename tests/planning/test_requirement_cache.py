@@ -9,13 +9,13 @@ from dataclasses import replace
 import pytest
 
 from tests.runs import sheet_of
-from xtune.data.cache import cache_root
 from xtune.models.precision import choose_precision
+from xtune.paths import cache_root
 from xtune.planning import requirement_cache as known_needs
-from xtune.planning.requirement import Place, need_of
+from xtune.planning.requirement import DeviceMemory, need_of
 from xtune.planning.requirement_cache import known_need
 
-CPU = Place("cpu", 8.0)
+CPU = DeviceMemory("cpu", 8.0)
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_the_second_run_reads_what_the_first_found(asked, values):
     first = known_need(values, precision, CPU, trained_share=0.3)
     assert first == need_of(values, precision, CPU, trained_share=0.3)
     measured = replace(precision, reason="bf16 products are 2.3 times faster here")
-    again = known_need(values, measured, Place("cpu", 2.0), trained_share=0.3)
+    again = known_need(values, measured, DeviceMemory("cpu", 2.0), trained_share=0.3)
     assert again == first
     assert list(again.lines()) == list(first.lines())
     assert len(asked) == 1
@@ -55,7 +55,7 @@ def test_whatever_it_depends_on_is_asked_again(asked, values, tmp_path):
     known_need(values, precision, CPU)
     known_need(values, choose_precision("cpu", "fp32"), CPU)
     known_need(values, precision, CPU, trained_share=0.5)
-    known_need(values, precision, Place("cpu", 8.0, devices=2))
+    known_need(values, precision, DeviceMemory("cpu", 8.0, devices=2))
     longer = {**values, "train_dataset": {**values["train_dataset"], "max_length": 256}}
     known_need(longer, precision, CPU)
     config = tmp_path / "model/config.json"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from xtune.watch.diagnosis import Sight, find_hang, gone, unreachable
+from xtune.watch.diagnosis import ProcessState, find_hang, gone, unreachable
 
 
-def sight(rank: int, place: int, silent: float, **more) -> Sight:
+def sight(rank: int, place: int, silent: float, **more) -> ProcessState:
     fields = {"where": "host a", "progress": f"step 12: place {place}", **more}
-    return Sight(rank=rank, place=place, silent=silent, **fields)
+    return ProcessState(rank=rank, place=place, silent=silent, **fields)
 
 
 def test_the_one_behind_hangs_and_those_further_on_wait_for_it():

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from xtune.watch.connection import LostPeer, Wire
+from xtune.watch.connection import Connection, LostPeer
 from xtune.watch.server import Hub
 
 
@@ -16,7 +16,7 @@ class Rank:
 
     def __init__(self, hub: Hub, rank: int, *, token: str | None = None) -> None:
         self.heard: list[dict] = []
-        self.wire = Wire(socket.create_connection(("127.0.0.1", hub.port)))
+        self.wire = Connection(socket.create_connection(("127.0.0.1", hub.port)))
         self.wire.send(hello={"token": token or hub.token, "rank": rank, "where": f"host {rank}"})
 
     def state(self, **state) -> dict:

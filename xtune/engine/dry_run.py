@@ -24,8 +24,8 @@ from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir
 from xtune.errors import AdapterError, DataError, ModelError
 from xtune.hub import is_hub_id
-from xtune.models.loading import open_vocabulary
 from xtune.models.modelscope import MODELSCOPE, fetched
+from xtune.models.tokenizer import open_vocabulary
 from xtune.models.vocabulary import Pieces
 from xtune.parallel.world import ALONE
 from xtune.planning.advice import advice_for, advice_lines

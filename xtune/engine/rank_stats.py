@@ -1,4 +1,4 @@
-"""`Spread`: what differs between the processes of a run in one step.
+"""`RankStats`: what differs between the processes of a run in one step.
 
 The processes wait for each other in every step, so that a step takes all of them the same time.
 What tells the slow one is its own work: the time until it has only the exchange of gradients left.
@@ -16,13 +16,13 @@ import torch
 
 from xtune.parallel.world import World
 
-__all__ = ["Spread", "WorkTimer"]
+__all__ = ["RankStats", "WorkTimer"]
 
 _FIELDS = 3  # numbers of one process
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class RankStats:
     """Numbers by rank.
 
     Attributes:
@@ -36,7 +36,7 @@ class Spread:
     losses: list[float]
 
     @classmethod
-    def of(cls, shares: Sequence[float]) -> Spread:
+    def of(cls, shares: Sequence[float]) -> RankStats:
         """Take the sum over all processes of what `padded` gave each."""
         return cls(*(list(shares[field::_FIELDS]) for field in range(_FIELDS)))
 

@@ -40,7 +40,7 @@ from xtune.engine.identity import require_same_inputs
 from xtune.engine.logs import close_logs, log_to_console, log_to_file
 from xtune.engine.loops import TrainLoop
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
-from xtune.engine.rank_stats import Spread
+from xtune.engine.rank_stats import RankStats
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
 from xtune.engine.signals import StopSignals
 from xtune.engine.strategies.base import Strategy
@@ -50,7 +50,7 @@ from xtune.engine.work_dir import WorkDir, require_shared
 from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
-from xtune.models.loading import open_vocabulary
+from xtune.models.tokenizer import open_vocabulary
 from xtune.optim.optimizers import build_optimizer
 from xtune.optim.schedules import Schedule
 from xtune.parallel.progress import beat, enter, now
@@ -124,7 +124,7 @@ class Runner:
     val_loader: StepLoader | None
     schedule: Schedule
     loop: TrainLoop
-    spread: Spread
+    spread: RankStats
     ended_in: str = ""
 
     def __init__(

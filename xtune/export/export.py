@@ -26,8 +26,8 @@ from xtune.export.endings import (
 )
 from xtune.models import load_tokenizer
 from xtune.models.families import CheckpointFiles, Family, Layout, family_of_config
-from xtune.models.loading import name_for_others
 from xtune.models.older_readers import name_as_before, save_tokenizer
+from xtune.models.source import name_for_others
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from xtune.models.build import build_model
     from xtune.models.fingerprint import base_fingerprint, same_base
     from xtune.models.generation import base_of, generation_mode
-    from xtune.models.loading import load_config, load_model, load_tokenizer
+    from xtune.models.loading import load_config, load_model
     from xtune.models.precision import Precision, choose_precision
     from xtune.models.sft import SupervisedFinetune
+    from xtune.models.tokenizer import load_tokenizer
 
 # On processors with AVX512-BF16 bitsandbytes warns at every import that a kernel which it would
 # fetch from a hub, and which only inference could use, is not there.
@@ -56,7 +57,7 @@ _HOMES = {
     "load_adapter": "adapters",
     "load_config": "loading",
     "load_model": "loading",
-    "load_tokenizer": "loading",
+    "load_tokenizer": "tokenizer",
     "merge_adapter": "adapters",
     "same_base": "fingerprint",
 }

@@ -15,7 +15,7 @@ from xtune.config.rules import divisible_optimizer
 from xtune.errors import ModelError
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
-from xtune.planning.requirement import Need, Place, need_of
+from xtune.planning.requirement import DeviceMemory, Requirement, need_of
 
 __all__ = ["Advice", "Change", "advice_for", "advice_lines"]
 
@@ -54,7 +54,7 @@ class Advice:
     """Changes that make a run fit together, and what it then needs."""
 
     changes: tuple[Change, ...]
-    need: Need
+    need: Requirement
 
     @property
     def words(self) -> str:
@@ -67,9 +67,9 @@ class Advice:
 def advice_for(
     cfg: Mapping[str, Any],
     precision: Precision,
-    place: Place,
+    place: DeviceMemory,
     *,
-    need: Need | None = None,
+    need: Requirement | None = None,
     trained_share: float = 1.0,
     pieces: Pieces | None = None,
 ) -> Advice | None:
@@ -84,7 +84,7 @@ def advice_for(
         pieces: the tokens that the run adds.
     """
 
-    def estimate(changes: Sequence[Change]) -> Need:
+    def estimate(changes: Sequence[Change]) -> Requirement:
         return need_of(
             _changed(cfg, changes), precision, place, trained_share=trained_share, pieces=pieces
         )
@@ -103,16 +103,18 @@ class _Trials:
         place: where it is to fit.
     """
 
-    def __init__(self, need: Callable[[Sequence[Change]], Need], place: Place) -> None:
+    def __init__(
+        self, need: Callable[[Sequence[Change]], Requirement], place: DeviceMemory
+    ) -> None:
         self._need = need
         self._place = place
         self._weights: dict[tuple[str, ...], float] = {}
 
-    def learn(self, changes: Sequence[Change], need: Need) -> None:
+    def learn(self, changes: Sequence[Change], need: Requirement) -> None:
         """Remember what the weights take under some changes."""
         self._weights[_of_weights(changes)] = need.weights_gib
 
-    def __call__(self, changes: Sequence[Change]) -> Need | None:
+    def __call__(self, changes: Sequence[Change]) -> Requirement | None:
         """Return what the run then needs if it fits, else None.
 
         Raises:
@@ -148,7 +150,7 @@ def _least(changes: list[Change], trial: _Trials) -> Advice | None:
     return None
 
 
-def _tried(trial: _Trials, changes: Sequence[Change]) -> Need | None:
+def _tried(trial: _Trials, changes: Sequence[Change]) -> Requirement | None:
     try:
         return trial(changes)
     except ModelError:
@@ -164,7 +166,7 @@ def _excludes(later: Change, one: Change) -> bool:
     return quantizes or not one.values.keys().isdisjoint(later.values)
 
 
-def _without_what_is_not_needed(taken: list[Change], found: Need, trial: _Trials) -> Advice:
+def _without_what_is_not_needed(taken: list[Change], found: Requirement, trial: _Trials) -> Advice:
     for change in list(taken[:-1]):
         fewer = [one for one in taken if one is not change]
         if (less := _tried(trial, fewer)) is not None:
@@ -172,7 +174,7 @@ def _without_what_is_not_needed(taken: list[Change], found: Need, trial: _Trials
     return Advice(tuple(taken), found)
 
 
-def _changes(cfg: Mapping[str, Any], place: Place) -> Iterator[Change]:
+def _changes(cfg: Mapping[str, Any], place: DeviceMemory) -> Iterator[Change]:
     model, strategy = cfg["model"], cfg["strategy"]["type"]
     quantized = bool(model["llm"].get("quantization"))
     with_adapter = model.get("adapter") is not None
@@ -262,7 +264,7 @@ def _changed(cfg: Mapping[str, Any], changes: Sequence[Change]) -> Mapping[str, 
     return changed
 
 
-def advice_lines(advice: Advice | None, place: Place) -> Iterator[str]:
+def advice_lines(advice: Advice | None, place: DeviceMemory) -> Iterator[str]:
     """Yield what a user reads about a run that does not fit."""
     has = f"{place.gib:.1f} GiB" if place.gib is not None else "what there is"
     if advice is None:

@@ -9,7 +9,7 @@ from typing import Any
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 from xtune.parallel.world import World
-from xtune.planning.requirement import Place, need_of
+from xtune.planning.requirement import DeviceMemory, need_of
 
 __all__ = ["choose_checkpointing", "decided_model"]
 
@@ -21,7 +21,7 @@ _POLICIES: tuple[bool | int, ...] = (False, 4, 3, 2, True)  # each keeps less, a
 def decided_model(
     cfg: Mapping[str, Any],
     precision: Precision,
-    place: Place,
+    place: DeviceMemory,
     world: World,
     trained_share: float,
     pieces: Pieces | None,
@@ -45,7 +45,7 @@ def decided_model(
 def choose_checkpointing(
     cfg: Mapping[str, Any],
     precision: Precision,
-    place: Place,
+    place: DeviceMemory,
     trained_share: float = 1.0,
     pieces: Pieces | None = None,
 ) -> dict[str, Any]:

@@ -23,14 +23,14 @@ from xtune.parallel.world import number_of_environment
 from xtune.planning.memory import MemoryEstimate, fits, memory_of
 from xtune.planning.scaling import held_by
 
-__all__ = ["Need", "Place", "need_of", "place_of", "strategy_name"]
+__all__ = ["DeviceMemory", "Requirement", "need_of", "place_of", "strategy_name"]
 
 _GIB = 2**30
 _SHOWN = 2**16  # bytes; what is less is no line
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class DeviceMemory:
     """Where a run is to be.
 
     Attributes:
@@ -49,7 +49,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class Requirement:
     """What a run needs.
 
     Attributes:
@@ -75,7 +75,7 @@ class Need:
         frozen = self.held.get("frozen weights", 0.0)
         return (frozen or self.held.get("trained weights", 0.0)) / _GIB
 
-    def fits(self, place: Place) -> bool:
+    def fits(self, place: DeviceMemory) -> bool:
         """Whether it is likely to fit; also where nobody knows how much there is."""
         return place.has_room(self.gib)
 
@@ -106,11 +106,11 @@ def _gib(size: float) -> str:
 def need_of(
     cfg: Mapping[str, Any],
     precision: Precision,
-    place: Place,
+    place: DeviceMemory,
     *,
     trained_share: float = 1.0,
     pieces: Pieces | None = None,
-) -> Need:
+) -> Requirement:
     """Estimate what a run needs on each device; its micro-batches are full.
 
     Args:
@@ -139,10 +139,10 @@ def need_of(
         device=place.kind,
     )
     if strategy == "single":
-        return Need(estimate, strategy, dict(estimate.components), float(estimate.offloaded))
+        return Requirement(estimate, strategy, dict(estimate.components), float(estimate.offloaded))
     number = precision.compute_dtype.itemsize
     held, host = held_by(strategy, model, estimate, number, place.devices)
-    return Need(estimate, strategy, held, sum(host.values()) + estimate.offloaded)
+    return Requirement(estimate, strategy, held, sum(host.values()) + estimate.offloaded)
 
 
 def _optimizer_bytes(model: Any, cfg: Mapping[str, Any]) -> int | None:
@@ -170,16 +170,16 @@ def strategy_name(cfg: Mapping[str, Any], devices: int = 1) -> str:
     return "single" if devices == 1 else "ddp"
 
 
-def place_of(device: torch.device, devices: int = 1) -> Place:
+def place_of(device: torch.device, devices: int = 1) -> DeviceMemory:
     """Return a device of this machine, with the memory that a run may have on it."""
     if device.type == "cuda":
         left, total = torch.cuda.mem_get_info(device)
         limit = total * torch.cuda.get_per_process_memory_fraction(device)
         own = torch.cuda.memory_reserved(device)
-        return Place("cuda", min(left + own, limit) / _GIB, devices)
+        return DeviceMemory("cuda", min(left + own, limit) / _GIB, devices)
     here = number_of_environment("LOCAL_WORLD_SIZE", 1)  # processes that share it
     free = _free_bytes()
-    return Place("cpu", None if free is None else free / _GIB / here, devices)
+    return DeviceMemory("cpu", None if free is None else free / _GIB / here, devices)
 
 
 def _free_bytes() -> float | None:

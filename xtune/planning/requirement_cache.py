@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import xtune
-from xtune.data.cache import cache_root
 from xtune.models.loading import published_fields
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
+from xtune.paths import cache_root
 from xtune.planning.memory import MemoryEstimate
-from xtune.planning.requirement import Need, Place, need_of
+from xtune.planning.requirement import DeviceMemory, Requirement, need_of
 
 __all__ = ["known_need"]
 
@@ -33,11 +33,11 @@ _LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
 def known_need(
     cfg: Mapping[str, Any],
     precision: Precision,
-    place: Place,
+    place: DeviceMemory,
     *,
     trained_share: float = 1.0,
     pieces: Pieces | None = None,
-) -> Need:
+) -> Requirement:
     """Return what `need_of` returns, from an earlier run if one has asked the same.
 
     A file that cannot be read or written is as if there were none.
@@ -57,7 +57,7 @@ def known_need(
     file = cache_root() / "needs" / f"{_key(asked)}.json"
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
-        return Need(**known | {"estimate": MemoryEstimate(**known["estimate"])})
+        return Requirement(**known | {"estimate": MemoryEstimate(**known["estimate"])})
     except (OSError, ValueError, TypeError, KeyError):
         need = need_of(cfg, precision, place, trained_share=trained_share, pieces=pieces)
     try:

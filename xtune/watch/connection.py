@@ -1,4 +1,4 @@
-"""`Wire`: messages between two processes, over a connection that notices when its peer is lost.
+"""`Connection`: messages between two processes, and the news that the peer is lost.
 
 A message is one line of JSON. Whether the peer's host answers is the kernel's to find out, on both
 sides: a process that is busy, or stopped, or waits for Python's lock, still answers; one that dies
@@ -14,7 +14,7 @@ import socket
 import threading
 from typing import Any
 
-__all__ = ["UNANSWERED", "LostPeer", "Wire", "listen"]
+__all__ = ["UNANSWERED", "LostPeer", "Connection", "listen"]
 
 UNANSWERED = 20  # seconds without an answer of the peer's kernel after which it counts as lost
 _PROBES = 4
@@ -57,7 +57,7 @@ class LostPeer(Exception):
         self.is_unreachable = is_unreachable
 
 
-class Wire:
+class Connection:
     """One end of a connection; any thread may send, one receives.
 
     Args:

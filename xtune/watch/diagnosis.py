@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["SLOW", "Sight", "Verdict", "failed", "find_hang", "gone", "unreachable"]
+__all__ = ["SLOW", "ProcessState", "Verdict", "failed", "find_hang", "gone", "unreachable"]
 
 SLOW = 6  # times hang_timeout that a phase which reads or writes whole models may stand still
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ProcessState:
     """What is known of one process.
 
     Attributes:
@@ -51,7 +51,7 @@ class Verdict:
     code: int = 1
 
 
-def find_hang(sights: Sequence[Sight], hang_timeout: float) -> Verdict | None:
+def find_hang(sights: Sequence[ProcessState], hang_timeout: float) -> Verdict | None:
     """Return a verdict if a process that the others wait for has stood still too long.
 
     The others stand still as well, but further on: who is to blame is behind.
@@ -86,7 +86,7 @@ def find_hang(sights: Sequence[Sight], hang_timeout: float) -> Verdict | None:
     )
 
 
-def gone(lost: Sequence[Sight]) -> Verdict:
+def gone(lost: Sequence[ProcessState]) -> Verdict:
     """Processes that ended without a word."""
     verb = "are" if len(lost) > 1 else "is"
     return Verdict(
@@ -96,7 +96,7 @@ def gone(lost: Sequence[Sight]) -> Verdict:
     )
 
 
-def unreachable(lost: Sequence[Sight], seconds: float) -> Verdict:
+def unreachable(lost: Sequence[ProcessState], seconds: float) -> Verdict:
     """Processes whose host does not answer."""
     return Verdict(
         "unreachable",
@@ -106,12 +106,12 @@ def unreachable(lost: Sequence[Sight], seconds: float) -> Verdict:
     )
 
 
-def failed(sight: Sight, error: str, code: int) -> Verdict:
+def failed(sight: ProcessState, error: str, code: int) -> Verdict:
     """A process that said itself why it ends."""
     return Verdict("failed", f"{sight} failed in {sight.progress}: {error}", code)
 
 
-def _listed(sights: Sequence[Sight]) -> str:
+def _listed(sights: Sequence[ProcessState]) -> str:
     if len(sights) <= 3:
         return " and ".join(map(str, sights))
     shown = ", ".join(str(sight.rank) for sight in sights[:8])

@@ -21,8 +21,8 @@ import time
 from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
-from xtune.watch.connection import UNANSWERED, LostPeer, Wire, listen
-from xtune.watch.diagnosis import Sight, Verdict, failed, find_hang, gone, unreachable
+from xtune.watch.connection import UNANSWERED, Connection, LostPeer, listen
+from xtune.watch.diagnosis import ProcessState, Verdict, failed, find_hang, gone, unreachable
 from xtune.watch.liveness import Waited
 
 __all__ = ["Hub"]
@@ -39,7 +39,7 @@ class _End(NamedTuple):
     is_echo: bool
     time: float
     kind: str
-    sight: Sight
+    sight: ProcessState
     error: str = ""
     code: int = 1
 
@@ -65,9 +65,9 @@ class Hub:
         self.port: int = self._listener.getsockname()[1]
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._new: set[Wire] = set()
-        self._ranks: dict[Wire, int] = {}
-        self._sights: dict[int, tuple[Sight, float]] = {}  # and when it was heard
+        self._new: set[Connection] = set()
+        self._ranks: dict[Connection, int] = {}
+        self._sights: dict[int, tuple[ProcessState, float]] = {}  # and when it was heard
         self._ends: list[_End] = []
         self._verdict: Verdict | None = None
         self._are_leaving = False
@@ -106,11 +106,11 @@ class Hub:
         self._listener.close()
 
     def _accept(self) -> None:
-        wire = Wire(self._listener.accept()[0])
+        wire = Connection(self._listener.accept()[0])
         self._new.add(wire)
         self._selector.register(wire, selectors.EVENT_READ)
 
-    def _hear(self, wire: Wire) -> None:
+    def _hear(self, wire: Connection) -> None:
         try:
             for message in wire.receive():
                 self._take(wire, message)
@@ -119,14 +119,17 @@ class Hub:
         except (ValueError, KeyError, TypeError):  # no process of ours
             self._drop(wire)
 
-    def _take(self, wire: Wire, message: dict[str, Any]) -> None:
+    def _take(self, wire: Connection, message: dict[str, Any]) -> None:
         if wire in self._new:
             hello = message["hello"]
             if not secrets.compare_digest(hello["token"], self.token):
                 raise ValueError("a stranger")
             self._new.discard(wire)
             self._ranks[wire] = hello["rank"]
-            self._sights[hello["rank"]] = Sight(hello["rank"], hello["where"]), time.monotonic()
+            self._sights[hello["rank"]] = (
+                ProcessState(hello["rank"], hello["where"]),
+                time.monotonic(),
+            )
             return
         rank = self._ranks[wire]
         if "state" in message:
@@ -142,7 +145,7 @@ class Hub:
             self._are_leaving = True
             wire.send(bye={})
 
-    def _drop(self, wire: Wire, kind: str | None = None) -> None:
+    def _drop(self, wire: Connection, kind: str | None = None) -> None:
         self._selector.unregister(wire)
         wire.close()
         if wire in self._new:
@@ -163,7 +166,7 @@ class Hub:
             return None
         return find_hang([self._sight(rank) for rank in self._ranks.values()], self._hang_timeout)
 
-    def _sight(self, rank: int) -> Sight:
+    def _sight(self, rank: int) -> ProcessState:
         sight, heard = self._sights[rank]
         return replace(sight, silent=sight.silent + time.monotonic() - heard)
 

@@ -23,8 +23,8 @@ from typing import IO, Any
 from xtune.errors import TrainingError, XtuneError
 from xtune.parallel.progress import enter, now, restart
 from xtune.parallel.world import World, join, leave
-from xtune.watch.connection import UNANSWERED, LostPeer, Wire
-from xtune.watch.diagnosis import SLOW, Sight, Verdict, find_hang, gone, unreachable
+from xtune.watch.connection import UNANSWERED, Connection, LostPeer
+from xtune.watch.diagnosis import SLOW, ProcessState, Verdict, find_hang, gone, unreachable
 from xtune.watch.last_words import has_launcher, leave_end
 from xtune.watch.liveness import Pulse, Waited
 from xtune.watch.server import Hub
@@ -79,7 +79,7 @@ class Watchdog:
         self._pulse = Pulse()
         self._stacks: IO[str] | None = None
         self._hub: Hub | None = None
-        self._hubs = Sight(0, "its host")
+        self._hubs = ProcessState(0, "its host")
         self._verdict: Verdict | None = None
         self._has_failed = False
         self._judged = threading.Event()
@@ -102,7 +102,7 @@ class Watchdog:
         where = f"host {socket.gethostname()}, process {os.getpid()}"
         own = (self._hub.port, self._hub.token, where) if self._hub else None
         port, token, hubs = self._world.from_main(own)
-        self._hubs = Sight(0, f"{hubs}, at {address}:{port}")
+        self._hubs = ProcessState(0, f"{hubs}, at {address}:{port}")
         try:
             connection = socket.create_connection((address, port), timeout=_CONNECTING)
         except OSError as error:
@@ -112,7 +112,7 @@ class Watchdog:
             ) from error
         if connection.getsockname()[0] not in ("127.0.0.1", "::1"):
             where += f", at {connection.getsockname()[0]}"
-        self._wire = Wire(connection)
+        self._wire = Connection(connection)
         self._wire.send(hello={"token": token, "rank": self._world.rank, "where": where})
         self._thread.start()
 
@@ -224,7 +224,7 @@ class Watchdog:
     def _hear(self, message: dict[str, Any]) -> None:
         if message.get("state"):
             where = self._hubs.where  # with its address, which the hub itself does not know
-            self._hubs = Sight(**{**message["state"], "where": where})
+            self._hubs = ProcessState(**{**message["state"], "where": where})
         elif "verdict" in message:
             self._take(Verdict(**message["verdict"]))
         elif "bye" in message:
