@@ -54,16 +54,16 @@ def run(args: argparse.Namespace) -> int:
     with uncollected():
         import torch
 
-        from xtune.engine.advice import advice_for, advice_lines
-        from xtune.engine.budget import FULL, Place, need_of, place_of
-        from xtune.models.memory import largest_card, smallest_card
         from xtune.models.precision import choose_precision
+        from xtune.planning.advice import advice_for, advice_lines
+        from xtune.planning.memory import largest_card, smallest_card
+        from xtune.planning.requirement import FULL, DeviceMemory, need_of, place_of
 
     if gib is None and torch.cuda.is_available():
         gib = place_of(torch.device("cuda")).gib
     wanted = (sheet.values.get("strategy") or {}).get("precision", "auto")
     precision = choose_precision("cuda", "bf16" if wanted == "auto" else wanted)
-    place = Place("cuda", gib, args.devices)
+    place = DeviceMemory("cuda", gib, args.devices)
     need = need_of(sheet.values, precision, place)
     estimate = need.estimate
     percent = 100 * estimate.trainable / estimate.parameters
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         if card := smallest_card(need.gib):
             print(f"fits a GPU of {card} GB")
             return 0
-        place = Place("cuda", float(largest_card()), args.devices)
+        place = DeviceMemory("cuda", float(largest_card()), args.devices)
     elif need.fits(place):
         print(f"fits a GPU of {gib:g} GB")
         return 0

@@ -83,10 +83,10 @@ def run(args: argparse.Namespace) -> int:
 
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet, data=False)
-    from xtune.engine.scaling import Hardware, plan_scaling
-    from xtune.engine.scaling_table import scaling_lines
     from xtune.models.precision import choose_precision
     from xtune.parallel.links import Links
+    from xtune.planning.scaling import Hardware, plan_scaling
+    from xtune.planning.scaling_table import scaling_lines
 
     wanted = (sheet.values.get("strategy") or {}).get("precision", "auto")
     precision = choose_precision("cuda", "bf16" if wanted == "auto" else wanted)

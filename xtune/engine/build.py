@@ -23,6 +23,7 @@ from xtune.engine.loops import TrainLoop
 from xtune.errors import ConfigError, DataError, did_you_mean
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
+from xtune.parallel.sequence import sequence_parallel_size
 from xtune.parallel.world import ALONE, World
 from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build, resolve
 
@@ -43,7 +44,6 @@ __all__ = [
     "require_ends",
     "require_processes",
     "require_sliceable",
-    "sequence_parallel_size",
     "validation_loader",
     "weights_from",
 ]
@@ -146,11 +146,6 @@ def require_processes(strategy: Strategy, world: World) -> None:
             f"{name} is for several processes, and this is the only one. Start them: "
             "NPROC_PER_NODE=2 xtune train CONFIG, or use --strategy single"
         )
-
-
-def sequence_parallel_size(cfg: Mapping[str, Any]) -> int:
-    """Return how many processes share each row of tokens."""
-    return (cfg.get("parallel") or {}).get("sequence_parallel_size", 1)
 
 
 def require_sliceable(cfg: Mapping[str, Any]) -> None:

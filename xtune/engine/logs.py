@@ -8,6 +8,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from xtune.parallel.world import World
+
 __all__ = ["FILE_ONLY", "HeldLog", "close_logs", "log_to_console"]
 
 # logger.info(..., extra=FILE_ONLY) keeps a line off the console: the progress bar shows it there.
@@ -51,12 +53,16 @@ class HeldLog(logging.Handler):
         else:
             self._file.handle(record)
 
-    def append_to(self, file: Path) -> None:
-        """Append to `file` what has been held, and from here on every line as it comes; once."""
+    def append_to(self, work_dir: Path, world: World) -> None:
+        """Append what has been held to train.log, and from here on every line as it comes; once.
+
+        Every process but the first has a file of its own, train.rank1.log.
+        """
         if self._file is not None:
             return
         with self.lock or nullcontext():
-            self._file = _LogFile(file, encoding="utf-8")
+            name = "train.log" if world.is_main else f"train.rank{world.rank}.log"
+            self._file = _LogFile(work_dir / name, encoding="utf-8")
             self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
             for record in self._held:
                 self._file.handle(record)

@@ -22,7 +22,6 @@ from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
 from xtune.data.templates.named import trained_templates
-from xtune.engine.budget import MicroBatch
 from xtune.engine.build import (
     adapter_trained_further,
     build_datasets,
@@ -33,22 +32,18 @@ from xtune.engine.build import (
     require_ends,
     require_processes,
     require_sliceable,
-    sequence_parallel_size,
     validation_loader,
     weights_from,
 )
-from xtune.engine.checkpointing import decided_model
 from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.hooks.base import Hook
 from xtune.engine.identity import require_same_inputs
 from xtune.engine.logs import HeldLog, close_logs, log_to_console
 from xtune.engine.loops import TrainLoop
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
-from xtune.engine.optim import build_optimizer
+from xtune.engine.rank_stats import RankStats
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
-from xtune.engine.schedules import Schedule
 from xtune.engine.signals import StopSignals
-from xtune.engine.spread import Spread
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.throughput import Throughput
 from xtune.engine.vocabulary_check import require_rows
@@ -56,12 +51,16 @@ from xtune.engine.work_dir import WorkDir, require_shared
 from xtune.errors import TrainingError, XtuneError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
-from xtune.models.vocabulary import open_vocabulary
+from xtune.models.tokenizer import open_vocabulary
+from xtune.optim.optimizers import build_optimizer
+from xtune.optim.schedules import Schedule
 from xtune.parallel.progress import beat, enter, now
-from xtune.parallel.sequence import SequenceGroup, sequence_group
-from xtune.parallel.watchdog import watched
+from xtune.parallel.sequence import SequenceGroup, sequence_group, sequence_parallel_size
 from xtune.parallel.world import world_of_environment
+from xtune.planning.recomputation import decided_model
+from xtune.planning.requirement import MicroBatch, place_of
 from xtune.registry import SCHEDULES, STRATEGIES, build
+from xtune.watch.watchdog import watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +127,7 @@ class Runner:
     val_loader: StepLoader | None
     schedule: Schedule
     loop: TrainLoop
-    spread: Spread
+    spread: RankStats
     ended_in: str = ""
 
     def __init__(
@@ -187,7 +186,7 @@ class Runner:
         except BaseException as error:
             self.logger.debug("the run ends with an error", exc_info=True)  # in train.log only
             if not isinstance(error, XtuneError | KeyboardInterrupt):  # nobody has foreseen it
-                log.append_to(self._log_file)
+                log.append_to(self.work_dir, self.world)
             if is_out_of_memory(error):
                 raise out_of_memory(self, error) from None
             if isinstance(error, OSError) and is_full_disk(error):
@@ -205,12 +204,7 @@ class Runner:
         if self.world.is_main:
             folder.record(checkpoint)
         self.world.wait()  # what an earlier run left is out of the way
-        log.append_to(self._log_file)
-
-    @property
-    def _log_file(self) -> Path:
-        rank = "" if self.world.is_main else f".rank{self.world.rank}"
-        return self.work_dir / f"train{rank}.log"
+        log.append_to(self.work_dir, self.world)
 
     def stop(self, reason: str) -> None:
         """End the run after this step, as if it were the last one."""
@@ -327,9 +321,15 @@ class Runner:
             self.strategy.precision.name,
             self.strategy.precision.reason,
         )
-        largest = MicroBatch.of(self.cfg, self.train_dataset)
         self.began_with = adapter_trained_further(self.cfg, checkpoint)
-        model_settings = decided_model(self.cfg, self.strategy, largest, self.pieces)
+        model_settings = decided_model(
+            self.cfg,
+            self.strategy.precision,
+            place_of(self.strategy.device, self.world.size),
+            self.world,
+            MicroBatch.of(self.cfg, self.train_dataset),
+            self.pieces,
+        )
         if self.memory_check is not None and self.world.is_main:
             self.memory_check.before_loading(self)
         if before_loading is not None:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from xtune.chat.generate import answer_prompts, context_length
-from xtune.chat.model import ChatModel
 from xtune.data.sources import open_source
 from xtune.data.sources.base import Source
 from xtune.errors import DataError, TemplateError, UsageError
@@ -16,6 +14,8 @@ from xtune.eval.tool_answer import ReadAnswer, ToolTalk
 from xtune.eval.tool_formats import FORMATS, ToolCase, detect_format
 from xtune.eval.tool_formats.nexusraven import read_tools
 from xtune.eval.tool_match import judge
+from xtune.generation.generate import answer_prompts, context_length
+from xtune.generation.model import ChatModel
 
 __all__ = ["ToolBenchmark", "ask", "load_benchmark"]
 
