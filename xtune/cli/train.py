@@ -76,11 +76,11 @@ def run(args: argparse.Namespace) -> int:
         return launch(words if words[:1] == ["train"] else ["train", *words])
     options = [*args.cfg_options, *([f"seed={args.seed}"] if args.seed is not None else [])]
     sheet = with_strategy(render(args.config, options), args, options)
-    require_valid(sheet)  # the runner does so too; a misspelt name is said before torch is loaded
     if args.resume:
         from xtune.engine.places import require_places
 
         require_places(sheet)
+    require_valid(sheet)  # the runner does so too; a misspelt name is said before torch is loaded
     named = sheet.values.get("work_dir") or f"work_dirs/{sheet.name}"
     work_dir = args.work_dir or Path(str(named))
     if args.dry_run:
