@@ -53,7 +53,7 @@ class Reading(NamedTuple):
     unread: tuple[str, ...]
 
 
-def read_row(map_fn: MapFn, row: Mapping[str, Any]) -> Reading:
+def read_row(map_fn: MapFn, row: dict[str, Any]) -> Reading:
     """Run a map_fn on a row and say what it left.
 
     >>> def asks_only(row):
@@ -161,8 +161,8 @@ def _collect_made(made: Any, unread: dict[str, None]) -> None:
                         unread[f"{part}.{key}"] = None
 
 
-_MESSAGE = Message.__annotations__.keys()
-_TURN = {"system", "input", "output", "output_with_loss"}  # of XTuner's, see build.py
+_MESSAGE = frozenset(Message.__annotations__)
+_TURN = frozenset({"system", "input", "output", "output_with_loss"})  # of XTuner's, see build.py
 _PARTS = dict.fromkeys(("messages", "prompt", "chosen", "rejected"), _MESSAGE)
 _PARTS["conversation"] = _TURN
 _MADE = Conversation.__annotations__.keys() | _PARTS.keys()
