@@ -15,7 +15,10 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "xtune"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = [
-    {"__init__", "errors", "garbage", "hub", "local_path", "registry", "structures"},
+    {
+        *("__init__", "errors", "garbage", "hub", "local_path", "registry", "structures"),
+        "vectors",
+    },
     {"config", "losses", "parallel"},
     {"data", "models"},
     {"checkpoint", "chat"},
