@@ -28,8 +28,7 @@ pytestmark = pytest.mark.skipif(
 def test_the_demos_config_trains_the_real_model(tmp_path: Path):
     options = ["max_steps=2", "max_length=256", "custom_hooks.0.evaluation_inputs=[]"]
     options += ["val_dataset.data_path=None", "save_steps=2"]
-    runner = Runner(render("smollm2_135m_lora_toolcall", options), work_dir=tmp_path / "run")
-    runner.train()
+    Runner(render("smollm2_135m_lora_toolcall", options), work_dir=tmp_path / "run").train()
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
     assert len(losses) == 2

@@ -14,13 +14,13 @@ from typing import Any, Literal
 import torch
 
 from xtune.config.deepspeed import read_engine_settings
-from xtune.engine.build import sequence_parallel_size
 from xtune.engine.optim import state_bytes
 from xtune.engine.scaling import held_by
 from xtune.models.build import build_model
 from xtune.models.memory import MemoryEstimate, fits, memory_of
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
+from xtune.parallel.sequence import sequence_parallel_size
 from xtune.parallel.world import number_of_environment
 
 __all__ = ["Need", "Place", "need_of", "place_of", "strategy_name"]

@@ -85,7 +85,7 @@ def make_plan(
         require_rows(cfg, tokenizer, pieces, *datasets)
     lines += _data_lines(datasets)
     if datasets is not None and not force:
-        require_ends(datasets[0].report, None)
+        require_ends(datasets[0].report, force=False)
     elif datasets is not None:
         lines += [f"forced      {failure}" for failure in datasets[0].report.failures]
     build(SCHEDULES, cfg["param_scheduler"])

@@ -71,7 +71,10 @@ class Strategy(ABC):
             is_last: whether it is the step's last micro-batch here.
 
         Returns:
-            What the model returns: 'loss', an fp32 scalar, and other metrics.
+            What the model returns: 'loss', an fp32 scalar, and other metrics, scalars too. Each is
+            a share of a sum over the step's micro-batches and all processes, such as a count
+            divided by `normalizer`; see `xtune.engine.update`. Where processes share a row, what
+            each of them has computed of the whole row is divided by how many they are.
         """
 
     @abstractmethod
@@ -129,6 +132,9 @@ class Strategy(ABC):
         Where the model is sharded all processes call it, with the same function.
         """
         return function()
+
+    def release(self) -> None:  # noqa: B027 - a strategy may hold no model
+        """Let go of the model and its optimizer, after an error, so that their memory is free."""
 
     def close(self) -> None:  # noqa: B027 - most strategies have nothing to give back
         """Give back what belongs to the process, such as the processor's rounding mode."""

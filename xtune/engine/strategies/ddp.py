@@ -54,6 +54,10 @@ class DDPStrategy(SingleStrategy):
         # The replicas' gradients are averaged, and the loss is a share of the sum over all.
         super().backward(loss * self.world.size)
 
+    def release(self) -> None:  # noqa: D102
+        super().release()
+        self.__dict__.pop("_replica", None)
+
     def _run(self, batch: Batch, normalizer: float) -> dict[str, Tensor]:
         if torch.is_grad_enabled():
             return self._replica(batch, normalizer=normalizer)

@@ -281,6 +281,11 @@ class DeepSpeedStrategy(SingleStrategy):
         }
         return Part(start, shape, safe_get_local_fp32_param(parameter)[:count], state)
 
+    def release(self) -> None:  # noqa: D102
+        super().release()
+        for name in ("engine", "_zero"):
+            self.__dict__.pop(name, None)
+
     def close(self) -> None:  # noqa: D102
         super().close()
         if self._is_alone:

@@ -119,6 +119,10 @@ class SingleStrategy(Strategy):
             return llm
         return with_weights(llm, {name: value.cpu() for name, value in llm.state_dict().items()})
 
+    def release(self) -> None:  # noqa: D102
+        for name in ("model", "optimizer", "trainable"):
+            self.__dict__.pop(name, None)
+
     def close(self) -> None:  # noqa: D102
         torch.set_flush_denormal(False)
 
