@@ -122,14 +122,13 @@ def test_it_takes_two_steps_and_saves(leaf, tiny, tmp_path):
         "val_data_path=None",
         "strategy.precision=fp32",
         "default_hooks.tensorboard=None",
-        "default_hooks.loss_curve=None",
+        f"default_hooks.loss_curve={{'type': '{START}'}}",
     ]
-    options.append(f"default_hooks.start={{'type': '{START}'}}")
     run = Runner(render(leaf, options), work_dir=tmp_path / "run").train()
     assert run.step == 2
     assert math.isfinite(run.metrics["loss"])
     for name, weight in run.model.named_parameters():
-        changed = not torch.equal(weight, run.hooks["start"].weights[name])
+        changed = not torch.equal(weight, run.hooks["loss_curve"].weights[name])
         assert changed == weight.requires_grad, name
     weights = saved_weights(tmp_path / "run/checkpoints/latest")
     assert weights
