@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from xtune.data.dataset import SFTDataset
     from xtune.data.loader import StepLoader
     from xtune.data.streaming import StreamedSFTDataset, StreamLoader
-    from xtune.engine.schedules import Schedule
-    from xtune.engine.spread import Spread
+    from xtune.engine.rank_stats import RankStats
     from xtune.engine.strategies.base import Strategy
     from xtune.engine.throughput import Throughput
+    from xtune.optim.schedules import Schedule
     from xtune.parallel.sequence import SequenceGroup
 
 __all__ = ["Run"]
@@ -101,7 +101,7 @@ class Run:
     loop: Any
     max_steps: int
     fingerprint: Any
-    spread: Spread
+    spread: RankStats
     ended_in: str = ""
 
     def __init__(

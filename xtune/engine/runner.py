@@ -25,12 +25,10 @@ from xtune.engine.build import (
     validation_loader,
     weights_from,
 )
-from xtune.engine.checkpointing import decided_model
 from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.identity import require_same_inputs
 from xtune.engine.logs import close_logs, log_to_console, log_to_file
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
-from xtune.engine.optim import build_optimizer
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
 from xtune.engine.run import Run
 from xtune.engine.throughput import Throughput
@@ -39,11 +37,14 @@ from xtune.engine.work_dir import WorkDir, require_shared
 from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
-from xtune.models.vocabulary import open_vocabulary
+from xtune.models.tokenizer import open_vocabulary
+from xtune.optim.optimizers import build_optimizer
 from xtune.parallel.progress import enter, now
 from xtune.parallel.sequence import sequence_group, sequence_parallel_size
-from xtune.parallel.watchdog import watched
+from xtune.planning.recomputation import decided_model
+from xtune.planning.requirement import place_of
 from xtune.registry import SCHEDULES, STRATEGIES, build
+from xtune.watch.watchdog import watched
 
 __all__ = ["Runner"]
 
@@ -161,7 +162,14 @@ class Runner:
         )
         share = run.train_dataset.report.trained_percent / 100
         run.began_with = adapter_trained_further(run.cfg, checkpoint)
-        model_settings = decided_model(run.cfg, run.strategy, share, run.pieces)
+        model_settings = decided_model(
+            run.cfg,
+            run.strategy.precision,
+            place_of(run.strategy.device, run.world.size),
+            run.world,
+            share,
+            run.pieces,
+        )
         if self.memory_check is not None and run.world.is_main:
             self.memory_check.before_loading(run)
         seed_everything(run.cfg["randomness"]["seed"])

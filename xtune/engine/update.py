@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xtune.engine.spread import Spread, WorkTimer
+from xtune.engine.rank_stats import RankStats, WorkTimer
 from xtune.parallel.progress import enter
 from xtune.parallel.slices import slice_of
 from xtune.structures import Batch
@@ -107,10 +107,10 @@ def update(run: Run, batches: Sequence[Batch], *, began: float | None = None) ->
     norm = strategy.clip_grad_norm(run.max_norm)
     own_shares = {name: value.item() for name, value in sums.items()}
     memory_mb = peak_memory_mb(strategy.device)
-    mine = Spread([loading_s + work.seconds], [memory_mb], [own_shares["loss"]])
+    mine = RankStats([loading_s + work.seconds], [memory_mb], [own_shares["loss"]])
     totals = run.world.sum([*own_shares.values(), *mine.padded(run.world)])
     shares = dict(zip(own_shares, totals, strict=False))
-    run.spread = Spread.of(totals[len(shares) :])
+    run.spread = RankStats.of(totals[len(shares) :])
     grad_norm = norm.item()
     run.call_hooks("before_optimizer_step", batches, shares["loss"], grad_norm)
     enter("optimizer", step=number)

@@ -64,7 +64,7 @@ UNSHARED = SequenceGroup()
 
 
 def sequence_parallel_size(cfg: Mapping[str, Any]) -> int:
-    """Return how many processes share each row of tokens, of a sheet's values."""
+    """Return how many processes share each row of tokens, as a sheet's values say."""
     return (cfg.get("parallel") or {}).get("sequence_parallel_size", 1)
 
 
