@@ -106,7 +106,7 @@ class TrainLoop:
                 sum(batch.tokens for batch in own),
                 sum(batch.trained_tokens for batch in own),
                 runner.throughput.flops(own),
-                sum(batch.trained_weight for batch in own),
+                sum(runner.model.weight(batch) for batch in own),
             ]
         )
         tokens, trained, flops = map(int, counted)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
@@ -53,6 +53,7 @@ from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir, require_shared
 from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
+from xtune.models.algorithms.base import Algorithm
 from xtune.models.build import build_model
 from xtune.models.vocabulary import open_vocabulary
 from xtune.parallel.progress import beat, enter, now
@@ -115,7 +116,7 @@ class Runner:
     pieces: dict[int, list[int]]
     train_dataset: SFTDataset | StreamedSFTDataset
     val_dataset: SFTDataset | None
-    model: nn.Module
+    model: Algorithm
     llm: Any
     sequence: SequenceGroup
     strategy: Strategy
@@ -325,7 +326,7 @@ class Runner:
             sequence=self.sequence,
         )
         self.throughput = Throughput(self.model, self.strategy)
-        self.llm = self.model.llm
+        self.llm = self.model.language_model
         # While this process has all weights: a strategy may take them apart.
         self.fingerprint = base_fingerprint(self.llm)
         self._parameters = count_parameters(self.model)
