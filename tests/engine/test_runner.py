@@ -90,7 +90,7 @@ def test_the_adapter_loads_in_plain_peft_and_gives_the_same_logits(run, inputs):
     run.model.eval()
     with torch.no_grad():
         theirs = loaded(input_ids=ids).logits[0]
-        hidden = run.model.hidden_states(batch)
+        hidden = run.model.backbone.hidden_states(batch)
         ours = run.llm.get_base_model().lm_head(hidden)[0]
     torch.testing.assert_close(ours[start:end], theirs, atol=1e-5, rtol=1e-5)
 

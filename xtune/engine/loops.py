@@ -154,7 +154,8 @@ def validation_loss(run: Run) -> float:
                 own = slice_of(batch, run.sequence)
                 total += run.strategy.forward(own, normalizer=1)["loss"].item()
                 # As in training: of a whole batch, by one process of a group.
-                weight += batch.trained_weight if run.sequence.rank == 0 else 0.0
+                if run.sequence.rank == 0 and not batch.is_filler:
+                    weight += run.model.weight(batch)
     run.model.train()
     total, weight = run.world.sum([total, weight])
     return total / (weight or 1)

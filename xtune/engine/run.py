@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from xtune.checkpoint.background import BackgroundWriter, Writer
 from xtune.config import Sheet
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from xtune.engine.rank_stats import RankStats
     from xtune.engine.strategies.base import Strategy
     from xtune.engine.throughput import Throughput
+    from xtune.models.algorithms.base import Algorithm
     from xtune.optim.schedules import Schedule
     from xtune.parallel.sequence import SequenceGroup
 
@@ -90,7 +91,7 @@ class Run:
     val_dataset: SFTDataset | None
     template: Any
     day: str
-    model: nn.Module
+    model: Algorithm
     llm: Any
     sequence: SequenceGroup
     strategy: Strategy

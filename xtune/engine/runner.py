@@ -183,7 +183,7 @@ class Runner:
             sequence=run.sequence,
         )
         run.throughput = Throughput(run.model, run.strategy)
-        run.llm = run.model.llm
+        run.llm = run.model.language_model
         # While this process has all weights: a strategy may take them apart.
         run.fingerprint = base_fingerprint(run.llm)
         self._parameters = count_parameters(run.model)

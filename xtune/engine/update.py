@@ -82,7 +82,7 @@ def update(run: Run, batches: Sequence[Batch], *, began: float | None = None) ->
             sum(batch.tokens for batch in own),
             sum(batch.trained_tokens for batch in own),
             run.throughput.flops(own),
-            sum(batch.trained_weight for batch in own),
+            sum(run.model.weight(batch) for batch in own),
         ]
     )
     tokens, trained, flops = map(int, counted)

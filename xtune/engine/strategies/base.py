@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xtune.checkpoint.parts import Part
+from xtune.models.algorithms.base import Algorithm
 from xtune.parallel.world import ALONE, World
 from xtune.structures import Batch
 
@@ -50,7 +51,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def prepare(
-        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
         """Take the model, on `loads_on`, and give it its optimizer.
 
@@ -66,8 +67,8 @@ class Strategy(ABC):
 
         Args:
             batch: on any device.
-            normalizer: trained tokens of the whole optimizer step, each counted by its weight, on
-                all processes.
+            normalizer: the sum of `Algorithm.weight` over the micro-batches of the whole optimizer
+                step, on all processes.
             is_last: whether it is the step's last micro-batch here.
 
         Returns:
