@@ -12,7 +12,7 @@ from xtune.demos.toolcall import KINDS, SYSTEM, ToolcallSource
 from xtune.demos.toolcall_tables import CURRENCIES, HELD_OUT, REPLIES, TRAIN, UNITS
 from xtune.errors import DataError
 
-CONFIG = Path(__file__).parents[3] / "configs/_base_/datasets/toolcall.py"
+CONFIG = Path(__file__).parents[2] / "configs/_base_/datasets/toolcall.py"
 ARGUMENTS = {
     "convert": {"value", "from_unit", "to_unit"},
     "exchange": {"value", "from_currency", "to_currency"},

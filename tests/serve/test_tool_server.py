@@ -19,8 +19,8 @@ from xtune.tools.openapi import OpenAPI
 from xtune.tools.options import DEFAULT_TOOLS
 from xtune.tools.toolbox import ToolBox
 
-ROOT = Path(__file__).parents[3]
-HERE = Path(__file__).with_name("misbehaving.py")
+ROOT = Path(__file__).parents[2]
+HERE = ROOT / "tests/tools/misbehaving.py"
 
 
 @pytest.fixture(scope="module")

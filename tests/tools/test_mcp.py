@@ -20,7 +20,7 @@ from mcp import Client, StdioServerParameters
 from xtune.errors import UsageError
 from xtune.tools.toolbox import ToolBox
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 STAND_IN = Path(__file__).with_name("mcp_stand_in.py")
 TOOL_SERVER = [str(ROOT / "tools/tool_server.py"), "--tools", "calculator", "convert"]
 

@@ -10,7 +10,7 @@ import pytest
 from xtune.registry import TOOLS, names
 from xtune.tools.toolbox import ToolBox
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])

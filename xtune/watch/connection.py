@@ -14,7 +14,7 @@ import socket
 import threading
 from typing import Any
 
-__all__ = ["UNANSWERED", "LostPeer", "Connection", "listen"]
+__all__ = ["UNANSWERED", "Connection", "LostPeer", "listen"]
 
 UNANSWERED = 20  # seconds without an answer of the peer's kernel after which it counts as lost
 _PROBES = 4
