@@ -12,7 +12,6 @@ import copy
 import functools
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ from xtune.models.families.llama_tokenizer import with_its_own_spaces
 from xtune.models.gguf import converted_gguf, is_gguf, no_progress_in_logs
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.precision import choose_precision, parse_dtype
-from xtune.models.quantization import pack_shapes, quantization_config
+from xtune.models.quantization import Quantization, pack_shapes, quantization_config
 from xtune.models.vocabulary import add_tokens
 from xtune.models.vocabulary_files import missing_file, name_tokens, spoilt_file
 from xtune.registry import MODELS
@@ -200,7 +199,7 @@ def load_model(
     pretrained_model_name_or_path: str,
     *,
     dtype: str = "auto",
-    quantization: Mapping[str, Any] | None = None,
+    quantization: Quantization | None = None,
     device: torch.device | str | None = None,
     trust_remote_code: bool = False,
 ) -> PreTrainedModel:
