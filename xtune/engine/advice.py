@@ -24,7 +24,7 @@ _SHORTEST = 256  # tokens
 _OF_WEIGHTS = ("strategy.", "model.llm.")
 _LEAST_RANK = 8
 # Those that the last word of their key does not name
-_KNOBS = {"model.adapter.r": "lora.r"}
+_KNOBS = {"model.adapter": "lora", "model.adapter.r": "lora.r"}
 
 
 @dataclass(frozen=True, slots=True)
