@@ -103,7 +103,7 @@ def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:
         latest = runner.work_dir / "checkpoints" / "latest"
         print(f"done: {runner.step} steps, {runner.trained_tokens:,} trained tokens -> {latest}")
         if (latest / "adapter").is_dir():
-            model = sheet.values["model"]["llm"]["pretrained_model_name_or_path"]
+            model = runner.recipe.base_model
             print(f"talk to it: xtune chat {model} --adapter {latest / 'adapter'}")
         elif (latest / "model").is_dir():
             print(f"talk to it: xtune chat {latest / 'model'}")

@@ -167,8 +167,8 @@ def _result_writer(runner: Runner, adapter: dict[str, Tensor]) -> Callable[[Path
 
 
 def _base_digest(runner: Runner) -> str | None:
-    name = runner.cfg["model"]["llm"].get("pretrained_model_name_or_path")
-    return base_digest(name) if isinstance(name, str) else None
+    name = runner.recipe.base_model
+    return None if name is None else base_digest(name)
 
 
 def load_checkpoint(runner: Runner, checkpoint: Path) -> None:

@@ -16,20 +16,20 @@ __all__ = ["notes_of"]
 
 def notes_of(runner: Runner) -> dict[str, Any]:
     """Return what chat, export and a later training have to know of a run, for JSON."""
-    cfg = runner.cfg
+    cfg, recipe = runner.cfg, runner.recipe
     growth = vocabulary_notes(
         runner.tokenizer, runner.pieces, **(cfg["model"].get("vocabulary") or {})
     )
     return {
-        "base_model": cfg["model"]["llm"]["pretrained_model_name_or_path"],
+        "base_model": recipe.base_model,
         "base_vocab_size": runner.llm.config.get_text_config().vocab_size,
         "base_fingerprint": runner.fingerprint,
         **({"vocabulary": growth} if growth else {}),
         **runner.began_with,
         "template": runner.template.name,
         "stop_words": stop_words_of(runner.template, runner.tokenizer),
-        "system": cfg.get("SYSTEM") or "",
+        "system": recipe.system,
         # what chat's --lagent gives the model if the user names no tools
-        **({"tools": cfg["agent_tools"]} if cfg.get("agent_tools") else {}),
+        **({"tools": recipe.tools} if recipe.tools else {}),
         "map_fn": noted_name(cfg["train_dataset"], runner.loader.report.recognised),
     }

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from xtune.checkpoint.background import BackgroundWriter
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
+from xtune.config.recipe import Recipe, recipe_of
 from xtune.data.templates.named import trained_templates
 from xtune.engine.build import (
     adapter_trained_further,
@@ -31,7 +32,6 @@ from xtune.engine.build import (
     day_of_run,
     require_ends,
     require_sliceable,
-    sequence_parallel_size,
     validation_loader,
     weights_from,
 )
@@ -224,6 +224,11 @@ class Runner:
         return (self.cfg.get("clip_grad") or {}).get("max_norm")
 
     @cached_property
+    def recipe(self) -> Recipe:
+        """What the sheet, once it is checked, says of the run."""
+        return recipe_of(self.cfg)
+
+    @cached_property
     def tokenizer_to_write(self) -> PreTrainedTokenizerBase:
         """A copy: a tokenizer that is asked for a chat must not be written out meanwhile."""
         return copy.deepcopy(self.tokenizer)
@@ -277,8 +282,8 @@ class Runner:
 
     def _prepare(self, checkpoint: Path | None) -> None:
         enter("preparing the data", slow=True)
-        self.sequence = sequence_group(self.world, sequence_parallel_size(self.cfg))
-        require_sliceable(self.cfg)
+        self.sequence = sequence_group(self.world, self.recipe.sharing)
+        require_sliceable(self.recipe)
         if self.sequence.size > 1:
             self.logger.info("%d processes share each row of tokens", self.sequence.size)
         self.tokenizer, self.pieces = open_vocabulary(self.cfg["tokenizer"])
@@ -287,8 +292,10 @@ class Runner:
         self.day = day_of_run(checkpoint, self.world)
         self.train_dataset, self.val_dataset = build_datasets(self.cfg, self.tokenizer, self.day)
         if checkpoint is not None:
-            require_same_inputs(checkpoint, self.cfg, self.tokenizer, self.train_dataset.identity)
-        require_rows(self.cfg, self.tokenizer, self.pieces, self.train_dataset, self.val_dataset)
+            require_same_inputs(
+                checkpoint, self.recipe, self.tokenizer, self.train_dataset.identity
+            )
+        require_rows(self.recipe, self.tokenizer, self.pieces, self.train_dataset, self.val_dataset)
         self.template = self.train_dataset.template
         self.tokenizer.chat_template = trained_templates(self.template, self.tokenizer)
         self.loop, self.loader = build_loop(self.cfg, self.train_dataset, self.sequence.as_one)
@@ -301,7 +308,7 @@ class Runner:
         enter("loading the model", slow=True)
         self.strategy = build(STRATEGIES, self.cfg["strategy"])
         self._check_processes()
-        if self.strategy.divides_state and not self.cfg["model"].get("adapter"):
+        if self.strategy.divides_state and not self.recipe.trains_adapter:
             require_shared(self.work_dir, self.world)
         self.logger.info(
             "%s, %s (%s)",
@@ -310,11 +317,11 @@ class Runner:
             self.strategy.precision.reason,
         )
         share = self.train_dataset.report.trained_percent / 100
-        self.began_with = adapter_trained_further(self.cfg, checkpoint)
+        self.began_with = adapter_trained_further(self.recipe, checkpoint)
         model_settings = decided_model(self.cfg, self.strategy, share, self.pieces)
         if self.memory_check is not None and self.world.is_main:
             self.memory_check.before_loading(self)
-        seed_everything(self.cfg["randomness"]["seed"])
+        seed_everything(self.recipe.seed)
         self.model = build_model(
             weights_from(checkpoint, model_settings),
             device=self.strategy.loads_on,
@@ -340,7 +347,7 @@ class Runner:
         )
         # Training begins at the same random numbers, however many the model's building drew; each
         # process has dropout of its own.
-        seed_everything(self.cfg["randomness"]["seed"] + self.world.rank)
+        seed_everything(self.recipe.seed + self.world.rank)
         if checkpoint is not None:
             enter("loading the checkpoint", slow=True)
             load_checkpoint(self, checkpoint)

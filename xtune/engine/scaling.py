@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import nn
 
+from xtune.config.recipe import Recipe, recipe_of
 from xtune.config.rules import divisible_optimizer
 from xtune.engine.optim import state_bytes
 from xtune.engine.strategy_state import exchanged, state_of
@@ -108,8 +109,9 @@ def plan_scaling(
     Raises:
         ModelError: the checkpoint's architecture is not known here.
     """
-    length, batch_size = cfg["train_dataset"]["max_length"], cfg["train_dataloader"]["batch_size"]
-    micro_batches = cfg["train_cfg"].get("accumulative_counts", 1)
+    recipe = recipe_of(cfg)
+    length, batch_size = recipe.full_item, recipe.rows
+    micro_batches = recipe.micro_batches
     tokens = length * batch_size
     model = build_model(cfg["model"], device="meta", precision=precision)
     estimate = memory_of(model, cfg["model"], precision, [length] * batch_size, device="cuda")
@@ -119,7 +121,7 @@ def plan_scaling(
     number = precision.compute_dtype.itemsize
     components, links = estimate.components, hardware.links
     on_wire = exchanged(components, number)
-    refused = _refused(model, cfg["model"])
+    refused = _refused(model, recipe)
     rows: list[Row] = []
     for count in devices:
         for name in _worth_showing(count):
@@ -182,12 +184,12 @@ def _worth_showing(devices: int) -> Iterator[str]:
     yield from alone if devices == 1 else several
 
 
-def _refused(model: Any, model_cfg: Mapping[str, Any]) -> dict[str, str]:
+def _refused(model: Any, recipe: Recipe) -> dict[str, str]:
     """Which strategies do not train such a model, and why."""
     if not model.one_row:
         why = "the family is run document by document, and processes would not run it equally often"
         return {"zero3": why, "fsdp": why}
-    if model_cfg["llm"].get("quantization"):
+    if recipe.quantization:
         return {"zero3": "DeepSpeed cannot divide quantized weights"}
     return {}
 

@@ -85,7 +85,7 @@ class EvaluateChatHook(Hook):
             stop_words=runner.template.stop_words,
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
-            seed=runner.cfg["randomness"]["seed"],
+            seed=runner.recipe.seed,
             together=together,
         )
         with preserved_rng():
