@@ -81,8 +81,8 @@ def _typed_dict(module: Module, node: Definition) -> Any:
         for one in node.body
         if isinstance(one, ast.AnnAssign) and isinstance(one.target, ast.Name)
     }
-    settings = {one.arg: ast.literal_eval(one.value) for one in node.keywords}
-    return typing.TypedDict(node.name, fields, **settings)  # type: ignore[misc, operator]
+    settings = {str(one.arg): ast.literal_eval(one.value) for one in node.keywords}
+    return typing.TypedDict(node.name, fields, **settings)  # type: ignore[operator]
 
 
 def _literal(inner: list[ast.expr]) -> Any:

@@ -153,8 +153,9 @@ def dict_entries(node: ast.expr) -> Iterator[tuple[str | None, ast.expr]]:
 
 def _is_literal(node: ast.expr) -> bool:
     """Whether this is a dict that is written out."""
-    is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-    return isinstance(node, ast.Dict) or (is_call and node.func.id == "dict")
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "dict"
+    return isinstance(node, ast.Dict)
 
 
 def last_entry(node: ast.expr) -> ast.keyword | ast.expr | None:

@@ -155,9 +155,10 @@ def _no_dict(tree: ast.Module, number: int, values: Mapping[str, Any]) -> str:
         if statement.lineno <= number <= (statement.end_lineno or 0):
             for node in ast.walk(statement):
                 for key, value in dict_entries(node) if isinstance(node, ast.expr) else ():
-                    name = value.id if key is None and isinstance(value, ast.Name) else None
-                    if name in values and not isinstance(values[name], Mapping):
-                        return f"; {name} must be a dict, not {values[name]!r}"
+                    if key is not None or not isinstance(value, ast.Name):
+                        continue
+                    if not isinstance(given := values.get(value.id, {}), Mapping):
+                        return f"; {value.id} must be a dict, not {given!r}"
     return ""
 
 
