@@ -110,6 +110,15 @@ def test_a_key_that_a_computed_dict_may_have_is_set_behind(write):
     assert (sheet.values.both.b, sheet.values.base.b) == (9, 2)
 
 
+def test_a_key_of_a_knob_that_is_none_says_to_give_it_whole():
+    with pytest.raises(ConfigError) as caught:
+        render("custom_sft_full", ["lora.r=8"])
+    assert str(caught.value) == (
+        "--cfg-options lora.r=8: 'lora' is None and has no 'r'; "
+        "give it whole: \"lora={'type': …, 'r': …}\""
+    )
+
+
 def test_what_a_dict_cannot_begin_with_is_named():
     for value in ("DPO", None):
         with pytest.raises(ConfigError, match=f"algorithm must be a dict, not {value!r}"):
