@@ -81,10 +81,10 @@ def run(args: argparse.Namespace) -> int:
 
     from xtune.config import render, require_valid
     from xtune.config.recipe import recipe_of
-    from xtune.engine.scaling import Hardware, plan_scaling
-    from xtune.engine.scaling_table import scaling_lines
     from xtune.models.precision import choose_precision
     from xtune.parallel.links import Links
+    from xtune.planning.scaling import Hardware, plan_scaling
+    from xtune.planning.scaling_table import scaling_lines
 
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet, data=False)

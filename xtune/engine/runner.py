@@ -35,18 +35,15 @@ from xtune.engine.build import (
     validation_loader,
     weights_from,
 )
-from xtune.engine.checkpointing import decided_model
 from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.hooks.base import Hook
 from xtune.engine.identity import require_same_inputs
 from xtune.engine.logs import close_logs, log_to_console, log_to_file
 from xtune.engine.loops import TrainLoop
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
-from xtune.engine.optim import build_optimizer
+from xtune.engine.rank_stats import RankStats
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
-from xtune.engine.schedules import Schedule
 from xtune.engine.signals import StopSignals
-from xtune.engine.spread import Spread
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.throughput import Throughput
 from xtune.engine.vocabulary_check import require_rows
@@ -54,12 +51,16 @@ from xtune.engine.work_dir import WorkDir, require_shared
 from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
-from xtune.models.vocabulary import open_vocabulary
+from xtune.models.tokenizer import open_vocabulary
+from xtune.optim.optimizers import build_optimizer
+from xtune.optim.schedules import Schedule
 from xtune.parallel.progress import beat, enter, now
 from xtune.parallel.sequence import SequenceGroup, sequence_group
-from xtune.parallel.watchdog import watched
 from xtune.parallel.world import world_of_environment
+from xtune.planning.recomputation import decided_model
+from xtune.planning.requirement import place_of
 from xtune.registry import SCHEDULES, STRATEGIES, build
+from xtune.watch.watchdog import watched
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -86,7 +87,7 @@ class Runner:
 
     Attributes:
         sheet, work_dir: as given.
-        cfg: the sheet's values.
+        cfg: the sheet's values; `recipe` what they say of the run, once they are checked.
         console, logger: what is said; the logger also writes work_dir/train.log.
         tokenizer: its chat_template is the one trained with.
         pieces: the tokens that the sheet adds to it; see `token_pieces`.
@@ -111,6 +112,7 @@ class Runner:
         saved: the newest checkpoint that this process has written, or None; one of them writes.
     """
 
+    recipe: Recipe
     tokenizer: PreTrainedTokenizerBase
     pieces: dict[int, list[int]]
     train_dataset: SFTDataset | StreamedSFTDataset
@@ -124,7 +126,7 @@ class Runner:
     val_loader: StepLoader | None
     schedule: Schedule
     loop: TrainLoop
-    spread: Spread
+    spread: RankStats
     ended_in: str = ""
 
     def __init__(
@@ -160,6 +162,7 @@ class Runner:
             XtuneError: of the kind that fits; checkpoints written before stay whole.
         """
         require_valid(self.sheet)
+        self.recipe = recipe_of(self.cfg)
         with watched(self.world, **(self.cfg.get("env_cfg") or {})) as self._watchdog:
             self._train()
 
@@ -222,11 +225,6 @@ class Runner:
     def max_norm(self) -> float | None:
         """What gradients are clipped to, or None."""
         return (self.cfg.get("clip_grad") or {}).get("max_norm")
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        """What the sheet, once it is checked, says of the run."""
-        return recipe_of(self.cfg)
 
     @cached_property
     def tokenizer_to_write(self) -> PreTrainedTokenizerBase:
@@ -318,7 +316,8 @@ class Runner:
         )
         share = self.train_dataset.report.trained_percent / 100
         self.began_with = adapter_trained_further(self.recipe, checkpoint)
-        model_settings = decided_model(self.cfg, self.strategy, share, self.pieces)
+        precision, place = self.strategy.precision, place_of(self.strategy.device, self.world.size)
+        model_settings = decided_model(self.cfg, precision, place, self.world, share, self.pieces)
         if self.memory_check is not None and self.world.is_main:
             self.memory_check.before_loading(self)
         seed_everything(self.recipe.seed)
