@@ -214,6 +214,12 @@ def test_what_lies_in_an_argument_is_checked_too(option, said):
     assert said in problem
 
 
+def test_the_tools_of_an_agent_are_looked_up_by_their_names():
+    found = problems_of("agent_tools={'calculatr': {}}", config="smollm2_135m_lora_agent")
+    (problem,) = found
+    assert "test_cfg.tools.calculatr = {}: unknown tool 'calculatr'; did you mean 'calc" in problem
+
+
 LOOP = """
 from typing import Annotated, Any
 from collections.abc import Mapping, Sequence

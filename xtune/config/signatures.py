@@ -3,6 +3,7 @@
 What lies inside an argument is judged by its annotation:
 
     rewards: Annotated[Sequence[dict], REWARDS]     names, and dicts with a type, of a registry
+    tools: Mapping[Annotated[str, TOOLS], dict]     names, each with its options
     quantization: Quantization                      a TypedDict: its keys and their values
     loss_weights: Mapping[Kind, float]              each key and each value
 """
@@ -160,6 +161,10 @@ def _placed(where: str, hint: Any, value: Any) -> Iterable[Placed]:
             yield Placed(where, room, value)
         return
     for member in members(hint):
+        args = get_args(member)
+        room = room_of(args[0]) if isinstance(value, Mapping) and len(args) == 2 else None
+        if room is not None:  # its keys are names, as those of tools
+            yield from (Placed(f"{where}.{key}", room, key) for key in value)
         for inner, its_hint, item in items(where, member, value):
             yield from _placed(inner, its_hint, item)
 
