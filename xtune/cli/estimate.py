@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--devices {args.devices}: give a number from 1 to 1024")
 
     from xtune.config import render, require_valid
+    from xtune.config.recipe import recipe_of
 
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet, data=False)
@@ -61,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
     if gib is None and torch.cuda.is_available():
         gib = place_of(torch.device("cuda")).gib
-    wanted = (sheet.values.get("strategy") or {}).get("precision", "auto")
+    wanted = recipe_of(sheet.values).precision
     precision = choose_precision("cuda", "bf16" if wanted == "auto" else wanted)
     place = DeviceMemory("cuda", gib, args.devices)
     need = need_of(sheet.values, precision, place)
@@ -74,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     each = f"on each of {args.devices} devices ({need.strategy}), " if args.devices > 1 else ""
     for number, line in enumerate(need.lines()):
         print(f"{each if number == 0 else ''}{line}")
-    print(FULL.words(sheet.values))
+    print(FULL.words(recipe_of(sheet.values)))
     if gib is None:
         if card := smallest_card(need.gib):
             print(f"fits a GPU of {card} GB")

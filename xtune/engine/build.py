@@ -15,15 +15,15 @@ from torch import nn
 
 from xtune.checkpoint.state import recorded_day
 from xtune.config.continued import adapter_notes, origin_of_adapter, overruled_note
+from xtune.config.recipe import Recipe, recipe_of
 from xtune.data.loader import StepLoader
 from xtune.data.report import DataReport
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.engine.hooks.base import Hook
-from xtune.engine.loops import TrainLoop
+from xtune.engine.loops import Loop
 from xtune.errors import ConfigError, DataError, did_you_mean
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
-from xtune.parallel.sequence import sequence_parallel_size
 from xtune.parallel.world import ALONE, World
 from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build, resolve
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from xtune.data.dataset import SFTDataset
-    from xtune.engine.memory_check import MemoryCheck
-    from xtune.engine.strategies.base import Strategy
 
 __all__ = [
     "adapter_trained_further",
@@ -42,7 +40,6 @@ __all__ = [
     "count_parameters",
     "day_of_run",
     "require_ends",
-    "require_processes",
     "require_sliceable",
     "validation_loader",
     "weights_from",
@@ -51,19 +48,19 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 
-def adapter_trained_further(cfg: Mapping[str, Any], checkpoint: Path | None) -> dict[str, Any]:
+def adapter_trained_further(recipe: Recipe, checkpoint: Path | None) -> dict[str, Any]:
     """Return what is known of the adapter that a run begins with; {} if it begins a new one.
 
     Args:
-        cfg: a sheet's values.
+        recipe: of the run.
         checkpoint: that the run goes on from; it knows from its own beginning.
 
     Returns:
         `vocabulary`, the adapter's, if it has tokens of its own, and `began_with`, its origin.
     """
-    if not (given := cfg["model"].get("adapter_folder")):
+    if recipe.adapter_folder is None:
         return {}
-    folder = Path(given).expanduser()
+    folder = Path(recipe.adapter_folder).expanduser()
     notes = adapter_notes(checkpoint / "adapter" if checkpoint else folder)
     if checkpoint is None:
         settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
@@ -71,10 +68,10 @@ def adapter_trained_further(cfg: Mapping[str, Any], checkpoint: Path | None) -> 
             f"{name}={settings[name]!r}" for name in ("r", "lora_alpha") if name in settings
         )
         logger.info("training %s further, as it is (%s); `lora` is not used", folder, shown)
-        if note := overruled_note(cfg["model"]):
+        if note := overruled_note(recipe.adapter_folder, recipe.adapter):
             logger.warning(note)
         system = notes.get("system")
-        if system and system != (cfg.get("SYSTEM") or ""):
+        if system and system != recipe.system:
             logger.warning("it was trained with the system text %r: SYSTEM is another", system)
     began = notes.get("began_with") if checkpoint else origin_of_adapter(folder)
     known = {"vocabulary": notes.get("vocabulary"), "began_with": began}
@@ -112,73 +109,55 @@ def day_of_run(checkpoint: Path | None, world: World) -> str:
     return world.from_main(recorded or date.today().isoformat())
 
 
-def require_ends(report: DataReport, memory_check: MemoryCheck | None) -> None:
+def require_ends(report: DataReport, *, force: bool) -> None:
     """Refuse data that nothing good can be learnt from, such as answers without an end.
 
     Args:
         report: of the training data.
-        memory_check: knows whether the run is forced, and is only to be warned.
+        force: only warn.
 
     Raises:
         DataError: they are such.
     """
-    force = memory_check is not None and memory_check.force
     for failure in report.failures:
         if not force:
             raise DataError(f"{failure}. To train all the same: --force")
         logger.warning("%s", failure)
 
 
-def require_processes(strategy: Strategy, world: World) -> None:
-    """Check that as many processes were started as a strategy is for.
-
-    Raises:
-        ConfigError: one was, and it is for several, or the other way round.
-    """
-    name = type(strategy).__name__
-    if strategy.processes == "one" and world.size > 1:
-        raise ConfigError(
-            f"{name} is for one process, and {world.size} were started: leave --strategy out, or "
-            "name ddp"
-        )
-    if strategy.processes == "several" and world.size == 1:
-        raise ConfigError(
-            f"{name} is for several processes, and this is the only one. Start them: "
-            "NPROC_PER_NODE=2 xtune train CONFIG, or use --strategy single"
-        )
-
-
-def require_sliceable(cfg: Mapping[str, Any]) -> None:
+def require_sliceable(recipe: Recipe) -> None:
     """Check, before any weight is loaded, that the model can be trained on shared rows.
 
     Raises:
         ConfigError: it cannot, with the reason.
     """
-    size = sequence_parallel_size(cfg)
-    if size == 1:
+    size, name = recipe.sharing, recipe.base_model
+    if size == 1 or name is None or recipe.longest is None:
         return
-    llm = cfg["model"]["llm"]
-    name = llm["pretrained_model_name_or_path"]
-    config = load_config(name, trust_remote_code=llm.get("trust_remote_code", False))
-    longest = max(
-        cfg[data]["max_length"]
-        for data in ("train_dataset", "val_dataset")
-        if cfg.get(data) and cfg[data].get("data_path") is not None
-    )
-    if reason := why_not_slices(config, size, longest):
+    config = load_config(name, trust_remote_code=recipe.trust_remote_code)
+    if reason := why_not_slices(config, size, recipe.longest):
         raise ConfigError(f"{name!r} with sequence_parallel_size={size}: {reason}")
 
 
 def build_loop(
     cfg: Mapping[str, Any], dataset: SFTDataset | StreamedSFTDataset, world: World = ALONE
-) -> tuple[TrainLoop, StepLoader | StreamLoader]:
-    """Return the loop and the loader that gives it the micro-batches of each step."""
+) -> tuple[Loop, StepLoader | StreamLoader]:
+    """Return the loop and the loader that gives it the micro-batches of each step.
+
+    Raises:
+        ConfigError: the sheet's `train_cfg` names no Loop.
+    """
     loop = build(TRAIN_LOOPS, cfg["train_cfg"])
+    if not isinstance(loop, Loop):
+        raise ConfigError(
+            f"train_cfg: {type(loop).__name__} is no Loop. Derive it from xtune's "
+            "(from xtune.engine.loops import Loop), or leave type='TrainLoop'"
+        )
     make: Any = StreamLoader if isinstance(dataset, StreamedSFTDataset) else StepLoader
     loader = make(
         dataset,
         accumulative_counts=loop.accumulative_counts,
-        seed=cfg["randomness"]["seed"],
+        seed=recipe_of(cfg).seed,
         world=world,
         **cfg["train_dataloader"],
     )
@@ -193,7 +172,7 @@ def validation_loader(
         return None
     return StepLoader(
         dataset,
-        batch_size=cfg["train_dataloader"]["batch_size"],
+        batch_size=recipe_of(cfg).rows,
         accumulative_counts=1,
         seed=0,
         shuffle=False,

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from xtune.config.deepspeed import read_engine_settings
+from xtune.config.recipe import Recipe, recipe_of
 from xtune.models.build import build_model
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 from xtune.optim.optimizers import state_bytes
-from xtune.parallel.sequence import sequence_parallel_size
 from xtune.parallel.world import number_of_environment
 from xtune.planning.memory import MemoryEstimate, fits, memory_of
 from xtune.planning.scaling import held_by
@@ -74,19 +74,26 @@ class MicroBatch:
     trained_share: float = 1.0
 
     @classmethod
-    def of(cls, cfg: Mapping[str, Any], dataset: SFTDataset | StreamedSFTDataset) -> MicroBatch:
+    def of(cls, recipe: Recipe, dataset: SFTDataset | StreamedSFTDataset) -> MicroBatch:
         """Return what a run's data can make: a few short rows fill no pack."""
-        lengths = tuple(dataset.longest(cfg["train_dataloader"]["batch_size"]))
+        longest = getattr(dataset, "longest", None)  # a class of the user's own may not know
+        lengths = None if longest is None else tuple(longest(recipe.rows))
         return cls(lengths, dataset.report.trained_percent / 100 or 1.0)
 
-    def rows(self, cfg: Mapping[str, Any]) -> list[int]:
-        """Return the tokens of each row, at most a sheet's `max_length`."""
-        length, rows = cfg["train_dataset"]["max_length"], cfg["train_dataloader"]["batch_size"]
-        return [min(one, length) for one in self.lengths or [length] * rows]
+    def rows(self, recipe: Recipe) -> list[int]:
+        """Return the tokens of each row, at most a recipe's `max_length`.
 
-    def words(self, cfg: Mapping[str, Any]) -> str:
+        Raises:
+            ModelError: neither the data nor their longest item are known.
+        """
+        if self.lengths is None:
+            return [recipe.full_item] * recipe.rows
+        most = recipe.max_length
+        return [one if most is None else min(one, most) for one in self.lengths]
+
+    def words(self, recipe: Recipe) -> str:
         """Say for which micro-batch an estimate holds."""
-        rows = self.rows(cfg)
+        rows = self.rows(recipe)
         tokens = f"in a micro-batch of {sum(rows):,} tokens"
         if self.lengths is None:
             each = f"{len(rows)} rows are" if len(rows) > 1 else "one row is"
@@ -170,11 +177,12 @@ def need_of(
         pieces: the tokens that the run adds.
 
     Raises:
-        ModelError: the checkpoint's architecture is not known here.
+        ModelError: the checkpoint's architecture, or the length of the data, is not known here.
     """
-    lengths, sharing = largest.rows(cfg), sequence_parallel_size(cfg)
-    if sharing > 1:
-        lengths = [-(-sum(lengths) // sharing)]
+    recipe = recipe_of(cfg)
+    lengths = largest.rows(recipe)
+    if recipe.sharing > 1:
+        lengths = [-(-sum(lengths) // recipe.sharing)]
     model = build_model(cfg["model"], device="meta", precision=precision, pieces=pieces)
     strategy = strategy_name(cfg["strategy"], place.devices)
     estimate = memory_of(
@@ -184,7 +192,7 @@ def need_of(
         lengths,
         largest.trained_share,
         optimizer_bytes=_optimizer_bytes(model, cfg["optimizer"]),
-        accumulates=strategy != "single" or cfg["train_cfg"].get("accumulative_counts", 1) > 1,
+        accumulates=strategy != "single" or recipe.micro_batches > 1,
         device=place.kind,
     )
     if strategy == "single":
