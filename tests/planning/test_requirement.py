@@ -205,7 +205,7 @@ class Rows:
 
 def test_a_micro_batch_is_as_long_as_the_data_make_it_and_max_length_allows():
     values = render("custom_sft_lora", ["max_length=2048", "batch_size=2"]).values
-    recipe, shorter = recipe_of(values), recipe_of(values | {"train_dataset": {"max_length": 512}})
+    recipe, shorter = recipe_of(values), recipe_of({**values, "train_dataset": {"max_length": 512}})
     known = MicroBatch.of(recipe, Rows(900, 300, 7))
     assert known == MicroBatch((900, 300), 0.25)
     assert (known.rows(recipe), known.rows(shorter)) == ([900, 300], [512, 300])
