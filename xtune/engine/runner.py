@@ -64,9 +64,7 @@ from xtune.registry import SCHEDULES, STRATEGIES, build
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
-    from xtune.data.loader import StepLoader
-    from xtune.data.streaming import StreamedSFTDataset, StreamLoader
+    from xtune.data.protocol import Dataset, Loader
 
 __all__ = ["Runner"]
 
@@ -113,15 +111,15 @@ class Runner:
 
     tokenizer: PreTrainedTokenizerBase
     pieces: dict[int, list[int]]
-    train_dataset: SFTDataset | StreamedSFTDataset
-    val_dataset: SFTDataset | None
+    train_dataset: Dataset
+    val_dataset: Dataset | None
     model: nn.Module
     llm: Any
     sequence: SequenceGroup
     strategy: Strategy
     throughput: Throughput
-    loader: StepLoader | StreamLoader
-    val_loader: StepLoader | None
+    loader: Loader
+    val_loader: Loader | None
     schedule: Schedule
     loop: TrainLoop
     spread: Spread
