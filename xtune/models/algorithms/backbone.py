@@ -67,8 +67,6 @@ class Backbone:
         ConfigError: a checkpointing that does not exist, or offload of nothing.
     """
 
-    learns_from = "dialogues"  # of what a data set makes of its rows
-
     def __init__(
         self,
         llm: PreTrainedModel,
