@@ -276,7 +276,7 @@ def test_failing_function_of_a_user_is_an_error_that_says_where(make):
 
 @pytest.mark.parametrize(
     "returned",
-    [["Hi"], {"text": 3}, {"messages": "Hi"}, {"messages": ["Hi"]}, {"conversation": []}],
+    [["Hi"], {"text": 3}, {"messages": "Hi"}, {"messages": ["Hi"]}, {"conversations": []}],
 )
 def test_function_that_returns_something_else_is_an_error(make, returned):
     def mine(row):

@@ -69,12 +69,12 @@ def test_a_pack_that_the_data_never_fill_is_no_reason_to_refuse(inputs, tmp_path
         sheet = sheet_of(inputs, *chosen, f"max_length={length}")
         check = MemoryCheck()
         runner = Runner(sheet, work_dir=tmp_path / str(length), memory_check=check)
-        runner.train()
-        assert runner.step == 1
-        assert runner.train_dataset.longest(8) == [runner.tokens]
+        run = runner.train()
+        assert run.step == 1
+        assert run.train_dataset.longest(8) == [run.tokens]
         needs[length] = check.need
     assert needs[131072] == needs[4096]
-    full = need_of(sheet.values, runner.strategy.precision, check.place)
+    full = need_of(sheet.values, run.strategy.precision, check.place)
     assert needs[4096].gib < 0.65 < 0.75 < full.gib
 
 

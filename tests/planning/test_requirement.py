@@ -215,7 +215,7 @@ def test_a_micro_batch_is_as_long_as_the_data_make_it_and_max_length_allows():
     for unknown in (FULL, MicroBatch.of(recipe, Rows(percent=0.0))):
         assert unknown == MicroBatch(None, 1.0)
         assert (unknown.rows(recipe), unknown.rows(shorter)) == ([2048, 2048], [512, 512])
-        assert "4,096 tokens: the data are not read here, so 2 rows are" in unknown.words(recipe)
+        assert "4,096 tokens: the data are not read yet, so 2 rows are" in unknown.words(recipe)
 
 
 @pytest.mark.parametrize(

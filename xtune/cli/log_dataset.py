@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
+    from xtune.data.protocol import ShownItems
 
 __all__ = ["add_arguments", "run"]
 
@@ -61,14 +61,11 @@ def run(args: argparse.Namespace) -> int:
     require_valid(sheet)
     from rich.console import Console
 
-    from xtune.data.streaming import StreamedSFTDataset
     from xtune.models import load_tokenizer
     from xtune.registry import DATASETS, build
 
     tokenizer = load_tokenizer(**sheet.values["tokenizer"])
-    dataset = build(DATASETS, sheet.values["train_dataset"], tokenizer=tokenizer)
-    if isinstance(dataset, StreamedSFTDataset):
-        dataset = next(dataset.windows())
+    dataset = build(DATASETS, sheet.values["train_dataset"], tokenizer=tokenizer).preview()
     if args.index is None:
         chosen = _first(dataset, args.n)
     else:
@@ -93,19 +90,23 @@ def run(args: argparse.Namespace) -> int:
     return 1 if dataset.report.failures else 0
 
 
-def _first(dataset: SFTDataset, count: int) -> dict[int, list[int]]:
+def _first(dataset: ShownItems, count: int) -> dict[int, list[int]]:
     """The first `count` samples, by the item that each is in: item -> samples."""
     chosen: dict[int, list[int]] = {}
     for index in range(len(dataset)):
         if count <= 0:
             break
-        chosen[index] = dataset.pack(index)[:count]
-        count -= len(chosen[index])
+        samples = dataset.pack(index)
+        end = min(count, len(samples))
+        while end < len(samples) and dataset.sample(samples[end]).per_document.get("side", 0):
+            end += 1  # the other answer of a pair
+        chosen[index] = samples[:end]
+        count -= end
     return chosen
 
 
 def _documents(
-    dataset: SFTDataset, tokenizer: PreTrainedTokenizerBase, samples: list[int]
+    dataset: ShownItems, tokenizer: PreTrainedTokenizerBase, samples: list[int]
 ) -> list[dict[str, Any]]:
     """Each sample's number and its tokens (id, text, trained, weight)."""
     documents = []
@@ -148,7 +149,7 @@ def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)) if ids else ""
 
 
-def _head(console: Console, dataset: SFTDataset, index: int) -> None:
+def _head(console: Console, dataset: ShownItems, index: int) -> None:
     """Where a pack begins; a sample that is an item by itself has a heading of its own."""
     if dataset.report.packs:
         tokens, count = dataset.item_tokens(index), len(dataset.pack(index))

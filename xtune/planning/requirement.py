@@ -24,8 +24,7 @@ from xtune.planning.memory import MemoryEstimate, fits, memory_of
 from xtune.planning.scaling import held_by
 
 if TYPE_CHECKING:
-    from xtune.data.dataset import SFTDataset
-    from xtune.data.streaming import StreamedSFTDataset
+    from xtune.data.protocol import Dataset
 
 __all__ = [
     "FULL",
@@ -74,9 +73,9 @@ class MicroBatch:
     trained_share: float = 1.0
 
     @classmethod
-    def of(cls, recipe: Recipe, dataset: SFTDataset | StreamedSFTDataset) -> MicroBatch:
+    def of(cls, recipe: Recipe, dataset: Dataset) -> MicroBatch:
         """Return what a run's data can make: a few short rows fill no pack."""
-        longest = getattr(dataset, "longest", None)  # a class of the user's own may not know
+        longest = getattr(dataset, "longest", None)  # nobody knows it of what is streamed
         lengths = None if longest is None else tuple(longest(recipe.rows))
         return cls(lengths, dataset.report.trained_percent / 100 or 1.0)
 
@@ -97,7 +96,7 @@ class MicroBatch:
         tokens = f"in a micro-batch of {sum(rows):,} tokens"
         if self.lengths is None:
             each = f"{len(rows)} rows are" if len(rows) > 1 else "one row is"
-            return f"{tokens}: the data are not read here, so {each} taken to have max_length"
+            return f"{tokens}: the data are not read yet, so {each} taken to have max_length"
         return f"{tokens}, the longest that these data make"
 
 
