@@ -270,3 +270,17 @@ def test_a_run_of_an_earlier_version_whose_sheet_lacks_newer_keys_goes_on(inputs
     other = WorkDir(left.path, sheet_of(inputs, "lora.r=2"))
     with pytest.raises(ConfigError, match=r"other values of (lora\.r, )?model\.adapter\.r: its"):
         other.check(AUTO)
+
+
+def test_a_start_that_nobody_has_foreseen_to_fail_leaves_its_log(inputs, tmp_path):
+    """Where it comes from is in the log alone; the next start does not take it for a run."""
+    fault = "    def __init__(self):\n        raise RuntimeError('a fault of mine')\n"
+    code = f"from xtune.engine.hooks.base import Hook\n\nclass Mine(Hook):\n{fault}"
+    (tmp_path / "mine.py").write_text(code)
+    own = f"default_hooks.tensorboard={{'type': '{tmp_path / 'mine.py'}:Mine'}}"
+    with pytest.raises(RuntimeError, match="a fault of mine"):
+        train(inputs, tmp_path / "run", own)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["train.log"]
+    assert "Traceback" in (tmp_path / "run/train.log").read_text()
+    train(inputs, tmp_path / "run", "max_steps=1")
+    assert not (tmp_path / "run/previous").exists()

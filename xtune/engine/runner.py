@@ -7,6 +7,7 @@ Nothing large is loaded before everything small has been found to be right.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -117,7 +118,8 @@ class Runner:
         except BaseException as error:
             run.logger.debug("the run ends with an error", exc_info=True)  # in train.log only
             if not isinstance(error, XtuneError | KeyboardInterrupt):  # nobody has foreseen it
-                log.append_to(run.work_dir, run.world)
+                with suppress(OSError):  # a full disk, which is said below
+                    log.append_to(run.work_dir, run.world)
             if is_out_of_memory(error):
                 raise out_of_memory(run, error, self.memory_check) from None
             if isinstance(error, OSError) and is_full_disk(error):
