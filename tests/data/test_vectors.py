@@ -17,7 +17,7 @@ from xtune.data.loader import StepLoader
 from xtune.data.pack import pack
 from xtune.data.report import DataReport
 from xtune.errors import DataError
-from xtune.models.row_length import with_rounded_length
+from xtune.models.shape_rounding import with_rounded_length
 from xtune.parallel.sequence import SequenceGroup
 from xtune.parallel.slices import slice_of, sum_by_document
 from xtune.parallel.world import World

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from xtune.chat.agent.base import Reply
-from xtune.chat.agent.forms import message_with
-from xtune.chat.demo.agent_tools import AgentToolsSource
+from xtune.agents.base import Reply
+from xtune.agents.forms import message_with
 from xtune.data.tool_calls import Call
+from xtune.demos.agent_tools import AgentToolsSource
 from xtune.eval import agent
 from xtune.eval.agent import AgentEvaluation
 

@@ -33,10 +33,11 @@ from xtune.data.groups import bounds_of
 from xtune.data.writer import WriterNote, only_writer
 from xtune.errors import DataError
 from xtune.parallel.progress import beat
+from xtune.paths import cache_root
 from xtune.structures import IGNORE_INDEX, Sample
 from xtune.vectors import VECTORS
 
-__all__ = ["TokenCache", "cache_root", "open_cache"]
+__all__ = ["TokenCache", "open_cache"]
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("ids.bin", "trained.bin", "offsets.npy")
@@ -120,11 +121,6 @@ class TokenCache:
             else:
                 sample.per_token[name] = values[place].copy()
         return sample
-
-
-def cache_root() -> Path:
-    """The folder of everything that xtune computes once: $XTUNE_CACHE, or ~/.cache/xtune."""
-    return Path(os.environ.get("XTUNE_CACHE") or Path.home() / ".cache" / "xtune").expanduser()
 
 
 def open_cache(

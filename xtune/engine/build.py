@@ -17,17 +17,17 @@ from xtune.config.continued import adapter_notes, origin_of_adapter, overruled_n
 from xtune.data.protocol import Dataset, Loader, missing_names
 from xtune.data.report import DataReport
 from xtune.engine.hooks.base import Hook
-from xtune.engine.loops import TrainLoop
+from xtune.engine.loops import Loop
 from xtune.errors import ConfigError, DataError, did_you_mean
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
+from xtune.parallel.sequence import sequence_parallel_size
 from xtune.parallel.world import ALONE, World
 from xtune.registry import DATASETS, HOOKS, MODELS, TRAIN_LOOPS, build, resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.engine.memory_check import MemoryCheck
 
 __all__ = [
     "adapter_trained_further",
@@ -38,7 +38,6 @@ __all__ = [
     "day_of_run",
     "require_ends",
     "require_sliceable",
-    "sequence_parallel_size",
     "validation_loader",
     "weights_from",
 ]
@@ -140,26 +139,20 @@ def day_of_run(checkpoint: Path | None, world: World) -> str:
     return world.from_main(recorded or date.today().isoformat())
 
 
-def require_ends(report: DataReport, memory_check: MemoryCheck | None) -> None:
+def require_ends(report: DataReport, *, force: bool) -> None:
     """Refuse data that nothing good can be learnt from, such as answers without an end.
 
     Args:
         report: of the training data.
-        memory_check: knows whether the run is forced, and is only to be warned.
+        force: only warn.
 
     Raises:
         DataError: they are such.
     """
-    force = memory_check is not None and memory_check.force
     for failure in report.failures:
         if not force:
             raise DataError(f"{failure}. To train all the same: --force")
         logger.warning("%s", failure)
-
-
-def sequence_parallel_size(cfg: Mapping[str, Any]) -> int:
-    """Return how many processes share each row of tokens."""
-    return (cfg.get("parallel") or {}).get("sequence_parallel_size", 1)
 
 
 def require_sliceable(cfg: Mapping[str, Any]) -> None:
@@ -185,9 +178,18 @@ def require_sliceable(cfg: Mapping[str, Any]) -> None:
 
 def build_loop(
     cfg: Mapping[str, Any], dataset: Dataset, world: World = ALONE
-) -> tuple[TrainLoop, Loader]:
-    """Return the loop and the loader that gives it the micro-batches of each step."""
+) -> tuple[Loop, Loader]:
+    """Return the loop and the loader that gives it the micro-batches of each step.
+
+    Raises:
+        ConfigError: the sheet's `train_cfg` names no Loop.
+    """
     loop = build(TRAIN_LOOPS, cfg["train_cfg"])
+    if not isinstance(loop, Loop):
+        raise ConfigError(
+            f"train_cfg: {type(loop).__name__} is no Loop. Derive it from xtune's "
+            "(from xtune.engine.loops import Loop), or leave type='TrainLoop'"
+        )
     loader = dataset.loader(
         accumulative_counts=loop.accumulative_counts,
         seed=cfg["randomness"]["seed"],

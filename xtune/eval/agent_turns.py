@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xtune.chat.agent.base import Reply
-from xtune.chat.agent.local import LocalModel, reply_of
-from xtune.chat.generate import answer_prompts, prompt_ids
-from xtune.chat.model import ChatModel
-from xtune.chat.settings import GenerationSettings
+from xtune.agents.base import Reply
+from xtune.agents.local import LocalModel, reply_of
 from xtune.data.templates import build_template
 from xtune.data.tool_calls import call_form
+from xtune.generation.generate import answer_prompts, prompt_ids
+from xtune.generation.model import ChatModel
+from xtune.generation.settings import GenerationSettings
 from xtune.structures import Message
 
 if TYPE_CHECKING:
