@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from xtune.data.groups import joined
+from xtune.data.loss_weights import Kind
 from xtune.data.map_fns import MapFn
 from xtune.data.mixture import choose, shares_of
 from xtune.data.packs import Packs
-from xtune.data.recipe import Recipe
+from xtune.data.preparation import Preparation
 from xtune.data.row_reading import Makes
 from xtune.data.templates import Template, build_template
 from xtune.data.tokenized import report_of, tokenized
@@ -72,10 +73,10 @@ class CachedDataset(Packs):
         split: str = "train",
         pack_to_max_length: bool = True,
         max_rows: int | None = None,
-        loss_weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[Kind, float] | None = None,
     ) -> None:
         self.template: Template = build_template(template, tokenizer, day=day)
-        recipe = Recipe(
+        preparation = Preparation(
             template=self.template,
             template_name=template,
             tokenizer=tokenizer,
@@ -85,7 +86,7 @@ class CachedDataset(Packs):
             loss_weights=loss_weights,
         )
         shares = shares_of(data_path, map_fn=map_fn, split=split, max_rows=max_rows)
-        made = [tokenized(share, recipe) for share in shares]
+        made = [tokenized(share, preparation) for share in shares]
         self._caches = [cache for cache, _ in made]
         self._starts = np.cumsum([0, *map(len, self._caches)])  # samples before each source
         bounds = [cache.bounds for cache in self._caches]

@@ -12,7 +12,7 @@ import numpy as np
 
 from xtune.data.fit import fit, fit_group
 from xtune.data.groups import as_group
-from xtune.data.loss_weights import LossWeights
+from xtune.data.loss_weights import Kind, LossWeights
 from xtune.data.map_fns.base import MapFn, UnusableRow, require_unicode
 from xtune.data.plain_text import PlainText
 from xtune.data.recognise import look_of, other_choice
@@ -81,7 +81,7 @@ class Pipeline:
         max_length: int,
         max_rows: int | None,
         makes: Makes = "dialogues",
-        loss_weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[Kind, float] | None = None,
     ) -> None:
         self.report = DataReport(template=template.name, stop_words=template.stop_words)
         self._source = source

@@ -23,11 +23,12 @@ import numpy as np
 from xtune.data.fingerprint import fingerprint_source
 from xtune.data.groups import bounds_of
 from xtune.data.loader import StepLoader
+from xtune.data.loss_weights import Kind
 from xtune.data.map_fns import MapFn
 from xtune.data.mixture import is_mixture
 from xtune.data.packs import Packs
 from xtune.data.pipeline import NothingUsable
-from xtune.data.recipe import Recipe
+from xtune.data.preparation import Preparation
 from xtune.data.recognise import map_fn_for
 from xtune.data.report import DataReport
 from xtune.data.row_reading import Makes
@@ -123,7 +124,7 @@ class StreamedDataset:
         max_length: int,
         split: str = "train",
         pack_to_max_length: bool = True,
-        loss_weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[Kind, float] | None = None,
         window_rows: int = 10_000,
     ) -> None:
         if is_mixture(data_path):
@@ -134,7 +135,7 @@ class StreamedDataset:
         self._source = open_source(data_path, split=split)
         self._map_fn, self._recognised = map_fn_for(self._source, map_fn)
         self.template: Template = build_template(template, tokenizer, day=day)
-        self._recipe = Recipe(
+        self._preparation = Preparation(
             template=self.template,
             template_name=template,
             tokenizer=tokenizer,
@@ -146,7 +147,7 @@ class StreamedDataset:
         self._pack_length = max_length if pack_to_max_length else None
         self._window_rows = window_rows
         # Before any row is read: a function may keep something of the rows that it has seen
-        self._code = self._recipe.code(self._map_fn)
+        self._code = self._preparation.code(self._map_fn)
 
     @cached_property
     def identity(self) -> dict[str, int | str]:
@@ -198,7 +199,7 @@ class StreamedDataset:
 
     def _window(self, epoch: int, row: int, rows: list[tuple[str, dict[str, Any]]]) -> Window:
         read = _Rows(rows, name_of_source(self._source))
-        pipeline = self._recipe.pipeline(read, self._map_fn)
+        pipeline = self._preparation.pipeline(read, self._map_fn)
         samples = [sample for chunk in pipeline.chunks() for sample in chunk]
         pipeline.report.recognised = self._recognised
         return Window(epoch, row, samples, pipeline.report, pack_length=self._pack_length)

@@ -9,7 +9,7 @@ import numpy as np
 from xtune.data.cache import TokenCache, open_cache
 from xtune.data.groups import totals
 from xtune.data.mixture import Share
-from xtune.data.recipe import Recipe
+from xtune.data.preparation import Preparation
 from xtune.data.recognise import map_fn_for
 from xtune.data.report import DataReport, SourceReport
 from xtune.data.sources import open_source
@@ -17,12 +17,12 @@ from xtune.data.sources import open_source
 __all__ = ["report_of", "tokenized"]
 
 
-def tokenized(share: Share, recipe: Recipe) -> tuple[TokenCache, DataReport]:
+def tokenized(share: Share, preparation: Preparation) -> tuple[TokenCache, DataReport]:
     """Open the cache of a source's samples; the rows are read only where there is none.
 
     Args:
         share: the source; how often it is shown changes nothing here.
-        recipe: what becomes of its rows.
+        preparation: what becomes of its rows.
 
     Raises:
         DataError: the data cannot be read or make no sample.
@@ -30,9 +30,9 @@ def tokenized(share: Share, recipe: Recipe) -> tuple[TokenCache, DataReport]:
     """
     source = open_source(share.data_path, split=share.split)
     map_fn, recognised = map_fn_for(source, share.map_fn)
-    pipeline = recipe.pipeline(source, map_fn, max_rows=share.max_rows)
+    pipeline = preparation.pipeline(source, map_fn, max_rows=share.max_rows)
     cache = open_cache(
-        recipe.key(source, map_fn, data_path=share.data_path, max_rows=share.max_rows),
+        preparation.key(source, map_fn, data_path=share.data_path, max_rows=share.max_rows),
         pipeline.chunks,
         lambda: pipeline.report.to_dict(),
         read_report=DataReport.from_dict,

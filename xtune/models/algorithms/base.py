@@ -53,10 +53,11 @@ class Algorithm(nn.Module, ABC):
     A new one derives from this and is registered in MODELS; a sheet's `model` names it.
 
     Attributes:
-        learns_from: what its data sets must make of rows, 'dialogues' or 'pairs'; None: anything.
+        learns_from: which groups it takes of what a data set makes of its rows: 'dialogues' or
+            'pairs'; a data set that makes others is refused before its rows are read.
     """
 
-    learns_from: ClassVar[str | None] = None
+    learns_from: ClassVar[str] = "dialogues"
 
     @abstractmethod
     def forward(self, batch: Batch, *, normalizer: float) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor
 
@@ -33,8 +33,6 @@ class SupervisedFinetune(Algorithm):
     Raises:
         ModelError, AdapterError, ConfigError: see `Backbone`.
     """
-
-    learns_from: ClassVar[str | None] = "dialogues"
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""`Recipe`: how a data set's rows become samples, but for where the rows are."""
+"""`Preparation`: how a data set's rows become samples, but for where the rows are."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from xtune.data.fingerprint import (
     fingerprint_template,
     fingerprint_tokenizer,
 )
+from xtune.data.loss_weights import Kind
 from xtune.data.map_fns import MapFn
 from xtune.data.pipeline import Pipeline
 from xtune.data.row_reading import Makes
@@ -22,11 +23,11 @@ from xtune.data.templates import Template
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Recipe"]
+__all__ = ["Preparation"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Preparation:
     """What a data set says of its rows.
 
     Attributes:
@@ -45,7 +46,7 @@ class Recipe:
     system: str
     max_length: int
     makes: Makes
-    loss_weights: Mapping[str, float] | None = None
+    loss_weights: Mapping[Kind, float] | None = None
 
     def pipeline(self, source: Source, map_fn: MapFn, *, max_rows: int | None = None) -> Pipeline:
         """Return what makes samples of a source's rows.
