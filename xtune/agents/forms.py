@@ -53,10 +53,20 @@ class Form(Protocol):
         """Say what a turn means."""
 
     def said(self, reply: Reply, turn: Turn) -> Message:
-        """Return the turn as it stays in the dialogue."""
+        """Return the turn as it stays in the dialogue.
+
+        Args:
+            reply: what the model wrote.
+            turn: what was read in it.
+        """
 
     def heard(self, steps: Sequence[Step], calls: Sequence[Call]) -> list[Message]:
-        """Return the results of a turn's calls as the model is told them."""
+        """Return the results of a turn's calls as the model is told them.
+
+        Args:
+            steps: what each call gave.
+            calls: the turn's calls, in the same order.
+        """
 
 
 class NativeForm:
@@ -110,7 +120,12 @@ def correction(turn: Turn) -> Message:
 
 
 def message_with(text: str, calls: Sequence[Call] = ()) -> Message:
-    """Return an assistant message; reasoning in <think> tags has a place of its own."""
+    """Return an assistant message; reasoning in <think> tags has a place of its own.
+
+    Args:
+        text: what the model wrote.
+        calls: the calls in it.
+    """
     reasoning, content = reasoning_in(text)
     message: Message = {"role": "assistant", "content": content.strip() if calls else content}
     if reasoning:

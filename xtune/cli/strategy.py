@@ -43,6 +43,11 @@ def add_strategy_arguments(parser: argparse.ArgumentParser) -> None:
 def with_strategy(sheet: Sheet, args: argparse.Namespace, options: Sequence[str]) -> Sheet:
     """Put the strategy of the command line into the sheet; ddp where processes were started.
 
+    Args:
+        sheet: as it is rendered.
+        args: of the command line.
+        options: that the sheet was rendered with.
+
     Raises:
         UsageError: two strategies at once.
     """
