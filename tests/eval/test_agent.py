@@ -4,9 +4,8 @@ import json
 
 import pytest
 
-from xtune.chat.agent.base import Reply
-from xtune.chat.agent.forms import message_with
 from xtune.chat.demo.agent_tools import AgentToolsSource
+from xtune.chat.reply import Reply, message_with
 from xtune.data.tool_calls import Call
 from xtune.eval import agent
 from xtune.eval.agent import AgentEvaluation

@@ -15,7 +15,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from torch import Tensor, nn
 
 from xtune.checkpoint.background import BackgroundWriter
@@ -39,7 +38,7 @@ from xtune.engine.checkpointing import decided_model
 from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.hooks.base import Hook
 from xtune.engine.identity import require_same_inputs
-from xtune.engine.logs import close_logs, log_to_console, log_to_file
+from xtune.engine.logs import close_logs, log_to_console, log_to_file, open_console
 from xtune.engine.loops import TrainLoop
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
 from xtune.engine.optim import build_optimizer
@@ -139,7 +138,7 @@ class Runner:
         self.work_dir = Path(work_dir)
         self.resume = resume
         self.memory_check = memory_check
-        self.console = Console()
+        self.console = open_console()
         self.logger = logging.getLogger("xtune.engine")
         self.world = world_of_environment()
         self.began_with: dict[str, Any] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from xtune.chat.agent.base import Reply
+from xtune.chat.reply import Reply
 from xtune.chat.tools.base import ToolResult, ToolSpec
 
 NUMBER = {"type": "number", "description": "n"}

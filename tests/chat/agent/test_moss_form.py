@@ -6,9 +6,9 @@ import pytest
 
 from tests.chat.agent.scripted import Box, Scripted
 from tests.golden.rendering import golden_template
-from xtune.chat.agent.base import Reply
 from xtune.chat.agent.moss_form import MossForm
 from xtune.chat.agent.react import ReAct
+from xtune.chat.reply import Reply
 from xtune.data.map_fns.moss_003_sft import moss_003_sft_map_fn
 from xtune.data.templates.render import Renderer
 

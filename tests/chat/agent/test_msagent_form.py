@@ -9,7 +9,6 @@ import pytest
 from tests.chat.agent.scripted import Box, Scripted, trace
 from tests.chat.agent.test_local import local
 from tests.golden.rendering import golden_template
-from xtune.chat.agent.base import Reply
 from xtune.chat.agent.build import build_agent
 from xtune.chat.agent.calling import approve_all
 from xtune.chat.agent.msagent_form import MSAgentForm, exec_block, think_block
@@ -17,6 +16,7 @@ from xtune.chat.agent.react import ReAct
 from xtune.chat.agent.react_text import ReActForm
 from xtune.chat.agent.session import AgentSession
 from xtune.chat.generate import prompt_ids
+from xtune.chat.reply import Reply
 from xtune.chat.settings import GenerationSettings
 from xtune.data.map_fns.msagent import msagent_map_fn
 from xtune.data.map_fns.msagent_react import msagent_react_map_fn

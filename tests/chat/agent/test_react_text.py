@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.chat.agent.scripted import Box
-from xtune.chat.agent.base import Reply, Step
+from xtune.chat.agent.base import Step
 from xtune.chat.agent.react_text import ReActForm, read_react
+from xtune.chat.reply import Reply
 from xtune.data.map_fns.msagent_react import msagent_react_map_fn
 
 BOX = Box()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from xtune.chat.reply import Reply
 from xtune.chat.tools.base import ToolResult, ToolSpec
 from xtune.structures import Message
 
@@ -20,7 +21,6 @@ __all__ = [
     "AgentModel",
     "EndedBy",
     "Outcome",
-    "Reply",
     "Step",
     "Tools",
     "Watcher",
@@ -29,24 +29,6 @@ __all__ = [
 
 StepKind = Literal["call", "repeat", "refused", "plan", "repair", "answer", "end"]
 EndedBy = Literal["answer", "max_turns", "malformed", "repeat", "interrupt"]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a model answered.
-
-    Attributes:
-        message: an assistant message; with `tool_calls` where it makes native calls.
-        written: all that it wrote, special tokens and the one that ended it included; for forms
-            whose marks are special tokens. The content where nothing else is known.
-        malformed: what is wrong with a native call that it began; '' if nothing is.
-        ended_by: 'length' where the answer was cut; 'interrupt' by Ctrl-C.
-    """
-
-    message: Message
-    written: str
-    malformed: str = ""
-    ended_by: Literal["stop", "length", "interrupt"] = "stop"
 
 
 class AgentModel(Protocol):

@@ -14,8 +14,9 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from xtune.chat.agent.base import Reply, Step
+from xtune.chat.agent.base import Step
 from xtune.chat.agent.forms import Turn
+from xtune.chat.reply import Reply
 from xtune.chat.tools.moss import PLUGINS, moss_calls, moss_command
 from xtune.data.tool_calls import Call
 from xtune.structures import Message

@@ -14,8 +14,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from xtune.chat.agent.base import Reply, Step, Tools
+from xtune.chat.agent.base import Step, Tools
 from xtune.chat.agent.forms import Turn
+from xtune.chat.reply import Reply
 from xtune.chat.tools.base import ToolSpec
 from xtune.data.map_fns.base import UnusableRow
 from xtune.data.map_fns.msagent import steps

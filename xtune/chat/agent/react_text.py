@@ -19,8 +19,9 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from xtune.chat.agent.base import Reply, Step, Tools
+from xtune.chat.agent.base import Step, Tools
 from xtune.chat.agent.forms import Turn
+from xtune.chat.reply import Reply
 from xtune.chat.tools.base import ToolSpec
 from xtune.data.map_fns.msagent_react import REACT_ZH
 from xtune.data.tool_calls import Call, call_in, reasoning_in

@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from xtune.chat.agent.base import Reply
+from xtune.chat.reply import Reply
 from xtune.chat.settings import GenerationSettings
 from xtune.data.tool_calls import Call
 from xtune.errors import ModelError, UsageError
