@@ -63,7 +63,10 @@ class _LogFile(logging.FileHandler):
 def open_console() -> Console:
     """Return the console of a run; in a notebook it writes plain text, not an output a line."""
     console = Console()
-    return Console(force_jupyter=False) if console.is_jupyter else console
+    if not console.is_jupyter:
+        return console
+    # A kernel's streams say that they are terminals, and cannot draw a line again.
+    return Console(force_jupyter=False, force_terminal=False)
 
 
 def log_to_console(console: Console) -> logging.Handler:
