@@ -15,11 +15,13 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "xtune"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = [
-    {"__init__", "errors", "garbage", "hub", "local_path", "registry", "structures"},
+    {"__init__", "errors", "garbage", "hub", "local_path", "paths", "registry", "structures"},
     {"config", "losses", "parallel"},
-    {"data", "models"},
-    {"checkpoint", "chat"},
-    {"engine", "eval", "serve"},
+    {"data", "models", "optim", "tools", "checkpoint", "watch"},
+    {"generation", "planning", "export", "demos"},
+    {"engine", "chat"},
+    {"agents"},
+    {"eval", "serve"},
     {"cli"},
 ]
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

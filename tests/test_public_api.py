@@ -69,7 +69,7 @@ def test_a_type_checker_sees_what_a_program_gets():
     """The names that `TYPE_CHECKING` imports come from where `__getattr__` takes them."""
     source = inspect.getsource(xtune)
     for name in xtune.__all__:
-        home = xtune._HOMES.get(name, "xtune.chat.model")
+        home = xtune._HOMES.get(name, "xtune.generation.model")
         assert f"from {home} import" in source
         assert inspect.unwrap(getattr(xtune, name)).__module__ == home
 

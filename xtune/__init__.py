@@ -13,14 +13,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # no module of this package looks at these; see tests/test_layers.py
-    from xtune.chat.model import ChatModel
-    from xtune.chat.reply import Reply
     from xtune.cli.lookups import list_configs, list_formats, list_models, list_templates
     from xtune.config.rendering import render
     from xtune.config.sheet import Sheet
     from xtune.engine.results import Results, results
     from xtune.engine.start import train
     from xtune.errors import XtuneError
+    from xtune.generation.model import ChatModel
+    from xtune.generation.reply import Reply
 
     load = ChatModel.load
 
@@ -43,8 +43,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ChatModel": "xtune.chat.model",
-    "Reply": "xtune.chat.reply",
+    "ChatModel": "xtune.generation.model",
+    "Reply": "xtune.generation.reply",
     "Results": "xtune.engine.results",
     "Sheet": "xtune.config.sheet",
     "XtuneError": "xtune.errors",

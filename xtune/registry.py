@@ -55,20 +55,20 @@ def _registry(name: str, *scanned: str) -> Registry:
     return Registry(name, scope="xtune", locations=list(scanned))
 
 
-SOURCES = _registry("source", "xtune.data.sources", "xtune.chat.demo")
+SOURCES = _registry("source", "xtune.data.sources", "xtune.demos")
 MAP_FNS = _registry("map_fn", "xtune.data.map_fns")
 TEMPLATES = _registry("template", "xtune.data.templates")
 DATASETS = _registry("dataset", "xtune.data")
 MODELS = _registry("model", "xtune.models")
 FAMILIES = _registry("family", "xtune.models.families")
 ADAPTERS = _registry("adapter", "xtune.models.adapters")
-OPTIMIZERS = _registry("optimizer", "xtune.engine.optim", "xtune.engine.low_rank")
-SCHEDULES = _registry("schedule", "xtune.engine.schedules")
+OPTIMIZERS = _registry("optimizer", "xtune.optim.optimizers", "xtune.optim.low_rank")
+SCHEDULES = _registry("schedule", "xtune.optim.schedules")
 STRATEGIES = _registry("strategy", "xtune.engine.strategies")
 TRAIN_LOOPS = _registry("loop", "xtune.engine.loops")
 HOOKS = _registry("hook", "xtune.engine.hooks")
 EVALUATIONS = _registry("evaluation", "xtune.eval")
-TOOLS = _registry("tool", "xtune.chat.tools")
+TOOLS = _registry("tool", "xtune.tools")
 
 
 def names(registry: Registry) -> list[str]:

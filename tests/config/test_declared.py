@@ -39,7 +39,7 @@ def everything():
             yield pytest.param(room, name, id=name)
     for name in PEFT_CONFIGS:
         yield pytest.param(registry.ADAPTERS, f"peft.{name}", id=f"peft.{name}")
-    path = "xtune.models.loading.load_tokenizer"
+    path = "xtune.models.tokenizer.load_tokenizer"
     yield pytest.param(registry.MODELS, path, id=path)
 
 

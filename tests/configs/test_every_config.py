@@ -16,9 +16,9 @@ from mmengine.config import Config
 from xtune.config import check, find_config, list_configs, render
 from xtune.config.find import config_root
 from xtune.data.templates.system_texts import SYSTEM_TEXTS
-from xtune.engine.budget import Need, Place, need_of
-from xtune.models.memory import smallest_card
 from xtune.models.precision import choose_precision
+from xtune.planning.memory import smallest_card
+from xtune.planning.requirement import DeviceMemory, Requirement, need_of
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = REPOSITORY / "configs"
@@ -132,14 +132,16 @@ def _not_replaced(part: str, leaf: str) -> list[str]:
 @pytest.fixture(scope="module")
 def needs():
     """Sheet -> what it needs on one GPU in bf16; leaves that differ in their data share one."""
-    made: dict[str, Need] = {}
+    made: dict[str, Requirement] = {}
 
-    def of(values) -> Need:
+    def of(values) -> Requirement:
         accumulates = values.train_cfg.accumulative_counts > 1
         shape = (values.max_length, values.batch_size, values.optimizer.type, accumulates)
         key = repr((values.model, *shape))
         if key not in made:
-            made[key] = need_of(values, choose_precision("cuda", "bf16"), Place("cuda", None))
+            made[key] = need_of(
+                values, choose_precision("cuda", "bf16"), DeviceMemory("cuda", None)
+            )
         return made[key]
 
     return of
@@ -175,7 +177,7 @@ def test_it_builds_without_weights_and_says_what_memory_it_takes(leaf, needs):
 )
 def test_it_fits_8_gb_as_shipped_with_the_recipe_users_know(name, needs):
     values = render(name).values
-    assert needs(values).fits(Place("cuda", 8.0))
+    assert needs(values).fits(DeviceMemory("cuda", 8.0))
     # XTuner's: 16 packs of 2,048 tokens a step, over three epochs
     assert (values.max_length, values.pack_to_max_length) == (2048, True)
     assert (values.batch_size, values.accumulative_counts, values.max_epochs) == (1, 16, 3)

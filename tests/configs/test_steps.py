@@ -16,11 +16,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from xtune.checkpoint.tiny import layers_named, write_tiny
 from xtune.config import list_configs, render
 from xtune.config.find import config_root
 from xtune.data.examples import write_examples
 from xtune.engine.runner import Runner
+from xtune.export.tiny import layers_named, write_tiny
 
 CONFIGS = list_configs()
 LEAVES = sorted(CONFIGS)

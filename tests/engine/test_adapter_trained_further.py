@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tests.runs import losses, options, sheet_of, train
 from tests.tiny import write_tiny_llama
 from xtune.config import check, render
-from xtune.engine.plan import make_plan
+from xtune.engine.dry_run import make_plan
 from xtune.engine.runner import Runner
 from xtune.errors import AdapterError, ConfigError
 from xtune.models import SupervisedFinetune, generation_mode, load_adapter, load_model

@@ -11,10 +11,10 @@ import torch
 from tests.forked import Forked
 from tests.runs import options, sheet_of
 from tests.tiny import write_tiny_llama
-from xtune.engine.budget import Place
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory
 from xtune.engine.runner import Runner
 from xtune.errors import TrainingError
+from xtune.planning.requirement import DeviceMemory
 
 LIMIT = """
 import resource
@@ -37,7 +37,7 @@ class SmallPlace(MemoryCheck):
 
     def look(self, runner):
         super().look(runner)
-        self.place = Place("cpu", 0.99 * self.need.gib)
+        self.place = DeviceMemory("cpu", 0.99 * self.need.gib)
 
 
 def test_a_run_that_cannot_fit_stops_before_the_weights_with_the_advice(inputs, tmp_path):

@@ -9,7 +9,7 @@ import pytest
 from tests.runs import sheet_of, write_inputs
 from tests.tiny import write_tiny_llama
 from xtune.engine.build import build_loop, require_sliceable
-from xtune.engine.plan import make_plan
+from xtune.engine.dry_run import make_plan
 from xtune.engine.runner import Runner
 from xtune.errors import ConfigError
 from xtune.parallel.sequence import SequenceGroup

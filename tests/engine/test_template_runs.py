@@ -11,8 +11,8 @@ import pytest
 from tests.runs import losses, options, write_inputs
 from xtune.checkpoint.state import recorded_day
 from xtune.config import render
+from xtune.engine.dry_run import make_plan
 from xtune.engine.memory_check import MemoryCheck
-from xtune.engine.plan import make_plan
 from xtune.engine.runner import Runner
 from xtune.errors import DataError
 

@@ -11,11 +11,11 @@ import json
 import pytest
 
 from tests.models.families.case import Case, all_cases
-from xtune.chat.model import ChatModel
-from xtune.chat.settings import GenerationSettings
-from xtune.checkpoint.merge import export_model
 from xtune.config import render
 from xtune.engine.runner import Runner
+from xtune.export.merge import export_model
+from xtune.generation.model import ChatModel
+from xtune.generation.settings import GenerationSettings
 from xtune.structures import Message
 
 CASES = {case.name: case for case in all_cases()}

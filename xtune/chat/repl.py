@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TextIO
 
-from xtune.chat.answer import Answer
 from xtune.chat.commands import is_command, is_retry, run_command
 from xtune.chat.session import ChatSession
 from xtune.errors import XtuneError
+from xtune.generation.answer import Answer
 
 __all__ = ["Repl", "printable"]
 

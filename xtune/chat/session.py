@@ -12,9 +12,9 @@ from xtune.errors import DataError, UsageError
 from xtune.structures import Message
 
 if TYPE_CHECKING:
-    from xtune.chat.answer import Answer
-    from xtune.chat.model import ChatModel
-    from xtune.chat.settings import GenerationSettings
+    from xtune.generation.answer import Answer
+    from xtune.generation.model import ChatModel
+    from xtune.generation.settings import GenerationSettings
 
 __all__ = ["ChatSession", "drop_oldest_turns"]
 

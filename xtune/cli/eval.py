@@ -19,7 +19,7 @@ from xtune.garbage import uncollected
 
 if TYPE_CHECKING:
     from xtune.config import Sheet
-    from xtune.eval.report import Report
+    from xtune.eval.result import Report
 
 __all__ = ["add_arguments", "run", "sheet_and_folder"]
 

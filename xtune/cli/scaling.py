@@ -80,10 +80,10 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--per-host {args.per_host}: a host has at least one device")
 
     from xtune.config import render, require_valid
-    from xtune.engine.scaling import Hardware, plan_scaling
-    from xtune.engine.scaling_table import scaling_lines
     from xtune.models.precision import choose_precision
     from xtune.parallel.links import Links
+    from xtune.planning.scaling import Hardware, plan_scaling
+    from xtune.planning.scaling_table import scaling_lines
 
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet, data=False)

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     )
     work_dir = work_dir_of(sheet, args.work_dir)
     if args.dry_run:
-        from xtune.engine.plan import make_plan
+        from xtune.engine.dry_run import make_plan
 
         print("\n".join(make_plan(sheet, work_dir, resume=args.resume, force=args.force)))
         return 0

@@ -122,7 +122,7 @@ def randomness(*, seed: int) -> None:
 
 # Sections of a sheet whose dict has no `type`
 _PLAIN: dict[str, Callable[..., None] | str] = {
-    "tokenizer": "xtune.models.loading.load_tokenizer",
+    "tokenizer": "xtune.models.tokenizer.load_tokenizer",
     "model.vocabulary": vocabulary,
     "train_dataloader": train_dataloader,
     "clip_grad": clip_grad,

@@ -31,9 +31,10 @@ import numpy as np
 from xtune.data.writer import WriterNote, only_writer
 from xtune.errors import DataError
 from xtune.parallel.progress import beat
+from xtune.paths import cache_root
 from xtune.structures import IGNORE_INDEX, Sample
 
-__all__ = ["TokenCache", "cache_root", "open_cache"]
+__all__ = ["TokenCache", "open_cache"]
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("ids.bin", "trained.bin", "offsets.npy")
@@ -102,11 +103,6 @@ class TokenCache:
         ids = np.array(self._ids[place])
         labels = np.where(self._trained[place], ids, np.int32(IGNORE_INDEX))
         return Sample(ids, labels, None if self._weights is None else self._weights[place].copy())
-
-
-def cache_root() -> Path:
-    """The folder of everything that xtune computes once: $XTUNE_CACHE, or ~/.cache/xtune."""
-    return Path(os.environ.get("XTUNE_CACHE") or Path.home() / ".cache" / "xtune").expanduser()
 
 
 def open_cache(

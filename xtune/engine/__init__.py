@@ -4,10 +4,8 @@
     loops.py       the loop over optimizer steps
     strategies/    where a model runs: device, precision, backward, clipping, the optimizer's step
     hooks/         what watches a run: one file each
-    optim.py       optimizers and parameter groups
-    schedules.py   learning rate as a function of the step
     work_dir.py    which folder a run may write to, and what is kept of the one before
-    plan.py        `xtune train --dry-run`
+    dry_run.py     `xtune train --dry-run`
     rng.py  signals.py  logs.py    random generators, Ctrl-C and SIGTERM, the console and train.log
 
 An iteration is an optimizer step, everywhere: accumulation is inside it.

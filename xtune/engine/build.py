@@ -22,6 +22,7 @@ from xtune.engine.loops import TrainLoop
 from xtune.errors import ConfigError, DataError, did_you_mean
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
+from xtune.parallel.sequence import sequence_parallel_size
 from xtune.parallel.world import ALONE, World
 from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build, resolve
 
@@ -40,7 +41,6 @@ __all__ = [
     "day_of_run",
     "require_ends",
     "require_sliceable",
-    "sequence_parallel_size",
     "validation_loader",
     "weights_from",
 ]
@@ -124,11 +124,6 @@ def require_ends(report: DataReport, memory_check: MemoryCheck | None) -> None:
         if not force:
             raise DataError(f"{failure}. To train all the same: --force")
         logger.warning("%s", failure)
-
-
-def sequence_parallel_size(cfg: Mapping[str, Any]) -> int:
-    """Return how many processes share each row of tokens."""
-    return (cfg.get("parallel") or {}).get("sequence_parallel_size", 1)
 
 
 def require_sliceable(cfg: Mapping[str, Any]) -> None:

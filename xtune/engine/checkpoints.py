@@ -13,7 +13,6 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from xtune.checkpoint.export import write_adapter, write_model
 from xtune.checkpoint.folder import LEFTOVER, save_checkpoint
 from xtune.checkpoint.parts import (
     OptimizerParts,
@@ -30,6 +29,7 @@ from xtune.engine.notes import notes_of
 from xtune.engine.rng import load_rng_state, rng_state
 from xtune.engine.strategies.sharding import with_weights
 from xtune.errors import CheckpointError
+from xtune.export.export import write_adapter, write_model
 
 if TYPE_CHECKING:
     from xtune.engine.runner import Runner

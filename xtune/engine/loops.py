@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from xtune.engine.rank_stats import RankStats, WorkTimer
 from xtune.engine.rng import preserved_rng
-from xtune.engine.spread import Spread, WorkTimer
 from xtune.errors import ConfigError
 from xtune.parallel.progress import beat, enter
 from xtune.parallel.slices import slice_of
@@ -131,10 +131,10 @@ class TrainLoop:
         norm = strategy.clip_grad_norm(runner.max_norm)
         shares = {name: value.item() for name, value in sums.items()}
         memory_mb = peak_memory_mb(strategy.device)
-        mine = Spread([loading_s + work.seconds], [memory_mb], [shares["loss"]])
+        mine = RankStats([loading_s + work.seconds], [memory_mb], [shares["loss"]])
         totals = runner.world.sum([*shares.values(), *mine.padded(runner.world)])
         values = dict(zip(shares, totals, strict=False))
-        runner.spread = Spread.of(totals[len(shares) :])
+        runner.spread = RankStats.of(totals[len(shares) :])
         grad_norm = norm.item()
         runner.call_hooks("before_optimizer_step", batches, values["loss"], grad_norm)
         enter("optimizer", step=number)

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xtune.engine.advice import advice_for, advice_lines
-from xtune.engine.budget import Need, Place, place_of
-from xtune.engine.known_needs import known_need
 from xtune.errors import AdapterError, ModelError, TrainingError
 from xtune.parallel.progress import now
+from xtune.planning.advice import advice_for, advice_lines
+from xtune.planning.requirement import DeviceMemory, Requirement, place_of
+from xtune.planning.requirement_cache import known_need
 
 if TYPE_CHECKING:
     from xtune.engine.runner import Runner
@@ -41,8 +41,8 @@ class MemoryCheck:
 
     def __init__(self, *, force: bool = False) -> None:
         self.force = force
-        self.need: Need | None = None
-        self.place: Place | None = None
+        self.need: Requirement | None = None
+        self.place: DeviceMemory | None = None
 
     def before_loading(self, runner: Runner) -> None:
         """Say what the run needs.
@@ -129,7 +129,7 @@ def out_of_memory(runner: Runner, error: BaseException) -> TrainingError:
     return TrainingError(text)
 
 
-def _less(check: MemoryCheck) -> Place:
+def _less(check: MemoryCheck) -> DeviceMemory:
     """A place for less than was not there, whatever the estimate had said."""
     assert check.place is not None
     if check.need is None:
@@ -140,7 +140,7 @@ def _less(check: MemoryCheck) -> Place:
     )
 
 
-def _advice(runner: Runner, place: Place, need: Need | None) -> str:
+def _advice(runner: Runner, place: DeviceMemory, need: Requirement | None) -> str:
     logger.info("looking for what would fit %.1f GiB", place.gib or 0.0)  # it takes seconds
     advice = advice_for(
         runner.cfg,

@@ -30,22 +30,18 @@ from xtune.engine.build import (
     day_of_run,
     require_ends,
     require_sliceable,
-    sequence_parallel_size,
     validation_loader,
     weights_from,
 )
-from xtune.engine.checkpointing import decided_model
 from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
 from xtune.engine.hooks.base import Hook
 from xtune.engine.identity import require_same_inputs
 from xtune.engine.logs import close_logs, log_to_console, log_to_file, open_console
 from xtune.engine.loops import TrainLoop
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
-from xtune.engine.optim import build_optimizer
+from xtune.engine.rank_stats import RankStats
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
-from xtune.engine.schedules import Schedule
 from xtune.engine.signals import StopSignals
-from xtune.engine.spread import Spread
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.throughput import Throughput
 from xtune.engine.vocabulary_check import require_rows
@@ -53,12 +49,16 @@ from xtune.engine.work_dir import WorkDir, require_shared
 from xtune.errors import ConfigError, TrainingError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
-from xtune.models.vocabulary import open_vocabulary
+from xtune.models.tokenizer import open_vocabulary
+from xtune.optim.optimizers import build_optimizer
+from xtune.optim.schedules import Schedule
 from xtune.parallel.progress import beat, enter, now
-from xtune.parallel.sequence import SequenceGroup, sequence_group
-from xtune.parallel.watchdog import watched
+from xtune.parallel.sequence import SequenceGroup, sequence_group, sequence_parallel_size
 from xtune.parallel.world import world_of_environment
+from xtune.planning.recomputation import decided_model
+from xtune.planning.requirement import place_of
 from xtune.registry import SCHEDULES, STRATEGIES, build
+from xtune.watch.watchdog import watched
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -123,7 +123,7 @@ class Runner:
     val_loader: StepLoader | None
     schedule: Schedule
     loop: TrainLoop
-    spread: Spread
+    spread: RankStats
     ended_in: str = ""
 
     def __init__(
@@ -310,7 +310,14 @@ class Runner:
         )
         share = self.train_dataset.report.trained_percent / 100
         self.began_with = adapter_trained_further(self.cfg, checkpoint)
-        model_settings = decided_model(self.cfg, self.strategy, share, self.pieces)
+        model_settings = decided_model(
+            self.cfg,
+            self.strategy.precision,
+            place_of(self.strategy.device, self.world.size),
+            self.world,
+            share,
+            self.pieces,
+        )
         if self.memory_check is not None and self.world.is_main:
             self.memory_check.before_loading(self)
         seed_everything(self.cfg["randomness"]["seed"])

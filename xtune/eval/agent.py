@@ -7,11 +7,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from xtune.chat.agent.base import Outcome, Step, ignore
-from xtune.chat.agent.forms import Form, NativeForm
-from xtune.chat.agent.react import ReAct
-from xtune.chat.agent.react_text import ReActForm
-from xtune.chat.tools.toolbox import ToolBox
+from xtune.agents.base import Outcome, Step, ignore
+from xtune.agents.forms import Form, NativeForm
+from xtune.agents.react import ReAct
+from xtune.agents.react_text import ReActForm
 from xtune.data.map_fns import build_map_fn
 from xtune.data.sources import open_source
 from xtune.errors import DataError
@@ -20,6 +19,7 @@ from xtune.eval.answer_match import same_arguments, states
 from xtune.eval.result import EvaluationResult, EvaluationRow
 from xtune.registry import EVALUATIONS
 from xtune.structures import Conversation, Message
+from xtune.tools.toolbox import ToolBox
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -6,11 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xtune.chat.agent.local import LocalModel
-from xtune.chat.generate import answer_prompts, prompt_ids
-from xtune.chat.model import ChatModel
-from xtune.chat.reply import Reply, reply_of
-from xtune.chat.settings import GenerationSettings
+from xtune.agents.local import LocalModel
+from xtune.generation.generate import answer_prompts, prompt_ids
+from xtune.generation.model import ChatModel
+from xtune.generation.reply import Reply, reply_of
+from xtune.generation.settings import GenerationSettings
 from xtune.structures import Message
 
 if TYPE_CHECKING:

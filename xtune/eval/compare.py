@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xtune.chat.locate import find_adapter, training_notes
 from xtune.checkpoint.folder import find_resumable
 from xtune.config import Sheet
 from xtune.errors import CheckpointError, ConfigError
 from xtune.eval.loss_curve import read_loss_curve
-from xtune.eval.report import Report
+from xtune.eval.result import Report
+from xtune.generation.locate import find_adapter, training_notes
 from xtune.models import load_adapter, load_model, load_tokenizer
-from xtune.models.packed_weights import pack_weights
+from xtune.models.onednn_weights import pack_weights
 from xtune.registry import EVALUATIONS, MODELS, build
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xtune.losses.where import runs_on_cpu, steps_to_run
+from xtune.losses.devices import runs_on_cpu, steps_to_run
 
 __all__ = ["Passed", "Scoring", "Wanted", "pass_chunks", "product_dtype"]
 

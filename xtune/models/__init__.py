@@ -19,17 +19,16 @@ if TYPE_CHECKING:
     from xtune.models.build import build_model
     from xtune.models.fingerprint import base_fingerprint, same_base
     from xtune.models.generation import base_of, generation_mode
-    from xtune.models.loading import load_config, load_model, load_tokenizer
-    from xtune.models.memory import MemoryEstimate, estimate_memory
+    from xtune.models.loading import load_config, load_model
     from xtune.models.precision import Precision, choose_precision
     from xtune.models.sft import SupervisedFinetune
+    from xtune.models.tokenizer import load_tokenizer
 
 # On processors with AVX512-BF16 bitsandbytes warns at every import that a kernel which it would
 # fetch from a hub, and which only inference could use, is not there.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 __all__ = [
-    "MemoryEstimate",
     "Precision",
     "SupervisedFinetune",
     "attach_adapter",
@@ -37,7 +36,6 @@ __all__ = [
     "base_of",
     "build_model",
     "choose_precision",
-    "estimate_memory",
     "generation_mode",
     "load_adapter",
     "load_config",
@@ -48,7 +46,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "MemoryEstimate": "memory",
     "Precision": "precision",
     "SupervisedFinetune": "sft",
     "attach_adapter": "adapters",
@@ -56,12 +53,11 @@ _HOMES = {
     "base_of": "generation",
     "build_model": "build",
     "choose_precision": "precision",
-    "estimate_memory": "memory",
     "generation_mode": "generation",
     "load_adapter": "adapters",
     "load_config": "loading",
     "load_model": "loading",
-    "load_tokenizer": "loading",
+    "load_tokenizer": "tokenizer",
     "merge_adapter": "adapters",
     "same_base": "fingerprint",
 }

@@ -18,13 +18,13 @@ from torch import Tensor, nn
 
 from xtune.errors import ModelError
 from xtune.models.attention import NAME, kernel_for, varlen_arguments, why_not_one_row
-from xtune.models.checkpointing import checkpoint_layers
 from xtune.models.fused import fuse
 from xtune.models.generation import base_of
 from xtune.models.head import Head
 from xtune.models.liger import fuse_with_liger
 from xtune.models.quantization import keep_differentiable
-from xtune.models.row_length import with_rounded_length
+from xtune.models.recomputation import checkpoint_layers
+from xtune.models.shape_rounding import with_rounded_length
 from xtune.registry import MODELS
 from xtune.structures import Batch
 
@@ -48,7 +48,7 @@ class SupervisedFinetune(nn.Module):
         loss_chunk_size: trained positions whose logits are held at once.
         gradient_checkpointing: which layers keep their input only and are computed again in the
             backward pass: False none, True all, k the first of every k; 'auto' is the runner's to
-            choose, and all here. See `xtune.models.checkpointing`.
+            choose, and all here. See `xtune.models.recomputation`.
         activation_offload: these inputs wait in the host's memory.
         fused: compute linear layers together with their adapters, norms, and rotary positions in
             fewer passes over memory, where a layer is of a kind that is known; the others keep

@@ -35,7 +35,6 @@ __all__ = [
     "Pieces",
     "add_tokens",
     "grow_vocabulary",
-    "open_vocabulary",
     "rows_needed",
     "token_pieces",
     "train_new_rows",
@@ -152,26 +151,6 @@ def grow_vocabulary(
     for part in copies:
         if hasattr(part, "vocab_size"):
             part.vocab_size = rows
-
-
-def open_vocabulary(
-    settings: Mapping[str, Any],
-) -> tuple[PreTrainedTokenizerBase, dict[int, list[int]]]:
-    """Return the tokenizer of a sheet, and the pieces of the tokens that the sheet adds.
-
-    Args:
-        settings: the sheet's `tokenizer`.
-
-    Raises:
-        ModelError: there is no such tokenizer, or a token that cannot be added.
-    """
-    from xtune.models.loading import load_tokenizer
-
-    tokenizer = load_tokenizer(**settings)
-    if not settings.get("added_tokens"):
-        return tokenizer, {}
-    before = load_tokenizer(**{**settings, "added_tokens": None})
-    return tokenizer, token_pieces(before, tokenizer)
 
 
 def vocabulary_notes(

@@ -12,6 +12,7 @@ Shapes: N processes of a group, t tokens of a slice.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,14 @@ from torch.autograd.function import once_differentiable
 from xtune.errors import ConfigError
 from xtune.parallel.world import TIMEOUT, World
 
-__all__ = ["UNSHARED", "SequenceGroup", "all_to_all", "group_sum", "sequence_group"]
+__all__ = [
+    "UNSHARED",
+    "SequenceGroup",
+    "all_to_all",
+    "group_sum",
+    "sequence_group",
+    "sequence_parallel_size",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +61,11 @@ class SequenceGroup:
 
 
 UNSHARED = SequenceGroup()
+
+
+def sequence_parallel_size(cfg: Mapping[str, Any]) -> int:
+    """Return how many processes share each row of tokens, as a sheet's values say."""
+    return (cfg.get("parallel") or {}).get("sequence_parallel_size", 1)
 
 
 def sequence_group(world: World, size: int) -> SequenceGroup:

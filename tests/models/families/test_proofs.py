@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 from tests.models.families.case import Case, all_cases
 from tests.models.families.published import read_checkpoint
 from tests.models.packs import pack, plain_loss, random_documents
-from xtune.chat.shared_prefix import computed_once
-from xtune.checkpoint.export import write_model
 from xtune.errors import ModelError
+from xtune.export.export import write_model
+from xtune.generation.shared_prefix import computed_once
 from xtune.models import (
     SupervisedFinetune,
     attach_adapter,

@@ -7,9 +7,9 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from xtune.chat.generate import answer_prompts, prompt_ids
 from xtune.engine.hooks.base import Hook
 from xtune.engine.rng import preserved_rng
+from xtune.generation.generate import answer_prompts, prompt_ids
 from xtune.models.adapters import without_idle_adapter
 from xtune.registry import HOOKS
 from xtune.structures import Message

@@ -10,7 +10,7 @@ from peft import PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
 from xtune.engine.strategies.base import Strategy
-from xtune.engine.strategies.heap import keep_freed_memory
+from xtune.engine.strategies.malloc import keep_freed_memory
 from xtune.engine.strategies.sharding import with_weights
 from xtune.errors import CheckpointError
 from xtune.models.generation import checkpoints_layers

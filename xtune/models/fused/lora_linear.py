@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xtune.models.fused.adopt import adopt
+from xtune.models.fused.subclassing import adopt
 
 __all__ = ["dense_weight", "draw_kept", "fuse_lora", "lora_linear"]
 
