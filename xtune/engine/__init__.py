@@ -1,5 +1,6 @@
 """Turning a sheet into a training run.
 
+    start.py       what `xtune train` and `xtune.train` share; results.py what a run has left
     runner.py      builds everything in order and owns what is global to a run
     loops.py       the loop over optimizer steps
     strategies/    where a model runs: device, precision, backward, clipping, the optimizer's step
