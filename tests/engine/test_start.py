@@ -56,8 +56,8 @@ class DoAt(Hook):
     def __init__(self, *, step: int, what: str) -> None:
         self.step, self.what = step, what
 
-    def before_optimizer_step(self, runner, batches, loss, grad_norm):
-        if runner.step + 1 != self.step:
+    def before_optimizer_step(self, run, batches, loss, grad_norm):
+        if run.step + 1 != self.step:
             return
         if self.what == "fail":
             raise RuntimeError("no more")

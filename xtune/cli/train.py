@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING
 from xtune.cli.strategy import add_strategy_arguments
 
 if TYPE_CHECKING:
-    from xtune.config import Sheet
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["add_arguments", "run"]
 
@@ -87,31 +86,31 @@ def run(args: argparse.Namespace) -> int:
 
         print("\n".join(make_plan(sheet, work_dir, resume=args.resume, force=args.force)))
         return 0
-    runner = run_sheet(sheet, work_dir=work_dir, resume=args.resume, force=args.force)
-    return _report_end(runner, sheet, args) if runner.world.is_main else 0
+    trained = run_sheet(sheet, work_dir=work_dir, resume=args.resume, force=args.force)
+    return _report_end(trained, args) if trained.world.is_main else 0
 
 
-def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:
+def _report_end(run: Run, args: argparse.Namespace) -> int:
     """Say what there is now and what to do with it."""
     from xtune.engine.start import how_it_stopped
 
-    if runner.interrupted is None:
-        latest = runner.work_dir / "checkpoints" / "latest"
-        print(f"done: {runner.step} steps, {runner.trained_tokens:,} trained tokens -> {latest}")
+    if run.interrupted is None:
+        latest = run.work_dir / "checkpoints" / "latest"
+        print(f"done: {run.step} steps, {run.trained_tokens:,} trained tokens -> {latest}")
         if (latest / "adapter").is_dir():
-            model = sheet.values["model"]["llm"]["pretrained_model_name_or_path"]
+            model = run.recipe.base_model
             print(f"talk to it: xtune chat {model} --adapter {latest / 'adapter'}")
         elif (latest / "model").is_dir():
             print(f"talk to it: xtune chat {latest / 'model'}")
         return 0
-    has_saved = (runner.work_dir / "checkpoints" / "latest").exists()
-    again = _command(args, runner.work_dir)
+    has_saved = (run.work_dir / "checkpoints" / "latest").exists()
+    again = _command(args, run.work_dir)
     print(
-        f"xtune train: {how_it_stopped(runner)}\n"
+        f"xtune train: {how_it_stopped(run)}\n"
         f"{f'Go on: {again} --resume' if has_saved else f'Begin again: {again}'}",
         file=sys.stderr,
     )
-    return 128 + runner.interrupted
+    return 128 + run.interrupted
 
 
 def _command(args: argparse.Namespace, work_dir: Path) -> str:

@@ -19,7 +19,7 @@ from xtune.parallel.openmp import sharing_processors
 if TYPE_CHECKING:
     from xtune.config import Sheet
     from xtune.engine.results import Results
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["how_it_stopped", "run_sheet", "sheet_to_run", "train", "work_dir_of"]
 
@@ -76,10 +76,10 @@ def train(
     folder = work_dir_of(sheet, work_dir)
     stopped = None
     with sharing_processors(), _given_up():
-        runner = run_sheet(sheet, work_dir=folder, resume=chosen, force=force)
-        if runner.interrupted is not None:
-            stopped = runner.interrupted, how_it_stopped(runner)
-        del runner
+        run = run_sheet(sheet, work_dir=folder, resume=chosen, force=force)
+        if run.interrupted is not None:
+            stopped = run.interrupted, how_it_stopped(run)
+        del run
     if stopped is not None:
         _obey(*stopped)
     return results(folder)
@@ -128,7 +128,7 @@ def work_dir_of(sheet: Sheet, given: str | Path | None = None) -> Path:
     return Path(str(named)).expanduser()
 
 
-def run_sheet(sheet: Sheet, *, work_dir: Path, resume: str | None, force: bool) -> Runner:
+def run_sheet(sheet: Sheet, *, work_dir: Path, resume: str | None, force: bool) -> Run:
     """Run a sheet to its end, or to the signal that ends it.
 
     Args:
@@ -155,21 +155,16 @@ def run_sheet(sheet: Sheet, *, work_dir: Path, resume: str | None, force: bool) 
         if torch.cuda.is_initialized():  # the peak is this run's, not that of one before it
             torch.cuda.reset_peak_memory_stats()
         check = MemoryCheck(force=force)
-        runner = Runner(sheet, work_dir=work_dir, resume=resume, memory_check=check)
-        runner.train()
-        return runner
+        return Runner(sheet, work_dir=work_dir, resume=resume, memory_check=check).train()
     finally:
         _TRAINING.release()
 
 
-def how_it_stopped(runner: Runner) -> str:
+def how_it_stopped(run: Run) -> str:
     """Say which signal ended a run, after which step, and what was saved."""
-    assert runner.interrupted is not None
-    where = f"saved {runner.saved}" if runner.saved else "nothing new to save"
-    return (
-        f"stopped by {runner.interrupted.name} after step {runner.step} of {runner.max_steps}; "
-        f"{where}"
-    )
+    assert run.interrupted is not None
+    where = f"saved {run.saved}" if run.saved else "nothing new to save"
+    return f"stopped by {run.interrupted.name} after step {run.step} of {run.max_steps}; {where}"
 
 
 def _require_this_process() -> None:

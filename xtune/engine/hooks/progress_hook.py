@@ -16,7 +16,7 @@ from xtune.errors import ConfigError
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["ProgressHook"]
 
@@ -35,44 +35,44 @@ class ProgressHook(Hook):
         self.interval = interval
         self._bar: _TerminalBar | NotebookBar | None = None
 
-    def before_train(self, runner: Runner) -> None:
+    def before_train(self, run: Run) -> None:
         """Draw the bar, if there is a terminal or a notebook to draw it on."""
-        self._first_step, self._started = runner.step, time.monotonic()
+        self._first_step, self._started = run.step, time.monotonic()
         self._timed_from = self._first_step
-        if runner.console.is_terminal:
-            self._bar = _TerminalBar(runner.console, total=runner.max_steps, done=runner.step)
+        if run.console.is_terminal:
+            self._bar = _TerminalBar(run.console, total=run.max_steps, done=run.step)
         elif (screen := notebook_screen()) is not None:
-            self._bar = NotebookBar(screen, total=runner.max_steps, done=runner.step)
+            self._bar = NotebookBar(screen, total=run.max_steps, done=run.step)
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Move the bar; write a plain line when it is time."""
-        if runner.step == self._first_step + 1:  # it compiles, and is not like the others
-            self._timed_from, self._started = runner.step, time.monotonic()
+        if run.step == self._first_step + 1:  # it compiles, and is not like the others
+            self._timed_from, self._started = run.step, time.monotonic()
         if isinstance(self._bar, NotebookBar):  # the terminal's counts the time itself
-            self._bar.update(runner.step, f"{_numbers(metrics)}  left {self._time_left(runner)}")
+            self._bar.update(run.step, f"{_numbers(metrics)}  left {self._time_left(run)}")
         elif self._bar is not None:
-            self._bar.update(runner.step, _numbers(metrics))
-        ends = runner.step in (self._first_step + 1, runner.max_steps)
-        if ends or runner.step % self.interval == 0 or "val_loss" in metrics:
-            runner.logger.info(
+            self._bar.update(run.step, _numbers(metrics))
+        ends = run.step in (self._first_step + 1, run.max_steps)
+        if ends or run.step % self.interval == 0 or "val_loss" in metrics:
+            run.logger.info(
                 "step %d/%d  %s  left %s",
-                runner.step,
-                runner.max_steps,
+                run.step,
+                run.max_steps,
                 _numbers(metrics),
-                self._time_left(runner),
+                self._time_left(run),
                 extra=FILE_ONLY if self._bar is not None else None,
             )
 
-    def after_run(self, runner: Runner) -> None:
+    def after_run(self, run: Run) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.stop()
 
-    def _time_left(self, runner: Runner) -> str:
-        if runner.step == self._timed_from:
-            return "?" if runner.step < runner.max_steps else "0:00:00"
-        seconds_a_step = (time.monotonic() - self._started) / (runner.step - self._timed_from)
-        minutes, seconds = divmod(round(seconds_a_step * (runner.max_steps - runner.step)), 60)
+    def _time_left(self, run: Run) -> str:
+        if run.step == self._timed_from:
+            return "?" if run.step < run.max_steps else "0:00:00"
+        seconds_a_step = (time.monotonic() - self._started) / (run.step - self._timed_from)
+        minutes, seconds = divmod(round(seconds_a_step * (run.max_steps - run.step)), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02d}:{seconds:02d}"
 
