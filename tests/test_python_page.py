@@ -52,7 +52,7 @@ def test_every_cell_runs(tmp_path, monkeypatch):
         "assert run.metrics[-1]['loss'] < run.metrics[0]['loss'] / 3, run.metrics",
         "assert 'Ada' in reply.text and reply.ended_by == 'stop', reply",
         "assert xtune.render(file).values == sheet.values and sheet.values.lora.r == 8",
-        "assert [row['step'] for row in second.metrics] == [1, 2]",
+        "assert [row['step'] for row in second.metrics] == [1]",
         "print('all cells ran')",
     ]
     (tmp_path / "page.py").write_text("\n".join([*cells("en"), *checks]), encoding="utf-8")
