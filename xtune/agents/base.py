@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from xtune.generation.reply import Reply
 from xtune.structures import Message
 from xtune.tools.base import ToolResult
 from xtune.tools.spec import ToolSpec
@@ -21,7 +22,6 @@ __all__ = [
     "AgentModel",
     "EndedBy",
     "Outcome",
-    "Reply",
     "Step",
     "Tools",
     "Watcher",
@@ -30,24 +30,6 @@ __all__ = [
 
 StepKind = Literal["call", "repeat", "refused", "plan", "repair", "answer", "end"]
 EndedBy = Literal["answer", "max_turns", "malformed", "repeat", "interrupt"]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a model answered.
-
-    Attributes:
-        message: an assistant message; with `tool_calls` where it makes native calls.
-        written: all that it wrote, special tokens and the one that ended it included; for forms
-            whose marks are special tokens. The content where nothing else is known.
-        malformed: what is wrong with a native call that it began; '' if nothing is.
-        ended_by: 'length' where the answer was cut; 'interrupt' by Ctrl-C.
-    """
-
-    message: Message
-    written: str
-    malformed: str = ""
-    ended_by: Literal["stop", "length", "interrupt"] = "stop"
 
 
 class AgentModel(Protocol):

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from xtune.agents.base import Reply, Step, Tools
-from xtune.data.tool_calls import Call, reasoning_in
+from xtune.agents.base import Step, Tools
+from xtune.data.tool_calls import Call
+from xtune.generation.reply import Reply
 from xtune.structures import Message
 
-__all__ = ["Form", "NativeForm", "Turn", "correction", "message_with"]
+__all__ = ["Form", "NativeForm", "Turn", "correction"]
 
 
 @dataclass(frozen=True)
@@ -117,22 +118,6 @@ def correction(turn: Turn) -> Message:
         "content": f"Your last message cannot be used: {turn.malformed}. "
         "Write it again, correctly.",
     }
-
-
-def message_with(text: str, calls: Sequence[Call] = ()) -> Message:
-    """Return an assistant message; reasoning in <think> tags has a place of its own.
-
-    Args:
-        text: what the model wrote.
-        calls: the calls in it.
-    """
-    reasoning, content = reasoning_in(text)
-    message: Message = {"role": "assistant", "content": content.strip() if calls else content}
-    if reasoning:
-        message["reasoning_content"] = reasoning
-    if calls:
-        message["tool_calls"] = [call.as_message_part() for call in calls]
-    return message
 
 
 def _call(part: dict[str, Any]) -> Call:

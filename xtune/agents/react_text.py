@@ -19,10 +19,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from xtune.agents.base import Reply, Step, Tools
+from xtune.agents.base import Step, Tools
 from xtune.agents.forms import Turn
 from xtune.data.map_fns.msagent_react import REACT_ZH
 from xtune.data.tool_calls import Call, call_in, reasoning_in
+from xtune.generation.reply import Reply
 from xtune.structures import Message
 from xtune.tools.spec import ToolSpec
 

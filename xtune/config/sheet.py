@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import hashlib
 import linecache
+import re
+import shlex
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +19,7 @@ from mmengine.config import ConfigDict
 
 from xtune.config.literals import Binding, dict_entries, find, is_set, top_level
 from xtune.config.source import Line, Origin, parse, shown_path, text_of
-from xtune.errors import ConfigError, did_you_mean
+from xtune.errors import ConfigError, UsageError, did_you_mean
 from xtune.registry import look_next_to
 
 __all__ = ["Setting", "Sheet", "evaluate", "flat_items"]
@@ -31,9 +33,12 @@ class Setting:
     source: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sheet:
     """What runs, what `copy-cfg` writes and what `work_dir/config.py` records.
+
+    Printed it is its text. `values` are what the text sets and are not for changing: render the
+    sheet with other knobs, or save it and edit the file.
 
     Attributes:
         path: the config file it was rendered from.
@@ -48,6 +53,16 @@ class Sheet:
     values: ConfigDict
     replaced: Mapping[str, Sequence[Setting]] = field(default_factory=dict)
     options: Mapping[str, Origin] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"<Sheet {self.name}: {len(self.lines)} lines; print() shows them>"
+
+    def _repr_markdown_(self) -> str:
+        """What a notebook shows where a cell ends with the sheet."""
+        return f"```python\n{self.text}```"
 
     @property
     def name(self) -> str:
@@ -73,6 +88,37 @@ class Sheet:
     def digest(self) -> str:
         """The sha256 of the text, in hexadecimal."""
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the sheet as a config file, to edit it; a file that says the same may be there.
+
+            xtune.render('smollm2_135m_lora_toolcall').save('mine.py')
+
+        Args:
+            path: the new file; a folder gets NAME_copy.py. Its `Run:` line says how to run it.
+
+        Returns:
+            The file.
+
+        Raises:
+            UsageError: another file is there, or it cannot be written.
+        """
+        file = Path(path).expanduser()
+        if file.suffix != ".py":
+            file = file / f"{self.name}_copy.py"
+        text = _naming(self.text, self.name, shlex.quote(str(file)))
+        try:
+            if file.is_file() and file.read_text(encoding="utf-8", errors="replace") == text:
+                return file
+            if not file.parent.exists():
+                file.parent.mkdir(parents=True)
+            with file.open("x", encoding="utf-8") as opened:
+                opened.write(text)
+        except FileExistsError:
+            raise UsageError(f"{file} exists already: give another name, or delete it") from None
+        except OSError as error:
+            raise UsageError(f"{file} cannot be written: {error}") from error
+        return file
 
     def origin(self, key: str, *, of_value: bool = True) -> Origin:
         """Return the file and line that set a dotted key.
@@ -156,6 +202,17 @@ def evaluate(lines: Sequence[Line], path: Path) -> dict[str, Any]:
         for name, value in namespace.items()
         if not name.startswith("_") and not isinstance(value, ModuleType | FunctionType | type)
     }
+
+
+def _naming(text: str, name: str, copy: str) -> str:
+    """The sheet whose docstring's `Run:` says how to run the copy, not what it was copied from."""
+    docstring = re.match(r'\s*""".*?"""', text, re.S)
+    if docstring is None or '"' in copy or "\\" in copy:
+        return text
+    said = docstring.group()
+    said = re.sub(rf"xtune copy-cfg {name} my_run\.py\n\s+", "", said).replace("my_run.py", copy)
+    run = re.compile(rf"xtune train {name}(?!\w)")
+    return run.sub(lambda _: f"xtune train {copy}", said) + text[docstring.end() :]
 
 
 def _no_dict(tree: ast.Module, number: int, values: Mapping[str, Any]) -> str:
