@@ -65,8 +65,7 @@ def run(args: argparse.Namespace) -> int:
     options = [*args.cfg_options, *quiet]
     sheet = with_strategy(render(args.config, options), args, options)
     work_dir = args.work_dir or Path(f"work_dirs/{sheet.name}_profile")
-    runner = Runner(sheet, work_dir=work_dir)
-    runner.train()
-    if runner.world.is_main:
-        print("\n".join(runner.hooks["profile"].lines))  # type: ignore[attr-defined]
+    trained = Runner(sheet, work_dir=work_dir).train()
+    if trained.world.is_main:
+        print("\n".join(trained.hooks["profile"].lines))
     return 0

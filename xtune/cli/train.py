@@ -26,7 +26,7 @@ from xtune.garbage import uncollected
 
 if TYPE_CHECKING:
     from xtune.config import Sheet
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["add_arguments", "run"]
 
@@ -92,32 +92,31 @@ def run(args: argparse.Namespace) -> int:
         from xtune.engine.runner import Runner
 
     check = MemoryCheck(force=args.force)
-    runner = Runner(sheet, work_dir=work_dir, resume=args.resume, memory_check=check)
-    runner.train()
-    return _report_end(runner, sheet, args) if runner.world.is_main else 0
+    trained = Runner(sheet, work_dir=work_dir, resume=args.resume, memory_check=check).train()
+    return _report_end(trained, sheet, args) if trained.world.is_main else 0
 
 
-def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:
+def _report_end(run: Run, sheet: Sheet, args: argparse.Namespace) -> int:
     """Say what there is now and what to do with it."""
-    if runner.interrupted is None:
-        latest = runner.work_dir / "checkpoints" / "latest"
-        print(f"done: {runner.step} steps, {runner.trained_tokens:,} trained tokens -> {latest}")
+    if run.interrupted is None:
+        latest = run.work_dir / "checkpoints" / "latest"
+        print(f"done: {run.step} steps, {run.trained_tokens:,} trained tokens -> {latest}")
         if (latest / "adapter").is_dir():
-            model = runner.recipe.base_model
+            model = run.recipe.base_model
             print(f"talk to it: xtune chat {model} --adapter {latest / 'adapter'}")
         elif (latest / "model").is_dir():
             print(f"talk to it: xtune chat {latest / 'model'}")
         return 0
-    where = f"saved {runner.saved}" if runner.saved else "nothing new to save"
-    has_saved = (runner.work_dir / "checkpoints" / "latest").exists()
-    again = _command(args, runner.work_dir)
+    where = f"saved {run.saved}" if run.saved else "nothing new to save"
+    has_saved = (run.work_dir / "checkpoints" / "latest").exists()
+    again = _command(args, run.work_dir)
     print(
-        f"xtune train: stopped by {runner.interrupted.name} after step {runner.step} of "
-        f"{runner.max_steps}; {where}\n"
+        f"xtune train: stopped by {run.interrupted.name} after step {run.step} of "
+        f"{run.max_steps}; {where}\n"
         f"{f'Go on: {again} --resume' if has_saved else f'Begin again: {again}'}",
         file=sys.stderr,
     )
-    return 128 + runner.interrupted
+    return 128 + run.interrupted
 
 
 def _command(args: argparse.Namespace, work_dir: Path) -> str:

@@ -19,7 +19,7 @@ from xtune.data.loader import StepLoader
 from xtune.data.report import DataReport
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.engine.hooks.base import Hook
-from xtune.engine.loops import TrainLoop
+from xtune.engine.loops import Loop
 from xtune.errors import ConfigError, DataError, did_you_mean
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from xtune.data.dataset import SFTDataset
-    from xtune.engine.memory_check import MemoryCheck
 
 __all__ = [
     "adapter_trained_further",
@@ -109,17 +108,16 @@ def day_of_run(checkpoint: Path | None, world: World) -> str:
     return world.from_main(recorded or date.today().isoformat())
 
 
-def require_ends(report: DataReport, memory_check: MemoryCheck | None) -> None:
+def require_ends(report: DataReport, *, force: bool) -> None:
     """Refuse data that nothing good can be learnt from, such as answers without an end.
 
     Args:
         report: of the training data.
-        memory_check: knows whether the run is forced, and is only to be warned.
+        force: only warn.
 
     Raises:
         DataError: they are such.
     """
-    force = memory_check is not None and memory_check.force
     for failure in report.failures:
         if not force:
             raise DataError(f"{failure}. To train all the same: --force")
@@ -142,9 +140,18 @@ def require_sliceable(recipe: Recipe) -> None:
 
 def build_loop(
     cfg: Mapping[str, Any], dataset: SFTDataset | StreamedSFTDataset, world: World = ALONE
-) -> tuple[TrainLoop, StepLoader | StreamLoader]:
-    """Return the loop and the loader that gives it the micro-batches of each step."""
+) -> tuple[Loop, StepLoader | StreamLoader]:
+    """Return the loop and the loader that gives it the micro-batches of each step.
+
+    Raises:
+        ConfigError: the sheet's `train_cfg` names no Loop.
+    """
     loop = build(TRAIN_LOOPS, cfg["train_cfg"])
+    if not isinstance(loop, Loop):
+        raise ConfigError(
+            f"train_cfg: {type(loop).__name__} is no Loop. Derive it from xtune's "
+            "(from xtune.engine.loops import Loop), or leave type='TrainLoop'"
+        )
     make: Any = StreamLoader if isinstance(dataset, StreamedSFTDataset) else StepLoader
     loader = make(
         dataset,

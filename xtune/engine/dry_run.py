@@ -20,10 +20,9 @@ from xtune.engine.build import (
     require_sliceable,
 )
 from xtune.engine.identity import require_same_inputs
-from xtune.engine.loops import TrainLoop
 from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir
-from xtune.errors import AdapterError, DataError, ModelError
+from xtune.errors import AdapterError, ConfigError, DataError, ModelError
 from xtune.hub import is_hub_id
 from xtune.models.modelscope import MODELSCOPE, fetched
 from xtune.models.tokenizer import open_vocabulary
@@ -87,7 +86,7 @@ def make_plan(
         require_rows(recipe, tokenizer, pieces, *datasets)
     lines += _data_lines(datasets)
     if datasets is not None and not force:
-        require_ends(datasets[0].report, None)
+        require_ends(datasets[0].report, force=False)
     elif datasets is not None:
         lines += [f"forced      {failure}" for failure in datasets[0].report.failures]
     build(SCHEDULES, cfg["param_scheduler"])
@@ -147,8 +146,12 @@ def _step_lines(
     cfg: Any, datasets: tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None
 ) -> Iterator[str]:
     if datasets is None:
-        loop: TrainLoop = build(TRAIN_LOOPS, cfg["train_cfg"])
-        yield f"steps       {loop.max_steps or f'{loop.max_epochs} epochs of data not known here'}"
+        loop = build(TRAIN_LOOPS, cfg["train_cfg"])
+        try:
+            yield f"steps       {loop.total_steps(None)}"
+        except ConfigError:
+            epochs = cfg["train_cfg"]["max_epochs"]
+            yield f"steps       {epochs} epochs of data not known here"
         return
     train = datasets[0]
     loop, loader = build_loop(cfg, train)

@@ -14,7 +14,7 @@ from xtune.errors import ConfigError
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["ProgressHook"]
 
@@ -33,51 +33,51 @@ class ProgressHook(Hook):
         self.interval = interval
         self._bar: Progress | None = None
 
-    def before_train(self, runner: Runner) -> None:
+    def before_train(self, run: Run) -> None:
         """Draw the bar, if there is a terminal to draw it on."""
-        self._first_step, self._started = runner.step, time.monotonic()
+        self._first_step, self._started = run.step, time.monotonic()
         self._timed_from = self._first_step
-        if runner.console.is_terminal:
+        if run.console.is_terminal:
             self._bar = Progress(
                 TextColumn("step"),
                 MofNCompleteColumn(),
                 BarColumn(bar_width=20),
                 TextColumn("{task.fields[numbers]}"),
                 TimeRemainingColumn(),
-                console=runner.console,
+                console=run.console,
             )
             self._task = self._bar.add_task(
-                "train", total=runner.max_steps, completed=runner.step, numbers=""
+                "train", total=run.max_steps, completed=run.step, numbers=""
             )
             self._bar.start()
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Move the bar; write a plain line when it is time."""
-        if runner.step == self._first_step + 1:  # it compiles, and is not like the others
-            self._timed_from, self._started = runner.step, time.monotonic()
+        if run.step == self._first_step + 1:  # it compiles, and is not like the others
+            self._timed_from, self._started = run.step, time.monotonic()
         if self._bar is not None:
-            self._bar.update(self._task, completed=runner.step, numbers=_numbers(metrics))
-        ends = runner.step in (self._first_step + 1, runner.max_steps)
-        if ends or runner.step % self.interval == 0 or "val_loss" in metrics:
-            runner.logger.info(
+            self._bar.update(self._task, completed=run.step, numbers=_numbers(metrics))
+        ends = run.step in (self._first_step + 1, run.max_steps)
+        if ends or run.step % self.interval == 0 or "val_loss" in metrics:
+            run.logger.info(
                 "step %d/%d  %s  left %s",
-                runner.step,
-                runner.max_steps,
+                run.step,
+                run.max_steps,
                 _numbers(metrics),
-                self._time_left(runner),
+                self._time_left(run),
                 extra=FILE_ONLY if self._bar is not None else None,
             )
 
-    def after_run(self, runner: Runner) -> None:
+    def after_run(self, run: Run) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.stop()
 
-    def _time_left(self, runner: Runner) -> str:
-        if runner.step == self._timed_from:
-            return "?" if runner.step < runner.max_steps else "0:00:00"
-        seconds_a_step = (time.monotonic() - self._started) / (runner.step - self._timed_from)
-        minutes, seconds = divmod(round(seconds_a_step * (runner.max_steps - runner.step)), 60)
+    def _time_left(self, run: Run) -> str:
+        if run.step == self._timed_from:
+            return "?" if run.step < run.max_steps else "0:00:00"
+        seconds_a_step = (time.monotonic() - self._started) / (run.step - self._timed_from)
+        minutes, seconds = divmod(round(seconds_a_step * (run.max_steps - run.step)), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02d}:{seconds:02d}"
 
