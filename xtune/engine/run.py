@@ -25,7 +25,7 @@ from torch import Tensor
 
 from xtune.checkpoint.background import BackgroundWriter, Writer
 from xtune.config import Sheet
-from xtune.config.recipe import Recipe, recipe_of
+from xtune.config.recipe import Recipe
 from xtune.engine.signals import StopSignals
 from xtune.parallel.progress import beat, enter
 from xtune.parallel.world import world_of_environment
@@ -33,9 +33,7 @@ from xtune.parallel.world import world_of_environment
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
-    from xtune.data.loader import StepLoader
-    from xtune.data.streaming import StreamedSFTDataset, StreamLoader
+    from xtune.data.protocol import Dataset, Loader
     from xtune.engine.rank_stats import RankStats
     from xtune.engine.strategies.base import Strategy
     from xtune.engine.throughput import Throughput
@@ -57,7 +55,7 @@ class Run:
 
     Attributes:
         sheet, work_dir: as given.
-        cfg: the sheet's values.
+        cfg: the sheet's values; `recipe` what they say of the run, once they are checked.
         console, logger: what is said; the logger also writes work_dir/train.log.
         tokenizer: its chat_template is the one trained with.
         pieces: the tokens that the sheet adds to it; see `token_pieces`.
@@ -86,10 +84,11 @@ class Run:
         interrupted: the signal that ended it, or None.
     """
 
+    recipe: Recipe
     tokenizer: PreTrainedTokenizerBase
     pieces: dict[int, list[int]]
-    train_dataset: SFTDataset | StreamedSFTDataset
-    val_dataset: SFTDataset | None
+    train_dataset: Dataset
+    val_dataset: Dataset | None
     template: Any
     day: str
     model: Algorithm
@@ -97,8 +96,8 @@ class Run:
     sequence: SequenceGroup
     strategy: Strategy
     throughput: Throughput
-    loader: StepLoader | StreamLoader
-    val_loader: StepLoader | None
+    loader: Loader
+    val_loader: Loader | None
     schedule: Schedule
     loop: Any
     max_steps: int
@@ -135,11 +134,6 @@ class Run:
         if not self._stopping:
             self._stopping = True
             self.logger.warning("stopping after step %d: %s", self.step, reason)
-
-    @cached_property
-    def recipe(self) -> Recipe:
-        """What the sheet, once it is checked, says of the run."""
-        return recipe_of(self.cfg)
 
     @property
     def is_over(self) -> bool:

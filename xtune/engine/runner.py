@@ -12,6 +12,7 @@ from pathlib import Path
 
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
+from xtune.config.recipe import recipe_of
 from xtune.data.templates.named import trained_templates
 from xtune.engine.build import (
     adapter_trained_further,
@@ -86,6 +87,7 @@ class Runner:
         """
         run = self.run
         require_valid(run.sheet)
+        run.recipe = recipe_of(run.cfg)
         with watched(run.world, **(run.cfg.get("env_cfg") or {})) as self._watchdog:
             self._train()
         return run
@@ -162,14 +164,8 @@ class Runner:
         )
         share = run.train_dataset.report.trained_percent / 100
         run.began_with = adapter_trained_further(run.recipe, checkpoint)
-        model_settings = decided_model(
-            run.cfg,
-            run.strategy.precision,
-            place_of(run.strategy.device, run.world.size),
-            run.world,
-            share,
-            run.pieces,
-        )
+        precision, place = run.strategy.precision, place_of(run.strategy.device, run.world.size)
+        model_settings = decided_model(run.cfg, precision, place, run.world, share, run.pieces)
         if self.memory_check is not None and run.world.is_main:
             self.memory_check.before_loading(run)
         seed_everything(run.recipe.seed)
