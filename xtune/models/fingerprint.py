@@ -62,7 +62,12 @@ def _signs(layer: torch.nn.Module | None) -> str:
 
 
 def same_base(one: str, other: str) -> bool:
-    """Tell whether two fingerprints come from the same base model."""
+    """Tell whether two fingerprints come from the same base model.
+
+    Args:
+        one: as `base_fingerprint` gives it.
+        other: likewise.
+    """
     (architecture, *signs), (other_architecture, *other_signs) = one.split("-"), other.split("-")
     return architecture == other_architecture and all(
         (int(own, 16) ^ int(theirs, 16)).bit_count() <= _TOLERATED * _ROWS * _COLUMNS
