@@ -20,12 +20,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from torch import Tensor
 
 from xtune.checkpoint.background import BackgroundWriter, Writer
 from xtune.config import Sheet
 from xtune.config.recipe import Recipe
+from xtune.engine.logs import open_console
 from xtune.engine.signals import StopSignals
 from xtune.parallel.progress import beat, enter
 from xtune.parallel.world import world_of_environment
@@ -33,9 +33,7 @@ from xtune.parallel.world import world_of_environment
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
-    from xtune.data.loader import StepLoader
-    from xtune.data.streaming import StreamedSFTDataset, StreamLoader
+    from xtune.data.protocol import Dataset, Loader
     from xtune.engine.rank_stats import RankStats
     from xtune.engine.strategies.base import Strategy
     from xtune.engine.throughput import Throughput
@@ -89,8 +87,8 @@ class Run:
     recipe: Recipe
     tokenizer: PreTrainedTokenizerBase
     pieces: dict[int, list[int]]
-    train_dataset: SFTDataset | StreamedSFTDataset
-    val_dataset: SFTDataset | None
+    train_dataset: Dataset
+    val_dataset: Dataset | None
     template: Any
     day: str
     model: Algorithm
@@ -98,8 +96,8 @@ class Run:
     sequence: SequenceGroup
     strategy: Strategy
     throughput: Throughput
-    loader: StepLoader | StreamLoader
-    val_loader: StepLoader | None
+    loader: Loader
+    val_loader: Loader | None
     schedule: Schedule
     loop: Any
     max_steps: int
@@ -117,7 +115,7 @@ class Run:
         self.sheet, self.cfg = sheet, sheet.values
         self.work_dir = Path(work_dir)
         self._writer_of = writer_of
-        self.console = Console()
+        self.console = open_console()
         self.logger = logging.getLogger("xtune.engine")
         self.world = world_of_environment()
         self.began_with: dict[str, Any] = {}
