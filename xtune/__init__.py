@@ -9,10 +9,10 @@ Names are imported when they are first used: `import xtune` imports neither torc
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers take it for True; importing `typing` would take time here
 if TYPE_CHECKING:  # no module of this package looks at these; see tests/test_layers.py
+    from typing import Any
+
     from xtune.cli.lookups import list_configs, list_formats, list_models, list_templates
     from xtune.config.rendering import render
     from xtune.config.sheet import Sheet
@@ -63,6 +63,8 @@ def __getattr__(name: str) -> Any:
         return __getattr__("ChatModel").load
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib  # here, so that Ctrl-C in the first moment meets a verb, which answers it
+
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
