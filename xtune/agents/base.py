@@ -46,7 +46,12 @@ class AgentModel(Protocol):
         """How many tokens it can take in all; None where that is unknown."""
 
     def count_tokens(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
-        """How many tokens the prompt has; 0 where that is unknown."""
+        """How many tokens the prompt has; 0 where that is unknown.
+
+        Args:
+            messages: the dialogue, in OpenAI's form.
+            tools: schemas of the tools that it may call.
+        """
 
     def takes_role(self, role: str) -> bool:
         """Whether a message of this role is shown to it after a user's and an answer."""
@@ -78,7 +83,12 @@ class Tools(Protocol):
         """Return the tools in OpenAI's form."""
 
     def call(self, name: str, arguments: Mapping[str, Any] | str) -> ToolResult:
-        """Call a tool; whatever goes wrong is a result."""
+        """Call a tool; whatever goes wrong is a result.
+
+        Args:
+            name: of the tool.
+            arguments: by name, or the JSON text that the model wrote.
+        """
 
     def stop(self) -> None:
         """End what runs."""
@@ -177,4 +187,8 @@ class Agent(Protocol):
         """Answer the last message of a dialogue.
 
         Ctrl-C ends what the model writes and what a tool does; the outcome then says so.
+
+        Args:
+            messages: the dialogue; the last message is the question.
+            watcher: is told each step as it comes.
         """

@@ -54,10 +54,20 @@ class Form(Protocol):
         """Say what a turn means."""
 
     def said(self, reply: Reply, turn: Turn) -> Message:
-        """Return the turn as it stays in the dialogue."""
+        """Return the turn as it stays in the dialogue.
+
+        Args:
+            reply: what the model wrote.
+            turn: what was read in it.
+        """
 
     def heard(self, steps: Sequence[Step], calls: Sequence[Call]) -> list[Message]:
-        """Return the results of a turn's calls as the model is told them."""
+        """Return the results of a turn's calls as the model is told them.
+
+        Args:
+            steps: what each call gave.
+            calls: the turn's calls, in the same order.
+        """
 
 
 class NativeForm:

@@ -154,6 +154,11 @@ def read_react(text: str, specs: dict[str, ToolSpec]) -> Turn:
 def read_arguments_text(name: str, given: str, specs: dict[str, ToolSpec]) -> dict[str, Any] | None:
     """Read arguments that are JSON, a Python literal, or the text of a tool's only needed one.
 
+    Args:
+        name: of the tool that is called.
+        given: the text after it.
+        specs: the tools that there are, by name.
+
     Returns:
         The arguments; None if the text is none of these.
     """

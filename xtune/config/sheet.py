@@ -133,7 +133,12 @@ class Sheet:
         return self.chain(key, of_value=of_value)[-1]
 
     def chain(self, key: str, *, of_value: bool = True) -> list[Origin]:
-        """Return where the key stands in the sheet and, name by name, where it comes from."""
+        """Return where the key stands in the sheet and, name by name, where it comes from.
+
+        Args:
+            key: dotted.
+            of_value: follow the last name to what it stands for, too.
+        """
         found = find(self.bindings, key, through_last=of_value)
         if found is None:
             elsewhere = is_set(self.tree, key.split(".")[0])
@@ -158,6 +163,10 @@ class Sheet:
 
 def evaluate(lines: Sequence[Line], path: Path) -> dict[str, Any]:
     """Run a sheet and return what it sets: no modules, functions, classes or private names.
+
+    Args:
+        lines: of the sheet.
+        path: of the config, for messages and for files next to it.
 
     Raises:
         ConfigError: the sheet fails; names the file and line where the failing line was written.
@@ -221,6 +230,10 @@ def _no_dict(tree: ast.Module, number: int, values: Mapping[str, Any]) -> str:
 
 def flat_items(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Yield every dotted key and its value, into dicts and into lists of dicts.
+
+    Args:
+        value: of a sheet, or part of it.
+        key: its own dotted key; '' for the whole.
 
     >>> list(flat_items({'a': {'b': 1}, 'hooks': [{'type': 'X'}], 'betas': (0.9, 0.99)}))
     [('a.b', 1), ('hooks.0.type', 'X'), ('betas', (0.9, 0.99))]
