@@ -14,7 +14,8 @@ SIGNATURES = {
     "list_formats": "(pattern: 'str' = '') -> 'dict[str, Format]'",
     "list_models": "(pattern: 'str' = '') -> 'dict[str, Family]'",
     "list_templates": "() -> 'dict[str, str]'",
-    "load": "(name_or_path: 'str | Path | None' = None, *, adapter: 'str | Path | None' = None, "
+    "load": "(name_or_path: 'str | PathLike[str] | None' = None, *, "
+    "adapter: 'str | PathLike[str] | None' = None, "
     "bits: 'int | None' = None, dtype: 'str' = 'auto', prompt_template: 'str | None' = None)"
     " -> 'ChatModel'",
     "render": "(config: 'str | Path | Sheet', options: 'Sequence[str]' = (), /, **knobs: 'Any')"

@@ -1,7 +1,7 @@
 """xtune: fine-tune large language models from one Python-file config.
 
     run = xtune.train('smollm2_135m_lora_toolcall', data_path='my.json', max_steps=50)
-    model = xtune.load('smollm2', adapter=run.adapter)
+    model = xtune.load(run)
     print(model.chat('Who are you?'))
 
 Names are imported when they are first used: `import xtune` imports neither torch nor transformers.

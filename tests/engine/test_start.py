@@ -95,6 +95,8 @@ def test_it_is_the_command_lines_run_and_its_result_is_read_from_the_folder(inpu
     assert str(run.report).splitlines()[0] == "rows      48 read, 48 kept"
     again = xtune.results("work_dirs/custom_sft_lora")
     assert again == run
+    model = xtune.load(run)  # a run stands for its folder
+    assert model.name == f"{inputs.model} + {run.work_dir}/checkpoints/latest/adapter"
     first, last = run.metrics[0]["loss"], run.metrics[-1]["loss"]
     assert repr(run) == (
         f"<Results of work_dirs/custom_sft_lora: step 6, loss {first:.4f} -> {last:.4f}; "

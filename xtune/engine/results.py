@@ -19,7 +19,8 @@ __all__ = ["Results", "results"]
 class Results:
     """What a run has left, read from its work_dir when it ended.
 
-    In a notebook a cell that ends with it shows the loss curve.
+    In a notebook a cell that ends with it shows the loss curve. It stands for its work_dir
+    wherever a path may stand: `xtune.load(run)`.
 
     Attributes:
         work_dir: the run's folder.
@@ -46,6 +47,9 @@ class Results:
     def model(self) -> Path | None:
         """The folder of the trained model, in Hugging Face's format; None where an adapter is."""
         return self._part("model")
+
+    def __fspath__(self) -> str:
+        return str(self.work_dir)
 
     def __repr__(self) -> str:
         last = f"step {self.metrics[-1]['step']}" if self.metrics else "no steps"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,16 +63,16 @@ class ChatModel:
     @classmethod
     def load(
         cls,
-        name_or_path: str | Path | None = None,
+        name_or_path: str | PathLike[str] | None = None,
         *,
-        adapter: str | Path | None = None,
+        adapter: str | PathLike[str] | None = None,
         bits: int | None = None,
         dtype: str = "auto",
         prompt_template: str | None = None,
     ) -> ChatModel:
         """Load a model with the template it was trained with.
 
-            model = xtune.load('smollm2', adapter='work_dirs/smollm2_135m_lora_toolcall')
+            model = xtune.load('work_dirs/smollm2_135m_lora_toolcall')
             print(model.chat('What is 301 miles in kilometres?'))
 
         Args:
@@ -94,7 +95,8 @@ class ChatModel:
         """
         if bits not in (None, *_QUANTIZATION):
             raise UsageError(f"bits is {bits!r}; allowed: 4, 8, or None for weights as they are")
-        found = locate(None if name_or_path is None else str(name_or_path), adapter)
+        named = None if name_or_path is None else fspath(name_or_path)
+        found = locate(named, None if adapter is None else fspath(adapter))
         model_name, adapter_folder = found.model, found.adapter
         notes = training_notes(found.trained)
         has_tokenizer = adapter_folder is not None and _has_tokenizer(adapter_folder)
@@ -134,9 +136,7 @@ class ChatModel:
             tokenizer=tokenizer,
             stop_words=stop_words,
             system=notes.get("system") or "",
-            name=str(name_or_path)
-            if adapter_folder is None
-            else f"{model_name} + {adapter_folder}",
+            name=str(named) if adapter_folder is None else f"{model_name} + {adapter_folder}",
             trained_on=str(notes.get("map_fn") or ""),
         )
 
