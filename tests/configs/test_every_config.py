@@ -95,6 +95,18 @@ def test_its_name_says_what_is_trained(leaf):
     assert re.findall(r"_base_\.models\.(\w+)", leaf.read_text()) == ["causal_lm"]
 
 
+@pytest.mark.parametrize("order", [["sft", "qlora"], ["qlora", "sft"], ["qlora"]])
+def test_the_settings_of_an_adapter_hold_in_whatever_order_they_are_named(tmp_path, order):
+    (tmp_path / "_base_").symlink_to(ROOT / "_base_")
+    lines = find_config("custom_sft_qlora").read_text().replace(".._base_", "._base_").splitlines()
+    kept = [line for line in lines if "settings.qlora" not in line]
+    at = next(number for number, line in enumerate(kept) if "settings.sft" in line)
+    kept[at : at + 1] = [f"    from ._base_.settings.{name} import *" for name in order]
+    leaf = tmp_path / "custom_sft_qlora.py"
+    leaf.write_text("\n".join(kept) + "\n")
+    assert render(leaf).text == render("custom_sft_qlora").text
+
+
 @every_leaf
 def test_its_flat_copy_is_the_same_run(leaf, tmp_path):
     sheet = render(leaf.stem)
