@@ -25,7 +25,7 @@ from xtune.engine.build import (
     validation_loader,
     weights_from,
 )
-from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
+from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint, load_further_parts
 from xtune.engine.identity import require_same_inputs
 from xtune.engine.logs import close_logs, log_to_console, log_to_file
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
@@ -182,6 +182,8 @@ class Runner:
             pieces=None if checkpoint and (checkpoint / "model").is_dir() else run.pieces,
             sequence=run.sequence,
         )
+        if checkpoint is not None:
+            load_further_parts(run.model, checkpoint)
         run.throughput = Throughput(run.model, run.strategy)
         run.llm = run.model.language_model
         # While this process has all weights: a strategy may take them apart.

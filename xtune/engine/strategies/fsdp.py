@@ -13,7 +13,6 @@ from types import MethodType
 from typing import Any, TypeVar
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import (
@@ -95,7 +94,7 @@ class FSDPStrategy(SingleStrategy):
     ) -> None:
         quiet_deprecations()
         refuse_documents_apart(model, "FSDPStrategy")
-        self.all_is_trained = not isinstance(model.language_model, PeftModel)
+        self.all_is_trained = not model.has_adapter
         bf16 = self.precision.compute_dtype == torch.bfloat16
         settings: dict[str, Any] = {
             "mesh": init_device_mesh(self.device.type, (self.world.size,)),

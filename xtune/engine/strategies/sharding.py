@@ -83,10 +83,21 @@ def refuse_other_optimizers(optimizer: torch.optim.Optimizer, strategy: str) -> 
 
 
 def with_weights(llm: Any, weights: dict[str, Tensor]) -> Any:
-    """Return a model like `llm` that holds `weights`, to be saved."""
+    """Return a model like `llm` that holds `weights`, to be saved.
+
+    Args:
+        llm: its weights may be anywhere, and in parts.
+        weights: all of its state, by name; one that stands under two names, under either or both.
+    """
     with torch.device("meta"):
         whole = type(llm)(copy.deepcopy(llm.config))
-    whole.load_state_dict(weights, assign=True, strict=False)
+    first: dict[int, str] = {}
+    shared = {
+        name: weights[known]
+        for name, parameter in llm.named_parameters(remove_duplicate=False)
+        if (known := first.setdefault(id(parameter), name)) != name and name not in weights
+    }
+    whole.load_state_dict(weights | shared, assign=True)
     whole.tie_weights()
     whole.name_or_path = llm.name_or_path
     return whole
