@@ -178,8 +178,9 @@ class Runner:
             device=run.strategy.loads_on,
             precision=run.strategy.precision,
             as_stored=run.strategy.divides_state,
+            pieces=run.pieces,
             # A checkpoint's whole model has grown, and its new rows are trained.
-            pieces=None if checkpoint and (checkpoint / "model").is_dir() else run.pieces,
+            grown=checkpoint is not None and (checkpoint / "model").is_dir(),
             sequence=run.sequence,
         )
         if checkpoint is not None:

@@ -23,7 +23,9 @@ T = TypeVar("T")
 
 
 class Strategy(ABC):
-    """Runs one model on the devices of one kind of machine.
+    """Runs one model on the devices of one kind of machine, trained or only placed there.
+
+    Another model of the same process has a strategy of its own; see machine.py.
 
     Attributes:
         device: where this process computes.
@@ -57,6 +59,17 @@ class Strategy(ABC):
 
         Raises:
             ConfigError: it cannot run this model, or with this optimizer.
+        """
+
+    @abstractmethod
+    def place(self, model: Algorithm) -> None:
+        """Take a model that is never trained, on `loads_on`: instead of `prepare`.
+
+        All its weights are frozen, in the precision's `weight_dtype`, and divided as those of a
+        trained model are. Afterwards `forward` and `run_apart` run it, and it has no state.
+
+        Raises:
+            ConfigError: it cannot run this model.
         """
 
     @abstractmethod
@@ -137,12 +150,14 @@ class Strategy(ABC):
         """
         return None
 
+    @abstractmethod
     def run_apart(self, function: Callable[[], T]) -> T:
-        """Call a function that runs the language model by itself, without gradients.
+        """Call a function that runs the model, or what it is made of, without gradients.
 
-        Where the model is sharded all processes call it, with the same function.
+        It computes in the formats that `forward` computes in, so that its logits are those of
+        training. Where the model is sharded all processes call it, with the same function; weights
+        outside the layers, such as the head's, are whole meanwhile.
         """
-        return function()
 
     def release(self) -> None:  # noqa: B027 - a strategy may hold no model
         """Let go of the model and its optimizer, after an error, so that their memory is free."""

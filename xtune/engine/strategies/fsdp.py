@@ -92,9 +92,21 @@ class FSDPStrategy(SingleStrategy):
     def prepare(  # noqa: D102
         self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
-        quiet_deprecations()
         refuse_documents_apart(model, "FSDPStrategy")
         self.all_is_trained = not model.has_adapter
+        self._shard(model)
+        super().prepare(model, make_optimizer)
+        refuse_other_optimizers(self.optimizer, "FSDPStrategy")
+
+    def place(self, model: Algorithm) -> None:  # noqa: D102
+        refuse_documents_apart(model, "FSDPStrategy")
+        self.all_is_trained = False
+        model.requires_grad_(False)  # before the weights are cast
+        self._shard(model)
+        super().place(model)
+
+    def _shard(self, model: Algorithm) -> None:
+        quiet_deprecations()
         bf16 = self.precision.compute_dtype == torch.bfloat16
         settings: dict[str, Any] = {
             "mesh": init_device_mesh(self.device.type, (self.world.size,)),
@@ -116,8 +128,6 @@ class FSDPStrategy(SingleStrategy):
         own: Any = model
         own.run_apart = MethodType(_call, model)
         register_fsdp_forward_method(own, "run_apart")
-        super().prepare(model, make_optimizer)
-        refuse_other_optimizers(self.optimizer, "FSDPStrategy")
 
     def forward(  # noqa: D102
         self, batch: Batch, *, normalizer: float, is_last: bool = True
@@ -136,8 +146,7 @@ class FSDPStrategy(SingleStrategy):
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def run_apart(self, function: Callable[[], T]) -> T:  # noqa: D102
-        with self._autocast():
-            return self.model.run_apart(function)
+        return super().run_apart(lambda: self.model.run_apart(function))
 
     def parts(self) -> dict[str, Part]:  # noqa: D102
         # After a forward pass without a backward one the model's own are still put together.

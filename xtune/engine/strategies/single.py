@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from peft import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from xtune.engine.strategies.base import Strategy
-from xtune.engine.strategies.malloc import keep_freed_memory
-from xtune.engine.strategies.sharding import with_weights
+from xtune.engine.strategies.machine import Machine
+from xtune.engine.strategies.sharding import cast_weights, with_weights
 from xtune.errors import CheckpointError
 from xtune.models.algorithms.base import Algorithm
 from xtune.models.generation import checkpoints_layers
-from xtune.models.precision import choose_precision
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
 
 __all__ = ["SingleStrategy"]
+
+T = TypeVar("T")
 
 
 @STRATEGIES.register_module()
@@ -34,25 +35,30 @@ class SingleStrategy(Strategy):
     """
 
     def __init__(self, *, precision: str = "auto", device: str | None = None) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        # Measured by one process: two that come out differently would not train the same model.
-        self.precision = self.world.from_main(choose_precision(self.device, precision))
+        self.machine = Machine(self.world, precision=precision, device=device)
+        self.device, self.precision = self.machine.device, self.machine.precision
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.loss_scaling)
 
     def prepare(  # noqa: D102
         self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
-        if self.device.type == "cpu":
-            # Vanishing gradients become denormals, on which a CPU computes ~100 times slower.
-            torch.set_flush_denormal(True)
-            keep_freed_memory()
-        self.model: Any = model
-        # A layer that is recomputed casts its weights again: copies of all would only be held.
-        self._checkpoints = checkpoints_layers(model)
+        self._take(model)
         self.optimizer = make_optimizer(model)
         self.trainable: dict[str, Tensor] = {
             name: p for name, p in model.named_parameters() if p.requires_grad
         }
+
+    def place(self, model: Algorithm) -> None:  # noqa: D102
+        model.requires_grad_(False)
+        cast_weights(model, frozen=self.precision.weight_dtype)
+        self._take(model)
+        model.eval()
+
+    def _take(self, model: Algorithm) -> None:
+        self.machine.open()
+        self.model: Any = model
+        # A layer that is recomputed casts its weights again: copies of all would only be held.
+        self._checkpoints = checkpoints_layers(model)
 
     def forward(  # noqa: D102
         self, batch: Batch, *, normalizer: float, is_last: bool = True
@@ -125,12 +131,16 @@ class SingleStrategy(Strategy):
             return llm
         return with_weights(llm, {name: value.cpu() for name, value in llm.state_dict().items()})
 
+    def run_apart(self, function: Callable[[], T]) -> T:  # noqa: D102
+        with torch.no_grad(), self._autocast():
+            return function()
+
     def release(self) -> None:  # noqa: D102
         for name in ("model", "optimizer", "trainable"):
             self.__dict__.pop(name, None)
 
     def close(self) -> None:  # noqa: D102
-        torch.set_flush_denormal(False)
+        self.machine.close()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
