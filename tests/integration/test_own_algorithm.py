@@ -1,0 +1,163 @@
+"""A new algorithm is one file: it trains, is killed and resumed, saved, loaded and estimated.
+
+What it trains under ddp, ZeRO and FSDP is in the rows `pairs` and `pairs lora` of equivalence.py.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoModelForCausalLM
+
+from tests.forked import Forked
+from tests.integration.test_resume import kill, lines_of, wait_until
+from tests.models.toy import toy_model
+from tests.runs import Inputs, metrics, options, sheet_of
+from xtune.checkpoint.folder import list_checkpoints
+from xtune.checkpoint.module import read_module
+from xtune.cli.entry import main
+from xtune.engine.runner import Runner
+from xtune.errors import CheckpointError
+from xtune.models import base_of
+
+METHODS = {"full": "custom_sft_full", "lora": "custom_sft_lora"}
+STEPS = ["max_steps=40", "save_steps=5"]
+
+
+def further(inputs: Inputs, method: str) -> list[str]:
+    """Options that make a shipped config train the toy algorithm."""
+    return [toy_model(inputs.model, lora=method == "lora"), *STEPS]
+
+
+def train(inputs: Inputs, folder: Path, method: str, *more: str, resume: str | None = None):
+    sheet = sheet_of(inputs, *further(inputs, method), *more, config=METHODS[method])
+    runner = Runner(sheet, work_dir=folder, resume=resume)
+    runner.train()
+    return runner
+
+
+@pytest.fixture(scope="module", params=METHODS)
+def whole(request, inputs, tmp_path_factory):
+    """(method, work_dir, runner) of a run that nothing stops."""
+    folder = tmp_path_factory.mktemp(request.param)
+    return request.param, folder, train(inputs, folder, request.param)
+
+
+def numbers(work_dir: Path) -> list[tuple[float, ...]]:
+    names = ("step", "loss", "accuracy", "margin", "grad_norm")
+    return [tuple(row[name] for name in names) for row in metrics(work_dir)]
+
+
+def test_it_learns_and_its_metrics_are_in_the_file(whole):
+    _, folder, _ = whole
+    rows = metrics(folder)
+    assert len(rows) == 40
+    assert all(0.0 <= row["accuracy"] <= 1.0 for row in rows)
+    assert sum(row["loss"] for row in rows[-5:]) < sum(row["loss"] for row in rows[:5])
+
+
+def test_killed_and_resumed_it_goes_on_bit_for_bit(inputs, whole, tmp_path):
+    method, folder, _ = whole
+    chosen = [o for o in options(inputs) if method == "lora" or not o.startswith("lora.")]
+    words = ["train", METHODS[method], "--work-dir", str(tmp_path), "--cfg-options", *chosen]
+    said = tmp_path.with_name(f"{tmp_path.name}_said.txt")
+    process = Forked("xtune.cli.process", [*words, *further(inputs, method)], said)
+    checkpoints = tmp_path / "checkpoints"
+    wait_until(process, lambda: lines_of(tmp_path) >= 8 and list_checkpoints(checkpoints))
+    kill(process)
+    assert len(metrics(tmp_path)) < 40
+    train(inputs, tmp_path, method, resume="auto")
+    assert numbers(tmp_path) == numbers(folder)
+
+
+def test_a_checkpoint_holds_every_trained_part_and_no_frozen_one(whole):
+    method, folder, runner = whole
+    latest = folder / "checkpoints/latest"
+    kind = {"full": "model", "lora": "adapter"}[method]
+    assert {path.name for path in latest.iterdir()} == {kind, "score", "state", "meta.json"}
+    meta = json.loads((latest / "meta.json").read_text())
+    assert meta["parts"] == {"llm": kind, "score": "weights"}
+    assert meta["format_version"] == 2
+    score = nn.Linear(32, 1)
+    read_module(latest / "score", score)
+    assert torch.equal(score.weight, runner.run.model.score.weight)
+    assert torch.equal(score.bias, runner.run.model.score.bias)
+
+
+def test_the_language_model_loads_in_plain_transformers(whole, inputs):
+    method, folder, runner = whole
+    latest = folder / "checkpoints/latest"
+    if method == "full":
+        plain = AutoModelForCausalLM.from_pretrained(latest / "model")
+    else:
+        base = AutoModelForCausalLM.from_pretrained(inputs.model)
+        plain = PeftModel.from_pretrained(base, latest / "adapter")
+    ids = torch.arange(5, 25)[None]
+    ours = runner.run.model.language_model
+    base_of(ours).set_attn_implementation("sdpa")
+    with torch.no_grad():
+        expected = ours.eval()(input_ids=ids, use_cache=False).logits
+        torch.testing.assert_close(plain.eval()(ids).logits, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_checkpoint_without_a_part_is_not_gone_on_from(inputs, whole, tmp_path):
+    method, folder, _ = whole
+    step = tmp_path / "step_000040"
+    shutil.copytree(folder / "checkpoints/step_000040", step)
+    shutil.rmtree(step / "score")
+    meta = json.loads((step / "meta.json").read_text())
+    meta["parts"].pop("score")
+    meta["files"] = {n: f for n, f in meta["files"].items() if not n.startswith("score/")}
+    (step / "meta.json").write_text(json.dumps(meta))
+    with pytest.raises(CheckpointError, match="has weights of nothing .* trains score"):
+        train(inputs, tmp_path / "run", method, "max_steps=41", resume=str(step))
+
+
+def test_nor_by_an_algorithm_that_lacks_one(inputs, whole, tmp_path):
+    method, folder, _ = whole
+    sheet = sheet_of(inputs, "max_steps=41", config=METHODS[method])
+    step = str(folder / "checkpoints/step_000040")
+    with pytest.raises(CheckpointError, match="has weights of score .* trains nothing"):
+        Runner(sheet, work_dir=tmp_path, resume=step).train()
+
+
+def test_a_head_of_another_shape_is_said_by_name(whole):
+    _, folder, _ = whole
+    with pytest.raises(CheckpointError, match="of this Linear.*size mismatch for weight"):
+        read_module(folder / "checkpoints/latest/score", nn.Linear(16, 1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_it_is_estimated_with_both_models_and_dry_run(inputs, method, capsys, tmp_path):
+    chosen = [o for o in options(inputs) if method == "lora" or not o.startswith("lora.")]
+    words = ["--cfg-options", *chosen, *further(inputs, method)]
+    assert main(["estimate", METHODS[method], *words]) == 0
+    assert "not counted" not in capsys.readouterr().out
+    work_dir = ["--work-dir", str(tmp_path / "plan")]
+    assert main(["train", METHODS[method], *work_dir, "--dry-run", *words]) == 0
+    assert not (tmp_path / "plan").exists()
+
+
+def test_the_estimate_counts_the_frozen_model_and_its_pass(inputs):
+    from xtune.models import choose_precision
+    from xtune.planning.memory import estimate_memory
+
+    cfg = sheet_of(inputs, *further(inputs, "full"), config="custom_sft_full").values["model"]
+    alone = {"type": "SupervisedFinetune", "llm": cfg["llm"]}
+    found, less = (
+        estimate_memory(one, choose_precision("cpu", "fp32"), [128]) for one in (cfg, alone)
+    )
+    weights = sum(
+        weight.numel() for weight in load_file(inputs.model / "model.safetensors").values()
+    )
+    assert found.note == less.note == ""
+    assert found.components["frozen weights"] == 4 * weights
+    assert less.components["frozen weights"] == 0
+    assert found.trainable == less.trainable + 33  # the head's 32 weights and its bias
