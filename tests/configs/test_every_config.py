@@ -82,6 +82,16 @@ def test_it_checks_without_problems(leaf):
 
 
 @every_leaf
+def test_its_name_says_what_is_trained(leaf):
+    """One part 2 for all: what differs are the knobs that the settings set."""
+    model = render(leaf.stem).values.model
+    adapter, quantization = model.adapter is not None, model.llm.quantization is not None
+    (method,) = {"full", "lora", "qlora"} & set(leaf.stem.split("_"))
+    assert (adapter, quantization) == (method != "full", method == "qlora")
+    assert re.findall(r"_base_\.models\.(\w+)", leaf.read_text()) == ["causal_lm"]
+
+
+@every_leaf
 def test_its_flat_copy_is_the_same_run(leaf, tmp_path):
     sheet = render(leaf.stem)
     flat = tmp_path / "flat.py"

@@ -148,6 +148,19 @@ def test_what_an_adapter_can_spare_comes_before_shorter_samples(options, gib, ad
     assert advice.words == advised
 
 
+def test_advice_to_train_an_adapter_is_an_option_that_the_sheet_takes(inputs, tmp_path):
+    wide = write_tiny_llama(tmp_path / "wide", width=256)
+    chosen = [o for o in options(inputs) if not o.startswith("lora.")]
+    chosen += [f"pretrained_model_name_or_path={wide}", "max_length=256"]
+    option = "lora={'type': 'LoraConfig', 'r': 16, 'lora_alpha': 32}"
+    place = DeviceMemory("cpu", None)
+    less = need_of(render("custom_sft_full", [*chosen, option]).values, BF16, place)
+    full = render("custom_sft_full", chosen).values
+    advice = advice_for(full, BF16, DeviceMemory("cpu", (less.gib + 0.001) / 0.9))
+    assert advice.words == f'--cfg-options "{option}"'
+    assert advice.need == less
+
+
 def test_advice_to_offload_says_what_the_host_must_hold_and_what_to_install():
     """8 billion weights: 4 bytes each of masters, of gradients, and 8 of moments."""
     place = DeviceMemory("cuda", 24.0)

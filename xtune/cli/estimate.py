@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         import torch
 
         from xtune.config import render, require_valid
+        from xtune.config.recipe import recipe_of
         from xtune.models.precision import choose_precision
         from xtune.planning.advice import advice_for, advice_lines
         from xtune.planning.memory import largest_card, smallest_card
@@ -60,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
     require_valid(sheet, data=False)
     if gib is None and torch.cuda.is_available():
         gib = place_of(torch.device("cuda")).gib
-    wanted = (sheet.values.get("strategy") or {}).get("precision", "auto")
+    wanted = recipe_of(sheet.values).precision
     precision = choose_precision("cuda", "bf16" if wanted == "auto" else wanted)
     place = DeviceMemory("cuda", gib, args.devices)
     need = need_of(sheet.values, precision, place)

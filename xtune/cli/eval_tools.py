@@ -125,6 +125,7 @@ def _load(given: str, adapter: str | None, work_dir: Path | None) -> ChatModel:
     from xtune.cli.eval import sheet_and_folder
     from xtune.config import list_configs
     from xtune.config.find import xtuners_name
+    from xtune.config.recipe import recipe_of
     from xtune.errors import UsageError
     from xtune.eval.compare import trained_folder
     from xtune.generation.model import ChatModel
@@ -139,7 +140,9 @@ def _load(given: str, adapter: str | None, work_dir: Path | None) -> ChatModel:
     trained = trained_folder(folder) if adapter is None else Path(adapter)
     if adapter is None and not (trained / "adapter_config.json").is_file():
         return ChatModel.load(str(trained))
-    base = sheet.values["model"]["llm"]["pretrained_model_name_or_path"]
+    base = recipe_of(sheet.values).base_model
+    if base is None:
+        raise UsageError(f"{given} names no model that its adapter could be put on")
     return ChatModel.load(base, adapter=trained)
 
 

@@ -102,7 +102,7 @@ def _report_end(run: Run, sheet: Sheet, args: argparse.Namespace) -> int:
         latest = run.work_dir / "checkpoints" / "latest"
         print(f"done: {run.step} steps, {run.trained_tokens:,} trained tokens -> {latest}")
         if (latest / "adapter").is_dir():
-            model = sheet.values["model"]["llm"]["pretrained_model_name_or_path"]
+            model = run.recipe.base_model
             print(f"talk to it: xtune chat {model} --adapter {latest / 'adapter'}")
         elif (latest / "model").is_dir():
             print(f"talk to it: xtune chat {latest / 'model'}")

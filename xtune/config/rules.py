@@ -117,25 +117,13 @@ def _length_of_run(values: Values) -> Iterator[Breach]:
 
 
 def _quantization(values: Values) -> Iterator[Breach]:
-    quantization = _get(values, "model.llm.quantization")
-    if quantization is None:
-        return
-    if _get(values, "model.adapter") is None:
+    trained = any(_get(values, f"model.{key}") is not None for key in ("adapter", "adapter_folder"))
+    if _get(values, "model.llm.quantization") is not None and not trained:
         yield Breach(
             "model.llm.quantization",
             "quantized weights cannot be trained",
             "train an adapter on them (model.adapter), or leave quantization out",
         )
-    if not isinstance(quantization, Mapping):
-        yield Breach(
-            "model.llm.quantization",
-            "must be a dict or None",
-            "write {'bits': 4, 'quant_type': 'nf4'}",
-        )
-        return
-    bits = _get(values, "model.llm.quantization.bits")
-    if bits not in (None, 4, 8):
-        yield Breach("model.llm.quantization.bits", "must be 4 or 8")
 
 
 def _offload(values: Values) -> Iterator[Breach]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from mmengine.config import ConfigDict
 
-from xtune.config.literals import Binding, find, is_set, top_level
+from xtune.config.literals import Binding, dict_entries, find, is_set, top_level
 from xtune.config.source import Line, Origin, parse, shown_path, text_of
 from xtune.errors import ConfigError, did_you_mean
 from xtune.registry import look_next_to
@@ -138,6 +138,8 @@ def evaluate(lines: Sequence[Line], path: Path) -> dict[str, Any]:
                 f"; one of your own lies next to the config, in {path.resolve().parent}, or in a "
                 "folder that PYTHONPATH names"
             )
+        elif isinstance(error, TypeError | ValueError):
+            near = _no_dict(parse(lines), number or 1, namespace)
         what = f"{type(error).__name__}: {error}{near}"
         raise ConfigError(f"{line.origin}: {line.text.strip()}: {what}") from error
     return {
@@ -145,6 +147,19 @@ def evaluate(lines: Sequence[Line], path: Path) -> dict[str, Any]:
         for name, value in namespace.items()
         if not name.startswith("_") and not isinstance(value, ModuleType | FunctionType | type)
     }
+
+
+def _no_dict(tree: ast.Module, number: int, values: Mapping[str, Any]) -> str:
+    """Say which name in the statement at a line should be a dict: `dict(name, lr=1)`; or ''."""
+    for statement in tree.body:
+        if statement.lineno <= number <= (statement.end_lineno or 0):
+            for node in ast.walk(statement):
+                for key, value in dict_entries(node) if isinstance(node, ast.expr) else ():
+                    if key is not None or not isinstance(value, ast.Name):
+                        continue
+                    if not isinstance(given := values.get(value.id, {}), Mapping):
+                        return f"; {value.id} must be a dict, not {given!r}"
+    return ""
 
 
 def flat_items(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:

@@ -142,8 +142,11 @@ def _included(
         if part.is_file():
             found.append(Include(part.resolve(), origin))
         else:
-            there = [other.stem for other in part.parent.glob("*.py")]
-            problems.append(f"{origin}: no file {shown_path(part)}{did_you_mean(part.stem, there)}")
+            there = sorted(other.stem for other in part.parent.glob("*.py"))
+            near = did_you_mean(part.stem, there)
+            if there and not near:
+                near = f"; there: {', '.join(there)}"
+            problems.append(f"{origin}: no file {shown_path(part)}{near}")
     return found, problems
 
 

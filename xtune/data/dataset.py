@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xtune.data.collate import collate
+from xtune.data.loss_weights import Kind
 from xtune.data.map_fns import MapFn
 from xtune.data.mixture import choose, shares_of
 from xtune.data.pack import pack
@@ -69,7 +70,7 @@ class SFTDataset:
         split: str = "train",
         pack_to_max_length: bool = True,
         max_rows: int | None = None,
-        loss_weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[Kind, float] | None = None,
     ) -> None:
         self.template: Template = build_template(template, tokenizer, day=day)
         shares = shares_of(data_path, map_fn=map_fn, split=split, max_rows=max_rows)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import numpy as np
 
 from xtune.data.fit import fit
-from xtune.data.loss_weights import LossWeights
+from xtune.data.loss_weights import Kind, LossWeights
 from xtune.data.map_fns.base import MapFn, UnusableRow, fault, require_unicode
 from xtune.data.map_fns.build import checked_return, name_of
 from xtune.data.plain_text import PlainText
@@ -79,7 +79,7 @@ class Pipeline:
         system: str = "",
         max_length: int,
         max_rows: int | None,
-        loss_weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[Kind, float] | None = None,
     ) -> None:
         self.report = DataReport(template=template.name, stop_words=template.stop_words)
         self._source = source

@@ -27,6 +27,7 @@ from xtune.data.fingerprint import (
     fingerprint_template,
 )
 from xtune.data.loader import StepLoader
+from xtune.data.loss_weights import Kind
 from xtune.data.map_fns import MapFn, build_map_fn
 from xtune.data.mixture import is_mixture
 from xtune.data.pack import pack
@@ -128,7 +129,7 @@ class StreamedSFTDataset:
         max_length: int,
         split: str = "train",
         pack_to_max_length: bool = True,
-        loss_weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[Kind, float] | None = None,
         window_rows: int = 10_000,
     ) -> None:
         if is_mixture(data_path):

@@ -15,6 +15,7 @@ from xtune.data.fingerprint import (
     fingerprint_template,
     fingerprint_tokenizer,
 )
+from xtune.data.loss_weights import Kind
 from xtune.data.map_fns import build_map_fn
 from xtune.data.mixture import Share
 from xtune.data.pipeline import Pipeline
@@ -37,7 +38,7 @@ def tokenized(
     template_name: str,
     system: str,
     max_length: int,
-    loss_weights: Mapping[str, float] | None = None,
+    loss_weights: Mapping[Kind, float] | None = None,
 ) -> tuple[TokenCache, DataReport]:
     """Open the cache of a source's samples; the rows are read only where there is none.
 

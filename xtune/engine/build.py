@@ -14,6 +14,7 @@ from torch import nn
 
 from xtune.checkpoint.state import recorded_day
 from xtune.config.continued import adapter_notes, origin_of_adapter, overruled_note
+from xtune.config.recipe import Recipe, recipe_of
 from xtune.data.loader import StepLoader
 from xtune.data.report import DataReport
 from xtune.data.streaming import StreamedSFTDataset, StreamLoader
@@ -22,7 +23,6 @@ from xtune.engine.loops import Loop
 from xtune.errors import ConfigError, DataError, did_you_mean
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
-from xtune.parallel.sequence import sequence_parallel_size
 from xtune.parallel.world import ALONE, World
 from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build, resolve
 
@@ -47,19 +47,19 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 
-def adapter_trained_further(cfg: Mapping[str, Any], checkpoint: Path | None) -> dict[str, Any]:
+def adapter_trained_further(recipe: Recipe, checkpoint: Path | None) -> dict[str, Any]:
     """Return what is known of the adapter that a run begins with; {} if it begins a new one.
 
     Args:
-        cfg: a sheet's values.
+        recipe: of the run.
         checkpoint: that the run goes on from; it knows from its own beginning.
 
     Returns:
         `vocabulary`, the adapter's, if it has tokens of its own, and `began_with`, its origin.
     """
-    if not (given := cfg["model"].get("adapter_folder")):
+    if recipe.adapter_folder is None:
         return {}
-    folder = Path(given).expanduser()
+    folder = Path(recipe.adapter_folder).expanduser()
     notes = adapter_notes(checkpoint / "adapter" if checkpoint else folder)
     if checkpoint is None:
         settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
@@ -67,10 +67,10 @@ def adapter_trained_further(cfg: Mapping[str, Any], checkpoint: Path | None) -> 
             f"{name}={settings[name]!r}" for name in ("r", "lora_alpha") if name in settings
         )
         logger.info("training %s further, as it is (%s); `lora` is not used", folder, shown)
-        if note := overruled_note(cfg["model"]):
+        if note := overruled_note(recipe.adapter_folder, recipe.adapter):
             logger.warning(note)
         system = notes.get("system")
-        if system and system != (cfg.get("SYSTEM") or ""):
+        if system and system != recipe.system:
             logger.warning("it was trained with the system text %r: SYSTEM is another", system)
     began = notes.get("began_with") if checkpoint else origin_of_adapter(folder)
     known = {"vocabulary": notes.get("vocabulary"), "began_with": began}
@@ -124,24 +124,17 @@ def require_ends(report: DataReport, *, force: bool) -> None:
         logger.warning("%s", failure)
 
 
-def require_sliceable(cfg: Mapping[str, Any]) -> None:
+def require_sliceable(recipe: Recipe) -> None:
     """Check, before any weight is loaded, that the model can be trained on shared rows.
 
     Raises:
         ConfigError: it cannot, with the reason.
     """
-    size = sequence_parallel_size(cfg)
-    if size == 1:
+    size, name = recipe.sharing, recipe.base_model
+    if size == 1 or name is None or recipe.longest is None:
         return
-    llm = cfg["model"]["llm"]
-    name = llm["pretrained_model_name_or_path"]
-    config = load_config(name, trust_remote_code=llm.get("trust_remote_code", False))
-    longest = max(
-        cfg[data]["max_length"]
-        for data in ("train_dataset", "val_dataset")
-        if cfg.get(data) and cfg[data].get("data_path") is not None
-    )
-    if reason := why_not_slices(config, size, longest):
+    config = load_config(name, trust_remote_code=recipe.trust_remote_code)
+    if reason := why_not_slices(config, size, recipe.longest):
         raise ConfigError(f"{name!r} with sequence_parallel_size={size}: {reason}")
 
 
@@ -163,7 +156,7 @@ def build_loop(
     loader = make(
         dataset,
         accumulative_counts=loop.accumulative_counts,
-        seed=cfg["randomness"]["seed"],
+        seed=recipe_of(cfg).seed,
         world=world,
         **cfg["train_dataloader"],
     )
@@ -178,7 +171,7 @@ def validation_loader(
         return None
     return StepLoader(
         dataset,
-        batch_size=cfg["train_dataloader"]["batch_size"],
+        batch_size=recipe_of(cfg).rows,
         accumulative_counts=1,
         seed=0,
         shuffle=False,

@@ -206,8 +206,8 @@ def _result_writer(
 
 
 def _base_digest(run: Run) -> str | None:
-    name = run.cfg["model"]["llm"].get("pretrained_model_name_or_path")
-    return base_digest(name) if isinstance(name, str) else None
+    name = run.recipe.base_model
+    return None if name is None else base_digest(name)
 
 
 def load_further_parts(model: Algorithm, checkpoint: Path) -> None:

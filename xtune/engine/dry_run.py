@@ -10,6 +10,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from xtune.config import Sheet, require_valid
 from xtune.config.continued import overruled_note
+from xtune.config.recipe import recipe_of
 from xtune.engine.build import (
     build_datasets,
     build_hooks,
@@ -67,22 +68,22 @@ def make_plan(
     folder = WorkDir(work_dir, sheet)
     checkpoint = folder.check(resume)
     folder.require_makeable()
-    cfg = sheet.values
+    cfg, recipe = sheet.values, recipe_of(sheet.values)
     unchecked: list[str] = []
     lines = [
         f"config      {sheet.path}",
         f"work dir    {work_dir}; nothing is written there now",
     ]
-    if folder_of_adapter := cfg["model"].get("adapter_folder"):
-        lines.append(f"adapter     {folder_of_adapter}, trained further as it is")
-        if note := overruled_note(cfg["model"]):
+    if recipe.adapter_folder is not None:
+        lines.append(f"adapter     {recipe.adapter_folder}, trained further as it is")
+        if note := overruled_note(recipe.adapter_folder, recipe.adapter):
             lines.append(f"{'':<11} {note}")
     tokenizer, pieces = _vocabulary(cfg, unchecked)
     datasets = _datasets(cfg, tokenizer, unchecked)
     if checkpoint is not None and tokenizer is not None and datasets is not None:
-        require_same_inputs(checkpoint, cfg, tokenizer, datasets[0].identity)
+        require_same_inputs(checkpoint, recipe, tokenizer, datasets[0].identity)
     if datasets is not None and tokenizer is not None:
-        require_rows(cfg, tokenizer, pieces, *datasets)
+        require_rows(recipe, tokenizer, pieces, *datasets)
     lines += _data_lines(datasets)
     if datasets is not None and not force:
         require_ends(datasets[0].report, force=False)
@@ -173,12 +174,13 @@ def _model_lines(
     pieces: Pieces,
     unchecked: list[str],
 ) -> Iterator[str]:
-    name = cfg["model"]["llm"]["pretrained_model_name_or_path"]
+    recipe = recipe_of(cfg)
+    name = recipe.base_model or ""
     share = datasets[0].report.trained_percent / 100 if datasets else 1.0
     place = place_of(strategy.device, strategy.world.size)
     try:
-        require_sliceable(cfg)
-        if cfg["model"].get("gradient_checkpointing") == "auto":
+        require_sliceable(recipe)
+        if recipe.checkpointing == "auto":
             chosen = choose_checkpointing(cfg, strategy.precision, place, share, pieces)
             cfg = {**cfg, "model": {**cfg["model"], **chosen}}
         need = need_of(cfg, strategy.precision, place, trained_share=share, pieces=pieces)

@@ -16,18 +16,18 @@ __all__ = ["notes_of"]
 
 def notes_of(run: Run) -> dict[str, Any]:
     """Return what chat, export and a later training have to know of a run, for JSON."""
-    cfg = run.cfg
+    cfg, recipe = run.cfg, run.recipe
     growth = vocabulary_notes(run.tokenizer, run.pieces, **(cfg["model"].get("vocabulary") or {}))
     return {
-        "base_model": cfg["model"]["llm"]["pretrained_model_name_or_path"],
+        "base_model": recipe.base_model,
         "base_vocab_size": run.llm.config.get_text_config().vocab_size,
         "base_fingerprint": run.fingerprint,
         **({"vocabulary": growth} if growth else {}),
         **run.began_with,
         "template": run.template.name,
         "stop_words": stop_words_of(run.template, run.tokenizer),
-        "system": cfg.get("SYSTEM") or "",
+        "system": recipe.system,
         # what chat's --lagent gives the model if the user names no tools
-        **({"tools": cfg["agent_tools"]} if cfg.get("agent_tools") else {}),
+        **({"tools": recipe.tools} if recipe.tools else {}),
         "map_fn": noted_name(cfg["train_dataset"], run.loader.report.recognised),
     }

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from xtune.checkpoint.background import BackgroundWriter, Writer
 from xtune.config import Sheet
+from xtune.config.recipe import Recipe
 from xtune.engine.signals import StopSignals
 from xtune.parallel.progress import beat, enter
 from xtune.parallel.world import world_of_environment
@@ -56,7 +57,7 @@ class Run:
 
     Attributes:
         sheet, work_dir: as given.
-        cfg: the sheet's values.
+        cfg: the sheet's values; `recipe` what they say of the run, once they are checked.
         console, logger: what is said; the logger also writes work_dir/train.log.
         tokenizer: its chat_template is the one trained with.
         pieces: the tokens that the sheet adds to it; see `token_pieces`.
@@ -85,6 +86,7 @@ class Run:
         interrupted: the signal that ended it, or None.
     """
 
+    recipe: Recipe
     tokenizer: PreTrainedTokenizerBase
     pieces: dict[int, list[int]]
     train_dataset: SFTDataset | StreamedSFTDataset

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from xtune.checkpoint.disk import is_full_disk
 from xtune.config import Sheet, require_valid
+from xtune.config.recipe import recipe_of
 from xtune.data.templates.named import trained_templates
 from xtune.engine.build import (
     adapter_trained_further,
@@ -40,7 +41,7 @@ from xtune.models.build import build_model
 from xtune.models.tokenizer import open_vocabulary
 from xtune.optim.optimizers import build_optimizer
 from xtune.parallel.progress import enter, now
-from xtune.parallel.sequence import sequence_group, sequence_parallel_size
+from xtune.parallel.sequence import sequence_group
 from xtune.planning.recomputation import decided_model
 from xtune.planning.requirement import place_of
 from xtune.registry import SCHEDULES, STRATEGIES, build
@@ -86,6 +87,7 @@ class Runner:
         """
         run = self.run
         require_valid(run.sheet)
+        run.recipe = recipe_of(run.cfg)
         with watched(run.world, **(run.cfg.get("env_cfg") or {})) as self._watchdog:
             self._train()
         return run
@@ -125,8 +127,8 @@ class Runner:
     def _prepare_data(self, checkpoint: Path | None) -> None:
         run = self.run
         enter("preparing the data", slow=True)
-        run.sequence = sequence_group(run.world, sequence_parallel_size(run.cfg))
-        require_sliceable(run.cfg)
+        run.sequence = sequence_group(run.world, run.recipe.sharing)
+        require_sliceable(run.recipe)
         if run.sequence.size > 1:
             run.logger.info("%d processes share each row of tokens", run.sequence.size)
         run.tokenizer, run.pieces = open_vocabulary(run.cfg["tokenizer"])
@@ -135,8 +137,8 @@ class Runner:
         run.day = day_of_run(checkpoint, run.world)
         run.train_dataset, run.val_dataset = build_datasets(run.cfg, run.tokenizer, run.day)
         if checkpoint is not None:
-            require_same_inputs(checkpoint, run.cfg, run.tokenizer, run.train_dataset.identity)
-        require_rows(run.cfg, run.tokenizer, run.pieces, run.train_dataset, run.val_dataset)
+            require_same_inputs(checkpoint, run.recipe, run.tokenizer, run.train_dataset.identity)
+        require_rows(run.recipe, run.tokenizer, run.pieces, run.train_dataset, run.val_dataset)
         run.template = run.train_dataset.template
         run.tokenizer.chat_template = trained_templates(run.template, run.tokenizer)
         run.loop, run.loader = build_loop(run.cfg, run.train_dataset, run.sequence.as_one)
@@ -152,7 +154,7 @@ class Runner:
         enter("loading the model", slow=True)
         run.strategy = build(STRATEGIES, run.cfg["strategy"])
         self._check_processes()
-        if run.strategy.divides_state and not run.cfg["model"].get("adapter"):
+        if run.strategy.divides_state and not run.recipe.trains_adapter:
             require_shared(run.work_dir, run.world)
         run.logger.info(
             "%s, %s (%s)",
@@ -161,18 +163,12 @@ class Runner:
             run.strategy.precision.reason,
         )
         share = run.train_dataset.report.trained_percent / 100
-        run.began_with = adapter_trained_further(run.cfg, checkpoint)
-        model_settings = decided_model(
-            run.cfg,
-            run.strategy.precision,
-            place_of(run.strategy.device, run.world.size),
-            run.world,
-            share,
-            run.pieces,
-        )
+        run.began_with = adapter_trained_further(run.recipe, checkpoint)
+        precision, place = run.strategy.precision, place_of(run.strategy.device, run.world.size)
+        model_settings = decided_model(run.cfg, precision, place, run.world, share, run.pieces)
         if self.memory_check is not None and run.world.is_main:
             self.memory_check.before_loading(run)
-        seed_everything(run.cfg["randomness"]["seed"])
+        seed_everything(run.recipe.seed)
         run.model = build_model(
             weights_from(checkpoint, model_settings),
             device=run.strategy.loads_on,
@@ -201,7 +197,7 @@ class Runner:
         )
         # Training begins at the same random numbers, however many the model's building drew; each
         # process has dropout of its own.
-        seed_everything(run.cfg["randomness"]["seed"] + run.world.rank)
+        seed_everything(run.recipe.seed + run.world.rank)
         if checkpoint is not None:
             enter("loading the checkpoint", slow=True)
             load_checkpoint(run, checkpoint)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from xtune.config.recipe import Recipe
 from xtune.errors import ModelError
 from xtune.models.loading import load_config
 from xtune.models.vocabulary_rows import without_rows
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 
 def require_rows(
-    cfg: Mapping[str, Any],
+    recipe: Recipe,
     tokenizer: PreTrainedTokenizerBase,
     pieces: Pieces,
     *datasets: Any,
@@ -32,7 +32,7 @@ def require_rows(
     published tokenizers have them. A streamed data set's tokens are not known beforehand.
 
     Args:
-        cfg: of the run.
+        recipe: of the run.
         tokenizer: of the run.
         pieces: of the tokens that the sheet adds; the embedding grows for them.
         datasets: of the run; None among them is passed over.
@@ -40,11 +40,10 @@ def require_rows(
     Raises:
         ModelError: such a token is in the data.
     """
-    if pieces:
+    name = recipe.base_model
+    if pieces or name is None:
         return
-    settings = cfg["model"]["llm"]
-    name = settings["pretrained_model_name_or_path"]
-    config = load_config(name, trust_remote_code=settings.get("trust_remote_code", False))
+    config = load_config(name, trust_remote_code=recipe.trust_remote_code)
     rows: int | None = getattr(config.get_text_config(), "vocab_size", None)
     if rows is None:
         return

@@ -10,7 +10,6 @@ import copy
 import functools
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,7 @@ from xtune.models.families import (
 )
 from xtune.models.gguf import no_progress_in_logs
 from xtune.models.precision import choose_precision, parse_dtype
-from xtune.models.quantization import pack_shapes, quantization_config
+from xtune.models.quantization import Quantization, pack_shapes, quantization_config
 from xtune.models.source import explained, some, source_of
 from xtune.registry import MODELS
 
@@ -93,7 +92,7 @@ def load_model(
     pretrained_model_name_or_path: str,
     *,
     dtype: str = "auto",
-    quantization: Mapping[str, Any] | None = None,
+    quantization: Quantization | None = None,
     device: torch.device | str | None = None,
     trust_remote_code: bool = False,
 ) -> PreTrainedModel:

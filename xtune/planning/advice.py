@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xtune.config.recipe import recipe_of
 from xtune.config.rules import divisible_optimizer
 from xtune.errors import ModelError
 from xtune.models.precision import Precision
@@ -24,7 +25,7 @@ _SHORTEST = 256  # tokens
 _OF_WEIGHTS = ("strategy.", "model.llm.")
 _LEAST_RANK = 8
 # Those that the last word of their key does not name
-_KNOBS = {"model.adapter.r": "lora.r"}
+_KNOBS = {"model.adapter": "lora", "model.adapter.r": "lora.r"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,12 +176,12 @@ def _without_what_is_not_needed(taken: list[Change], found: Requirement, trial: 
 
 
 def _changes(cfg: Mapping[str, Any], place: DeviceMemory) -> Iterator[Change]:
-    model, strategy = cfg["model"], cfg["strategy"]["type"]
-    quantized = bool(model["llm"].get("quantization"))
-    with_adapter = model.get("adapter") is not None
+    recipe, model = recipe_of(cfg), cfg["model"]
+    strategy, optimizer = recipe.strategy, recipe.optimizer
+    quantized, with_adapter = recipe.quantization is not None, recipe.trains_adapter
     if model.get("loss_chunk_size", 256) > _SMALL_CHUNK:
         yield _set(cfg, "model.loss_chunk_size", _SMALL_CHUNK, "the same result")
-    if not model.get("gradient_checkpointing"):
+    if not recipe.checkpointing:
         yield _set(
             cfg, "model.gradient_checkpointing", True, "the same result, a third to a half slower"
         )
@@ -194,11 +195,11 @@ def _changes(cfg: Mapping[str, Any], place: DeviceMemory) -> Iterator[Change]:
             "the same result, more to exchange",
             {
                 "strategy.type": "FSDPStrategy",
-                "optimizer.type": divisible_optimizer(cfg["optimizer"]["type"]),
+                "optimizer.type": divisible_optimizer(optimizer),
             },
         )
     if place.kind == "cuda":
-        if cfg["optimizer"]["type"] == "AdamW" and strategy in ("SingleStrategy", "DDPStrategy"):
+        if optimizer == "AdamW" and strategy in ("SingleStrategy", "DDPStrategy"):
             yield _set(cfg, "optimizer.type", "PagedAdamW8bit", "moments in 8 bits")
         if not model.get("activation_offload"):
             yield _offload(cfg)
@@ -211,10 +212,10 @@ def _changes(cfg: Mapping[str, Any], place: DeviceMemory) -> Iterator[Change]:
     if not quantized:
         four = {"bits": 4}
         yield _set(cfg, "model.llm.quantization", four, "QLoRA: the frozen weights in 4 bits")
-    rank = (model.get("adapter") or {}).get("r", 0)
+    rank = (recipe.adapter or {}).get("r", 0)
     while isinstance(rank, int) and (rank := rank // 2) >= _LEAST_RANK:
         yield _set(cfg, "model.adapter.r", rank, "a smaller adapter")
-    length = cfg["train_dataset"]["max_length"]
+    length = recipe.max_length or 0
     while (length := length // 2) >= _SHORTEST:
         yield _set(cfg, "train_dataset.max_length", length, "longer samples are cut")
 

@@ -14,11 +14,11 @@ from typing import Any, Literal
 import torch
 
 from xtune.config.deepspeed import read_engine_settings
+from xtune.config.recipe import recipe_of
 from xtune.models.build import build_model
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 from xtune.optim.optimizers import state_bytes
-from xtune.parallel.sequence import sequence_parallel_size
 from xtune.parallel.world import number_of_environment
 from xtune.planning.memory import MemoryEstimate, fits, memory_of
 from xtune.planning.scaling import held_by
@@ -121,10 +121,10 @@ def need_of(
         pieces: the tokens that the run adds.
 
     Raises:
-        ModelError: the checkpoint's architecture is not known here.
+        ModelError: the checkpoint's architecture, or the length of the data, is not known here.
     """
-    length, rows = cfg["train_dataset"]["max_length"], cfg["train_dataloader"]["batch_size"]
-    sharing = sequence_parallel_size(cfg)
+    recipe = recipe_of(cfg)
+    length, rows, sharing = recipe.full_item, recipe.rows, recipe.sharing
     lengths = [length] * rows if sharing == 1 else [-(-length * rows // sharing)]
     model = build_model(cfg["model"], device="meta", precision=precision, pieces=pieces)
     strategy = strategy_name(cfg["strategy"], place.devices)
@@ -135,7 +135,7 @@ def need_of(
         lengths,
         trained_share,
         optimizer_bytes=_optimizer_bytes(model, cfg["optimizer"]),
-        accumulates=strategy != "single" or cfg["train_cfg"].get("accumulative_counts", 1) > 1,
+        accumulates=strategy != "single" or recipe.micro_batches > 1,
         device=place.kind,
     )
     if strategy == "single":

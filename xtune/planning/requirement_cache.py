@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import xtune
+from xtune.config.recipe import recipe_of
 from xtune.models.loading import published_fields
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
@@ -45,7 +46,7 @@ def known_need(
     Raises:
         ModelError: the checkpoint's architecture is not known here.
     """
-    name = cfg["model"]["llm"].get("pretrained_model_name_or_path")
+    name = recipe_of(cfg).base_model
     if name is None:  # a user's own model: what it is made of is not known here
         return need_of(cfg, precision, place, trained_share=trained_share, pieces=pieces)
     asked = {

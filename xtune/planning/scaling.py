@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from xtune.config.recipe import Recipe, recipe_of
 from xtune.config.rules import divisible_optimizer
 from xtune.models.algorithms.base import Algorithm
 from xtune.models.build import build_model
@@ -106,8 +107,9 @@ def plan_scaling(
     Raises:
         ModelError: the checkpoint's architecture is not known here.
     """
-    length, batch_size = cfg["train_dataset"]["max_length"], cfg["train_dataloader"]["batch_size"]
-    micro_batches = cfg["train_cfg"].get("accumulative_counts", 1)
+    recipe = recipe_of(cfg)
+    length, batch_size = recipe.full_item, recipe.rows
+    micro_batches = recipe.micro_batches
     tokens = length * batch_size
     model = build_model(cfg["model"], device="meta", precision=precision)
     estimate = memory_of(model, cfg["model"], precision, [length] * batch_size, device="cuda")
@@ -117,7 +119,7 @@ def plan_scaling(
     number = precision.compute_dtype.itemsize
     components, links = estimate.components, hardware.links
     on_wire = exchanged(components, number)
-    refused = _refused(model, cfg["model"])
+    refused = _refused(model, recipe)
     rows: list[Row] = []
     for count in devices:
         for name in _worth_showing(count):
@@ -180,12 +182,12 @@ def _worth_showing(devices: int) -> Iterator[str]:
     yield from alone if devices == 1 else several
 
 
-def _refused(model: Algorithm, model_cfg: Mapping[str, Any]) -> dict[str, str]:
+def _refused(model: Algorithm, recipe: Recipe) -> dict[str, str]:
     """Which strategies do not train such a model, and why."""
     if any(backbone.why_apart is not None for backbone in model.backbones()):
         why = "the family is run document by document, and processes would not run it equally often"
         return {"zero3": why, "fsdp": why}
-    if model_cfg["llm"].get("quantization"):
+    if recipe.quantization:
         return {"zero3": "DeepSpeed cannot divide quantized weights"}
     return {}
 

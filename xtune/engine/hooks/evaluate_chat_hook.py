@@ -85,7 +85,7 @@ class EvaluateChatHook(Hook):
             stop_words=run.template.stop_words,
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
-            seed=run.cfg["randomness"]["seed"],
+            seed=run.recipe.seed,
             together=together,
         )
         with preserved_rng():

@@ -1,8 +1,3 @@
-from mmengine.config import read_base
-
-with read_base():
-    from .sft import *
-
 # LoRA: any argument of peft.LoraConfig. alpha / r = 2, and on all linear layers: attention alone
 # learns less (Hu et al., 2021, tried only that; Dettmers et al., 2023, section 4)
 lora = dict(
