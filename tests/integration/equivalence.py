@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.forked import run_ranks
-from tests.models.toy import toy_model
+from tests.models.toy import toy_option
 from tests.runs import Inputs, metrics, options, write_inputs
 
 __all__ = [
@@ -182,7 +182,7 @@ def _train(
         *further,
     ]
     if method in _PAIRS:
-        chosen.append(toy_model(inputs.model, lora="lora" in method))
+        chosen.append(toy_option(inputs.model))
     chosen = [o for o in chosen if "lora" in METHODS[method] or not o.startswith("lora.")]
     Runner(render(METHODS[method], chosen), work_dir=folder, resume=resume and str(resume)).train()
 

@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.forked import Forked
 from tests.integration.test_resume import kill, lines_of, wait_until
-from tests.models.toy import toy_model
+from tests.models.toy import toy_option
 from tests.runs import Inputs, metrics, options, sheet_of
 from xtune.checkpoint.folder import list_checkpoints
 from xtune.checkpoint.module import read_module
@@ -31,13 +31,9 @@ METHODS = {"full": "custom_sft_full", "lora": "custom_sft_lora"}
 STEPS = ["max_steps=40", "save_steps=5"]
 
 
-def further(inputs: Inputs, method: str) -> list[str]:
-    """Options that make a shipped config train the toy algorithm."""
-    return [toy_model(inputs.model, lora=method == "lora"), *STEPS]
-
-
 def train(inputs: Inputs, folder: Path, method: str, *more: str, resume: str | None = None):
-    sheet = sheet_of(inputs, *further(inputs, method), *more, config=METHODS[method])
+    chosen = [toy_option(inputs.model), *STEPS, *more]
+    sheet = sheet_of(inputs, *chosen, config=METHODS[method])
     runner = Runner(sheet, work_dir=folder, resume=resume)
     runner.train()
     return runner
@@ -68,7 +64,7 @@ def test_killed_and_resumed_it_goes_on_bit_for_bit(inputs, whole, tmp_path):
     chosen = [o for o in options(inputs) if method == "lora" or not o.startswith("lora.")]
     words = ["train", METHODS[method], "--work-dir", str(tmp_path), "--cfg-options", *chosen]
     said = tmp_path.with_name(f"{tmp_path.name}_said.txt")
-    process = Forked("xtune.cli.process", [*words, *further(inputs, method)], said)
+    process = Forked("xtune.cli.process", [*words, toy_option(inputs.model), *STEPS], said)
     checkpoints = tmp_path / "checkpoints"
     wait_until(process, lambda: lines_of(tmp_path) >= 8 and list_checkpoints(checkpoints))
     kill(process)
@@ -137,7 +133,7 @@ def test_a_head_of_another_shape_is_said_by_name(whole):
 @pytest.mark.parametrize("method", METHODS)
 def test_it_is_estimated_with_both_models_and_dry_run(inputs, method, capsys, tmp_path):
     chosen = [o for o in options(inputs) if method == "lora" or not o.startswith("lora.")]
-    words = ["--cfg-options", *chosen, *further(inputs, method)]
+    words = ["--cfg-options", *chosen, toy_option(inputs.model), *STEPS]
     assert main(["estimate", METHODS[method], *words]) == 0
     assert "not counted" not in capsys.readouterr().out
     work_dir = ["--work-dir", str(tmp_path / "plan")]
@@ -149,7 +145,7 @@ def test_the_estimate_counts_the_frozen_model_and_its_pass(inputs):
     from xtune.models import choose_precision
     from xtune.planning.memory import estimate_memory
 
-    cfg = sheet_of(inputs, *further(inputs, "full"), config="custom_sft_full").values["model"]
+    cfg = sheet_of(inputs, toy_option(inputs.model), config="custom_sft_full").values["model"]
     alone = {"type": "SupervisedFinetune", "llm": cfg["llm"]}
     found, less = (
         estimate_memory(one, choose_precision("cpu", "fp32"), [128]) for one in (cfg, alone)

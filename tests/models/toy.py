@@ -21,7 +21,7 @@ from xtune.models import Algorithm, Backbone, ModelPart
 from xtune.parallel.slices import BatchSlice, sum_by_document
 from xtune.structures import Batch
 
-__all__ = ["ScoredPairs", "toy_model"]
+__all__ = ["ScoredPairs", "toy_option"]
 
 
 class ScoredPairs(Algorithm):
@@ -32,11 +32,12 @@ class ScoredPairs(Algorithm):
         ref: the one that it is held against.
         adapter: a PEFT config to attach to `llm`; without one all its weights are trained.
         beta: how much a difference of values counts.
+        layers: gradient_checkpointing and activation_offload, as `Backbone` takes them.
     """
 
-    def __init__(self, llm, *, ref, adapter=None, beta=0.1):
+    def __init__(self, llm, *, ref, adapter=None, beta=0.1, **layers):
         super().__init__()
-        self._policy = Backbone(llm, adapter=adapter)
+        self._policy = Backbone(llm, adapter=adapter, **layers)
         self._reference = Backbone(ref, frozen=True)
         self.llm, self.ref = self._policy.model, self._reference.model
         base = self._policy.base
@@ -78,10 +79,7 @@ class ScoredPairs(Algorithm):
         return super().example(halves, trained=trained)
 
 
-def toy_model(folder: Path, *, lora: bool) -> str:
-    """The option that makes a shipped config train this, with the model in `folder` as both."""
-    llm = {"type": "CausalLM", "pretrained_model_name_or_path": str(folder)}
-    model = {"type": f"{Path(__file__).resolve()}:ScoredPairs", "llm": llm, "ref": llm}
-    if lora:
-        model["adapter"] = {"type": "LoraConfig", "r": 4, "lora_dropout": 0.0}
-    return f"model={model!r}"
+def toy_option(ref: Path) -> str:
+    """The option that makes a shipped config train this, against the model in the folder `ref`."""
+    other = {"type": "CausalLM", "pretrained_model_name_or_path": str(ref)}
+    return f"algorithm={ {'type': f'{Path(__file__).resolve()}:ScoredPairs', 'ref': other}!r}"
