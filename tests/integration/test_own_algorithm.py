@@ -20,6 +20,7 @@ from tests.forked import Forked
 from tests.integration.test_resume import kill, lines_of, wait_until
 from tests.models.toy import toy_option
 from tests.runs import Inputs, metrics, options, sheet_of
+from tests.tiny import write_tiny_llama
 from xtune.checkpoint.folder import list_checkpoints
 from xtune.checkpoint.module import read_module
 from xtune.cli.entry import main
@@ -103,6 +104,14 @@ def test_the_language_model_loads_in_plain_transformers(whole, inputs):
         torch.testing.assert_close(plain.eval()(ids).logits, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_an_export_has_what_was_trained_next_to_the_model(whole, tmp_path, capsys):
+    _, folder, _ = whole
+    assert main(["export", str(folder), str(tmp_path / "out")]) == 0
+    assert "score/: copied; it was trained next to the model" in capsys.readouterr().out
+    saved = (folder / "checkpoints/latest/score/weights.safetensors").read_bytes()
+    assert (tmp_path / "out/score/weights.safetensors").read_bytes() == saved
+
+
 def test_a_checkpoint_without_a_part_is_not_gone_on_from(inputs, whole, tmp_path):
     method, folder, _ = whole
     step = tmp_path / "step_000040"
@@ -122,6 +131,14 @@ def test_nor_by_an_algorithm_that_lacks_one(inputs, whole, tmp_path):
     step = str(folder / "checkpoints/step_000040")
     with pytest.raises(CheckpointError, match="has weights of score .* trains nothing"):
         Runner(sheet, work_dir=tmp_path, resume=step).train()
+
+
+def test_nor_against_another_reference(inputs, whole, tmp_path):
+    method, folder, _ = whole
+    ref = toy_option(write_tiny_llama(tmp_path / "other", seed=1))
+    step = str(folder / "checkpoints/step_000040")
+    with pytest.raises(CheckpointError, match=r"the weights of model\.ref are not those that"):
+        train(inputs, tmp_path / "run", method, ref, "max_steps=41", resume=step)
 
 
 def test_a_head_of_another_shape_is_said_by_name(whole):

@@ -12,7 +12,7 @@ from typing import Any
 import xtune
 from xtune.errors import CheckpointError
 
-__all__ = ["FORMAT_VERSION", "damage", "read_meta", "write_meta"]
+__all__ = ["FORMAT_VERSION", "damage", "read_meta", "weights_apart", "write_meta"]
 
 FORMAT_VERSION = 2
 _WITHOUT_FURTHER_PARTS = 1  # what a reader of version 1 reads right
@@ -70,6 +70,21 @@ def read_meta(folder: Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}. Install that version to resume from it"
         )
     return meta
+
+
+def weights_apart(folder: Path) -> list[str]:
+    """Return the parts that a checkpoint has in folders of their own, sorted; none elsewhere.
+
+    Args:
+        folder: a step's, or any other.
+
+    Raises:
+        CheckpointError: it was written in a newer format than this version reads.
+    """
+    if not (folder / _NAME).is_file():
+        return []
+    parts = read_meta(folder).get("parts", {})
+    return sorted(name for name, kind in parts.items() if kind == "weights")
 
 
 def damage(folder: Path) -> str | None:

@@ -10,11 +10,11 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xtune.checkpoint.background import Writer
 from xtune.checkpoint.folder import LEFTOVER, save_checkpoint
-from xtune.checkpoint.meta import read_meta
+from xtune.checkpoint.meta import weights_apart
 from xtune.checkpoint.module import read_module, write_module
 from xtune.checkpoint.parts import (
     OptimizerParts,
@@ -26,10 +26,16 @@ from xtune.checkpoint.parts import (
     write_parts,
 )
 from xtune.checkpoint.state import load_state, save_state, snapshot, state_bytes
-from xtune.engine.identity import base_digest, require_same_base, vocabulary_digest
+from xtune.engine.identity import (
+    base_digest,
+    other_digests,
+    require_same_base,
+    require_same_others,
+    vocabulary_digest,
+)
 from xtune.engine.notes import notes_of
 from xtune.engine.rng import load_rng_state, rng_state
-from xtune.engine.strategies.sharding import with_weights
+from xtune.engine.strategies.sharding import saved_buffers, with_weights
 from xtune.errors import CheckpointError
 from xtune.export.export import write_adapter, write_model
 
@@ -69,6 +75,7 @@ def checkpoint_writer(run: Run, max_keep: int | None) -> Writer | None:
         "data": run.train_dataset.identity,
         "vocabulary": vocabulary_digest(run.tokenizer),
         "base": _base_digest(run) if is_adapter and run.world.is_main else None,
+        "others": other_digests(run.cfg["model"]) if run.world.is_main else {},
         "items_per_step": run.loader.items_per_step,
         "loader": run.loader.state_dict(),
         "loop": run.loop.state_dict(),
@@ -137,7 +144,7 @@ def _writer_of_parts(
     buffers = {
         f"{name}.{key}": value.cpu()
         for name in _saved(run.model)
-        for key, value in _buffers(run.model.parts()[name].module).items()
+        for key, value in saved_buffers(run.model.parts()[name].module).items()
     }
     write_result = _result_writer(run, {})
 
@@ -182,12 +189,6 @@ def _further(model: Algorithm) -> list[str]:
     return [name for name, part in model.parts().items() if part.saved_as == "weights"]
 
 
-def _buffers(module: nn.Module) -> dict[str, Tensor]:
-    """The buffers that belong to a module's state."""
-    found = dict(module.named_buffers(remove_duplicate=False))
-    return {name: found[name] for name in module.state_dict(keep_vars=True) if name in found}
-
-
 def _result_writer(
     run: Run, adapter: dict[str, Tensor]
 ) -> Callable[[Path, Any, dict[str, dict[str, Tensor]]], None]:
@@ -220,22 +221,16 @@ def load_further_parts(model: Algorithm, checkpoint: Path) -> None:
     Raises:
         CheckpointError: it has other parts.
     """
-    own = set(_further(model))
-    said: dict[str, str] = read_meta(checkpoint).get("parts", {})
-    there = {name for name, kind in said.items() if kind == "weights"}
+    own, there = sorted(_further(model)), weights_apart(checkpoint)
     if own != there:
         raise CheckpointError(
-            f"{checkpoint} has weights of {_listed(there)} next to the language model, and "
-            f"{type(model).__name__} trains {_listed(own)}: it was written by another algorithm, "
-            "or by a version that did not save them. Resume with the config that wrote it "
-            "(work_dir/config.py), or start in another --work-dir"
+            f"{checkpoint} has weights of {', '.join(there) or 'nothing'} next to the language "
+            f"model, and {type(model).__name__} trains {', '.join(own) or 'nothing'} there: it was "
+            "written by another algorithm, or by a version that did not save them. Resume with the "
+            "config that wrote it (work_dir/config.py), or start in another --work-dir"
         )
-    for name in sorted(own):
+    for name in own:
         read_module(checkpoint / name, model.parts()[name].module)
-
-
-def _listed(names: set[str]) -> str:
-    return ", ".join(sorted(names)) or "nothing"
 
 
 def load_checkpoint(run: Run, checkpoint: Path) -> None:
@@ -248,6 +243,7 @@ def load_checkpoint(run: Run, checkpoint: Path) -> None:
     if (parts := checkpoint / "state" / _PARTS).is_dir():
         state["strategy"]["optimizer"] = OptimizerParts(parts)
     require_same_base(checkpoint, run.fingerprint)
+    require_same_others(checkpoint, state.get("others", {}), run.cfg["model"])
     before, per_step = state.get("items_per_step"), run.loader.items_per_step
     if before not in (None, per_step):
         raise CheckpointError(

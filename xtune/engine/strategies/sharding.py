@@ -18,6 +18,7 @@ __all__ = [
     "refuse_adapter_on_head",
     "refuse_documents_apart",
     "refuse_other_optimizers",
+    "saved_buffers",
     "with_weights",
 ]
 
@@ -80,6 +81,12 @@ def refuse_other_optimizers(optimizer: torch.optim.Optimizer, strategy: str) -> 
             f"{kind.__name__} of {kind.__module__} cannot hold its state in parts: use "
             f"optimizer.type=AdamW with {strategy}"
         )
+
+
+def saved_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Return the buffers that belong to a module's state, by name."""
+    found = dict(module.named_buffers(remove_duplicate=False))
+    return {name: found[name] for name in module.state_dict(keep_vars=True) if name in found}
 
 
 def with_weights(llm: Any, weights: dict[str, Tensor]) -> Any:
