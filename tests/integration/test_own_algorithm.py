@@ -24,9 +24,10 @@ from tests.tiny import write_tiny_llama
 from xtune.checkpoint.folder import list_checkpoints
 from xtune.checkpoint.module import read_module
 from xtune.cli.entry import main
+from xtune.engine.checkpoints import load_further_parts
 from xtune.engine.runner import Runner
 from xtune.errors import CheckpointError
-from xtune.models import base_of
+from xtune.models import SupervisedFinetune, base_of, load_model
 
 METHODS = {"full": "custom_sft_full", "lora": "custom_sft_lora"}
 STEPS = ["max_steps=40", "save_steps=5"]
@@ -125,12 +126,11 @@ def test_a_checkpoint_without_a_part_is_not_gone_on_from(inputs, whole, tmp_path
         train(inputs, tmp_path / "run", method, "max_steps=41", resume=str(step))
 
 
-def test_nor_by_an_algorithm_that_lacks_one(inputs, whole, tmp_path):
-    method, folder, _ = whole
-    sheet = sheet_of(inputs, "max_steps=41", config=METHODS[method])
-    step = str(folder / "checkpoints/step_000040")
-    with pytest.raises(CheckpointError, match="has weights of score .* trains nothing"):
-        Runner(sheet, work_dir=tmp_path, resume=step).train()
+def test_nor_by_an_algorithm_that_lacks_one(inputs, whole):
+    _, folder, _ = whole
+    model = SupervisedFinetune(load_model(str(inputs.model)))
+    with pytest.raises(CheckpointError, match="has weights of score .* trains nothing there"):
+        load_further_parts(model, folder / "checkpoints/step_000040")
 
 
 def test_nor_against_another_reference(inputs, whole, tmp_path):
@@ -141,9 +141,17 @@ def test_nor_against_another_reference(inputs, whole, tmp_path):
         train(inputs, tmp_path / "run", method, ref, "max_steps=41", resume=step)
 
 
+def test_a_reference_may_move(inputs, whole, tmp_path):
+    method, folder, _ = whole
+    ref = toy_option(shutil.copytree(inputs.model, tmp_path / "moved"))
+    step = str(folder / "checkpoints/step_000040")
+    run = train(inputs, tmp_path / "run", method, ref, "max_steps=41", resume=step).run
+    assert (run.step, len(metrics(tmp_path / "run"))) == (41, 1)
+
+
 def test_a_head_of_another_shape_is_said_by_name(whole):
     _, folder, _ = whole
-    with pytest.raises(CheckpointError, match="of this Linear.*size mismatch for weight"):
+    with pytest.raises(CheckpointError, match=r"(?s)of this Linear.*size mismatch for weight"):
         read_module(folder / "checkpoints/latest/score", nn.Linear(16, 1))
 
 
