@@ -147,7 +147,8 @@ class Batch:
         max_seqlen: tokens of the longest document.
         samples: the data set's index of each document, for reports.
         is_filler: whether it stands for a micro-batch that this process lacks: it is run, so that
-            all processes do the same, and nothing of it is trained or counted.
+            all processes do the same, and nothing of it is trained or counted. An algorithm whose
+            loss without labels is not 0 must say so itself.
         per_token: [1, T] each, by names that vectors.py declares: that of a label stands where the
             label does.
         per_document: [S] each, by such names.

@@ -102,3 +102,6 @@ def require_declared(per_token: Iterable[str], per_document: Iterable[str]) -> N
 
 
 declare(Vector("weights", "label", neutral=1))
+# The number of a sample within its group, the first's is 0: a pair's chosen answer has 0, the
+# rejected one 1. Samples without one are groups of their own; see xtune/data/groups.py.
+declare(Vector("side", "document", dtype="int64"))

@@ -150,6 +150,11 @@ def test_what_a_streamed_data_set_needs_is_said_at_once():
     streamed = ["train_dataset.type=StreamedSFTDataset", "train_dataset.window_rows=0"]
     found = {problem.key for problem in check(render(LEAF, [*streamed, "max_steps=None"]))}
     assert found == {"train_dataset.window_rows", "train_cfg.max_steps"}
+    streamed = "val_dataset.type=StreamedSFTDataset"
+    told = problems_of(streamed, "val_dataset.data_path=a/b")
+    assert any("val_dataset.type = 'StreamedSFTDataset': is streamed, and" in one for one in told)
+    unread = problems_of(streamed, "val_dataset.data_path=None")
+    assert not [one for one in unread if "is streamed" in one]
 
 
 def test_every_problem_of_a_mixture_is_reported_at_once():

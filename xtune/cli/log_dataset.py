@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
+    from xtune.data.protocol import ShownItems
 
 __all__ = ["add_arguments", "run"]
 
@@ -53,7 +53,6 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from xtune.config import render, require_valid
-    from xtune.data.streaming import StreamedSFTDataset
     from xtune.errors import UsageError
     from xtune.models import load_tokenizer
     from xtune.registry import DATASETS, build
@@ -63,9 +62,7 @@ def run(args: argparse.Namespace) -> int:
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet)
     tokenizer = load_tokenizer(**sheet.values["tokenizer"])
-    dataset = build(DATASETS, sheet.values["train_dataset"], tokenizer=tokenizer)
-    if isinstance(dataset, StreamedSFTDataset):
-        dataset = next(dataset.windows())
+    dataset = build(DATASETS, sheet.values["train_dataset"], tokenizer=tokenizer).preview()
     if args.index is None:
         indices = range(min(args.n, len(dataset)))
     else:
@@ -85,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _documents(
-    dataset: SFTDataset, tokenizer: PreTrainedTokenizerBase, index: int
+    dataset: ShownItems, tokenizer: PreTrainedTokenizerBase, index: int
 ) -> list[dict[str, Any]]:
     """The documents of an item: a sample's number and its tokens (id, text, trained, weight)."""
     documents = []

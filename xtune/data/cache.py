@@ -29,6 +29,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from xtune.data.groups import bounds_of
 from xtune.data.writer import WriterNote, only_writer
 from xtune.errors import DataError
 from xtune.parallel.progress import beat
@@ -100,6 +101,13 @@ class TokenCache:
             starts = offsets[:-1] - offsets[0]
             counted[first : first + _BLOCK] = np.add.reduceat(trained, starts, dtype=np.int64)
         return counted
+
+    @property
+    def bounds(self) -> np.ndarray:
+        """Where groups of samples begin, and N: int64 [groups + 1]; see groups.py."""
+        if "side" not in self._vectors:  # each stands alone
+            return np.arange(len(self) + 1)
+        return bounds_of(self._vectors["side"])
 
     def sample(self, index: int) -> Sample:
         """Return one sample, copied out of the map."""

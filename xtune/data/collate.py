@@ -71,14 +71,20 @@ def _column(name: str, samples: Sequence[Sample]) -> torch.Tensor:
 
 
 def filler(batch: Batch) -> Batch:
-    """Return one token of a batch, for a process that has no micro-batch to run."""
+    """Return a batch for a process that has no micro-batch to run: of each document of the first
+    group the first token, of which nothing is trained.
+    """
+    sides = batch.per_document.get("side")
+    starts_of_groups = [0] if sides is None else (sides == 0).nonzero()[:, 0].tolist()
+    documents = (*starts_of_groups, 1 if sides is None else len(sides))[1]
+    firsts = batch.cu_seqlens[:documents].long()
     return Batch(
-        input_ids=batch.input_ids[:, :1],
-        position_ids=batch.position_ids[:, :1],
-        labels=torch.full_like(batch.labels[:, :1], IGNORE_INDEX),
-        cu_seqlens=torch.tensor([0, 1], dtype=torch.int32),
+        input_ids=batch.input_ids[:, firsts],
+        position_ids=batch.position_ids[:, firsts],
+        labels=torch.full((1, documents), IGNORE_INDEX),
+        cu_seqlens=torch.arange(documents + 1, dtype=torch.int32),
         max_seqlen=1,
         is_filler=True,
-        per_token={name: values[:, :1] for name, values in batch.per_token.items()},
-        per_document={name: values[:1] for name, values in batch.per_document.items()},
+        per_token={name: values[:, firsts] for name, values in batch.per_token.items()},
+        per_document={name: values[:documents] for name, values in batch.per_document.items()},
     )

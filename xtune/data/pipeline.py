@@ -6,11 +6,13 @@ import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
-from xtune.data.fit import fit
+from xtune.data.fit import fit, fit_group
+from xtune.data.formats import kind_of
+from xtune.data.groups import as_group, sides_of
 from xtune.data.loss_weights import Kind, LossWeights
 from xtune.data.map_fns.base import MapFn, UnusableRow, fault, require_unicode
 from xtune.data.map_fns.build import checked_return, name_of
@@ -25,12 +27,14 @@ from xtune.data.templates.unwritten import TOOL_PARTS
 from xtune.data.tokenize import Encoder, sample_of
 from xtune.data.unread import read_row
 from xtune.errors import DataError, TemplateError
-from xtune.structures import IGNORE_INDEX, Conversation, Message, Sample, Span
+from xtune.structures import IGNORE_INDEX, Conversation, Message, Preference, Sample, Span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["NothingUsable", "Pipeline"]
+__all__ = ["Makes", "NothingUsable", "Pipeline"]
+
+Makes: TypeAlias = Literal["dialogues", "pairs"]  # and texts and tokens count as dialogues
 
 _CHUNK = 1024  # rows; two chunks are in memory at once
 
@@ -43,13 +47,17 @@ class _Mismatch(DataError):
     """The map_fn fails at a row."""
 
 
-class _Rendered(NamedTuple):
+class _Dialogue(NamedTuple):
     conversation: Conversation
     samples: list[list[Span]]
-    has_special_text: bool  # the row's own text holds the text of a special token
-    unread: tuple[str, ...] = ()  # keys of the row; see unread.py
+    has_special_text: bool = False  # the row's own text holds the text of a special token
     tokenized: Sample | None = None  # in place of samples, for a row that is tokens already
     lost_empty_system: bool = False
+
+
+class _Rendered(NamedTuple):
+    dialogues: list[_Dialogue]  # the row's own, or the sides of its pair
+    unread: tuple[str, ...]  # keys of the row; see unread.py
 
 
 class Pipeline:
@@ -60,12 +68,13 @@ class Pipeline:
 
     Args:
         source: the rows.
-        map_fn: row to Conversation.
+        map_fn: row to Conversation, or to Preference where pairs are made.
         template: Conversation to text.
         tokenizer: text to ids.
         system: put before every dialogue that does not begin with a system message.
-        max_length: tokens of the longest sample that may be made.
+        max_length: tokens of the longest sample that may be made, or of the longest group.
         max_rows: read no more than this; None for all.
+        makes: what a row is to become: samples that stand alone, or a group of two.
         loss_weights: of thoughts, calls and answers; see loss_weights.py.
     """
 
@@ -79,11 +88,13 @@ class Pipeline:
         system: str = "",
         max_length: int,
         max_rows: int | None,
+        makes: Makes = "dialogues",
         loss_weights: Mapping[Kind, float] | None = None,
     ) -> None:
         self.report = DataReport(template=template.name, stop_words=template.stop_words)
         self._source = source
         self._map_fn = map_fn
+        self._makes = makes
         self._template = template
         self._unwritten = template.unwritten
         self.report.default_system = self._unwritten.default_system
@@ -143,43 +154,53 @@ class Pipeline:
         )
 
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
-        lost_empty_system = False
         try:
-            conversation, unread = self._conversation(where, row)
-            if unread:
-                unread = _unread_by(self._template.source, conversation, unread)
-            conversation = _begun_with(self._system, conversation)
-            if self._weigh is not None:
-                _require_answers(conversation, where)
-            if "input_ids" in conversation:
-                tokenized = self._tokenized(conversation, where)
-                return _Rendered(conversation, [], False, unread, tokenized)
-            special_text = any(map(self._special_text.search, _texts(conversation)))
-            if "messages" in conversation:
-                written = conversation["messages"]
-                messages = without_empty_system(written, lambda: self._unwritten.default_system)
-                lost_empty_system = len(messages) < len(written)
-                conversation = {**conversation, "messages": self._plain(messages)}
-            samples = self._template.samples_of(conversation)
-            for spans in samples:
-                for span in spans:
-                    require_unicode(span.text)
+            conversations, unread = self._conversations(where, row)
+            dialogues = []
+            for conversation in conversations:
+                if unread:
+                    unread = _unread_by(self._template.source, conversation, unread)
+                dialogues.append(self._dialogue(where, conversation))
         except UnusableRow as unusable:
             return unusable
         except TemplateError as error:
             raise TemplateError(f"{where}: {error}") from error
-        return _Rendered(
-            conversation, samples, special_text, unread, lost_empty_system=lost_empty_system
-        )
+        return _Rendered(dialogues, unread)
 
-    def _conversation(
+    def _dialogue(self, where: str, conversation: Conversation) -> _Dialogue:
+        conversation = _begun_with(self._system, conversation)
+        if self._weigh is not None:
+            _require_answers(conversation, where)
+        if "input_ids" in conversation:
+            tokenized = self._tokenized(conversation, where)
+            return _Dialogue(conversation, [], tokenized=tokenized)
+        special_text = any(map(self._special_text.search, _texts(conversation)))
+        lost_empty_system = False
+        if "messages" in conversation:
+            written = conversation["messages"]
+            messages = without_empty_system(written, lambda: self._unwritten.default_system)
+            lost_empty_system = len(messages) < len(written)
+            conversation = {**conversation, "messages": self._plain(messages)}
+        samples = self._template.samples_of(conversation)
+        for spans in samples:
+            for span in spans:
+                require_unicode(span.text)
+        return _Dialogue(conversation, samples, special_text, lost_empty_system=lost_empty_system)
+
+    def _conversations(
         self, where: str, row: dict[str, Any]
-    ) -> tuple[Conversation, tuple[str, ...]]:
+    ) -> tuple[list[Conversation], tuple[str, ...]]:
+        """The dialogue of a row, or those of its pair, and the keys that nobody reads."""
         try:
-            return _conversation(self._map_fn, where, row)
+            made, unread = _made(self._map_fn, where, row)
         except _Mismatch as error:
             look = look_of(self._source.rows(), self._map_fn)
             raise DataError(f"{error}\n{look}") from error
+        if self._makes == "pairs":
+            _require_pair(made, where, self._map_fn)
+            return sides_of(cast(Preference, made)), unread
+        _require_dialogue(made, where, self._map_fn)
+        return [cast(Conversation, made)], unread
 
     def _tokenized(self, conversation: Conversation, where: str) -> Sample:
         ids = conversation["input_ids"]
@@ -191,38 +212,39 @@ class Pipeline:
         return sample_of(np.array(ids, dtype=np.int32), np.array(conversation["trained"]))
 
     def _samples_of(self, rows: list[_Rendered | UnusableRow]) -> list[Sample]:
-        spans = [spans for row in rows if isinstance(row, _Rendered) for spans in row.samples]
-        encoded = iter(self._encode(spans))
+        read = [row for row in rows if isinstance(row, _Rendered)]
+        encoded = iter(self._encode([s for row in read for d in row.dialogues for s in d.samples]))
         kept: list[Sample] = []
         for row in rows:
             self.report.rows += 1
             try:
                 if isinstance(row, UnusableRow):
                     raise row
-                samples = list(islice(encoded, len(row.samples)))
-                if row.tokenized is not None:
-                    samples.append(row.tokenized)
-                kept += self._fitted(row.conversation, samples)
+                made = [_made_of(dialogue, encoded) for dialogue in row.dialogues]
+                fitted = self._pair if self._makes == "pairs" else self._alone
+                kept += fitted([one.conversation for one in row.dialogues], made)
             except UnusableRow as unusable:
                 self.report.dropped[unusable.reason] += 1
             else:
-                self.report.kept += 1
-                self.report.dialogues += "messages" in row.conversation
-                self.report.special_text_rows += row.has_special_text
-                self.report.empty_system_rows += row.lost_empty_system
-                self.report.unread.update(row.unread)
-                self._count_unwritten(row.conversation)
+                self._count_row(row)
         self._count(kept)
         return kept
 
-    def _count_unwritten(self, conversation: Conversation) -> None:
-        messages = conversation.get("messages")
-        if messages:
-            self.report.unwritten.update(self._unwritten.of(conversation))
-            if self.report.default_system and messages[0]["role"] != "system":
-                self.report.default_system_rows += 1
+    def _count_row(self, row: _Rendered) -> None:
+        report, dialogues = self.report, row.dialogues
+        report.kept += 1
+        report.dialogues += "messages" in dialogues[0].conversation
+        report.special_text_rows += any(one.has_special_text for one in dialogues)
+        report.empty_system_rows += any(one.lost_empty_system for one in dialogues)
+        report.unread.update(row.unread)
+        with_messages = [d.conversation for d in dialogues if d.conversation.get("messages")]
+        report.unwritten.update(set[str]().union(*map(self._unwritten.of, with_messages)))
+        if with_messages and report.default_system:
+            report.default_system_rows += with_messages[0]["messages"][0]["role"] != "system"
 
-    def _fitted(self, conversation: Conversation, samples: list[Sample]) -> list[Sample]:
+    def _alone(self, conversations: list[Conversation], made: list[list[Sample]]) -> list[Sample]:
+        """The samples of a row's one dialogue."""
+        (conversation,), (samples,) = conversations, made
         if not any(len(sample) for sample in samples):
             raise UnusableRow("no trained answer")
         samples = fit(
@@ -235,6 +257,24 @@ class Pipeline:
         )
         return [sample for sample in samples if len(sample)]
 
+    def _pair(self, conversations: list[Conversation], made: list[list[Sample]]) -> list[Sample]:
+        """The samples of a row's two dialogues, which begin alike."""
+        if not all(samples and all(map(len, samples)) for samples in made):
+            raise UnusableRow("no trained answer")
+        if any(len(samples) > 1 for samples in made):
+            raise UnusableRow("the template cannot write an answer of several messages as one text")
+        sides = fit_group(
+            conversations,
+            [sample for (sample,) in made],
+            template=self._template,
+            encode=self._encode,
+            max_length=self._max_length,
+            cut=self.report.cut,
+        )
+        if np.array_equal(sides[0].input_ids, sides[1].input_ids):
+            raise UnusableRow("chosen and rejected are the same tokens")
+        return as_group(sides)
+
     def _count(self, samples: list[Sample]) -> None:
         if not samples:
             return
@@ -244,20 +284,25 @@ class Pipeline:
         ends = trained & ~np.append(trained[1:], False)
         report = self.report
         report.samples += len(samples)
+        report.groups += sum(not sample.per_document.get("side") for sample in samples)
         report.tokens += len(ids)
         report.trained_tokens += int(trained.sum())
         report.answers += int(ends.sum())
         report.ended_answers += int(np.isin(ids[ends], self._end_ids).sum())
 
 
-def _conversation(
-    map_fn: MapFn, where: str, row: dict[str, Any]
-) -> tuple[Conversation, tuple[str, ...]]:
+def _made_of(dialogue: _Dialogue, encoded: Iterator[Sample]) -> list[Sample]:
+    if dialogue.tokenized is not None:
+        return [dialogue.tokenized]
+    return list(islice(encoded, len(dialogue.samples)))
+
+
+def _made(map_fn: MapFn, where: str, row: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
     """What a map_fn makes of a row, and the keys that it does not read."""
     name = name_of(map_fn)
     try:
         made, unread = read_row(map_fn, row)
-        made = checked_return(made)
+        return checked_return(made), unread
     except UnusableRow:
         raise
     except DataError as error:
@@ -268,14 +313,26 @@ def _conversation(
             f"{where}: map_fn {name!r} fails with {type(error).__name__}: {error}. "
             f"Fields of the row: {fields}"
         ) from error
+
+
+def _require_dialogue(made: dict[str, Any], where: str, map_fn: MapFn) -> None:
     if "prompt" in made:
         kind = "preference pairs" if "chosen" in made else "prompts without answers"
         raise DataError(
-            f"{where}: map_fn {name!r} makes {kind}, which supervised fine-tuning cannot learn "
-            "from: it needs one dialogue a row. Name a map_fn that makes dialogues (xtune "
-            "list-formats), or write one that takes the chosen answers: map_fn='my_code.py:name'"
+            f"{where}: map_fn {name_of(map_fn)!r} makes {kind}, which supervised fine-tuning "
+            "cannot learn from: it needs one dialogue a row. Name a map_fn that makes dialogues "
+            "(xtune list-formats), or write one that takes the chosen answers: "
+            "map_fn='my_code.py:name'"
         )
-    return cast(Conversation, made), unread
+
+
+def _require_pair(made: dict[str, Any], where: str, map_fn: MapFn) -> None:
+    if not {"prompt", "chosen", "rejected"} <= made.keys():
+        raise DataError(
+            f"{where}: map_fn {name_of(map_fn)!r} makes a {kind_of(made)} of a row, and these "
+            "data are to be pairs of a chosen and a rejected answer. Name a map_fn that makes "
+            "pairs (xtune list-formats), or train on dialogues: train_dataset.type='SFTDataset'"
+        )
 
 
 def _unread_by(jinja: str, conversation: Conversation, unread: tuple[str, ...]) -> tuple[str, ...]:

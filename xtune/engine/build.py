@@ -15,21 +15,19 @@ from torch import nn
 from xtune.checkpoint.state import recorded_day
 from xtune.config.continued import adapter_notes, origin_of_adapter, overruled_note
 from xtune.config.recipe import Recipe, recipe_of
-from xtune.data.loader import StepLoader
+from xtune.data.protocol import Dataset, Loader, missing_names
 from xtune.data.report import DataReport
-from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.engine.hooks.base import Hook
 from xtune.engine.loops import Loop
 from xtune.errors import ConfigError, DataError, did_you_mean
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
 from xtune.parallel.world import ALONE, World
-from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build, resolve
+from xtune.registry import DATASETS, HOOKS, MODELS, TRAIN_LOOPS, build, resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
 
 __all__ = [
     "adapter_trained_further",
@@ -79,27 +77,60 @@ def adapter_trained_further(recipe: Recipe, checkpoint: Path | None) -> dict[str
 
 def build_datasets(
     cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, day: str | None = None
-) -> tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None]:
+) -> tuple[Dataset, Dataset | None]:
     """Return training and validation data; no validation data where its data_path is None.
 
     Args:
         cfg: the sheet's values.
         tokenizer: of the run.
         day: on which the run began, '2026-11-30'; for templates that tell today's date.
+
+    Raises:
+        ConfigError: the algorithm cannot learn from what the rows become, or a data set of the
+            user's own lacks what a run asks of it.
     """
-    train = _dataset(cfg["train_dataset"], tokenizer, day)
+    algorithm = cfg["model"]["type"]
+    train = _dataset("train_dataset", cfg, tokenizer, day, algorithm)
     validation = cfg.get("val_dataset")
     if validation is None or validation.get("data_path") is None:
         return train, None
-    return train, _dataset(validation, tokenizer, day)
+    return train, _dataset("val_dataset", cfg, tokenizer, day, algorithm)
 
 
-def _dataset(cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, day: str | None) -> Any:
+def _dataset(
+    key: str,
+    cfg: Mapping[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+    day: str | None,
+    algorithm: Any,
+) -> Dataset:
+    kind = cfg[key]["type"]
+    made_by = resolve(DATASETS, kind)
+    learns_from = getattr(resolve(MODELS, algorithm), "learns_from", None)
+    makes = getattr(made_by, "makes", None)
+    if learns_from is not None and makes is not None and makes != learns_from:
+        raise ConfigError(  # before the rows are read
+            f"{key}.type={_name(kind)!r} makes {makes} of rows, and model.type="
+            f"{_name(algorithm)!r} learns from {learns_from}. Name an algorithm that learns from "
+            f"{makes}, or a data set that makes {learns_from}"
+        )
     supplied: dict[str, Any] = {"tokenizer": tokenizer}
-    takes_a_day = "day" in signature(resolve(DATASETS, cfg["type"])).parameters  # a user's may not
-    if day is not None and takes_a_day and cfg.get("day") is None:
+    takes_a_day = "day" in signature(made_by).parameters  # a user's may not
+    if day is not None and takes_a_day and cfg[key].get("day") is None:
         supplied["day"] = day
-    return build(DATASETS, cfg, **supplied)
+    dataset = build(DATASETS, cfg[key], **supplied)
+    if lacking := missing_names(dataset):
+        raise ConfigError(
+            f"{key}.type={_name(kind)!r} has no {', '.join(lacking)}, which a run asks of its "
+            "data: xtune/data/protocol.py says what each is, and Packs in xtune/data/packs.py "
+            "gives loader and preview to a class that has its samples by number"
+        )
+    made: Dataset = dataset
+    return made
+
+
+def _name(named: Any) -> str:
+    return named if isinstance(named, str) else str(named.__name__)
 
 
 def day_of_run(checkpoint: Path | None, world: World) -> str:
@@ -139,8 +170,8 @@ def require_sliceable(recipe: Recipe) -> None:
 
 
 def build_loop(
-    cfg: Mapping[str, Any], dataset: SFTDataset | StreamedSFTDataset, world: World = ALONE
-) -> tuple[Loop, StepLoader | StreamLoader]:
+    cfg: Mapping[str, Any], dataset: Dataset, world: World = ALONE
+) -> tuple[Loop, Loader]:
     """Return the loop and the loader that gives it the micro-batches of each step.
 
     Raises:
@@ -152,9 +183,7 @@ def build_loop(
             f"train_cfg: {type(loop).__name__} is no Loop. Derive it from xtune's "
             "(from xtune.engine.loops import Loop), or leave type='TrainLoop'"
         )
-    make: Any = StreamLoader if isinstance(dataset, StreamedSFTDataset) else StepLoader
-    loader = make(
-        dataset,
+    loader = dataset.loader(
         accumulative_counts=loop.accumulative_counts,
         seed=recipe_of(cfg).seed,
         world=world,
@@ -164,13 +193,12 @@ def build_loop(
 
 
 def validation_loader(
-    cfg: Mapping[str, Any], dataset: SFTDataset | None, world: World = ALONE
-) -> StepLoader | None:
+    cfg: Mapping[str, Any], dataset: Dataset | None, world: World = ALONE
+) -> Loader | None:
     """Return a loader that goes through the validation data once, in order."""
     if dataset is None:
         return None
-    return StepLoader(
-        dataset,
+    return dataset.loader(
         batch_size=recipe_of(cfg).rows,
         accumulative_counts=1,
         seed=0,

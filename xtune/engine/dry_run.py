@@ -37,8 +37,7 @@ from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
-    from xtune.data.streaming import StreamedSFTDataset
+    from xtune.data.protocol import Dataset
     from xtune.engine.strategies.base import Strategy
 
 __all__ = ["make_plan"]
@@ -117,7 +116,7 @@ def _vocabulary(
 
 def _datasets(
     cfg: Any, tokenizer: PreTrainedTokenizerBase | None, unchecked: list[str]
-) -> tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None:
+) -> tuple[Dataset, Dataset | None] | None:
     if tokenizer is None:
         return None
     try:
@@ -131,7 +130,7 @@ def _datasets(
 
 
 def _data_lines(
-    datasets: tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None,
+    datasets: tuple[Dataset, Dataset | None] | None,
 ) -> Iterator[str]:
     if datasets is None:
         yield "data        not known here"
@@ -142,9 +141,7 @@ def _data_lines(
                 yield f"{name if place == 0 else '':<11} {line}"
 
 
-def _step_lines(
-    cfg: Any, datasets: tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None
-) -> Iterator[str]:
+def _step_lines(cfg: Any, datasets: tuple[Dataset, Dataset | None] | None) -> Iterator[str]:
     if datasets is None:
         loop = build(TRAIN_LOOPS, cfg["train_cfg"])
         try:
@@ -170,7 +167,7 @@ def _step_lines(
 def _model_lines(
     cfg: Any,
     strategy: Strategy,
-    datasets: tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None,
+    datasets: tuple[Dataset, Dataset | None] | None,
     pieces: Pieces,
     unchecked: list[str],
 ) -> Iterator[str]:

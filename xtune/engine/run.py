@@ -33,9 +33,7 @@ from xtune.parallel.world import world_of_environment
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
-    from xtune.data.loader import StepLoader
-    from xtune.data.streaming import StreamedSFTDataset, StreamLoader
+    from xtune.data.protocol import Dataset, Loader
     from xtune.engine.rank_stats import RankStats
     from xtune.engine.strategies.base import Strategy
     from xtune.engine.throughput import Throughput
@@ -89,8 +87,8 @@ class Run:
     recipe: Recipe
     tokenizer: PreTrainedTokenizerBase
     pieces: dict[int, list[int]]
-    train_dataset: SFTDataset | StreamedSFTDataset
-    val_dataset: SFTDataset | None
+    train_dataset: Dataset
+    val_dataset: Dataset | None
     template: Any
     day: str
     model: Algorithm
@@ -98,8 +96,8 @@ class Run:
     sequence: SequenceGroup
     strategy: Strategy
     throughput: Throughput
-    loader: StepLoader | StreamLoader
-    val_loader: StepLoader | None
+    loader: Loader
+    val_loader: Loader | None
     schedule: Schedule
     loop: Any
     max_steps: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xtune.config.recipe import Recipe
 from xtune.errors import ModelError
@@ -13,6 +13,7 @@ from xtune.models.vocabulary_rows import without_rows
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from xtune.data.protocol import Dataset
     from xtune.models.vocabulary import Pieces
 
 __all__ = ["require_rows"]
@@ -24,7 +25,7 @@ def require_rows(
     recipe: Recipe,
     tokenizer: PreTrainedTokenizerBase,
     pieces: Pieces,
-    *datasets: Any,
+    *datasets: Dataset | None,
 ) -> None:
     """Refuse data with a token that the model's embedding has no row for.
 
@@ -51,7 +52,8 @@ def require_rows(
     if found is None:
         return
     what, _ = found
-    largest = max((d.largest_id() for d in datasets if hasattr(d, "largest_id")), default=-1)
+    ids = [dataset.largest_id() for dataset in datasets if dataset is not None]
+    largest = max((one for one in ids if one is not None), default=-1)
     if largest < rows:
         logger.warning("%s. The data use none of them", what)
         return

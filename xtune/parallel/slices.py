@@ -21,7 +21,7 @@ from xtune.parallel.sequence import UNSHARED, SequenceGroup, group_sum
 from xtune.structures import IGNORE_INDEX, Batch
 from xtune.vectors import VECTORS
 
-__all__ = ["BatchSlice", "slice_of", "sum_by_document"]
+__all__ = ["BatchSlice", "group_numbers", "slice_of", "sum_by_document"]
 
 
 @dataclass(slots=True)
@@ -92,15 +92,37 @@ def sum_by_document(values: Tensor, batch: Batch) -> Tensor:
             f"values of shape {tuple(values.shape)} for a batch of {batch.tokens} tokens: give "
             "one number for each token, [T]"
         )
-    group, documents = UNSHARED, len(batch.cu_seqlens) - 1
-    if isinstance(batch, BatchSlice):
-        group, documents = batch.group, batch.documents
+    group = batch.group if isinstance(batch, BatchSlice) else UNSHARED
+    documents = _documents(batch)
     start = group.rank * batch.tokens
     bounds = (batch.cu_seqlens[: documents + 1].long() - start).clamp(0, batch.tokens)
     # What comes after the last document is padding
     inside = torch.cat([bounds, bounds.new_full((1,), batch.tokens)])
     sums = torch.segment_reduce(values.double(), "sum", lengths=inside.diff(), unsafe=True)
     return group_sum(sums[:documents], group).float()
+
+
+def group_numbers(batch: Batch) -> Tensor:
+    """Return which group of samples each document is of: the two of a pair have one number.
+
+        side      [0 1 0 1 0 1]
+        numbers   [0 0 1 1 2 2]
+
+    Args:
+        batch: whose documents they are; a group is whole in it, in a slice and in a filler too.
+
+    Returns:
+        int64 [S]; documents that are no groups are counted one by one.
+    """
+    sides = batch.per_document.get("side")
+    if sides is None:
+        return torch.arange(_documents(batch), device=batch.input_ids.device)
+    return (sides == 0).cumsum(0) - 1
+
+
+def _documents(batch: Batch) -> int:
+    """S, without the padding of a slice."""
+    return batch.documents if isinstance(batch, BatchSlice) else len(batch.cu_seqlens) - 1
 
 
 def _padded(batch: Batch, count: int) -> Batch:

@@ -15,7 +15,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,13 @@ class Algorithm(nn.Module, ABC):
     """A loss, and the modules that it trains.
 
     A new one derives from this and is registered in MODELS; a sheet's `model` names it.
+
+    Attributes:
+        learns_from: which groups it takes of what a data set makes of its rows: 'dialogues' or
+            'pairs'; a data set that makes others is refused before its rows are read.
     """
+
+    learns_from: ClassVar[str] = "dialogues"
 
     @abstractmethod
     def forward(self, batch: Batch, *, normalizer: float) -> dict[str, Tensor]:
