@@ -18,7 +18,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.forked import Forked
 from tests.integration.test_resume import kill, lines_of, wait_until
-from tests.models.toy import toy_option
+from tests.models.toy import PreferredAnswers, toy_option
 from tests.runs import Inputs, metrics, options, sheet_of
 from tests.tiny import write_tiny_llama
 from xtune.checkpoint.folder import list_checkpoints
@@ -59,6 +59,36 @@ def test_it_learns_and_its_metrics_are_in_the_file(whole):
     assert len(rows) == 40
     assert all(0.0 <= row["accuracy"] <= 1.0 for row in rows)
     assert sum(row["loss"] for row in rows[-5:]) < sum(row["loss"] for row in rows[:5])
+
+
+def test_it_learns_which_of_two_answers_is_better(inputs, tmp_path):
+    """Each pair of the file is a pair of the loss: what it counts is the number of them."""
+    pairs = [
+        {"prompt": f"What is {n} and {n}?", "chosen": f"It is {2 * n}.", "rejected": "No."}
+        for n in range(1, 13)
+    ]
+    file = tmp_path / "pairs.jsonl"
+    file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    data = {
+        "type": "PreferenceDataset",
+        "data_path": str(file),
+        "map_fn": "preference",
+        "max_length": 128,
+    }
+    chosen = [toy_option(inputs.model, PreferredAnswers), f"train_dataset={data!r}", "max_steps=12"]
+    runner = Runner(sheet_of(inputs, *chosen), work_dir=tmp_path / "run")
+    runner.train()
+    loader, model = runner.run.loader, runner.run.model
+    weights = [
+        model.weight(batch)
+        for step in range(loader.steps_per_epoch)
+        for batch in loader.step(step)
+        if not batch.is_filler
+    ]
+    assert sum(weights) == 12
+    rows = metrics(tmp_path / "run")
+    assert rows[-1]["accuracy"] == 1.0
+    assert rows[-1]["loss"] < rows[0]["loss"]
 
 
 def test_killed_and_resumed_it_goes_on_bit_for_bit(inputs, whole, tmp_path):

@@ -21,7 +21,7 @@ from xtune.models import Algorithm, Backbone, ModelPart
 from xtune.parallel.slices import BatchSlice, sum_by_document
 from xtune.structures import Batch
 
-__all__ = ["ScoredPairs", "toy_option"]
+__all__ = ["PreferredAnswers", "ScoredPairs", "toy_option"]
 
 
 class ScoredPairs(Algorithm):
@@ -79,7 +79,14 @@ class ScoredPairs(Algorithm):
         return super().example(halves, trained=trained)
 
 
-def toy_option(ref: Path) -> str:
+class PreferredAnswers(ScoredPairs):
+    """The same on pairs of answers, which a data set of preferences makes of its rows."""
+
+    learns_from = "pairs"
+
+
+def toy_option(ref: Path, algorithm: type[ScoredPairs] = ScoredPairs) -> str:
     """The option that makes a shipped config train this, against the model in the folder `ref`."""
     other = {"type": "CausalLM", "pretrained_model_name_or_path": str(ref)}
-    return f"algorithm={ {'type': f'{Path(__file__).resolve()}:ScoredPairs', 'ref': other}!r}"
+    named = f"{Path(__file__).resolve()}:{algorithm.__name__}"
+    return f"algorithm={ {'type': named, 'ref': other}!r}"
