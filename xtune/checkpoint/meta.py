@@ -81,9 +81,10 @@ def weights_apart(folder: Path) -> list[str]:
     Raises:
         CheckpointError: it was written in a newer format than this version reads.
     """
-    if not (folder / _NAME).is_file():
+    try:
+        parts = dict(read_meta(folder).get("parts", {}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no meta.json of ours
         return []
-    parts = read_meta(folder).get("parts", {})
     return sorted(name for name, kind in parts.items() if kind == "weights")
 
 
