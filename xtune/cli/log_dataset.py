@@ -84,7 +84,9 @@ def run(args: argparse.Namespace) -> int:
 def _documents(
     dataset: ShownItems, tokenizer: PreTrainedTokenizerBase, index: int
 ) -> list[dict[str, Any]]:
-    """The documents of an item: a sample's number and its tokens (id, text, trained, weight)."""
+    """The documents of an item: a sample's number, its side if it is one of a group's, and its
+    tokens (id, text, trained, weight).
+    """
     documents = []
     for number in dataset.pack(index):
         sample = dataset.sample(number)
@@ -97,7 +99,9 @@ def _documents(
             {"id": token, "text": text, "trained": is_trained, "weight": weight}
             for token, text, is_trained, weight in zip(ids, texts, trained, weights, strict=True)
         ]
-        documents.append({"sample": number, "tokens": tokens})
+        side = sample.per_document.get("side")  # of a pair, 0 is the chosen one
+        grouped = {} if side is None else {"side": side}
+        documents.append({"sample": number, **grouped, "tokens": tokens})
     return documents
 
 
@@ -132,8 +136,10 @@ def _show(console: Console, index: int, documents: list[dict[str, Any]]) -> None
     console.rule(f"item {index}: {tokens:,} tokens, {len(documents)} documents", characters="═")
     for document in documents:
         trained = sum(token["trained"] for token in document["tokens"])
+        side = f", side {document['side']}" if "side" in document else ""
+        counts = f"{len(document['tokens'])} tokens, {trained} trained"
         console.print(
-            f"── sample {document['sample']}: {len(document['tokens'])} tokens, {trained} trained",
+            f"── sample {document['sample']}{side}: {counts}",
             style="bold cyan",
         )
         pieces = _pieces(document["tokens"], marked=not console.color_system)

@@ -13,8 +13,8 @@ from xtune.data.loss_weights import Kind
 from xtune.data.map_fns import MapFn
 from xtune.data.mixture import choose, shares_of
 from xtune.data.packs import Packs
-from xtune.data.pipeline import Makes
 from xtune.data.preparation import Preparation
+from xtune.data.row_reading import Makes
 from xtune.data.templates import Template, build_template
 from xtune.data.tokenized import report_of, tokenized
 from xtune.registry import DATASETS
@@ -32,7 +32,7 @@ class CachedDataset(Packs):
     Its items are packs, or single groups of samples when not packing.
 
     Attributes:
-        makes: what a row becomes; see pipeline.py.
+        makes: what a row becomes; see row_reading.py.
         template: how the dialogues are rendered.
         report: what became of the rows.
 

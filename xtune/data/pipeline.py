@@ -6,45 +6,37 @@ import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from xtune.data.fit import fit, fit_group
-from xtune.data.formats import kind_of
-from xtune.data.groups import as_group, sides_of
+from xtune.data.groups import as_group
 from xtune.data.loss_weights import Kind, LossWeights
-from xtune.data.map_fns.base import MapFn, UnusableRow, fault, require_unicode
-from xtune.data.map_fns.build import checked_return, name_of
+from xtune.data.map_fns.base import MapFn, UnusableRow, require_unicode
 from xtune.data.plain_text import PlainText
 from xtune.data.recognise import look_of, other_choice
 from xtune.data.report import DataReport
+from xtune.data.row_reading import Makes, Mismatch, conversations_of
 from xtune.data.sources.base import Source, name_of_source, why_empty
 from xtune.data.templates.base import Template, tool_templates
 from xtune.data.templates.default_system import without_empty_system
 from xtune.data.templates.end_of_turn import special_tokens
 from xtune.data.templates.unwritten import TOOL_PARTS
 from xtune.data.tokenize import Encoder, sample_of
-from xtune.data.unread import read_row
 from xtune.errors import DataError, TemplateError
-from xtune.structures import IGNORE_INDEX, Conversation, Message, Preference, Sample, Span
+from xtune.structures import IGNORE_INDEX, Conversation, Message, Sample, Span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Makes", "NothingUsable", "Pipeline"]
-
-Makes: TypeAlias = Literal["dialogues", "pairs"]  # and texts and tokens count as dialogues
+__all__ = ["NothingUsable", "Pipeline"]
 
 _CHUNK = 1024  # rows; two chunks are in memory at once
 
 
 class NothingUsable(DataError):
     """No row of all that were read makes a sample."""
-
-
-class _Mismatch(DataError):
-    """The map_fn fails at a row."""
 
 
 class _Dialogue(NamedTuple):
@@ -192,15 +184,10 @@ class Pipeline:
     ) -> tuple[list[Conversation], tuple[str, ...]]:
         """The dialogue of a row, or those of its pair, and the keys that nobody reads."""
         try:
-            made, unread = _made(self._map_fn, where, row)
-        except _Mismatch as error:
+            return conversations_of(row, self._map_fn, where=where, makes=self._makes)
+        except Mismatch as error:
             look = look_of(self._source.rows(), self._map_fn)
             raise DataError(f"{error}\n{look}") from error
-        if self._makes == "pairs":
-            _require_pair(made, where, self._map_fn)
-            return sides_of(cast(Preference, made)), unread
-        _require_dialogue(made, where, self._map_fn)
-        return [cast(Conversation, made)], unread
 
     def _tokenized(self, conversation: Conversation, where: str) -> Sample:
         ids = conversation["input_ids"]
@@ -295,44 +282,6 @@ def _made_of(dialogue: _Dialogue, encoded: Iterator[Sample]) -> list[Sample]:
     if dialogue.tokenized is not None:
         return [dialogue.tokenized]
     return list(islice(encoded, len(dialogue.samples)))
-
-
-def _made(map_fn: MapFn, where: str, row: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What a map_fn makes of a row, and the keys that it does not read."""
-    name = name_of(map_fn)
-    try:
-        made, unread = read_row(map_fn, row)
-        return checked_return(made), unread
-    except UnusableRow:
-        raise
-    except DataError as error:
-        raise _Mismatch(f"{where}: map_fn {name!r}: {fault(error)}") from error
-    except Exception as error:  # a user's own function may fail in any way
-        fields = ", ".join(map(repr, row)) or "none"
-        raise _Mismatch(
-            f"{where}: map_fn {name!r} fails with {type(error).__name__}: {error}. "
-            f"Fields of the row: {fields}"
-        ) from error
-
-
-def _require_dialogue(made: dict[str, Any], where: str, map_fn: MapFn) -> None:
-    if "prompt" in made:
-        kind = "preference pairs" if "chosen" in made else "prompts without answers"
-        raise DataError(
-            f"{where}: map_fn {name_of(map_fn)!r} makes {kind}, which supervised fine-tuning "
-            "cannot learn from: it needs one dialogue a row. Name a map_fn that makes dialogues "
-            "(xtune list-formats), or write one that takes the chosen answers: "
-            "map_fn='my_code.py:name'"
-        )
-
-
-def _require_pair(made: dict[str, Any], where: str, map_fn: MapFn) -> None:
-    if not {"prompt", "chosen", "rejected"} <= made.keys():
-        raise DataError(
-            f"{where}: map_fn {name_of(map_fn)!r} makes a {kind_of(made)} of a row, and these "
-            "data are to be pairs of a chosen and a rejected answer. Name a map_fn that makes "
-            "pairs (xtune list-formats), or train on dialogues: train_dataset.type='SFTDataset'"
-        )
 
 
 def _unread_by(jinja: str, conversation: Conversation, unread: tuple[str, ...]) -> tuple[str, ...]:

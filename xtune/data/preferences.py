@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from xtune.data.dataset import CachedDataset
 from xtune.data.map_fns import MapFn
-from xtune.data.pipeline import Makes
+from xtune.data.row_reading import Makes
 from xtune.data.streaming import StreamedDataset
 from xtune.registry import DATASETS
 

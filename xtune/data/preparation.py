@@ -15,7 +15,8 @@ from xtune.data.fingerprint import (
 )
 from xtune.data.loss_weights import Kind
 from xtune.data.map_fns import MapFn
-from xtune.data.pipeline import Makes, Pipeline
+from xtune.data.pipeline import Pipeline
+from xtune.data.row_reading import Makes
 from xtune.data.sources.base import Source
 from xtune.data.templates import Template
 
@@ -35,7 +36,7 @@ class Preparation:
         tokenizer: makes the ids.
         system: put before every dialogue that does not begin with a system message of its own.
         max_length: tokens of the longest sample, or of the longest group.
-        makes: what a row becomes; see pipeline.py.
+        makes: what a row becomes; see row_reading.py.
         loss_weights: of thoughts, calls and answers; see loss_weights.py.
     """
 

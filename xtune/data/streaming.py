@@ -27,10 +27,11 @@ from xtune.data.loss_weights import Kind
 from xtune.data.map_fns import MapFn
 from xtune.data.mixture import is_mixture
 from xtune.data.packs import Packs
-from xtune.data.pipeline import Makes, NothingUsable
+from xtune.data.pipeline import NothingUsable
 from xtune.data.preparation import Preparation
 from xtune.data.recognise import map_fn_for
 from xtune.data.report import DataReport
+from xtune.data.row_reading import Makes
 from xtune.data.sources import open_source
 from xtune.data.sources.base import name_of_source, why_empty
 from xtune.data.templates import Template, build_template
@@ -86,7 +87,7 @@ class StreamedDataset:
     """Rows as token samples, read window by window; the run needs `max_steps`.
 
     Attributes:
-        makes: what a row becomes; see pipeline.py.
+        makes: what a row becomes; see row_reading.py.
         template: how the dialogues are rendered.
 
     Args:
