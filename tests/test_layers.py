@@ -48,16 +48,24 @@ def room_of(module: str) -> str:
 def statements(path: Path) -> Iterator[tuple[int, str, list[str]]]:
     """Line, module and names of every import anywhere in a file, inside functions too.
 
-    `import xtune.errors` has no names.
+    `import xtune.errors` has no names. Left out are the imports behind what `import xtune` gives,
+    which only a type checker follows.
     """
     package = list(path.relative_to(PACKAGE.parent).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if path == PACKAGE / "__init__.py":
+        tree.body = [node for node in tree.body if not _is_for_types(node)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, alias.name, []) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             yield node.lineno, base, [alias.name for alias in node.names]
+
+
+def _is_for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
 def imported(path: Path) -> Iterator[tuple[int, str]]:

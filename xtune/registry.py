@@ -121,7 +121,13 @@ def resolve(registry: Registry, named: str | Callable[..., Any]) -> Callable[...
 
 
 def unknown(registry: Registry, named: str, known: Sequence[str]) -> RegistryError:
-    """Return the error that says a name is not `known`, with the nearest that is."""
+    """Return the error that says a name is not `known`, with the nearest that is.
+
+    Args:
+        registry: in which it was looked up.
+        named: the name.
+        known: the names that there are.
+    """
     return RegistryError(
         f"unknown {registry.name} {named!r}{did_you_mean(named, known) or '.'} "
         f"Registered: {', '.join(known)}. "
@@ -133,6 +139,11 @@ def build(registry: Registry, cfg: Mapping[str, Any], **extra: Any) -> Any:
     """Call what `cfg['type']` names with the other keys of `cfg` and with `extra`.
 
     Nested dicts stay dicts: whoever takes them builds them.
+
+    Args:
+        registry: that takes plug-ins of this kind.
+        cfg: with `type`.
+        extra: further arguments.
     """
     arguments = dict(cfg)
     return resolve(registry, arguments.pop("type"))(**arguments, **extra)

@@ -60,6 +60,10 @@ def run(args: argparse.Namespace) -> None:
 def sheet_and_folder(given: str, work_dir: Path | None) -> tuple[Sheet, Path]:
     """Return the config that is given, or that a run's folder holds, and the run's folder.
 
+    Args:
+        given: a config's name or path, or a run's folder.
+        work_dir: the run's folder, if it is given by a flag.
+
     Raises:
         UsageError: there is no such config, or the folder is no run's.
         ConfigError: the config is wrong.

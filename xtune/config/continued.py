@@ -96,7 +96,7 @@ def overruled_note(folder: str | None, adapter: Any) -> str:
 
 
 def contradicting_options(sheet: Sheet) -> Iterator[tuple[str, str, str]]:
-    """Yield key, message and hint of command-line options for `lora` that DIR says otherwise."""
+    """Yield key, message and hint of options and knobs for `lora` that DIR says otherwise."""
     model = sheet.values.get("model")
     folder = model.get("adapter_folder") if isinstance(model, Mapping) else None
     if folder is None:
@@ -104,7 +104,7 @@ def contradicting_options(sheet: Sheet) -> Iterator[tuple[str, str, str]]:
     stored = _read(Path(folder).expanduser() / _CONFIG)
     for argument in _overruled(folder, model.get("adapter")):
         key = f"model.adapter.{argument}"
-        if sheet.origin(key).file.startswith("--cfg-options"):
+        if not sheet.origin(key).line:
             yield (
                 key,
                 f"the adapter that is trained further has {stored[argument]!r}",

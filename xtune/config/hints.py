@@ -28,6 +28,10 @@ def misfit_of_type(hint: Any, value: Any) -> str | None:
     Only simple annotations are judged: int, float, str, bool, None, Literal, lists, tuples, dicts
     and unions of these. A value of an annotation that says more passes.
 
+    Args:
+        hint: the annotation.
+        value: that is to fit it.
+
     >>> misfit_of_type(int, '8')
     'an integer'
     >>> misfit_of_type(float | None, None), misfit_of_type(float, 1)
@@ -82,7 +86,13 @@ def _judge(hint: Any, value: Any) -> tuple[bool, str]:
 
 
 def items(where: str, hint: Any, value: Any) -> Iterator[tuple[str, Any, Any]]:
-    """Yield the place, the annotation and the value of each item of a list or dict."""
+    """Yield the place, the annotation and the value of each item of a list or dict.
+
+    Args:
+        where: the place of the value, dotted.
+        hint: its annotation.
+        value: a list or dict.
+    """
     if is_typeddict(hint) and isinstance(value, Mapping):
         fields = get_type_hints(hint, include_extras=True)
         yield from ((f"{where}.{key}", fields[key], value[key]) for key in value if key in fields)

@@ -59,7 +59,12 @@ def top_level(tree: ast.Module) -> list[Binding]:
 
 
 def is_set(tree: ast.Module, name: str) -> ast.Name | None:
-    """Return where `name` is set in any way at all, inside an `if` or a loop too, or None."""
+    """Return where `name` is set in any way at all, inside an `if` or a loop too, or None.
+
+    Args:
+        tree: of a sheet.
+        name: without dots.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
             return node

@@ -118,6 +118,9 @@ class DataReport:
     pack_length: int = 0
     sources: list[SourceReport] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
+
     @property
     def trained_percent(self) -> float:
         """Trained tokens per hundred tokens."""

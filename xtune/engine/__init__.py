@@ -1,5 +1,6 @@
 """Turning a sheet into a training run.
 
+    start.py       what `xtune train` and `xtune.train` share; results.py what a run has left
     run.py         how far a run is, and what loops, hooks and checkpoints may ask of it
     runner.py      builds everything in order into a run, and starts its loop
     loops.py       where the batches of each optimizer step come from

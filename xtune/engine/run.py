@@ -20,12 +20,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from torch import Tensor
 
 from xtune.checkpoint.background import BackgroundWriter, Writer
 from xtune.config import Sheet
 from xtune.config.recipe import Recipe
+from xtune.engine.logs import open_console
 from xtune.engine.signals import StopSignals
 from xtune.parallel.progress import beat, enter
 from xtune.parallel.world import world_of_environment
@@ -115,7 +115,7 @@ class Run:
         self.sheet, self.cfg = sheet, sheet.values
         self.work_dir = Path(work_dir)
         self._writer_of = writer_of
-        self.console = Console()
+        self.console = open_console()
         self.logger = logging.getLogger("xtune.engine")
         self.world = world_of_environment()
         self.began_with: dict[str, Any] = {}

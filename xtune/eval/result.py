@@ -85,7 +85,12 @@ class EvaluationResult:
         return sum(row.needless for row in self.rows)
 
     def check(self, name: str, kind: str | None = None) -> Share:
-        """How many rows pass a check, out of those that have it: all, or those of a kind."""
+        """How many rows pass a check, out of those that have it: all, or those of a kind.
+
+        Args:
+            name: of the check.
+            kind: of the rows; None for all.
+        """
         passed = [
             row.checks[name] for row in self.rows if kind in (None, row.kind) and name in row.checks
         ]

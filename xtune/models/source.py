@@ -57,7 +57,13 @@ def source_of(name: str, *also_enough: str) -> str:
 
 
 def explained(name: str, what: str, error: Exception) -> ModelError:
-    """Say what is wrong with a checkpoint in words that name the next step."""
+    """Say what is wrong with a checkpoint in words that name the next step.
+
+    Args:
+        name: as it was given.
+        what: was to be loaded: 'config', 'tokenizer', 'weights'.
+        error: that loading raised.
+    """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     file = Path(name).expanduser() / "config.json"
@@ -90,6 +96,11 @@ def _first_line(error: Exception) -> str:
 
 
 def some(items: list[str], most: int = 5) -> str:
-    """Return the first items, and how many more there are."""
+    """Return the first items, and how many more there are.
+
+    Args:
+        items: texts.
+        most: how many of them.
+    """
     more = f", and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more

@@ -266,7 +266,12 @@ def _changed(cfg: Mapping[str, Any], changes: Sequence[Change]) -> Mapping[str, 
 
 
 def advice_lines(advice: Advice | None, place: DeviceMemory) -> Iterator[str]:
-    """Yield what a user reads about a run that does not fit."""
+    """Yield what a user reads about a run that does not fit.
+
+    Args:
+        advice: what was found, or None.
+        place: where the run is to fit.
+    """
     has = f"{place.gib:.1f} GiB" if place.gib is not None else "what there is"
     if advice is None:
         yield (

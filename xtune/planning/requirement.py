@@ -171,7 +171,12 @@ def strategy_name(cfg: Mapping[str, Any], devices: int = 1) -> str:
 
 
 def place_of(device: torch.device, devices: int = 1) -> DeviceMemory:
-    """Return a device of this machine, with the memory that a run may have on it."""
+    """Return a device of this machine, with the memory that a run may have on it.
+
+    Args:
+        device: of this machine.
+        devices: how many such the run has.
+    """
     if device.type == "cuda":
         left, total = torch.cuda.mem_get_info(device)
         limit = total * torch.cuda.get_per_process_memory_fraction(device)

@@ -48,21 +48,48 @@ class Hook:
         """The first step comes next."""
 
     def before_train_iter(self, run: Run, batches: list[Batch]) -> None:
-        """The micro-batches of a step are known."""
+        """The micro-batches of a step are known.
+
+        Args:
+            run: at its step.
+            batches: this process's micro-batches of the step.
+        """
 
     def before_optimizer_step(
         self, run: Run, batches: list[Batch], loss: float, grad_norm: float
     ) -> None:
-        """Gradients are there; the weights are still those of the step before."""
+        """Gradients are there; the weights are still those of the step before.
+
+        Args:
+            run: at its step.
+            batches: this process's micro-batches of the step.
+            loss: of the step, over all processes.
+            grad_norm: before clipping.
+        """
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
-        """A step is done; `metrics` are those of metrics.jsonl, and `val_loss` when measured."""
+        """A step is done; `metrics` are those of metrics.jsonl, and `val_loss` when measured.
+
+        Args:
+            run: after its step.
+            metrics: of the step, over all processes.
+        """
 
     def before_save_checkpoint(self, run: Run, state: dict[str, Any]) -> None:
-        """`state` is about to be written; what is added under a new key is saved with it."""
+        """`state` is about to be written; what is added under a new key is saved with it.
+
+        Args:
+            run: at its step.
+            state: that is saved; a hook may add to it.
+        """
 
     def after_save_checkpoint(self, run: Run, folder: Path) -> None:
-        """`folder` is whole and `latest` points at it; the training may be some steps further."""
+        """`folder` is whole and `latest` points at it; the training may be some steps further.
+
+        Args:
+            run: at its step.
+            folder: of the checkpoint.
+        """
 
     def after_train(self, run: Run) -> None:
         """The run has come to its end, early or not."""

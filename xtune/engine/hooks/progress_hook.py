@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, plain lines elsewhere."""
+"""A progress bar on a terminal and in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xtune.engine.hooks.base import Hook
 from xtune.engine.logs import FILE_ONLY
+from xtune.engine.notebook import NotebookBar, notebook_screen
 from xtune.errors import ConfigError
 from xtune.registry import HOOKS
 
@@ -31,32 +33,25 @@ class ProgressHook(Hook):
         if interval < 1:
             raise ConfigError(f"ProgressHook: interval is {interval!r}; it is 1 or more")
         self.interval = interval
-        self._bar: Progress | None = None
+        self._bar: _TerminalBar | NotebookBar | None = None
 
     def before_train(self, run: Run) -> None:
-        """Draw the bar, if there is a terminal to draw it on."""
+        """Draw the bar, if there is a terminal or a notebook to draw it on."""
         self._first_step, self._started = run.step, time.monotonic()
         self._timed_from = self._first_step
         if run.console.is_terminal:
-            self._bar = Progress(
-                TextColumn("step"),
-                MofNCompleteColumn(),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[numbers]}"),
-                TimeRemainingColumn(),
-                console=run.console,
-            )
-            self._task = self._bar.add_task(
-                "train", total=run.max_steps, completed=run.step, numbers=""
-            )
-            self._bar.start()
+            self._bar = _TerminalBar(run.console, total=run.max_steps, done=run.step)
+        elif (screen := notebook_screen()) is not None:
+            self._bar = NotebookBar(screen, total=run.max_steps, done=run.step)
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Move the bar; write a plain line when it is time."""
         if run.step == self._first_step + 1:  # it compiles, and is not like the others
             self._timed_from, self._started = run.step, time.monotonic()
-        if self._bar is not None:
-            self._bar.update(self._task, completed=run.step, numbers=_numbers(metrics))
+        if isinstance(self._bar, NotebookBar):  # the terminal's counts the time itself
+            self._bar.update(run.step, f"{_numbers(metrics)}  left {self._time_left(run)}")
+        elif self._bar is not None:
+            self._bar.update(run.step, _numbers(metrics))
         ends = run.step in (self._first_step + 1, run.max_steps)
         if ends or run.step % self.interval == 0 or "val_loss" in metrics:
             run.logger.info(
@@ -80,6 +75,26 @@ class ProgressHook(Hook):
         minutes, seconds = divmod(round(seconds_a_step * (run.max_steps - run.step)), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
+class _TerminalBar:
+    def __init__(self, console: Console, *, total: int, done: int) -> None:
+        self._progress = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("train", total=total, completed=done, numbers="")
+        self._progress.start()
+
+    def update(self, done: int, numbers: str) -> None:
+        self._progress.update(self._task, completed=done, numbers=numbers)
+
+    def stop(self) -> None:
+        self._progress.stop()
 
 
 def _numbers(metrics: dict[str, Any]) -> str:
