@@ -10,11 +10,12 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 
 from xtune.checkpoint.background import Writer
 from xtune.checkpoint.folder import LEFTOVER, save_checkpoint
+from xtune.checkpoint.meta import weights_apart
+from xtune.checkpoint.module import read_module, write_module
 from xtune.checkpoint.parts import (
     OptimizerParts,
     Part,
@@ -25,17 +26,24 @@ from xtune.checkpoint.parts import (
     write_parts,
 )
 from xtune.checkpoint.state import load_state, save_state, snapshot, state_bytes
-from xtune.engine.identity import base_digest, require_same_base, vocabulary_digest
+from xtune.engine.identity import (
+    base_digest,
+    other_digests,
+    require_same_base,
+    require_same_others,
+    vocabulary_digest,
+)
 from xtune.engine.notes import notes_of
 from xtune.engine.rng import load_rng_state, rng_state
-from xtune.engine.strategies.sharding import with_weights
+from xtune.engine.strategies.sharding import saved_buffers, with_weights
 from xtune.errors import CheckpointError
 from xtune.export.export import write_adapter, write_model
 
 if TYPE_CHECKING:
     from xtune.engine.run import Run
+    from xtune.models.algorithms.base import Algorithm
 
-__all__ = ["checkpoint_writer", "load_checkpoint"]
+__all__ = ["checkpoint_writer", "load_checkpoint", "load_further_parts"]
 
 _PARTS = "parts"
 # of Strategy.state_dict, where the weights are the model's and the optimizer's state is in parts
@@ -56,7 +64,7 @@ def checkpoint_writer(run: Run, max_keep: int | None) -> Writer | None:
         What the main process calls, and what others call that hold parts of a whole model. None for
         those that have nothing to write.
     """
-    is_adapter = isinstance(run.llm, PeftModel)
+    is_adapter = run.model.has_adapter
     parts = None if is_adapter else run.strategy.parts()
     state = {
         "step": run.step,
@@ -67,6 +75,7 @@ def checkpoint_writer(run: Run, max_keep: int | None) -> Writer | None:
         "data": run.train_dataset.identity,
         "vocabulary": vocabulary_digest(run.tokenizer),
         "base": _base_digest(run) if is_adapter and run.world.is_main else None,
+        "others": other_digests(run.cfg["model"]) if run.world.is_main else {},
         "items_per_step": run.loader.items_per_step,
         "loader": run.loader.state_dict(),
         "loop": run.loop.state_dict(),
@@ -78,7 +87,10 @@ def checkpoint_writer(run: Run, max_keep: int | None) -> Writer | None:
     }
     run.call_hooks("before_save_checkpoint", state)
     if parts is not None:
-        return _writer_of_parts(run, state, parts, max_keep)
+        saved = _saved(run.model)
+        own = {name: part for name, part in parts.items() if name.partition(".")[0] in saved}
+        return _writer_of_parts(run, state, own, max_keep)
+    further = {name: snapshot(run.strategy.gather_part(name)) for name in _further(run.model)}
     adapter = snapshot(run.strategy.gather_adapter()) if is_adapter else {}
     if not run.world.is_main:
         return None
@@ -87,18 +99,24 @@ def checkpoint_writer(run: Run, max_keep: int | None) -> Writer | None:
     if not (at_once or run.strategy.divides_state):  # such a one has put copies together
         state = snapshot(state)
     needed = state_bytes(state) + state_bytes(adapter if is_adapter else model.state_dict())
+    needed += state_bytes(further)
     write_result = _result_writer(run, adapter)
 
     def fill(folder: Path) -> None:
         save_state(folder / "state", state)
-        write_result(folder, model)
+        write_result(folder, model, further)
 
     root, step = run.work_dir / "checkpoints", run.step
     origin = {key: value for key, value in run.began_with.items() if key == "began_with"}
 
     def write(_: Event) -> Path:
         return save_checkpoint(
-            *(root, step), write=fill, bytes_needed=needed, max_keep=max_keep, notes=origin
+            *(root, step),
+            write=fill,
+            bytes_needed=needed,
+            parts=_saved(run.model),
+            max_keep=max_keep,
+            notes=origin,
         )
 
     if at_once:
@@ -123,15 +141,22 @@ def _writer_of_parts(
     # and in the model's own files.
     needed = (3 * weights + kept) * world.size
     state = snapshot(state)
-    buffers = {name: value.cpu() for name, value in run.llm.named_buffers()}
+    buffers = {
+        f"{name}.{key}": value.cpu()
+        for name in _saved(run.model)
+        for key, value in saved_buffers(run.model.parts()[name].module).items()
+    }
     write_result = _result_writer(run, {})
 
     def fill(final: Path, ending: Event) -> None:
         save_state(final / "state", state)
         wait_for_parts(folder, world.size, ending)
         found = whole_weights(folder, folder / "whole")
-        named = {name.removeprefix("llm."): weight for name, weight in found.items()}
-        write_result(final, with_weights(run.llm, named | buffers))
+        by_part: dict[str, dict[str, Tensor]] = {name: {} for name in _saved(run.model)}
+        for path, value in (found | buffers).items():
+            name, _, key = path.partition(".")
+            by_part[name][key] = value
+        write_result(final, with_weights(run.llm, by_part.pop(run.model.main)), by_part)
         keep_state(folder, final / "state" / _PARTS)
 
     def write(ending: Event) -> Path | None:
@@ -144,6 +169,7 @@ def _writer_of_parts(
                 *(root, step),
                 write=partial(fill, ending=ending),
                 bytes_needed=needed,
+                parts=_saved(run.model),
                 max_keep=max_keep,
             )
         finally:
@@ -152,11 +178,26 @@ def _writer_of_parts(
     return write
 
 
-def _result_writer(run: Run, adapter: dict[str, Tensor]) -> Callable[[Path, Any], None]:
-    """Return what writes the adapter, or a whole model that it is given, into a folder."""
+def _saved(model: Algorithm) -> dict[str, str]:
+    """Name of each part that a checkpoint has -> what of it: see `write_meta`."""
+    of_model = "adapter" if model.has_adapter else "model"
+    return {model.main: of_model} | dict.fromkeys(_further(model), "weights")
+
+
+def _further(model: Algorithm) -> list[str]:
+    """Names of the parts that have a folder of their own."""
+    return [name for name, part in model.parts().items() if part.saved_as == "weights"]
+
+
+def _result_writer(
+    run: Run, adapter: dict[str, Tensor]
+) -> Callable[[Path, Any, dict[str, dict[str, Tensor]]], None]:
+    """Return what writes the adapter, or a whole model that it is given, and the further parts."""
     llm, tokenizer, notes = run.llm, run.tokenizer_to_write, notes_of(run)
 
-    def write(folder: Path, model: Any) -> None:
+    def write(folder: Path, model: Any, further: dict[str, dict[str, Tensor]]) -> None:
+        for name, weights in further.items():
+            write_module(folder / name, weights)
         if model is None:
             write_adapter(folder / "adapter", llm, adapter, tokenizer, notes)
         else:
@@ -170,6 +211,28 @@ def _base_digest(run: Run) -> str | None:
     return None if name is None else base_digest(name)
 
 
+def load_further_parts(model: Algorithm, checkpoint: Path) -> None:
+    """Give an algorithm the weights of the parts that have a folder of their own.
+
+    Args:
+        model: whole, before a strategy takes it; the language model's weights are no matter.
+        checkpoint: that the run goes on from.
+
+    Raises:
+        CheckpointError: it has other parts.
+    """
+    own, there = sorted(_further(model)), weights_apart(checkpoint)
+    if own != there:
+        raise CheckpointError(
+            f"{checkpoint} has weights of {', '.join(there) or 'nothing'} next to the language "
+            f"model, and {type(model).__name__} trains {', '.join(own) or 'nothing'} there: it was "
+            "written by another algorithm, or by a version that did not save them. Resume with the "
+            "config that wrote it (work_dir/config.py), or start in another --work-dir"
+        )
+    for name in own:
+        read_module(checkpoint / name, model.parts()[name].module)
+
+
 def load_checkpoint(run: Run, checkpoint: Path) -> None:
     """Let a prepared run go on from a checkpoint.
 
@@ -180,6 +243,7 @@ def load_checkpoint(run: Run, checkpoint: Path) -> None:
     if (parts := checkpoint / "state" / _PARTS).is_dir():
         state["strategy"]["optimizer"] = OptimizerParts(parts)
     require_same_base(checkpoint, run.fingerprint)
+    require_same_others(checkpoint, state.get("others", {}), run.cfg["model"])
     before, per_step = state.get("items_per_step"), run.loader.items_per_step
     if before not in (None, per_step):
         raise CheckpointError(

@@ -5,6 +5,7 @@
     tokenizer   a digest of its vocabulary                   before the model is loaded
     base model  a digest of blocks of its weight files       before the model is loaded
                 signs of its embedding (fingerprint.py)      once it is loaded
+    others      a digest of each model next to it            once it is loaded
 
 A path says nothing: folders move, and files change under their names. A whole model that is
 trained lies in the checkpoint itself.
@@ -30,7 +31,14 @@ from xtune.models.modelscope import fetched
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["base_digest", "require_same_base", "require_same_inputs", "vocabulary_digest"]
+__all__ = [
+    "base_digest",
+    "other_digests",
+    "require_same_base",
+    "require_same_inputs",
+    "require_same_others",
+    "vocabulary_digest",
+]
 
 _BLOCKS, _BLOCK = 256, 4096  # of a weight file are read; bytes of each
 # What the identity of a data set says, for people
@@ -60,6 +68,17 @@ def base_digest(name: str) -> str | None:
     except (OSError, ValueError, KeyError, ModelError):
         return None
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32] if digests else None
+
+
+def other_digests(model: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the `base_digest` of each model that an algorithm is given besides `llm`, by its key.
+
+    Args:
+        model: the sheet's `model`.
+    """
+    others = {key: cfg for key, cfg in model.items() if key != "llm" and isinstance(cfg, Mapping)}
+    names = {key: cfg.get("pretrained_model_name_or_path") for key, cfg in others.items()}
+    return {key: base_digest(name) for key, name in names.items() if isinstance(name, str)}
 
 
 def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -137,6 +156,28 @@ def require_same_base(checkpoint: Path, fingerprint: str) -> None:
             "embedding or head differs. Give that model, wherever it lies now, or start in another "
             "--work-dir"
         )
+
+
+def require_same_others(
+    checkpoint: Path, before: Mapping[str, str | None], model: Mapping[str, Any]
+) -> None:
+    """Refuse to go on against another reference than the one that was trained against.
+
+    Args:
+        checkpoint: a step folder.
+        before: what `other_digests` gave when it was written.
+        model: the sheet's `model`.
+
+    Raises:
+        CheckpointError: one of the models next to the trained one is another.
+    """
+    for key, now in other_digests(model).items():
+        if None not in (now, then := before.get(key)) and now != then:
+            raise CheckpointError(
+                f"the weights of model.{key} are not those that {checkpoint} was trained with: "
+                f"{then} then, {now} now. Give that model, wherever it lies now, or start in "
+                "another --work-dir"
+            )
 
 
 def _weight_files(name: str) -> list[Path]:

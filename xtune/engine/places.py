@@ -20,7 +20,7 @@ from xtune.models.gguf import is_gguf
 
 __all__ = ["is_place", "require_places"]
 
-_MODEL = re.compile(r"(?:model\.llm|tokenizer)\.pretrained_model_name_or_path")
+_MODEL = re.compile(r"(?:model\.\w+|tokenizer)\.pretrained_model_name_or_path")
 # A string, files, a source with its arguments, or a mixture of these
 _DATA = re.compile(r"(?:train|val)_dataset\.data_path(?:\..+)?")
 _NAMED = re.compile(r"(?:^|\.)(?:data_path|path)$")  # of these, what names a place
@@ -32,6 +32,8 @@ def is_place(key: str, before: Any, now: Any) -> bool:
     """Tell whether two values of a key may name two places of the same thing.
 
     >>> is_place('train_dataset.data_path', 'a.jsonl', 'b/a.jsonl')
+    True
+    >>> is_place('model.ref.pretrained_model_name_or_path', 'a', 'b/a')
     True
     >>> is_place('train_dataset.map_fn', 'maps.py:mine', '/moved/maps.py:mine')
     True

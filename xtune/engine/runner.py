@@ -27,7 +27,7 @@ from xtune.engine.build import (
     validation_loader,
     weights_from,
 )
-from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint
+from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint, load_further_parts
 from xtune.engine.identity import require_same_inputs
 from xtune.engine.logs import HeldLog, close_logs, log_to_console
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
@@ -200,6 +200,8 @@ class Runner:
             grown=checkpoint is not None and (checkpoint / "model").is_dir(),
             sequence=run.sequence,
         )
+        if checkpoint is not None:
+            load_further_parts(run.model, checkpoint)
         run.throughput = Throughput(run.model, run.strategy)
         run.llm = run.model.language_model
         # While this process has all weights: a strategy may take them apart.

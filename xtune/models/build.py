@@ -10,6 +10,7 @@ import torch
 
 from xtune.errors import AdapterError, ModelError
 from xtune.models.algorithms.base import Algorithm
+from xtune.models.algorithms.saved import require_saved
 from xtune.models.loading import load_model
 from xtune.models.precision import Precision, choose_precision
 from xtune.models.self_test import check_packed_logits, check_slices
@@ -103,6 +104,7 @@ def build_model(
             "it trains: name an algorithm, such as SupervisedFinetune, or derive yours from "
             "xtune.models.Algorithm"
         )
+    require_saved(model)
     if place.type != "meta":
         check_packed_logits(model)
         check_slices(model, sequence)

@@ -126,7 +126,7 @@ def plan_scaling(
             plain = name.removesuffix("+offload")
             if plain in refused or (plain != name and _fits_already(rows, count, plain)):
                 continue
-            sharding = sharding_of(name, with_adapter=components["frozen weights"] > 0)
+            sharding = sharding_of(name, with_adapter=model.has_adapter)
             taken = whole if name in ("single", "ddp") else estimate
             held, host = held_by(name, model, taken, number, count)
             sent = sharding.sent(on_wire, count, micro_batches)
@@ -170,7 +170,7 @@ def held_by(
         number: bytes of a number in the compute format.
         devices: how many.
     """
-    sharding = sharding_of(name, with_adapter=estimate.components["frozen weights"] > 0)
+    sharding = sharding_of(name, with_adapter=model.has_adapter)
     whole = _whole_layers(model, estimate, number)
     return sharding.held(state_of(sharding, estimate.components, number, whole), devices)
 

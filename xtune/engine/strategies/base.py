@@ -125,6 +125,16 @@ class Strategy(ABC):
         All processes call it, as `state_dict`.
         """
 
+    @abstractmethod
+    def gather_part(self, name: str) -> dict[str, Tensor]:
+        """Return the whole state of a part, by its module's own names; on the main process alone.
+
+        All processes call it, as `state_dict`. What is trained is as exact as the optimizer has it.
+
+        Args:
+            name: of `Algorithm.parts()`; a part that is saved as weights.
+        """
+
     def whole_model(self) -> Any:
         """Return the language model with all its weights, of a strategy without `parts`.
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import get_peft_model_state_dict
 from torch import Tensor
 
 from xtune.checkpoint.parts import Part
@@ -110,9 +110,7 @@ class DeepSpeedStrategy(SingleStrategy):
     def prepare(  # noqa: D102
         self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
-        settings = self._settings_for(
-            model, all_is_trained=not isinstance(model.language_model, PeftModel)
-        )
+        settings = self._settings_for(model, all_is_trained=not model.has_adapter)
         # The engine makes its masters of weights that are bf16 by then: a resumed run's were not.
         masters = {
             name: p.data
@@ -249,9 +247,11 @@ class DeepSpeedStrategy(SingleStrategy):
     def gather_adapter(self) -> dict[str, Tensor]:  # noqa: D102
         if not self.shards_model:
             return super().gather_adapter()
+        prefix = f"{self.model.main}."
         weights = {
-            name.removeprefix("llm."): self._whole(self._master(p))
+            name.removeprefix(prefix): self._whole(self._master(p))
             for name, p in self.trainable.items()
+            if name.startswith(prefix)
         }
         return get_peft_model_state_dict(
             self.model.language_model, state_dict=weights, save_embedding_layers=False
@@ -354,6 +354,14 @@ class DeepSpeedStrategy(SingleStrategy):
         if self.stage < 3:
             return list(self._zero.single_partition_of_fp32_groups)
         return list(self._zero.fp32_partitioned_groups_flat)
+
+    def _whole_weight(self, weight: Any) -> Any:
+        if weight.requires_grad:
+            return self._whole(self._master(weight))
+        if not hasattr(weight, "ds_id"):
+            return weight
+        with self._gathered([weight]):
+            return weight.detach().to("cpu", copy=True)
 
     def _whole(self, value: Any) -> Any:
         return value.detach().cpu() if self.world.is_main else value.new_empty(0)

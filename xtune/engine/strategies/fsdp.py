@@ -13,7 +13,6 @@ from types import MethodType
 from typing import Any, TypeVar
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import (
@@ -94,7 +93,7 @@ class FSDPStrategy(SingleStrategy):
         self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
         refuse_documents_apart(model, "FSDPStrategy")
-        self.all_is_trained = not isinstance(model.language_model, PeftModel)
+        self.all_is_trained = not model.has_adapter
         self._shard(model)
         super().prepare(model, make_optimizer)
         refuse_other_optimizers(self.optimizer, "FSDPStrategy")

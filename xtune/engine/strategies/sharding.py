@@ -18,6 +18,7 @@ __all__ = [
     "refuse_adapter_on_head",
     "refuse_documents_apart",
     "refuse_other_optimizers",
+    "saved_buffers",
     "with_weights",
 ]
 
@@ -82,11 +83,28 @@ def refuse_other_optimizers(optimizer: torch.optim.Optimizer, strategy: str) -> 
         )
 
 
+def saved_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Return the buffers that belong to a module's state, by name."""
+    found = dict(module.named_buffers(remove_duplicate=False))
+    return {name: found[name] for name in module.state_dict(keep_vars=True) if name in found}
+
+
 def with_weights(llm: Any, weights: dict[str, Tensor]) -> Any:
-    """Return a model like `llm` that holds `weights`, to be saved."""
+    """Return a model like `llm` that holds `weights`, to be saved.
+
+    Args:
+        llm: its weights may be anywhere, and in parts.
+        weights: all of its state, by name; one that stands under two names, under either or both.
+    """
     with torch.device("meta"):
         whole = type(llm)(copy.deepcopy(llm.config))
-    whole.load_state_dict(weights, assign=True, strict=False)
+    first: dict[int, str] = {}
+    shared = {
+        name: weights[known]
+        for name, parameter in llm.named_parameters(remove_duplicate=False)
+        if (known := first.setdefault(id(parameter), name)) != name and name not in weights
+    }
+    whole.load_state_dict(weights | shared, assign=True)
     whole.tie_weights()
     whole.name_or_path = llm.name_or_path
     return whole

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from xtune.engine.strategies.base import Strategy
@@ -120,6 +120,11 @@ class SingleStrategy(Strategy):
         adapter = get_peft_model_state_dict(self.model.language_model, save_embedding_layers=False)
         return {name: self._whole(tensor.detach()).cpu() for name, tensor in adapter.items()}
 
+    def gather_part(self, name: str) -> dict[str, Tensor]:  # noqa: D102
+        state = self.model.parts()[name].module.state_dict(keep_vars=True)
+        own = {key: self.trainable.get(f"{name}.{key}", value) for key, value in state.items()}
+        return {key: self._whole_weight(value).detach().cpu() for key, value in own.items()}
+
     def whole_model(self) -> Any:  # noqa: D102
         llm = self.model.language_model
         if self.device.type == "cpu":
@@ -152,12 +157,16 @@ class SingleStrategy(Strategy):
         """Put a tensor together of which each process holds a part."""
         return value
 
+    def _whole_weight(self, weight: Any) -> Any:
+        """Put a weight or buffer of the model together, in the format that is stepped on."""
+        return self._whole(weight)
+
     def _share(self, value: Any, parameter: Tensor) -> Any:
         """Return the part of a whole tensor that this process holds of `parameter`."""
         return value
 
     def _adapter_weights(self) -> dict[str, Tensor]:
-        return dict(self.trainable) if isinstance(self.model.language_model, PeftModel) else {}
+        return dict(self.trainable) if self.model.has_adapter else {}
 
     def _names_by_index(self) -> dict[int, str]:
         """The optimizer numbers parameters group by group; their names outlive that order."""

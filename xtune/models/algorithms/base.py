@@ -116,9 +116,19 @@ class Algorithm(nn.Module, ABC):
         )
 
     @property
+    def main(self) -> str:
+        """Name of the part that is the language model that comes out of the run."""
+        return next(name for name, part in self.parts().items() if part.saved_as == "model")
+
+    @property
     def language_model(self) -> Any:
         """The model that comes out of the run, and answers meanwhile; a PeftModel if adapted."""
-        return next(part.module for part in self.parts().values() if part.saved_as == "model")
+        return self.parts()[self.main].module
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether it is an adapter of that model that is trained, and not all its weights."""
+        return hasattr(self.language_model, "peft_config")
 
     def train(self, mode: bool = True) -> Algorithm:
         """Switch to training; a part that is not trained has no dropout and stays as it is."""
