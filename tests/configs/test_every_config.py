@@ -15,6 +15,7 @@ from mmengine.config import Config
 
 from xtune.config import check, find_config, list_configs, render
 from xtune.config.find import config_root
+from xtune.config.notes import estimated_gib, laptop_gib, notes
 from xtune.data.templates.system_texts import SYSTEM_TEXTS
 from xtune.models.precision import choose_precision
 from xtune.planning.memory import smallest_card
@@ -70,6 +71,9 @@ def test_it_is_a_leaf_that_says_what_it_is(leaf):
     assert "with read_base():" in text
     docstring = ast.get_docstring(ast.parse(text)) or ""
     assert {"Run:", "Hardware:"} <= set(docstring.split())
+    # `list-cfg` and INDEX.md say what it needs: a promise to find out is no answer
+    hardware = notes(leaf)["Hardware"]
+    assert estimated_gib(hardware) or laptop_gib(hardware), hardware
     # The command can be copied, from a wheel too, which has no tools/; copy-cfg puts in the copy's
     run = rf"^Run: +xtune (train {leaf.stem}(?!\w)|copy-cfg {leaf.stem} my_run\.py)"
     assert re.search(run, docstring, re.M)

@@ -30,6 +30,8 @@ def run(args: argparse.Namespace) -> int:
     from xtune.cli.gigabytes import gigabytes
     from xtune.cli.lookups import list_configs
     from xtune.cli.matching import nothing_matches
+    from xtune.config.find import list_configs as shipped
+    from xtune.config.foreign_configs import answer_to_config
 
     card = None if args.gpu_memory is None else gigabytes("--gpu-memory", args.gpu_memory)
     patterns = [*args.patterns, *filter(None, [args.pattern])]
@@ -38,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
         left = list_configs(*patterns[:count])
         if not left:
             among = nothing_matches("config", pattern, dict.fromkeys(found, ()), "xtune list-cfg")
-            print(among, file=sys.stderr)
+            answer = answer_to_config(pattern, shipped())
+            print(f"{among}{answer and f' ({answer})'}", file=sys.stderr)
             return 1
         found = left
     total = len(found)

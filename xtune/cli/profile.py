@@ -49,7 +49,6 @@ def run(args: argparse.Namespace) -> int:
     if args.steps < 1:
         raise UsageError(f"--steps {args.steps}: give a number of 1 or more")
     from xtune.cli.launch import launch, wanted_processes
-    from xtune.engine.runner import Runner
     from xtune.engine.start import sheet_to_run
 
     if wanted_processes() > 1:
@@ -64,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     ]
     options = [*args.cfg_options, *quiet]
     sheet = sheet_to_run(args.config, options, strategy=args.strategy, deepspeed=args.deepspeed)
+    from xtune.engine.runner import Runner  # torch too, which a misspelt name does not wait for
+
     work_dir = args.work_dir or Path(f"work_dirs/{sheet.name}_profile")
     trained = Runner(sheet, work_dir=work_dir).train()
     if trained.world.is_main:

@@ -15,7 +15,7 @@ import xtune
 from xtune import registry
 from xtune.config.continued import found_adapter
 from xtune.errors import RegistryError
-from xtune.hub import fetch_it_first
+from xtune.hub import MODELSCOPE, fetch_it_first
 
 __all__ = ["Refusal", "config_is_here", "contradictions", "names_modules", "refusal"]
 
@@ -168,7 +168,7 @@ def names_modules(adapter: Any) -> bool:
 
 def config_is_here(name: Any) -> bool:
     """Whether a model's config.json is on this disk, so that it can be read without a network."""
-    if not isinstance(name, str) or name.startswith("modelscope:"):
+    if not isinstance(name, str) or name.startswith(MODELSCOPE):
         return False
     shipped = Path(xtune.__file__).parent / "models/published_configs"
     if (shipped / f"{name.replace('/', '--')}.json").is_file():

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xtune.config.foreign import hint
 from xtune.config.lists import may_be_a_list, typed_list
 from xtune.config.literals import find, is_set, last_entry, top_level
 from xtune.config.sheet import Setting, evaluate
@@ -118,8 +119,9 @@ class _Editor:
                 raise self._computed(name, elsewhere)
             if name not in SHEET_KEYS:
                 known = {binding.key[0] for binding in top_level(tree)} | set(SHEET_KEYS)
+                near = hint(name) or did_you_mean(name, known).removeprefix("; ")
                 raise ConfigError(
-                    f"the config has no {name!r}{did_you_mean(name, known) or '.'} "
+                    f"the config has no {name!r}{f'; {near}' if near else ''}. "
                     f"`xtune explain {self.path.stem}` lists its names"
                 )
             self.lines = [*self.lines, Line(f"{name} = {source}", origin)]
@@ -208,8 +210,9 @@ def _item(owner: Any, part: str, where: str, also_allowed: Iterable[str] = ()) -
     if isinstance(owner, Mapping):
         if part not in owner:
             has = list(map(str, owner))
-            near = did_you_mean(part, [*has, *also_allowed]) or f"; it has: {', '.join(has)}"
-            raise ConfigError(f"{what} has no {part!r}{near}")
+            near = did_you_mean(part, [*has, *also_allowed]).removeprefix("; ")
+            near = hint(part) or near or f"it has: {', '.join(has)}"
+            raise ConfigError(f"{what} has no {part!r}; {near}")
         return owner[part]
     if isinstance(owner, list | tuple):
         if not part.isdigit() or int(part) >= len(owner):

@@ -12,13 +12,17 @@ from typing import Any
 from mmengine.config import ConfigDict
 
 from xtune.config.continued import with_adapter_found
+from xtune.config.declared import declared_names
 from xtune.config.find import find_config, xtuners_name
+from xtune.config.foreign import foreign_imports
 from xtune.config.inclusion import flatten
 from xtune.config.knobs import as_options
 from xtune.config.options import apply_options
 from xtune.config.sheet import Setting, Sheet, evaluate
 from xtune.config.source import parse
 from xtune.config.statements import Statement
+from xtune.errors import ConfigError
+from xtune.registry import MAP_FNS
 
 __all__ = ["render"]
 
@@ -45,8 +49,8 @@ def render(config: str | Path | Sheet, options: Sequence[str] = (), /, **knobs: 
 
     Raises:
         UsageError: there is no such config; near names are listed.
-        ConfigError: a file is broken, an option or knob is wrong, or the sheet fails; with file
-            and line, and the nearest name.
+        ConfigError: a file is broken or imports what is XTuner's, an option or knob is wrong, or
+            the sheet fails; with file and line, and the nearest name.
     """
     if isinstance(config, Sheet):
         path, lines = config.path, list(config.lines)
@@ -57,6 +61,8 @@ def render(config: str | Path | Sheet, options: Sequence[str] = (), /, **knobs: 
         lines, history = flatten(path)
         replaced = {name: [_setting(old) for old in olds] for name, olds in history.items()}
         dotted = {}
+    if unusable := foreign_imports(lines, declared_names(MAP_FNS)):
+        raise ConfigError("\n".join(unusable), unusable)
     for given, flag in ((options, "--cfg-options "), (as_options(knobs), "")):
         lines, by_option, new = apply_options(lines, path, given, flag)
         dotted |= new

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from xtune import registry
 from xtune.config import adapters
 from xtune.config.deepspeed import contradictions
-from xtune.hub import is_hub_id
+from xtune.hub import MODELSCOPE, is_hub_id
 from xtune.local_path import is_path, misspells_a_file, not_there
 
 __all__ = ["Breach", "breaches", "divisible_optimizer"]
@@ -182,7 +182,6 @@ def _divided_optimizer(values: Values) -> Iterator[Breach]:
 
 _DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)
 _DATA_SECTIONS = ("train_dataset", "val_dataset", "test_cfg")
-_MODELSCOPE = "modelscope:"
 
 
 def _data_files(values: Values) -> Iterator[Breach]:
@@ -245,7 +244,7 @@ def _generated_sources() -> list[str]:
 def _is_no_file(name: str) -> bool:
     """Whether this names a source that generates its rows, or a data set on the hub."""
     is_on_hub = (
-        is_hub_id(name.removeprefix(_MODELSCOPE))
+        is_hub_id(name.removeprefix(MODELSCOPE))
         and not _DATA_SUFFIX.search(name)
         and not misspells_a_file(name)
     )
@@ -264,8 +263,8 @@ def _model_files(values: Values) -> Iterator[Breach]:
         name = _get(values, key)
         if not isinstance(name, str):
             continue
-        if name.startswith(_MODELSCOPE):
-            if not is_hub_id(name.removeprefix(_MODELSCOPE)):
+        if name.startswith(MODELSCOPE):
+            if not is_hub_id(name.removeprefix(MODELSCOPE)):
                 yield Breach(key, f"{name!r} names no model", "an id is 'modelscope:owner/name'")
             continue
         if is_path(name) and not Path(name).expanduser().exists():

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from xtune.config import foreign
 from xtune.config.continued import contradicting_options
 from xtune.config.declared import declared_names
 from xtune.config.find import config_root
@@ -147,7 +148,7 @@ def _unused_names(sheet: Sheet) -> Iterator[Problem]:
         if name not in used and name not in known:
             others = {*sheet.values, *known} - {name}
             near = did_you_mean(name, sorted(others)).removeprefix("; ")
-            hint = near or "use it in a section, or delete it"
+            hint = foreign.hint(name) or near or "use it in a section, or delete it"
             yield problem_at(sheet, name, "nothing in the sheet uses this name", hint)
 
 
@@ -174,7 +175,8 @@ def _slots(sheet: Sheet) -> Iterator[Problem]:
         try:
             form = slot.form()
         except RegistryError as error:
-            yield problem_at(sheet, f"{slot.key}.type", str(error))
+            said = foreign.hint(str(slot.cfg["type"]))
+            yield problem_at(sheet, f"{slot.key}.type", str(error), said)
             continue
         yield from _arguments(sheet, slot.key, form, slot.given)
 

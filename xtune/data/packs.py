@@ -71,6 +71,13 @@ class Packs:
         """Return how many tokens item `index` has."""
         return int(self._group_lengths[self.groups(index)].sum())
 
+    def longest(self, count: int) -> list[int]:
+        """Return the tokens of the `count` longest items, the longest first; of all, if fewer."""
+        lengths = self._group_lengths[self._chosen]
+        if self._packs is not None:
+            lengths = np.array([lengths[places].sum() for places in self._packs])
+        return np.sort(lengths)[::-1][:count].tolist()
+
     def sample(self, index: int) -> Sample:
         """Return one tokenised document."""
         raise NotImplementedError

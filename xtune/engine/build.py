@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import date
+from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -234,7 +235,10 @@ def _require_called(name: str, hook: Any, moments: list[str]) -> None:
             f"(from xtune.engine.hooks.base import Hook); it is called at: {', '.join(moments)}"
         )
     for own in dir(hook):
-        if own.startswith(("before_", "after_")) and own not in moments:
+        if hasattr(Hook, own) or own.startswith("_"):
+            continue
+        near = callable(getattr(hook, own)) and get_close_matches(own, moments, n=1, cutoff=0.9)
+        if near or own.startswith(("before_", "after_")):
             raise ConfigError(
                 f"hook {name}: nothing calls {own!r}{did_you_mean(own, moments)}; a hook is called "
                 f"at: {', '.join(moments)}"

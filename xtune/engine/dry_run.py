@@ -23,15 +23,15 @@ from xtune.engine.identity import require_same_inputs
 from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir
 from xtune.errors import AdapterError, ConfigError, DataError, ModelError
-from xtune.hub import is_hub_id
-from xtune.models.modelscope import MODELSCOPE, fetched
+from xtune.hub import MODELSCOPE, is_hub_id
+from xtune.models.modelscope import fetched
 from xtune.models.tokenizer import open_vocabulary
 from xtune.models.vocabulary import Pieces
 from xtune.parallel.world import ALONE
 from xtune.planning.advice import advice_for, advice_lines
 from xtune.planning.memory import smallest_card
 from xtune.planning.recomputation import choose_checkpointing
-from xtune.planning.requirement import need_of, place_of
+from xtune.planning.requirement import FULL, MicroBatch, need_of, place_of
 from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
 
 if TYPE_CHECKING:
@@ -173,14 +173,14 @@ def _model_lines(
 ) -> Iterator[str]:
     recipe = recipe_of(cfg)
     name = recipe.base_model or ""
-    share = datasets[0].report.trained_percent / 100 if datasets else 1.0
+    largest = MicroBatch.of(recipe, datasets[0]) if datasets else FULL
     place = place_of(strategy.device, strategy.world.size)
     try:
         require_sliceable(recipe)
         if recipe.checkpointing == "auto":
-            chosen = choose_checkpointing(cfg, strategy.precision, place, share, pieces)
+            chosen = choose_checkpointing(cfg, strategy.precision, place, largest, pieces)
             cfg = {**cfg, "model": {**cfg["model"], **chosen}}
-        need = need_of(cfg, strategy.precision, place, trained_share=share, pieces=pieces)
+        need = need_of(cfg, strategy.precision, place, largest=largest, pieces=pieces)
     except ModelError as error:
         if isinstance(error, AdapterError) or not _is_remote(name):
             raise
@@ -195,12 +195,13 @@ def _model_lines(
     )
     for number, line in enumerate(need.lines()):
         yield f"{'memory' if number == 0 else '':<11} {line}"
+    yield f"{'':<11} {largest.words(recipe)}"
     if card := smallest_card(need.gib):
         yield f"{'':<11} fits a GPU of {card} GB"
     if not need.fits(place):
         yield f"{'':<11} does not fit {place.gib:.1f} GiB, what {strategy.device} has"
         advice = advice_for(
-            cfg, strategy.precision, place, need=need, trained_share=share, pieces=pieces
+            cfg, strategy.precision, place, need=need, largest=largest, pieces=pieces
         )
         for line in advice_lines(advice, place):
             yield f"{'':<11} {line}"
@@ -225,7 +226,7 @@ def _is_remote(name: str) -> bool:
 def _is_remote_data(data_path: Any) -> bool:
     """Whether a data set comes from a hub: by its id, or by the source that it names."""
     if isinstance(data_path, str):
-        return data_path.startswith("modelscope:") or _is_remote(data_path)
+        return data_path.startswith(MODELSCOPE) or _is_remote(data_path)
     if isinstance(data_path, Mapping):
         return data_path.get("type") in ("hub", "modelscope")
     return any(isinstance(one, Mapping) and _is_remote_data(one["data_path"]) for one in data_path)

@@ -23,9 +23,10 @@ from huggingface_hub import try_to_load_from_cache
 
 from xtune.config.recipe import Recipe
 from xtune.errors import CheckpointError, ModelError
+from xtune.hub import MODELSCOPE
 from xtune.models import same_base
 from xtune.models.gguf import is_gguf, resolve_alias
-from xtune.models.modelscope import MODELSCOPE, fetched
+from xtune.models.modelscope import fetched
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -151,8 +152,8 @@ def require_same_base(checkpoint: Path, fingerprint: str) -> None:
     before = json.loads(file.read_text(encoding="utf-8")).get("base_fingerprint")
     if before and not same_base(before, fingerprint):
         raise CheckpointError(
-            f"the model is not the one that {checkpoint} was trained on: its architecture or its "
-            "embedding differs. Give that model, wherever it lies now, or start in another "
+            f"the model is not the one that {checkpoint} was trained on: its architecture, "
+            "embedding or head differs. Give that model, wherever it lies now, or start in another "
             "--work-dir"
         )
 

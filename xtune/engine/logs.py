@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 from rich.console import Console
 
-__all__ = ["FILE_ONLY", "close_logs", "log_to_console", "log_to_file", "open_console"]
+from xtune.parallel.world import World
+
+__all__ = ["FILE_ONLY", "HeldLog", "close_logs", "log_to_console", "open_console"]
 
 # logger.info(..., extra=FILE_ONLY) keeps a line off the console: the progress bar shows it there.
 FILE_ONLY = {"file_only": True}
@@ -53,6 +56,44 @@ class _ConsoleHandler(logging.Handler):
         super().close()
 
 
+class HeldLog(logging.Handler):
+    """Holds all that any part of xtune logs, tracebacks too, until a file is named for it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self._held: list[logging.LogRecord] = []
+        self._file: _LogFile | None = None
+        _attach(self)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hold one record, or write it."""
+        if self._file is None:
+            self._held.append(record)
+        else:
+            self._file.handle(record)
+
+    def append_to(self, work_dir: Path, world: World) -> None:
+        """Append what has been held to train.log, and from here on every line as it comes; once.
+
+        Every process but the first has a file of its own, train.rank1.log.
+        """
+        if self._file is not None:
+            return
+        with self.lock or nullcontext():
+            name = "train.log" if world.is_main else f"train.rank{world.rank}.log"
+            self._file = _LogFile(work_dir / name, encoding="utf-8")
+            self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+            for record in self._held:
+                self._file.handle(record)
+            self._held.clear()
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._file is not None:
+            self._file.close()
+        super().close()
+
+
 class _LogFile(logging.FileHandler):
     """A log that cannot be written (a full disk) is no reason to fill the console."""
 
@@ -72,13 +113,6 @@ def open_console() -> Console:
 def log_to_console(console: Console) -> logging.Handler:
     """Print what any part of xtune logs, from INFO up, through `console`."""
     return _attach(_ConsoleHandler(console))
-
-
-def log_to_file(file: Path) -> logging.Handler:
-    """Append all that any part of xtune logs, tracebacks too, to `file`."""
-    handler = _LogFile(file, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    return _attach(handler)
 
 
 def close_logs(handlers: list[logging.Handler]) -> None:

@@ -18,7 +18,7 @@ import torch
 from xtune.errors import AdapterError, ModelError, TrainingError
 from xtune.parallel.progress import now
 from xtune.planning.advice import advice_for, advice_lines
-from xtune.planning.requirement import DeviceMemory, Requirement, place_of
+from xtune.planning.requirement import DeviceMemory, MicroBatch, Requirement, place_of
 from xtune.planning.requirement_cache import known_need
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class MemoryCheck:
             return
         text = (
             f"the run needs about {self.need.gib:.1f} GiB and {run.strategy.device} has "
-            f"{self.place.gib:.1f}:\n{self.table()}\n{_advice(run, self.place, self.need)}"
+            f"{self.place.gib:.1f}:\n{self.table()}\n"
+            f"  {_largest(run).words(run.recipe)}\n{_advice(run, self.place, self.need)}"
         )
         if not self.force:
             raise TrainingError(f"{text}\nTo try it all the same: --force")
@@ -77,7 +78,7 @@ class MemoryCheck:
                 run.cfg,
                 run.strategy.precision,
                 self.place,
-                trained_share=_trained_share(run),
+                largest=_largest(run),
                 pieces=run.pieces,
             )
         except AdapterError:
@@ -148,12 +149,11 @@ def _advice(run: Run, place: DeviceMemory, need: Requirement | None) -> str:
         run.strategy.precision,
         place,
         need=need,
-        trained_share=_trained_share(run),
+        largest=_largest(run),
         pieces=run.pieces,
     )
     return "\n".join(advice_lines(advice, place))
 
 
-def _trained_share(run: Run) -> float:
-    percent = run.train_dataset.report.trained_percent
-    return percent / 100 if percent else 1.0
+def _largest(run: Run) -> MicroBatch:
+    return MicroBatch.of(run.recipe, run.train_dataset)

@@ -15,9 +15,8 @@ from huggingface_hub import try_to_load_from_cache
 from xtune.config import Sheet, flat_items
 from xtune.data.sources.files import find_files, is_data_file
 from xtune.errors import ConfigError
-from xtune.local_path import is_path
+from xtune.local_path import MODELSCOPE, is_path
 from xtune.models.gguf import is_gguf
-from xtune.models.modelscope import MODELSCOPE
 
 __all__ = ["is_place", "require_places"]
 

@@ -7,6 +7,7 @@ Nothing large is loaded before everything small has been found to be right.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -28,14 +29,14 @@ from xtune.engine.build import (
 )
 from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint, load_further_parts
 from xtune.engine.identity import require_same_inputs
-from xtune.engine.logs import close_logs, log_to_console, log_to_file
+from xtune.engine.logs import HeldLog, close_logs, log_to_console
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
 from xtune.engine.run import Run
 from xtune.engine.throughput import Throughput
 from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir, require_shared
-from xtune.errors import ConfigError, TrainingError
+from xtune.errors import ConfigError, TrainingError, XtuneError
 from xtune.models import base_fingerprint
 from xtune.models.build import build_model
 from xtune.models.tokenizer import open_vocabulary
@@ -43,7 +44,7 @@ from xtune.optim.optimizers import build_optimizer
 from xtune.parallel.progress import enter, now
 from xtune.parallel.sequence import sequence_group
 from xtune.planning.recomputation import decided_model
-from xtune.planning.requirement import place_of
+from xtune.planning.requirement import MicroBatch, place_of
 from xtune.registry import SCHEDULES, STRATEGIES, build
 from xtune.watch.watchdog import watched
 
@@ -96,22 +97,29 @@ class Runner:
         run = self.run
         handlers = [log_to_console(run.console)] if run.world.is_main else []
         folder = WorkDir(run.work_dir, run.sheet)
+        handlers.append(log := HeldLog())  # a run that is refused leaves no log
         enter("opening the work dir", slow=True)
         try:
             checkpoint = folder.open(self.resume) if run.world.is_main else None
-            checkpoint = run.world.from_main(checkpoint)
+            goes_on = folder.goes_on(checkpoint)
+            checkpoint, goes_on = run.world.from_main((checkpoint, goes_on))
             folder.create()  # on another host it may be another folder
-            rank = "" if run.world.is_main else f".rank{run.world.rank}"
-            handlers.append(log_to_file(run.work_dir / f"train{rank}.log"))
             self._watchdog.write_stacks_to(run.work_dir)
             run.logger.info("%s -> %s", run.sheet.path, folder.config)
             self._prepare_data(checkpoint)
+            self._plan(checkpoint)
+            if not goes_on:
+                self._begin(folder, log, checkpoint)
+            run.call_hooks("after_load_data")
             self._load_model(checkpoint)
-            if checkpoint is not None and run.world.is_main:
-                folder.record(checkpoint)
+            if goes_on:  # what follows the checkpoint stays until it is loaded
+                self._begin(folder, log, checkpoint)
             self._run()
         except BaseException as error:
             run.logger.debug("the run ends with an error", exc_info=True)  # in train.log only
+            if not isinstance(error, XtuneError | KeyboardInterrupt):  # nobody has foreseen it
+                with suppress(OSError):  # a full disk, which is said below
+                    log.append_to(run.work_dir, run.world)
             if is_out_of_memory(error):
                 raise out_of_memory(run, error, self.memory_check) from None
             if isinstance(error, OSError) and is_full_disk(error):
@@ -123,6 +131,13 @@ class Runner:
         finally:
             folder.close()
             close_logs(handlers)
+
+    def _begin(self, folder: WorkDir, log: HeldLog, checkpoint: Path | None) -> None:
+        """Nothing has been found that refuses the run: from here on it leaves traces."""
+        if self.run.world.is_main:
+            folder.record(checkpoint)
+        self.run.world.wait()  # what an earlier run left is out of the way
+        log.append_to(self.run.work_dir, self.run.world)
 
     def _prepare_data(self, checkpoint: Path | None) -> None:
         run = self.run
@@ -147,11 +162,11 @@ class Runner:
         run.val_loader = validation_loader(run.cfg, run.val_dataset, run.sequence.as_one)
         run.schedule = build(SCHEDULES, run.cfg["param_scheduler"])
         run.hooks = build_hooks(run.cfg)
-        run.call_hooks("after_load_data")
 
-    def _load_model(self, checkpoint: Path | None) -> None:
+    def _plan(self, checkpoint: Path | None) -> None:
+        """Decide what may be decided and refuse what will not do, before any weight is loaded."""
         run = self.run
-        enter("loading the model", slow=True)
+        enter("planning", slow=True)
         run.strategy = build(STRATEGIES, run.cfg["strategy"])
         self._check_processes()
         if run.strategy.divides_state and not run.recipe.trains_adapter:
@@ -162,15 +177,21 @@ class Runner:
             run.strategy.precision.name,
             run.strategy.precision.reason,
         )
-        share = run.train_dataset.report.trained_percent / 100
+        largest = MicroBatch.of(run.recipe, run.train_dataset)
         run.began_with = adapter_trained_further(run.recipe, checkpoint)
         precision, place = run.strategy.precision, place_of(run.strategy.device, run.world.size)
-        model_settings = decided_model(run.cfg, precision, place, run.world, share, run.pieces)
+        self._model_settings = decided_model(
+            run.cfg, precision, place, run.world, largest, run.pieces
+        )
         if self.memory_check is not None and run.world.is_main:
             self.memory_check.before_loading(run)
+
+    def _load_model(self, checkpoint: Path | None) -> None:
+        run = self.run
+        enter("loading the model", slow=True)
         seed_everything(run.recipe.seed)
         run.model = build_model(
-            weights_from(checkpoint, model_settings),
+            weights_from(checkpoint, self._model_settings),
             device=run.strategy.loads_on,
             precision=run.strategy.precision,
             as_stored=run.strategy.divides_state,

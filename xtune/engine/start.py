@@ -108,7 +108,7 @@ def sheet_to_run(
         UsageError, ConfigError: as `render` and `with_strategy` do; or a sheet's values were
             changed past its text.
     """
-    from xtune.config import Sheet, render
+    from xtune.config import Sheet, render, require_valid
     from xtune.engine.strategy_choice import with_strategy
 
     if isinstance(config, Sheet):
@@ -119,6 +119,7 @@ def sheet_to_run(
         from xtune.engine.places import require_places
 
         require_places(sheet)
+    require_valid(sheet)  # the runner does so too; a misspelt name is said before torch is loaded
     return sheet
 
 

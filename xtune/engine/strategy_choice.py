@@ -88,17 +88,18 @@ def _with_divisible_optimizer(sheet: Sheet, name: str) -> list[str]:
 
 def _chosen(sheet: Sheet, processes: int) -> str:
     """Return 'ddp', or 'fsdp' where each GPU cannot hold the model."""
+    from xtune.config import require_valid
+
+    require_valid(sheet)  # before torch is loaded
     import torch
 
     if not torch.cuda.is_available():
         return "ddp"  # processes on CPUs share a host's memory, or nobody knows how much they have
-    from xtune.config import require_valid
     from xtune.config.recipe import recipe_of
     from xtune.errors import ModelError
     from xtune.models.precision import choose_precision
     from xtune.planning.scaling import strategy_that_fits
 
-    require_valid(sheet)
     memory = torch.cuda.get_device_properties(0).total_memory / 2**30
     precision = choose_precision("cuda", recipe_of(sheet.values).precision)
     try:

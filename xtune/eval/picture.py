@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xtune.eval.loss_curve import LossCurve
-from xtune.eval.result import EvaluationResult
+from xtune.eval.result import EvaluationResult, in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,7 +64,7 @@ def _draw_kinds(axes: Axes, before: EvaluationResult, after: EvaluationResult) -
                 fontsize=8,
                 color=_INK,
             )
-    axes.set_yticks(range(len(kinds)), labels=kinds)
+    axes.set_yticks(range(len(kinds)), labels=[in_words(kind) for kind in kinds])
     axes.invert_yaxis()
     axes.set_xlim(0, 114)  # room for the counts next to full bars
     axes.set_xticks(range(0, 101, 25))

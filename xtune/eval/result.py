@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from xtune.eval.loss_curve import LossCurve
 
-__all__ = ["EvaluationResult", "EvaluationRow", "Report", "Share"]
+__all__ = ["EvaluationResult", "EvaluationRow", "Report", "Share", "in_words"]
 
 
 class Share(NamedTuple):
@@ -157,3 +157,12 @@ class Report:
             ("no needless call", self.before.no_needless_calls, self.after.no_needless_calls),
         ]
         return [each for each in both if each[2].total]
+
+
+def in_words(kind: str) -> str:
+    """Return a kind of request as a reader sees it.
+
+    >>> in_words('two_calls')
+    'two calls'
+    """
+    return kind.replace("_", " ")

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from xtune.errors import ModelError, NoSuchModelError, did_you_mean
-from xtune.hub import WITHOUT_NETWORK, cached_folder, why_not
+from xtune.hub import MODELSCOPE, WITHOUT_NETWORK, cached_folder, why_not
 from xtune.local_path import is_path, not_there
 from xtune.models.families import all_families
 from xtune.models.gguf import converted_gguf, is_gguf
-from xtune.models.modelscope import MODELSCOPE, fetched
+from xtune.models.modelscope import fetched
 
 __all__ = ["explained", "name_for_others", "some", "source_of"]
 

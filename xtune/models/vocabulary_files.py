@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from xtune.models.families.files import CheckpointFiles
 
-__all__ = ["missing_file", "name_tokens", "spoilt_file"]
+__all__ = ["lfs_pointer", "missing_file", "name_tokens", "spoilt_file"]
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def spoilt_file(folder: Path) -> str | None:
         file = folder / name
         if not file.is_file():
             continue
-        if pointer := _lfs_pointer(file):
+        if pointer := lfs_pointer(file):
             return pointer
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
@@ -125,7 +125,7 @@ def name_tokens(tokenizer: PreTrainedTokenizerBase, files: CheckpointFiles) -> N
 
 def _spoilt_pieces(folder: Path) -> str | None:
     for file in sorted([*folder.glob("*.model"), *folder.glob("*.tiktoken")]):
-        if pointer := _lfs_pointer(file):
+        if pointer := lfs_pointer(file):
             return pointer
         if not _are_ranks(file) and not (file.suffix == ".model" and _are_pieces(file)):
             return (
@@ -135,8 +135,8 @@ def _spoilt_pieces(folder: Path) -> str | None:
     return None
 
 
-def _lfs_pointer(file: Path) -> str | None:
-    """What to do where Git has put a pointer in a file's place, or None."""
+def lfs_pointer(file: Path) -> str | None:
+    """Return what to do where Git has put a pointer in a file's place, or None."""
     with file.open("rb") as stream:
         if stream.read(len(_LFS)) != _LFS:
             return None

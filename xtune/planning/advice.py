@@ -16,7 +16,7 @@ from xtune.config.rules import divisible_optimizer
 from xtune.errors import ModelError
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
-from xtune.planning.requirement import DeviceMemory, Requirement, need_of
+from xtune.planning.requirement import FULL, DeviceMemory, MicroBatch, Requirement, need_of
 
 __all__ = ["Advice", "Change", "advice_for", "advice_lines"]
 
@@ -71,7 +71,7 @@ def advice_for(
     place: DeviceMemory,
     *,
     need: Requirement | None = None,
-    trained_share: float = 1.0,
+    largest: MicroBatch = FULL,
     pieces: Pieces | None = None,
 ) -> Advice | None:
     """Find the least change with which a run fits, or None.
@@ -81,19 +81,17 @@ def advice_for(
         precision: of the run.
         place: where it is to fit.
         need: what it needs as it is, if that is known.
-        trained_share: share of the tokens that have a label.
+        largest: the largest micro-batch.
         pieces: the tokens that the run adds.
     """
 
     def estimate(changes: Sequence[Change]) -> Requirement:
-        return need_of(
-            _changed(cfg, changes), precision, place, trained_share=trained_share, pieces=pieces
-        )
+        return need_of(_changed(cfg, changes), precision, place, largest=largest, pieces=pieces)
 
     trial = _Trials(estimate, place)
     if need is not None:
         trial.learn((), need)
-    return _least(list(_changes(cfg, place)), trial)
+    return _least(list(_changes(cfg, place, max(largest.rows(recipe_of(cfg))))), trial)
 
 
 class _Trials:
@@ -175,7 +173,7 @@ def _without_what_is_not_needed(taken: list[Change], found: Requirement, trial: 
     return Advice(tuple(taken), found)
 
 
-def _changes(cfg: Mapping[str, Any], place: DeviceMemory) -> Iterator[Change]:
+def _changes(cfg: Mapping[str, Any], place: DeviceMemory, longest: int) -> Iterator[Change]:
     recipe, model = recipe_of(cfg), cfg["model"]
     strategy, optimizer = recipe.strategy, recipe.optimizer
     quantized, with_adapter = recipe.quantization is not None, recipe.trains_adapter
@@ -217,7 +215,8 @@ def _changes(cfg: Mapping[str, Any], place: DeviceMemory) -> Iterator[Change]:
         yield _set(cfg, "model.adapter.r", rank, "a smaller adapter")
     length = recipe.max_length or 0
     while (length := length // 2) >= _SHORTEST:
-        yield _set(cfg, "train_dataset.max_length", length, "longer samples are cut")
+        if length < longest:  # no row is as long as a greater one: nothing would change
+            yield _set(cfg, "train_dataset.max_length", length, "longer samples are cut")
 
 
 def _set(cfg: Mapping[str, Any], key: str, value: Any, cost: str) -> Change:

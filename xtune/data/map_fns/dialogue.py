@@ -75,6 +75,8 @@ def dialogue(
     answers = [message for message in kept if message["role"] == "assistant"]
     if not answers:
         raise UnusableRow("no answer")
+    if len(answers) == len(kept):
+        raise UnusableRow("answers to no request; a text to pretrain on is a row of {'text': …}")
     if not any(message.get("loss", True) for message in answers):
         raise UnusableRow("no answer that is trained")
     conversation: Conversation = {"messages": kept}

@@ -13,7 +13,7 @@ from xtune.data.map_fns.base import describe
 from xtune.data.map_fns.watched import parsed_json
 from xtune.errors import DataError
 
-__all__ = ["held", "literal_list", "messages_or_text", "parsed_text"]
+__all__ = ["held", "held_list", "literal_list", "messages_or_text", "parsed_text"]
 
 _LONGEST = 2_000_000  # characters of a Python literal: ast takes some hundred bytes for each
 _DEEPEST = 100  # brackets inside brackets of one
@@ -34,6 +34,27 @@ def held(value: object, *, name: str) -> Any:
     """
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{", "("):
         return parsed_text(value, name=name)
+    return value
+
+
+def held_list(value: object, *, name: str, of: str = "") -> list[Any]:
+    """Return a list, or the list that a text is.
+
+    >>> held_list('[5, 6]', name='input_ids')
+    [5, 6]
+
+    Args:
+        value: of a field that holds lists.
+        name: the field's.
+        of: what the list is of, for the message: 'messages'.
+
+    Raises:
+        DataError: it is something else.
+    """
+    value = held(value, name=name)
+    if not isinstance(value, list):
+        of = f" of {of}" if of else ""
+        raise DataError(f"field {name!r} must be a list{of}, not {describe(value)}")
     return value
 
 
