@@ -9,6 +9,7 @@ import pytest
 from tests.runs import sheet_of, write_inputs
 from tests.tiny import write_tiny_llama
 from xtune.config.recipe import recipe_of
+from xtune.data.loader import StepLoader
 from xtune.engine.build import build_loop, require_sliceable
 from xtune.engine.dry_run import make_plan
 from xtune.engine.runner import Runner
@@ -81,6 +82,9 @@ def test_a_group_takes_the_data_of_one_process(inputs):
 
         def batch(self, indices):
             return indices
+
+        def loader(self, **settings):
+            return StepLoader(self, **settings)
 
     def taken(group):
         _, loader = build_loop(cfg, Items(), group.as_one)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 from peft import LoraConfig
+from torch import nn
 
 from tests.models.families.case import all_cases
 from tests.tiny import write_tiny_llama
 from xtune.engine.strategies.sharding import (
     refuse_adapter_on_head,
     saved_buffers,
+    under_all_names,
     with_weights,
 )
 from xtune.errors import ConfigError
@@ -57,3 +59,13 @@ def test_one_that_lacks_a_weight_or_has_another_is_not_put_together(llama):
     weights.pop("model.norm.weight")
     with pytest.raises(RuntimeError, match=r"Missing key.*model\.norm\.weight"):
         with_weights(llama, weights)
+
+
+def test_a_weight_that_stands_under_two_names_is_saved_under_both():
+    module = nn.ModuleDict({"one": nn.Linear(2, 3, bias=False), "other": nn.Linear(2, 3)})
+    module["other"].weight = module["one"].weight
+    once = dict(module.named_parameters())
+    assert sorted(once) == ["one.weight", "other.bias"]
+    both = under_all_names(module, once)
+    assert sorted(both) == sorted(module.state_dict())
+    assert both["other.weight"] is both["one.weight"]

@@ -35,7 +35,7 @@ from xtune.engine.identity import (
 )
 from xtune.engine.notes import notes_of
 from xtune.engine.rng import load_rng_state, rng_state
-from xtune.engine.strategies.sharding import saved_buffers, with_weights
+from xtune.engine.strategies.sharding import saved_buffers, under_all_names, with_weights
 from xtune.errors import CheckpointError
 from xtune.export.export import write_adapter, write_model
 
@@ -156,7 +156,10 @@ def _writer_of_parts(
         for path, value in (found | buffers).items():
             name, _, key = path.partition(".")
             by_part[name][key] = value
-        write_result(final, with_weights(run.llm, by_part.pop(run.model.main)), by_part)
+        model = with_weights(run.llm, by_part.pop(run.model.main))
+        modules = {name: run.model.parts()[name].module for name in by_part}
+        further = {name: under_all_names(modules[name], by_part[name]) for name in by_part}
+        write_result(final, model, further)
         keep_state(folder, final / "state" / _PARTS)
 
     def write(ending: Event) -> Path | None:

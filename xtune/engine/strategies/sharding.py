@@ -19,6 +19,7 @@ __all__ = [
     "refuse_documents_apart",
     "refuse_other_optimizers",
     "saved_buffers",
+    "under_all_names",
     "with_weights",
 ]
 
@@ -89,6 +90,22 @@ def saved_buffers(module: nn.Module) -> dict[str, Tensor]:
     return {name: found[name] for name in module.state_dict(keep_vars=True) if name in found}
 
 
+def under_all_names(module: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights with each that stands under two names in a module under both of them.
+
+    Args:
+        module: whose they are.
+        weights: by name; a shared one under the first of its names at least.
+    """
+    first: dict[int, str] = {}
+    shared = {
+        name: weights[known]
+        for name, parameter in module.named_parameters(remove_duplicate=False)
+        if (known := first.setdefault(id(parameter), name)) != name and name not in weights
+    }
+    return weights | shared
+
+
 def with_weights(llm: Any, weights: dict[str, Tensor]) -> Any:
     """Return a model like `llm` that holds `weights`, to be saved.
 
@@ -98,13 +115,7 @@ def with_weights(llm: Any, weights: dict[str, Tensor]) -> Any:
     """
     with torch.device("meta"):
         whole = type(llm)(copy.deepcopy(llm.config))
-    first: dict[int, str] = {}
-    shared = {
-        name: weights[known]
-        for name, parameter in llm.named_parameters(remove_duplicate=False)
-        if (known := first.setdefault(id(parameter), name)) != name and name not in weights
-    }
-    whole.load_state_dict(weights | shared, assign=True)
+    whole.load_state_dict(under_all_names(llm, weights), assign=True)
     whole.tie_weights()
     whole.name_or_path = llm.name_or_path
     return whole
