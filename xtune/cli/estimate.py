@@ -14,7 +14,7 @@ import argparse
 
 from xtune.cli.gigabytes import gigabytes
 from xtune.errors import UsageError
-from xtune.garbage import uncollected
+from xtune.garbage import lasting_imports
 
 __all__ = ["add_arguments", "run"]
 
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.devices <= 1024:
         raise UsageError(f"--devices {args.devices}: give a number from 1 to 1024")
 
-    with uncollected():
+    with lasting_imports():
         import torch
 
         from xtune.config import render, require_valid

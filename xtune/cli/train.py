@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xtune.cli.strategy import add_strategy_arguments, with_strategy
-from xtune.garbage import uncollected
+from xtune.garbage import lasting_imports
 
 if TYPE_CHECKING:
     from xtune.config import Sheet
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
 
         print("\n".join(make_plan(sheet, work_dir, resume=args.resume, force=args.force)))
         return 0
-    with uncollected():
+    with lasting_imports():
         from xtune.engine.memory_check import MemoryCheck
         from xtune.engine.runner import Runner
 
