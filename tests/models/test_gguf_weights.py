@@ -9,7 +9,8 @@ import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, GgufConfig
 
 from xtune.errors import ModelError
-from xtune.models.gguf_weights import UNPACKED_HERE, unpacked_model
+from xtune.models.gguf_metadata import read_gguf_metadata
+from xtune.models.gguf_weights import UNPACKED_HERE, is_unpacked_here, unpacked_model
 
 PACKINGS = ("Q4_1", "Q8_0", "F16", "Q5_0", "BF16", "Q4_0", "F32")
 SIZES = {
@@ -39,7 +40,14 @@ def write(file, architecture, *, tied, leave_out=""):
     writer.add_key_length(head)
     writer.add_value_length(head)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(96)
+    if tied:  # else it is counted
+        writer.add_vocab_size(96)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_pad_token_id(3)
+    writer.add_unk_token_id(4)
+    writer.add_rope_freq_base(5e5)
+    writer.add_rope_dimension_count(head)
     writer.add_token_list([f"token {number}" for number in range(96)])
     writer.add_tensor("rope_freqs.weight", np.ones(8, dtype=np.float32))  # no weight of the model
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH[architecture.upper()], 2)
@@ -70,7 +78,7 @@ def write(file, architecture, *, tied, leave_out=""):
 )
 def test_they_are_what_transformers_makes_of_them(architecture, tied, tmp_path):
     write(tmp_path / "a.gguf", architecture, tied=tied)
-    ours = unpacked_model(tmp_path / "a.gguf", architecture)
+    ours = unpacked_model(tmp_path / "a.gguf", read_gguf_metadata(tmp_path / "a.gguf"))
     theirs = AutoModelForCausalLM.from_pretrained(
         tmp_path,
         gguf_file="a.gguf",
@@ -96,4 +104,11 @@ def test_a_file_without_one_of_the_weights_is_refused(tmp_path):
     with pytest.raises(
         ModelError, match=r"for 1 parameters of its model \(llama\), the first.*up_proj"
     ):
-        unpacked_model(tmp_path / "a.gguf", "llama")
+        unpacked_model(tmp_path / "a.gguf", read_gguf_metadata(tmp_path / "a.gguf"))
+
+
+def test_other_kinds_are_left_to_transformers():
+    assert is_unpacked_here({"general.architecture": "llama", "general.name": "SmolLM2"})
+    assert not is_unpacked_here({"general.architecture": "llama", "general.name": "mistral"})
+    assert not is_unpacked_here({"general.architecture": "lfm2"})
+    assert not is_unpacked_here({})

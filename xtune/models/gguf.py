@@ -105,19 +105,18 @@ def _convert(file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     from xtune.models.gguf_tokenizer import gguf_tokenizer
-    from xtune.models.gguf_weights import UNPACKED_HERE, unpacked_model
+    from xtune.models.gguf_weights import is_unpacked_here, unpacked_model
     from xtune.models.older_readers import name_as_before, save_tokenizer
 
     no_progress_in_logs()
     metadata = read_gguf_metadata(file)
     tokenizer: Any = gguf_tokenizer(metadata, file.name)
-    architecture = metadata.get("general.architecture")
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
         if tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(**where)
-        if architecture in UNPACKED_HERE:
-            model: Any = unpacked_model(file, architecture)
+        if is_unpacked_here(metadata):
+            model: Any = unpacked_model(file, metadata)
         else:
             model = AutoModelForCausalLM.from_pretrained(
                 **where, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32

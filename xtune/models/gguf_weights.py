@@ -1,8 +1,8 @@
-"""A GGUF file's model in plain fp32, bit for bit as transformers unpacks it, in half the time.
+"""A GGUF file's model in plain fp32, bit for bit as transformers unpacks it, in far less time.
 
-transformers reads the file twice, texts of the vocabulary included, and works its table of names
-out anew for each module of the model, 397 times for SmolLM2. Here both are done once; the config,
-the names and the changes of layout (rotary rows, norms) are still transformers' own.
+transformers wraps each text of the vocabulary twice, and works its table of names out anew for each
+module of the model, 397 times for SmolLM2. Here both are done once, by transformers' own tables: of
+a config's fields, of names, and of changes in layout (rotary rows, norms).
 """
 
 from __future__ import annotations
@@ -21,40 +21,53 @@ if TYPE_CHECKING:
     from torch import nn
     from transformers import PreTrainedModel
 
-__all__ = ["UNPACKED_HERE", "unpacked_model"]
+__all__ = ["UNPACKED_HERE", "is_unpacked_here", "unpacked_model"]
 
-#: `general.architecture` of the files that are read here; of each, a test compares every tensor
-#: with what transformers makes of it. All others are left to transformers.
+#: `general.architecture` of the files that are read here; of each, a test compares the config and
+#: every tensor with what transformers makes of it. All others are left to transformers.
 UNPACKED_HERE = ("llama", "qwen2", "qwen3", "gemma2")
 
+_HEAD = "output.weight"
 
-def unpacked_model(file: Path, architecture: str) -> PreTrainedModel:
+
+def is_unpacked_here(metadata: Mapping[str, Any]) -> bool:
+    """Whether `unpacked_model` takes a file with this metadata."""
+    # transformers takes a file of this very name for a Mistral's
+    return (
+        metadata.get("general.architecture") in UNPACKED_HERE
+        and metadata.get("general.name") != "mistral"
+    )
+
+
+def unpacked_model(file: Path, metadata: Mapping[str, Any]) -> PreTrainedModel:
     """Return the model in a GGUF file, its weights in fp32.
 
     Args:
         file: the GGUF file.
-        architecture: one of UNPACKED_HERE, as its metadata says.
+        metadata: its own, of a kind that `is_unpacked_here`.
 
     Raises:
         ModelError: a weight of the model is not in the file.
         ValueError, RuntimeError, NotImplementedError: what transformers or gguf say of an
             architecture, a shape or a kind of packing that they do not know.
     """
-    from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PretrainedConfig
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
     from transformers.modeling_gguf_pytorch_utils import (
         TENSOR_PROCESSORS,
         TensorProcessor,
         get_gguf_hf_weights_map,
     )
 
-    fields, _ = PretrainedConfig.get_config_dict(str(file.parent), gguf_file=file.name)
+    tensors = read_gguf_tensors(file)
+    architecture = metadata["general.architecture"]
+    fields = _config_fields(metadata, has_head=any(one.name == _HEAD for one in tensors))
     config = CONFIG_MAPPING[fields["model_type"]].from_dict(fields)
     with torch.device("meta"):
         llm: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     layout = TENSOR_PROCESSORS.get(architecture, TensorProcessor)(config=fields)
     names = get_gguf_hf_weights_map(_Names(llm), layout)
     weights = {}
-    for tensor in read_gguf_tensors(file):
+    for tensor in tensors:
         if tensor.name not in names:  # a table of rotary factors, say
             continue
         laid_out = layout.process(_unpacked(file, tensor), tensor.name).weights
@@ -68,6 +81,20 @@ def unpacked_model(file: Path, architecture: str) -> PreTrainedModel:
             "the model, or its original checkpoint"
         )
     return llm
+
+
+def _config_fields(metadata: Mapping[str, Any], *, has_head: bool) -> dict[str, Any]:
+    """The config.json that the metadata stand for; without a head of its own a model is tied."""
+    from transformers.integrations import GGUF_CONFIG_MAPPING
+
+    fields: dict[str, Any] = {"tie_word_embeddings": not has_head}
+    for key, value in metadata.items():
+        section, _, name = key.partition(".")
+        names: Any = GGUF_CONFIG_MAPPING.get(section, {})
+        if names.get(name) is not None:
+            fields[names[name]] = value
+    fields.setdefault("vocab_size", len(metadata["tokenizer.ggml.tokens"]))
+    return fields
 
 
 def _unpacked(file: Path, tensor: StoredTensor) -> np.ndarray:
