@@ -11,9 +11,10 @@ import os
 import re
 from typing import Literal
 
-from xtune.local_path import is_path
+from xtune.local_path import MODELSCOPE, is_path
 
 __all__ = [
+    "MODELSCOPE",
     "TIMEOUT",
     "WITHOUT_NETWORK",
     "cached_folder",

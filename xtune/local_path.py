@@ -5,8 +5,9 @@ from __future__ import annotations
 from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["is_path", "misspells_a_file", "not_there"]
+__all__ = ["MODELSCOPE", "is_path", "misspells_a_file", "not_there"]
 
+MODELSCOPE = "modelscope:"  # before the owner/name of what lies on ModelScope
 _MOST = 6  # names that are listed
 
 
@@ -18,7 +19,7 @@ def is_path(name: str) -> bool:
     >>> [is_path(name) for name in ('owner/name', 'smollm2', 'modelscope:a/b', 'http://host/v1')]
     [False, False, False, False]
     """
-    if "://" in name or name.startswith("modelscope:"):
+    if "://" in name or name.startswith(MODELSCOPE):
         return False
     return (
         name.startswith((".", "/", "~", "work_dirs/"))

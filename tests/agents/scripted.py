@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from xtune.agents.base import Reply
+from xtune.generation.reply import Reply
 from xtune.tools.base import ToolResult
 from xtune.tools.spec import ToolSpec
 

@@ -6,11 +6,11 @@ import pytest
 
 from tests.agents.scripted import Box, Scripted
 from tests.golden.rendering import golden_template
-from xtune.agents.base import Reply
 from xtune.agents.moss_form import MossForm
 from xtune.agents.react import ReAct
 from xtune.data.map_fns.moss_003_sft import moss_003_sft_map_fn
 from xtune.data.templates.render import Renderer
+from xtune.generation.reply import Reply
 
 THINKS = '<|Inner Thoughts|>: It wants a product.<eot>\n<|Commands|>: Calculate("3*3")<eoc>'
 NOTHING = "<|Inner Thoughts|>: None<eot>\n<|Commands|>: None<eoc>"

@@ -9,7 +9,6 @@ import pytest
 from tests.agents.scripted import Box, Scripted, trace
 from tests.agents.test_local import local
 from tests.golden.rendering import golden_template
-from xtune.agents.base import Reply
 from xtune.agents.build import build_agent
 from xtune.agents.calling import approve_all
 from xtune.agents.msagent_form import MSAgentForm, exec_block, think_block
@@ -21,6 +20,7 @@ from xtune.data.map_fns.msagent_react import msagent_react_map_fn
 from xtune.data.pipeline import Pipeline
 from xtune.data.tool_calls import Call
 from xtune.generation.generate import prompt_ids
+from xtune.generation.reply import Reply
 from xtune.generation.settings import GenerationSettings
 from xtune.structures import IGNORE_INDEX
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.agents.scripted import Box
-from xtune.agents.base import Reply, Step
+from xtune.agents.base import Step
 from xtune.agents.react_text import ReActForm, read_react
 from xtune.data.map_fns.msagent_react import msagent_react_map_fn
+from xtune.generation.reply import Reply
 
 BOX = Box()
 SPECS = {spec.name: spec for spec in BOX.specs}

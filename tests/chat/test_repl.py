@@ -9,6 +9,7 @@ import pytest
 
 from xtune.chat.repl import Repl
 from xtune.chat.session import ChatSession
+from xtune.errors import UsageError
 from xtune.generation.settings import GenerationSettings
 
 
@@ -45,6 +46,27 @@ def test_retry_answers_the_last_message_in_place_of_the_answer(parrot):
         "there is nothing to answer once more\n"
     )
     assert failed == 0
+
+
+@pytest.mark.parametrize("fault", [UsageError("too long"), KeyboardInterrupt()])
+def test_a_retry_that_fails_keeps_the_message_and_its_answer(parrot, fault, monkeypatch):
+    notices = io.StringIO()
+    repl = Repl(answers=io.StringIO(), notices=notices)
+    session = ChatSession(parrot, settings=GenerationSettings(max_new_tokens=80))
+    repl.run(["Who are you?"], session)
+    before = list(session.history)
+    assert [message["content"] for message in before] == ["Who are you?", "A parrot."]
+
+    def failing(*args, **kwargs):
+        raise fault
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "ask", failing)
+        assert repl.run(["/retry"], session) == isinstance(fault, UsageError)
+    assert session.history == before
+    assert notices.getvalue().endswith("the dialogue is as it was before /retry\n")
+    assert repl.run(["/retry"], session) == 0
+    assert session.history == before
 
 
 def test_a_message_too_long_is_an_error_and_the_loop_goes_on(parrot):

@@ -52,14 +52,15 @@ def test_rows_that_would_be_skipped_and_keys_that_nobody_reads_are_notes(content
 @pytest.mark.parametrize(
     ("rows", "options", "key", "said"),
     [
-        ([EMPTY], [], "data_path", "of train_dataset's rows none can be used"),
+        ([EMPTY], ["map_fn=openai"], "data_path", "of train_dataset's rows none can be used"),
         ([], [], "data_path", "the data set is empty: a.jsonl is empty (0 bytes)"),
         (
             [{"instruction": "a", "output": "b"}],
-            [],
+            ["map_fn=openai"],
             "map_fn",
             "a run would stop at a.jsonl:1: the row has no field 'messages'; fields seen: "
-            "'instruction', 'output'. no row can be read so; they look like alpaca: ",
+            "'instruction', 'output'. no row can be read so. The first row has instruction, "
+            "output: map_fn='alpaca' reads that",
         ),
         (
             [{"prompt": "a", "chosen": "b", "rejected": "c"}],

@@ -95,7 +95,7 @@ def test_json_has_every_finding(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["dta.jsonl"], "'dta.jsonl' names nothing; did you mean 'data.jsonl'"),
+        (["dta.jsonl"], "); did you mean 'data.jsonl'?"),
         (["nothing.py"], "nothing.py"),
         (["data.jsonl", "--map-fn", "alpca"], "did you mean 'alpaca'"),
         (["data.jsonl", "--cfg-options", "lr=1"], "--cfg-options are for a config"),

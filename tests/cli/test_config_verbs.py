@@ -42,6 +42,11 @@ def test_list_cfg_takes_patterns_however_words_are_joined(capsys):
     assert (unit, card) == ("GiB", [str(smallest_card(float(gib))), "GB", "GPU"])
     assert main(["list-cfg", "internlm_7b_qlora_alpaca_e3"]) == 0  # XTuner's name
     assert "internlm_7b_qlora_alpaca " in capsys.readouterr().out
+    assert main(["list-cfg", "qwen*8gb*"]) == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == ["qwen2_5_7b_qlora_alpaca_8gb", "qwen3_8b_qlora_alpaca_8gb"]
+    assert main(["list-cfg", "Qwen3-?B*8gb"]) == 0
+    assert capsys.readouterr().out.split()[0] == "qwen3_8b_qlora_alpaca_8gb"
 
 
 def test_list_cfg_says_what_fits_a_gpu_by_the_rule_of_estimate(capsys):
@@ -156,7 +161,7 @@ def test_explain_names_the_lines_and_what_was_overridden(capsys):
     assert lines[0].startswith("lr = 0.001 ")
     assert f"{LEAF}.py:" in lines[0]
     assert [line.split("  ")[2] for line in lines[1:]] == ["lr was 0.0002", "lr was 2e-05"]
-    assert "sft_lora.py:" in lines[1]
+    assert "settings/lora.py:" in lines[1]
 
 
 def test_explain_follows_a_derived_value(capsys):

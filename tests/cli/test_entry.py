@@ -286,7 +286,8 @@ def test_what_is_no_config_is_called_what_it_is(verb, name, text, said, capsys):
 def test_eval_tools_names_both_that_are_not_there(capsys):
     assert main(["eval-tools", "nope", "nope"]) == 2
     err = capsys.readouterr().err
-    assert "And no config named 'nope'" in err
+    assert "no data at 'nope' (looked for " in err
+    assert "There is no config named 'nope'. All names: xtune list-cfg. Nor is that a folder" in err
     assert err.count("nope") >= 2
 
 

@@ -23,6 +23,7 @@ def test_it_says_what_is_needed_and_that_it_fits(capsys):
     assert "gradients" not in sizes  # there are none yet: a line of 0.00 says nothing
     total = float(re.search(r"at most ([\d.]+) GiB, while the loss is computed", out)[1])
     assert total == pytest.approx(sum(sizes.values()), abs=0.1)
+    assert "of 4,096 tokens: the data are not read yet, so one row is taken to have" in out
 
 
 @pytest.mark.parametrize("verb", ["estimate", "scaling"])

@@ -50,19 +50,33 @@ def log_dataset(tmp_path, capsys):
 
 
 def test_shows_what_is_trained_and_the_totals(log_dataset):
-    code, printed = log_dataset()
+    code, printed = log_dataset("--n", "2")
     assert code == 0, printed.err
     assert (
         "<|im_start|>user⏎\nHi<|im_end|>⏎\n<|im_start|>assistant⏎\n«Hello.<|im_end|>»"
         in printed.out
     )
-    assert "2 documents" in printed.out
+    assert "══ pack 0: 2 samples, 37 tokens ══" in printed.out
     assert "3 read, 2 kept" in printed.out
     assert "every time" in printed.out
 
 
+def test_n_counts_samples_and_says_what_of_the_pack_is_left(log_dataset):
+    """Two go into a pack: the five are shuffled into packs of samples 2 4, 3 and another, one."""
+    answers = [f"Answer {n}." for n in range(5)]
+    shown = {}
+    for count in (1, 3, 9):
+        _, printed = log_dataset("--n", str(count), answers=answers, options=["max_length=50"])
+        shown[count] = re.findall(r"«Answer (\d)\.<\|im_end\|>»|(more) in this", printed.out)
+        shown[count] = "".join(number or more for number, more in shown[count])
+    assert shown[1] == "2more"
+    assert shown[3] == "243more"
+    assert shown[9][:3] == "243"
+    assert sorted(shown[9]) == list("01234")
+
+
 def test_json_holds_every_token(log_dataset):
-    code, printed = log_dataset("--json")
+    code, printed = log_dataset("--json", "--n", "2")
     assert code == 0
     result = json.loads(printed.out)
     (item,) = result["items"]
@@ -75,7 +89,7 @@ def test_weights_are_shown_where_they_are_not_one(log_dataset):
     code, printed = log_dataset(options=["loss_weights={'answer': 2.5}"])
     assert code == 0, printed.err
     assert "«×2.5 Hello.<|im_end|>»" in printed.out
-    _, printed = log_dataset("--json", options=["loss_weights={'answer': 2.5}"])
+    _, printed = log_dataset("--json", "--n", "2", options=["loss_weights={'answer': 2.5}"])
     documents = json.loads(printed.out)["items"][0]["documents"]
     assert {t["weight"] for d in documents for t in d["tokens"] if t["trained"]} == {2.5}
 
@@ -115,7 +129,7 @@ def test_characters_of_several_tokens_are_shown_whole(log_dataset, monkeypatch, 
     if colours:
         monkeypatch.setenv("FORCE_COLOR", "1")
         monkeypatch.setenv("TERM", "xterm-256color")
-    code, printed = log_dataset(answers=WORLD, options=["max_length=512"])
+    code, printed = log_dataset("--index", "0", answers=WORLD, options=["max_length=512"])
     assert code == 0, printed.err
     plain = re.sub(r"\x1b\[[0-9;]*m", "", printed.out)
     assert ("\x1b[" in printed.out) == colours
@@ -125,7 +139,8 @@ def test_characters_of_several_tokens_are_shown_whole(log_dataset, monkeypatch, 
 
 
 def test_the_texts_of_the_tokens_of_json_make_the_whole_text(log_dataset):
-    _, printed = log_dataset("--json", answers=WORLD, options=["max_length=512"])
+    words = ["--json", "--index", "0"]
+    _, printed = log_dataset(*words, answers=WORLD, options=["max_length=512"])
     documents = json.loads(printed.out)["items"][0]["documents"]
     text = ["".join(t["text"] for t in d["tokens"] if t["trained"]) for d in documents]
     assert sorted(text) == sorted(f"{answer}<|im_end|>" for answer in WORLD)
@@ -152,3 +167,49 @@ def test_a_system_text_that_the_template_adds_is_said(log_dataset):
     )
     _, printed = log_dataset("--n", "0", jinja=jinja, options=["SYSTEM=Be kind."])
     assert "Tin Man" not in printed.out
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"instruction": "Hi", "input": "", "output": "Hello."},
+        {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]},
+        {"conversation": [{"input": "Hi", "output": "Hello."}]},
+    ],
+    ids=["alpaca", "sharegpt", "turns"],
+)
+@pytest.mark.parametrize("config", ["custom_sft_lora", "custom_sft_full", "custom_sft_qlora"])
+def test_rows_of_any_known_form_are_read_as_they_are(row, config, tmp_path, capsys):
+    """A config for one's own data recognises their form; nobody has to name it."""
+    tiny_tokenizer(chat_template=CHATML).save_pretrained(tmp_path / "model")
+    data = tmp_path / "data.json"
+    options = [f"pretrained_model_name_or_path={tmp_path / 'model'}", f"data_path={data}"]
+    words = ["log-dataset", config, "--cfg-options", *options, "max_length=64"]
+    data.write_text(json.dumps([row]))
+    assert main(words) == 0
+    assert "Hi<|im_end|>⏎\n<|im_start|>assistant⏎\n«Hello.<|im_end|>»" in capsys.readouterr().out
+    data.write_text(json.dumps([{"frage": "Hi", "antwort": "Hello."}]))
+    assert main(words) == 1
+    assert "no format fits the first row" in capsys.readouterr().err
+
+
+def test_the_sides_of_a_pair_are_shown_together(log_dataset, tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({"prompt": "2?", "chosen": "Two.", "rejected": "Three."}))
+    data = {
+        "type": "PreferenceDataset",
+        "data_path": str(pairs),
+        "map_fn": "auto",
+        "max_length": 64,
+    }
+    code, printed = log_dataset(options=[f"train_dataset={data}"])
+    assert code == 0, printed.err
+    chosen, rejected = printed.out.split("── sample ")[1:]
+    assert chosen.startswith("0, side 0: ")
+    assert "«Two.<|im_end|>»" in chosen
+    assert rejected.startswith("1, side 1: ")
+    assert "«Three.<|im_end|>»" in rejected
+    assert "samples   2 in 1 groups" in printed.out
+    code, printed = log_dataset("--json", options=[f"train_dataset={data}"])
+    (item,) = json.loads(printed.out)["items"]
+    assert [document["side"] for document in item["documents"]] == [0, 1]

@@ -56,7 +56,19 @@ def test_a_missing_path_is_not_taken_for_a_name(write):
         find_config("elsewhere/custom_sft_lora.py")
 
 
-@pytest.mark.parametrize("ending", ["_e3", "_e1_gpu8", "_e3_gpu8_sp2", "_e3_8k", "_e3.py", "_gpu8"])
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "_e3",
+        "_e1_gpu8",
+        "_e3_gpu8_sp2",
+        "_e3_8k",
+        "_e3.py",
+        "_gpu8",
+        "_e3_8k_gpu8",
+        "_sp4",
+    ],
+)
 def test_xtuners_names_are_found(ending):
     ours = "internlm_7b_qlora_alpaca"
     assert find_config(f"{ours}{ending}") == find_config(ours)

@@ -15,6 +15,7 @@ from mmengine.config import Config
 
 from xtune.config import check, find_config, list_configs, render
 from xtune.config.find import config_root
+from xtune.config.notes import estimated_gib, laptop_gib, notes
 from xtune.data.templates.system_texts import SYSTEM_TEXTS
 from xtune.models.precision import choose_precision
 from xtune.planning.memory import smallest_card
@@ -70,6 +71,9 @@ def test_it_is_a_leaf_that_says_what_it_is(leaf):
     assert "with read_base():" in text
     docstring = ast.get_docstring(ast.parse(text)) or ""
     assert {"Run:", "Hardware:"} <= set(docstring.split())
+    # `list-cfg` and INDEX.md say what it needs: a promise to find out is no answer
+    hardware = notes(leaf)["Hardware"]
+    assert estimated_gib(hardware) or laptop_gib(hardware), hardware
     # The command can be copied, from a wheel too, which has no tools/; copy-cfg puts in the copy's
     run = rf"^Run: +xtune (train {leaf.stem}(?!\w)|copy-cfg {leaf.stem} my_run\.py)"
     assert re.search(run, docstring, re.M)
@@ -79,6 +83,28 @@ def test_it_is_a_leaf_that_says_what_it_is(leaf):
 @every_leaf
 def test_it_checks_without_problems(leaf):
     assert [str(problem) for problem in check(render(leaf.stem))] == []
+
+
+@every_leaf
+def test_its_name_says_what_is_trained(leaf):
+    """One part 2 for all: what differs are the knobs that the settings set."""
+    model = render(leaf.stem).values.model
+    adapter, quantization = model.adapter is not None, model.llm.quantization is not None
+    (method,) = {"full", "lora", "qlora"} & set(leaf.stem.split("_"))
+    assert (adapter, quantization) == (method != "full", method == "qlora")
+    assert re.findall(r"_base_\.models\.(\w+)", leaf.read_text()) == ["causal_lm"]
+
+
+@pytest.mark.parametrize("order", [["sft", "qlora"], ["qlora", "sft"], ["qlora"]])
+def test_the_settings_of_an_adapter_hold_in_whatever_order_they_are_named(tmp_path, order):
+    (tmp_path / "_base_").symlink_to(ROOT / "_base_")
+    lines = find_config("custom_sft_qlora").read_text().replace(".._base_", "._base_").splitlines()
+    kept = [line for line in lines if "settings.qlora" not in line]
+    at = next(number for number, line in enumerate(kept) if "settings.sft" in line)
+    kept[at : at + 1] = [f"    from ._base_.settings.{name} import *" for name in order]
+    leaf = tmp_path / "custom_sft_qlora.py"
+    leaf.write_text("\n".join(kept) + "\n")
+    assert render(leaf).text == render("custom_sft_qlora").text
 
 
 @every_leaf

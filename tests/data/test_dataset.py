@@ -61,6 +61,15 @@ def test_items_are_samples_when_not_packing(make):
     ]
 
 
+@pytest.mark.parametrize("packing", [True, False])
+def test_the_longest_items_are_told(make, packing):
+    dataset = make(pack_to_max_length=packing)
+    tokens = sorted((dataset.item_tokens(item) for item in range(len(dataset))), reverse=True)
+    assert dataset.longest(1) == tokens[:1]
+    assert dataset.longest(3) == tokens[:3]
+    assert dataset.longest(99) == tokens
+
+
 def test_batches_hold_the_tokens_that_are_reported(make):
     dataset = make()
     batches = [dataset.batch([item]) for item in range(len(dataset))]
@@ -267,7 +276,7 @@ def test_failing_function_of_a_user_is_an_error_that_says_where(make):
 
 @pytest.mark.parametrize(
     "returned",
-    [["Hi"], {"text": 3}, {"messages": "Hi"}, {"messages": ["Hi"]}, {"conversation": []}],
+    [["Hi"], {"text": 3}, {"messages": "Hi"}, {"messages": ["Hi"]}, {"conversations": []}],
 )
 def test_function_that_returns_something_else_is_an_error(make, returned):
     def mine(row):

@@ -115,7 +115,10 @@ def test_an_unknown_format_is_told_with_the_nearest(found):
 
 def test_the_right_format_is_told_where_another_was_named(found):
     made = found(GOOD, GOOD, map_fn="openai")
-    assert made.why.startswith("no row can be read so; they look like alpaca: the first 2 rows")
+    assert made.why == (
+        "no row can be read so. The first 2 rows have instruction, input, output: "
+        "map_fn='alpaca' reads them"
+    )
     assert faults(made)[0][1:] == (True, 2)
 
 
@@ -134,6 +137,27 @@ def test_a_users_own_function_must_return_a_conversation(found, tmp_path, return
     made = found({"q": "a"}, map_fn=f"{own}:mine")
     assert made.usable == 0
     assert "the function returns" in made.problems[0].what
+
+
+def test_a_function_may_return_the_turns_of_xtuner(found, tmp_path):
+    own = tmp_path / "mine.py"
+    own.write_text(
+        "def mine(row):\n"
+        "    return {'conversation': [{'system': 'Be kind.', 'input': row['q'], "
+        "'output': row['a'], 'sep': '</s>'}]}\n"
+    )
+    made = found({"q": "Hi", "a": "Hello."}, {"q": "Hi", "a": ""}, map_fn=f"{own}:mine")
+    assert (made.usable, made.kind, made.is_trainable) == (1, "dialogue", True)
+    assert faults(made) == [("empty answer", False, 1)]
+    assert made.unread == {"conversation.sep": 1}
+
+
+def test_rows_that_fit_two_formats_are_told_both_where_a_third_was_named(found):
+    rows = [{"instruction": f"{one}: 1\nAssistant: 2\n{one}: 3"} for one in ("Human", "User")]
+    rows = [{**row, "input": "", "output": "4"} for row in rows]
+    named = found(*rows, map_fn="gsm8k").why
+    assert named.endswith(found(*rows).why)
+    assert "can be read in several, with different outcomes" in named
 
 
 def test_rows_that_fit_two_formats_are_not_settled_by_counting(found):

@@ -2,12 +2,14 @@ import pytest
 
 from tests.data.sources.test_columns import FORMS, as_cell
 from xtune.data.formats import all_formats
+from xtune.data.map_fns import build_map_fn
 from xtune.data.recognise import look_of, nearest, recognise
 from xtune.errors import DataError
 
 FORMATS = all_formats()
 # Formats that read a row just as another does, and what is named in their place.
 ALIKE = {
+    "columns": "gsm8k",
     "crime_kg_assitant": "default",
     "law_reference": "gsm8k",
     "medical": "alpaca",
@@ -175,3 +177,38 @@ def test_the_format_is_told_from_text_in_cells_as_from_lists(name, row):
             return str(error).splitlines()[0].partition(":")[0]
 
     assert told({key: as_cell(value) for key, value in row.items()}) == told(row)
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ({"Question": "q", "Answer": "a"}, {"asked": "Question", "answer": "Answer"}),
+        ({"synopsis": "q", "story": "a"}, {"asked": "synopsis", "answer": "story"}),
+        ({"reply": "a", "mail": "q"}, {"asked": "mail", "answer": "reply"}),
+        (
+            {"Instruction": "q", "Input": "", "Response": "a", "id": 3},
+            {"asked": ["Instruction", "Input"], "answer": "Response"},
+        ),
+        ({"user": "q", "assistant": "a", "topic": "t"}, {"asked": "user", "answer": "assistant"}),
+    ],
+)
+def test_rows_of_texts_that_nothing_fits_are_told_how_to_name_their_columns(row, named):
+    with pytest.raises(DataError) as caught:
+        recognise(texts(row))
+    advice = {"type": "columns", **named}
+    assert f"Where {named['answer']} answers: map_fn={advice}\n" in str(caught.value)
+    assert [one["content"] for one in build_map_fn(advice)(row)["messages"]] == ["q", "a"]
+
+
+@pytest.mark.parametrize(
+    "row", [{"a": "x", "b": "y", "c": "z"}, {"text": [1, 2]}, {"id": 1, "url": "u"}]
+)
+def test_where_it_cannot_be_told_nothing_is_advised(row):
+    with pytest.raises(DataError) as caught:
+        recognise(texts(row))
+    assert "'columns'" not in str(caught.value)
+
+
+def test_the_list_of_data_sets_of_llama_factory_is_told_from_data():
+    with pytest.raises(DataError, match="name the file itself, data_path='mine.json'"):
+        recognise(texts({"mine": {"file_name": "mine.json", "formatting": "sharegpt"}}))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import json
+import sys
 
 import pytest
 
@@ -69,6 +71,95 @@ def test_a_row_becomes_the_same_watched_or_not(name):
     assert type(made) is dict
     assert {type(inside) for _, inside in objects(made)} == {dict}  # no watch is left in it
     json.dumps(made)
+
+
+NOTED = sorted(name for name, one in all_formats().items() if hasattr(one.map_fn, "takes"))
+PLAIN = {
+    "alpaca": {"instruction": "Add.", "input": "2 and 2", "output": "4", "system": "Be brief."},
+    "openai": {"messages": [ASKED, ANSWERED]},
+    "sharegpt": {
+        "system": "Be brief.",
+        "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}],
+    },
+}
+
+
+MORE = ["mood", "id", "tools", "functions", "history", "loss", "image", "messages", "conversations"]
+
+
+def variants(row):
+    """The row; with one key more anywhere; with another value, or none, anywhere; with each key."""
+    yield row
+    for place, (_, holder) in enumerate(objects(row)):
+        for key in [
+            *holder,
+            *[
+                "mood",
+                "id",
+                "tools",
+                "functions",
+                "history",
+                "loss",
+                "image",
+                "messages",
+                "conversations",
+            ],
+        ]:
+            for value in (None, "", "glad", "[1]", '{"a": 1}', 5, [], ["a"], [{"a": 1}], {"a": 1}):
+                changed = copy.deepcopy(row)
+                list(objects(changed))[place][1][key] = value
+                yield changed
+        for key in holder:
+            changed = copy.deepcopy(row)
+            del list(objects(changed))[place][1][key]
+            yield changed
+
+
+def test_a_plain_row_that_is_not_watched_gives_what_a_watched_one_does():
+    assert sorted(PLAIN) == NOTED
+    for name, row in PLAIN.items():
+        noted = all_formats()[name].map_fn
+        assert noted.takes.leaves(row) == []  # else nothing is compared here
+
+        def watched(row, noted=noted):
+            return noted(row)
+
+        for one in variants(row):
+            made = []
+            for function in (noted, watched):
+                try:
+                    made.append(read_row(function, copy.deepcopy(one)))
+                except DataError as error:
+                    made.append((type(error), str(error)))
+            assert made[0] == made[1], (name, one)
+
+
+def test_a_function_around_one_of_ours_is_watched():
+    @functools.wraps(openai_map_fn)
+    def first_only(row):
+        return {"text": row["messages"][0]["content"]}
+
+    assert sorted(read_row(first_only, ROW).unread) == ["messages.content", "messages.role"]
+
+
+@pytest.mark.parametrize("name", NOTED)
+def test_a_plain_row_costs_few_calls_more_than_its_map_fn(name):
+    """Counted and not timed: watching a row makes as many calls as the map_fn itself."""
+    function, row = all_formats()[name].map_fn, {**PLAIN[name], "id": 7}
+
+    def calls(make):
+        make(row)  # what is done once is done
+        seen = []
+        sys.setprofile(lambda frame, event, _: seen.append(event == "call"))
+        try:
+            make(row)
+        finally:
+            sys.setprofile(None)
+        return sum(seen)
+
+    alone = calls(function)
+    assert calls(lambda row: read_row(function, row)) - alone <= 9
+    assert calls(lambda row: read_row(lambda row: function(row), row)) - alone > 18
 
 
 def test_null_and_what_is_empty_is_nothing_to_lose():
@@ -164,6 +255,16 @@ def test_a_row_whose_text_points_to_an_image_is_dropped(key, mark):
         read_row(openai_map_fn, row)
     assert read_row(openai_map_fn, {**row, key: []}).unread == ()  # talk of a tag
     assert read_row(openai_map_fn, {**ROW, key: ["a"]}).unread == (key,)
+
+
+@pytest.mark.parametrize("key", ["kto_tag", "label", "rejected_response"])
+def test_rows_that_say_which_answers_are_bad_are_told_what_becomes_of_them(key):
+    row = {"prompt": "q", "completion": "a", key: "x"}
+    counts = dict.fromkeys(read_row(all_formats()["code_alpaca"].map_fn, row).unread, 1)
+    assert unread_lines(counts) == [
+        f"{key} (1 row): the map_fn does not read it",
+        "good answers and bad ones are trained alike: take rows with bad ones out",
+    ]
 
 
 def test_lines_are_one_for_rows_and_one_for_each_key_inside():

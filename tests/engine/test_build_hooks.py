@@ -23,6 +23,13 @@ class Misspelt(Hook):
         pass
 
 
+class MisspeltToo(Hook):
+    """The same, of a moment whose name begins otherwise."""
+
+    def on_interupt(self, runner):
+        pass
+
+
 class Right(Hook):
     """Has helpers of its own, which are its business."""
 
@@ -41,6 +48,8 @@ def test_what_is_no_hook_is_refused_with_the_base_and_the_moments():
 def test_a_moment_that_is_misspelt_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match=r"'after_train_itr'; did you mean 'after_train_iter'\?"):
         build_hooks({"custom_hooks": [{"type": Misspelt}]})
+    with pytest.raises(ConfigError, match=r"'on_interupt'; did you mean 'on_interrupt'\?"):
+        build_hooks({"custom_hooks": [{"type": MisspeltToo}]})
 
 
 def test_a_hook_with_helpers_is_taken():

@@ -14,7 +14,7 @@ from tests.tiny import write_tiny_llama
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory
 from xtune.engine.runner import Runner
 from xtune.errors import TrainingError
-from xtune.planning.requirement import DeviceMemory
+from xtune.planning.requirement import DeviceMemory, need_of
 
 LIMIT = """
 import resource
@@ -35,15 +35,17 @@ class LimitHook(Hook):
 class SmallPlace(MemoryCheck):
     """As on a machine that has a hundredth less than the run needs."""
 
-    def look(self, runner):
-        super().look(runner)
+    def look(self, run):
+        super().look(run)
         self.place = DeviceMemory("cpu", 0.99 * self.need.gib)
 
 
 def test_a_run_that_cannot_fit_stops_before_the_weights_with_the_advice(inputs, tmp_path):
     # Wide, it takes with a short row what it would with a long one, and is traced soon.
     wide = write_tiny_llama(tmp_path / "wide", width=512)
-    chosen = [f"pretrained_model_name_or_path={wide}", "max_length=4096"]
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(inputs.data.read_text() * 4)  # which fill a pack
+    chosen = [f"pretrained_model_name_or_path={wide}", f"data_path={rows}", "max_length=4096"]
     sheet = sheet_of(inputs, *chosen, config="custom_sft_full")
     runner = Runner(sheet, work_dir=tmp_path / "run", memory_check=SmallPlace())
     with pytest.raises(TrainingError) as caught:
@@ -53,15 +55,33 @@ def test_a_run_that_cannot_fit_stops_before_the_weights_with_the_advice(inputs, 
     assert "GiB  activations" in said
     assert "gradient_checkpointing=True" in said
     assert "--force" in said
-    assert not hasattr(runner, "model")
+    assert not hasattr(runner.run, "model")
+
+
+def test_a_pack_that_the_data_never_fill_is_no_reason_to_refuse(inputs, tmp_path):
+    """Twenty rows make one pack of 800 tokens or so, whatever `max_length` would allow."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(f"{line}\n" for line in inputs.data.read_text().splitlines()[:20]))
+    wide = write_tiny_llama(tmp_path / "wide", width=256)
+    chosen = [f"pretrained_model_name_or_path={wide}", f"data_path={rows}", "max_steps=1"]
+    needs = {}
+    for length in (131072, 4096):
+        sheet = sheet_of(inputs, *chosen, f"max_length={length}")
+        check = MemoryCheck()
+        runner = Runner(sheet, work_dir=tmp_path / str(length), memory_check=check)
+        run = runner.train()
+        assert run.step == 1
+        assert run.train_dataset.longest(8) == [run.tokens]
+        needs[length] = check.need
+    assert needs[131072] == needs[4096]
+    full = need_of(sheet.values, run.strategy.precision, check.place)
+    assert needs[4096].gib < 0.65 < 0.75 < full.gib
 
 
 def test_with_force_it_goes_on(inputs, tmp_path):
     sheet = sheet_of(inputs, "max_steps=1")
     check = SmallPlace(force=True)
-    runner = Runner(sheet, work_dir=tmp_path / "run", memory_check=check)
-    runner.train()
-    assert runner.step == 1
+    assert Runner(sheet, work_dir=tmp_path / "run", memory_check=check).train().step == 1
     assert "GiB  activations" in (tmp_path / "run/train.log").read_text()
 
 

@@ -35,14 +35,12 @@ def run(tmp_path, monkeypatch):
             "custom_sft_lora",
             [*options(inputs), "prompt_template=auto", f"max_steps={steps}", "save_steps=1"],
         )
-        runner = Runner(
+        return Runner(
             sheet,
             work_dir=Path(tmp_path / "run"),
             resume=resume,
             memory_check=MemoryCheck(force=force),
-        )
-        runner.train()
-        return runner
+        ).train()
 
     return start
 

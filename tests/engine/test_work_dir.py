@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.runs import losses, sheet_of, train
 from xtune.checkpoint.folder import list_checkpoints, save_checkpoint
 from xtune.engine.work_dir import AUTO, WorkDir
-from xtune.errors import CheckpointError, ConfigError, UsageError
+from xtune.errors import CheckpointError, ConfigError, DataError, ModelError, UsageError
 
 
 def _checkpoint(work_dir, *steps):
@@ -25,7 +26,7 @@ def left(inputs, tmp_path):
     """A work_dir with what a run of the small config has left after step 10."""
     sheet = sheet_of(inputs)
     folder = WorkDir(tmp_path / "run", sheet)
-    folder.open(None)
+    folder.record(folder.open(None))
     folder.close()
     _checkpoint(folder.path, 5, 10)
     (folder.path / "metrics.jsonl").write_text('{"step": 1}\n')
@@ -43,6 +44,8 @@ def test_the_sheet_is_recorded_byte_for_byte(left):
 
 def test_the_same_sheet_again_moves_the_earlier_run_aside(left, caplog):
     assert left.open(None) is None
+    assert [step for step, _ in list_checkpoints(left.checkpoints)] == [5, 10]
+    left.record(None)
     left.close()
     assert {"config.py", "metrics.jsonl", "checkpoints/step_000010/file"} <= _previous(left.path)
     assert list_checkpoints(left.checkpoints) == []
@@ -61,8 +64,49 @@ def test_another_sheet_may_start_where_there_are_only_logs(inputs, tmp_path):
     (tmp_path / "metrics.jsonl").write_text("old\n")
     folder = WorkDir(tmp_path, sheet_of(inputs))
     assert folder.open(None) is None
+    folder.record(None)
     folder.close()
     assert _previous(tmp_path) == {"metrics.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("option", "error"),
+    [("data_path=empty.jsonl", DataError), ("sequence_parallel_size=3", ConfigError)],
+)
+def test_a_start_that_is_refused_leaves_no_trace(inputs, tmp_path, monkeypatch, option, error):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(error):
+        train(inputs, tmp_path / "new/run", option)
+    assert [path.name for path in tmp_path.iterdir()] == ["empty.jsonl"]
+
+
+def test_a_start_that_is_refused_leaves_an_earlier_run_as_it_was(inputs, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes(inputs.data.read_bytes())
+    train(inputs, tmp_path / "run", "max_steps=1", f"data_path={rows}")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("run/**/*") if path.is_file()}
+    assert {path.name for path in before} >= {"config.py", "train.log", "data_report.json"}
+    rows.write_text("{}\n")
+    with pytest.raises(DataError):
+        train(inputs, tmp_path / "run", "max_steps=1", f"data_path={rows}")
+    after = {path: path.read_bytes() for path in tmp_path.rglob("run/**/*") if path.is_file()}
+    assert after == before
+
+
+def test_a_start_that_came_to_no_step_is_no_earlier_run(inputs, tmp_path):
+    """Its weights were spoilt: the sheet and the log were written, and the log is worth keeping."""
+    spoilt = shutil.copytree(inputs.model, tmp_path / "spoilt")
+    (spoilt / "model.safetensors").write_bytes(b"no weights")
+    run = tmp_path / "run"
+    with pytest.raises(ModelError):
+        train(inputs, run, f"pretrained_model_name_or_path={spoilt}")
+    assert (run / "config.py").is_file()
+    train(inputs, run, "max_steps=1")
+    assert not (run / "previous").exists()
+    assert (run / "config.py").read_text() == sheet_of(inputs, "max_steps=1").text
+    log = (run / "train.log").read_text()
+    assert log.index("the run ends with an error") < log.index("step 1/1")
 
 
 def test_resuming_finds_the_newest(left):
@@ -207,8 +251,17 @@ def losses_of_whole_lines(work_dir):
 
 def test_a_run_of_an_earlier_version_whose_sheet_lacks_newer_keys_goes_on(inputs, left, caplog):
     text = left.sheet.text
-    older = text.replace("    adapter_folder=adapter,\n", "").replace("adapter = None\n", "")
-    assert len(older.splitlines()) == len(text.splitlines()) - 2
+    older = text
+    for new, old in (
+        ("    adapter_folder=adapter,\n", ""),
+        ("adapter = None\n", ""),
+        ("    algorithm,\n", "    type='SupervisedFinetune',\n"),
+        ("algorithm = dict(type='SupervisedFinetune')  # or with any argument of it\n", ""),
+        ("dtype='auto',\n        quantization=quantization)", "dtype='auto')"),
+        ("quantization = None  # of frozen weights, under an adapter: dict(bits=4)\n", ""),
+    ):
+        assert new in older
+        older = older.replace(new, old)
     left.config.write_text(older)
     with caplog.at_level(logging.WARNING, "xtune"):
         assert left.check(AUTO) == (left.checkpoints / "step_000010").resolve()
@@ -217,3 +270,17 @@ def test_a_run_of_an_earlier_version_whose_sheet_lacks_newer_keys_goes_on(inputs
     other = WorkDir(left.path, sheet_of(inputs, "lora.r=2"))
     with pytest.raises(ConfigError, match=r"other values of (lora\.r, )?model\.adapter\.r: its"):
         other.check(AUTO)
+
+
+def test_a_start_that_nobody_has_foreseen_to_fail_leaves_its_log(inputs, tmp_path):
+    """Where it comes from is in the log alone; the next start does not take it for a run."""
+    fault = "    def __init__(self):\n        raise RuntimeError('a fault of mine')\n"
+    code = f"from xtune.engine.hooks.base import Hook\n\nclass Mine(Hook):\n{fault}"
+    (tmp_path / "mine.py").write_text(code)
+    own = f"default_hooks.tensorboard={{'type': '{tmp_path / 'mine.py'}:Mine'}}"
+    with pytest.raises(RuntimeError, match="a fault of mine"):
+        train(inputs, tmp_path / "run", own)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["train.log"]
+    assert "Traceback" in (tmp_path / "run/train.log").read_text()
+    train(inputs, tmp_path / "run", "max_steps=1")
+    assert not (tmp_path / "run/previous").exists()

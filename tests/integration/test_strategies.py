@@ -33,7 +33,7 @@ def _case(row, method):
 CASES = [_case(row, method) for row in ROWS for method in row.methods]
 LORA = [_case(row, "lora") for row in ROWS if "lora" in row.methods]
 # Adam makes steps of one size out of gradients of any, and the adapter on NF4 has the smallest.
-CLOSE = {"full": 1e-4, "lora": 1e-4, "qlora": 5e-4}
+CLOSE = {"full": 1e-4, "lora": 1e-4, "qlora": 5e-4, "pairs": 1e-4, "pairs lora": 1e-4}
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
     return {
         name: weight
         for file in files
-        if file.parent.name in ("adapter", "model")
+        if file.parent.name in ("adapter", "model", "score")
         for name, weight in load_file(file).items()
     }
 

@@ -39,6 +39,24 @@ def test_other_weights_or_layers_are_another_base(fingerprint, tiny_family):
         assert not same_base(fingerprint, base_fingerprint(other)), settings
 
 
+def test_another_head_alone_is_another_base(untied_llama):
+    llm = load_model(str(untied_llama), dtype="fp32")
+    before = base_fingerprint(llm)
+    with torch.no_grad():
+        llm.lm_head.weight.neg_()
+    assert not same_base(before, base_fingerprint(llm))
+    # What was written before the head was looked at says nothing of it
+    assert same_base(before.rpartition("-")[0], base_fingerprint(llm))
+
+
+def test_a_tied_head_that_is_trained_apart_is_still_the_embedding(fingerprint, tiny_llama):
+    llm = load_model(str(tiny_llama), dtype="fp32")
+    embedding, head = fingerprint.split("-")[1:]
+    assert embedding == head
+    llm.lm_head.weight = torch.nn.Parameter(llm.lm_head.weight.detach().clone())
+    assert base_fingerprint(llm) == fingerprint
+
+
 def test_training_does_not_change_it(fingerprint, tiny_llama):
     llm = attach_adapter(
         load_model(str(tiny_llama), dtype="fp32"),

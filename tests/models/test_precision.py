@@ -41,15 +41,16 @@ def test_a_cpu_with_bf16_is_timed(monkeypatch, ability, gain, dtype):
     assert chosen.autocast == (dtype == torch.bfloat16)
 
 
-def test_a_processor_is_asked_once(monkeypatch):
-    with_cpu(monkeypatch, gain=5.0, avx512_bf16=True)
+@pytest.mark.parametrize(("gain", "rounds"), [(5.0, 5), (0.3, 5), (0.2, 2)])
+def test_a_processor_is_asked_once_and_not_long_where_bf16_is_hopeless(monkeypatch, gain, rounds):
+    with_cpu(monkeypatch, gain=gain, avx512_bf16=True)
     asked = []
     seconds = module._seconds_of_product
     monkeypatch.setattr(
         module, "_seconds_of_product", lambda dtype: asked.append(dtype) or seconds(dtype)
     )
     assert choose_precision("cpu") == choose_precision("cpu")
-    assert asked == 5 * [torch.float32, torch.bfloat16]
+    assert asked == rounds * [torch.float32, torch.bfloat16]
 
 
 def test_this_cpu_is_given_what_it_is_faster_in():

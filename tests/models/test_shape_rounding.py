@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from tests.models.packs import pack, random_documents
-from xtune.models import SupervisedFinetune, load_model, sft
+from xtune.models import SupervisedFinetune, load_model
+from xtune.models.algorithms import backbone
 from xtune.models.shape_rounding import round_up, with_rounded_length
 from xtune.parallel.slices import BatchSlice
 
@@ -56,10 +57,10 @@ def test_loss_and_gradients_are_those_of_the_row_alone(tiny_family, monkeypatch,
         loss.backward()
         return loss.detach(), {n: p.grad.clone() for n, p in model.named_parameters()}
 
-    monkeypatch.setattr(sft, "with_rounded_length", watched)
+    monkeypatch.setattr(backbone, "with_rounded_length", watched)
     loss, gradients = step()
     assert seen == [56]
-    monkeypatch.setattr(sft, "with_rounded_length", lambda batch: batch)
+    monkeypatch.setattr(backbone, "with_rounded_length", lambda batch: batch)
     plain_loss, plain = step()
     close = {"rtol": 1e-5, "atol": 1e-6} if dtype == "fp32" else {"rtol": 2e-2, "atol": 1e-3}
     torch.testing.assert_close(loss, plain_loss, **close)

@@ -266,13 +266,13 @@ def test_a_run_with_added_tokens_resumes_exactly(inputs, tmp_path):
         sheet = sheet_of(inputs, *options, f"lr={lr}", config=config)
         Runner(sheet, work_dir=whole).train()
         first = Runner(sheet, work_dir=cut)
-        step = first.save_checkpoint
+        step = first.run.save_checkpoint
 
-        def save_and_stop(first=first, step=step, **keywords):
-            first.stop("the test says so")
+        def save_and_stop(run=first.run, step=step, **keywords):
+            run.stop("the test says so")
             return step(**keywords)
 
-        first.save_checkpoint = save_and_stop
+        first.run.save_checkpoint = save_and_stop
         first.train()
         Runner(sheet, work_dir=cut, resume="auto").train()
         assert losses(cut) == losses(whole)

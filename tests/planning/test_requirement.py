@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,11 +13,19 @@ from torch import nn
 from tests.runs import options
 from tests.tiny import write_tiny_llama
 from xtune.config import render
+from xtune.config.recipe import recipe_of
 from xtune.models import build_model, choose_precision
 from xtune.optim.optimizers import state_bytes
 from xtune.planning.advice import advice_for, advice_lines
 from xtune.planning.memory import cache_bytes
-from xtune.planning.requirement import DeviceMemory, need_of, place_of, strategy_name
+from xtune.planning.requirement import (
+    FULL,
+    DeviceMemory,
+    MicroBatch,
+    need_of,
+    place_of,
+    strategy_name,
+)
 
 BF16 = choose_precision("cpu", "bf16")
 FALCON_180B = {
@@ -148,6 +157,19 @@ def test_what_an_adapter_can_spare_comes_before_shorter_samples(options, gib, ad
     assert advice.words == advised
 
 
+def test_advice_to_train_an_adapter_is_an_option_that_the_sheet_takes(inputs, tmp_path):
+    wide = write_tiny_llama(tmp_path / "wide", width=256)
+    chosen = [o for o in options(inputs) if not o.startswith("lora.")]
+    chosen += [f"pretrained_model_name_or_path={wide}", "max_length=256"]
+    option = "lora={'type': 'LoraConfig', 'r': 16, 'lora_alpha': 32}"
+    place = DeviceMemory("cpu", None)
+    less = need_of(render("custom_sft_full", [*chosen, option]).values, BF16, place)
+    full = render("custom_sft_full", chosen).values
+    advice = advice_for(full, BF16, DeviceMemory("cpu", (less.gib + 0.001) / 0.9))
+    assert advice.words == f'--cfg-options "{option}"'
+    assert advice.need == less
+
+
 def test_advice_to_offload_says_what_the_host_must_hold_and_what_to_install():
     """8 billion weights: 4 bytes each of masters, of gradients, and 8 of moments."""
     place = DeviceMemory("cuda", 24.0)
@@ -170,6 +192,30 @@ def test_what_waits_in_the_host_is_counted_there():
 def test_where_nothing_fits_there_is_no_advice(inputs):
     cfg = render("custom_sft_qlora", options(inputs)).values
     assert advice_for(cfg, BF16, DeviceMemory("cuda", 0.01)) is None
+
+
+class Rows:
+    """A data set that knows its longest items, or one of a user's own that does not."""
+
+    def __init__(self, *lengths, percent=25.0):
+        self.report = SimpleNamespace(trained_percent=percent)
+        if lengths:
+            self.longest = lambda count: list(lengths[:count])
+
+
+def test_a_micro_batch_is_as_long_as_the_data_make_it_and_max_length_allows():
+    values = render("custom_sft_lora", ["max_length=2048", "batch_size=2"]).values
+    recipe, shorter = recipe_of(values), recipe_of({**values, "train_dataset": {"max_length": 512}})
+    known = MicroBatch.of(recipe, Rows(900, 300, 7))
+    assert known == MicroBatch((900, 300), 0.25)
+    assert (known.rows(recipe), known.rows(shorter)) == ([900, 300], [512, 300])
+    assert (
+        known.words(recipe) == "in a micro-batch of 1,200 tokens, the longest that these data make"
+    )
+    for unknown in (FULL, MicroBatch.of(recipe, Rows(percent=0.0))):
+        assert unknown == MicroBatch(None, 1.0)
+        assert (unknown.rows(recipe), unknown.rows(shorter)) == ([2048, 2048], [512, 512])
+        assert "4,096 tokens: the data are not read yet, so 2 rows are" in unknown.words(recipe)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from tests.runs import sheet_of
 from xtune.models.precision import choose_precision
 from xtune.paths import cache_root
 from xtune.planning import requirement_cache as known_needs
-from xtune.planning.requirement import DeviceMemory, need_of
+from xtune.planning.requirement import DeviceMemory, MicroBatch, need_of
 from xtune.planning.requirement_cache import known_need
 
 CPU = DeviceMemory("cpu", 8.0)
@@ -41,10 +41,12 @@ def values(inputs, tmp_path):
 
 def test_the_second_run_reads_what_the_first_found(asked, values):
     precision = choose_precision("cpu", "bf16")
-    first = known_need(values, precision, CPU, trained_share=0.3)
-    assert first == need_of(values, precision, CPU, trained_share=0.3)
+    first = known_need(values, precision, CPU, largest=MicroBatch(trained_share=0.3))
+    assert first == need_of(values, precision, CPU, largest=MicroBatch(trained_share=0.3))
     measured = replace(precision, reason="bf16 products are 2.3 times faster here")
-    again = known_need(values, measured, DeviceMemory("cpu", 2.0), trained_share=0.3)
+    again = known_need(
+        values, measured, DeviceMemory("cpu", 2.0), largest=MicroBatch(trained_share=0.3)
+    )
     assert again == first
     assert list(again.lines()) == list(first.lines())
     assert len(asked) == 1
@@ -54,7 +56,8 @@ def test_whatever_it_depends_on_is_asked_again(asked, values, tmp_path):
     precision = choose_precision("cpu", "bf16")
     known_need(values, precision, CPU)
     known_need(values, choose_precision("cpu", "fp32"), CPU)
-    known_need(values, precision, CPU, trained_share=0.5)
+    known_need(values, precision, CPU, largest=MicroBatch(trained_share=0.5))
+    known_need(values, precision, CPU, largest=MicroBatch((64,)))
     known_need(values, precision, DeviceMemory("cpu", 8.0, devices=2))
     longer = {**values, "train_dataset": {**values["train_dataset"], "max_length": 256}}
     known_need(longer, precision, CPU)
@@ -62,9 +65,9 @@ def test_whatever_it_depends_on_is_asked_again(asked, values, tmp_path):
     fields = json.loads(config.read_text()) | {"num_hidden_layers": 1}
     config.write_text(json.dumps(fields))
     known_need(values, precision, CPU)
-    assert len(asked) == 6
+    assert len(asked) == 7
     known_need(values, precision, CPU)
-    assert len(asked) == 6
+    assert len(asked) == 7
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"estimate": {"moments": 1}}', "null", "[]"])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+from xtune.generation.reply import Reply
 from xtune.structures import Message
 from xtune.tools.base import ToolResult
 from xtune.tools.spec import ToolSpec
@@ -21,7 +22,6 @@ __all__ = [
     "AgentModel",
     "EndedBy",
     "Outcome",
-    "Reply",
     "Step",
     "Tools",
     "Watcher",
@@ -30,24 +30,6 @@ __all__ = [
 
 StepKind = Literal["call", "repeat", "refused", "plan", "repair", "answer", "end"]
 EndedBy = Literal["answer", "max_turns", "malformed", "repeat", "interrupt"]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a model answered.
-
-    Attributes:
-        message: an assistant message; with `tool_calls` where it makes native calls.
-        written: all that it wrote, special tokens and the one that ended it included; for forms
-            whose marks are special tokens. The content where nothing else is known.
-        malformed: what is wrong with a native call that it began; '' if nothing is.
-        ended_by: 'length' where the answer was cut; 'interrupt' by Ctrl-C.
-    """
-
-    message: Message
-    written: str
-    malformed: str = ""
-    ended_by: Literal["stop", "length", "interrupt"] = "stop"
 
 
 class AgentModel(Protocol):
@@ -64,7 +46,12 @@ class AgentModel(Protocol):
         """How many tokens it can take in all; None where that is unknown."""
 
     def count_tokens(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
-        """How many tokens the prompt has; 0 where that is unknown."""
+        """How many tokens the prompt has; 0 where that is unknown.
+
+        Args:
+            messages: the dialogue, in OpenAI's form.
+            tools: schemas of the tools that it may call.
+        """
 
     def takes_role(self, role: str) -> bool:
         """Whether a message of this role is shown to it after a user's and an answer."""
@@ -96,7 +83,12 @@ class Tools(Protocol):
         """Return the tools in OpenAI's form."""
 
     def call(self, name: str, arguments: Mapping[str, Any] | str) -> ToolResult:
-        """Call a tool; whatever goes wrong is a result."""
+        """Call a tool; whatever goes wrong is a result.
+
+        Args:
+            name: of the tool.
+            arguments: by name, or the JSON text that the model wrote.
+        """
 
     def stop(self) -> None:
         """End what runs."""
@@ -195,4 +187,8 @@ class Agent(Protocol):
         """Answer the last message of a dialogue.
 
         Ctrl-C ends what the model writes and what a tool does; the outcome then says so.
+
+        Args:
+            messages: the dialogue; the last message is the question.
+            watcher: is told each step as it comes.
         """

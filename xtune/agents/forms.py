@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from xtune.agents.base import Reply, Step, Tools
-from xtune.data.tool_calls import Call, reasoning_in
+from xtune.agents.base import Step, Tools
+from xtune.data.tool_calls import Call
+from xtune.generation.reply import Reply
 from xtune.structures import Message
 
-__all__ = ["Form", "NativeForm", "Turn", "correction", "message_with"]
+__all__ = ["Form", "NativeForm", "Turn", "correction"]
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,20 @@ class Form(Protocol):
         """Say what a turn means."""
 
     def said(self, reply: Reply, turn: Turn) -> Message:
-        """Return the turn as it stays in the dialogue."""
+        """Return the turn as it stays in the dialogue.
+
+        Args:
+            reply: what the model wrote.
+            turn: what was read in it.
+        """
 
     def heard(self, steps: Sequence[Step], calls: Sequence[Call]) -> list[Message]:
-        """Return the results of a turn's calls as the model is told them."""
+        """Return the results of a turn's calls as the model is told them.
+
+        Args:
+            steps: what each call gave.
+            calls: the turn's calls, in the same order.
+        """
 
 
 class NativeForm:
@@ -107,17 +118,6 @@ def correction(turn: Turn) -> Message:
         "content": f"Your last message cannot be used: {turn.malformed}. "
         "Write it again, correctly.",
     }
-
-
-def message_with(text: str, calls: Sequence[Call] = ()) -> Message:
-    """Return an assistant message; reasoning in <think> tags has a place of its own."""
-    reasoning, content = reasoning_in(text)
-    message: Message = {"role": "assistant", "content": content.strip() if calls else content}
-    if reasoning:
-        message["reasoning_content"] = reasoning
-    if calls:
-        message["tool_calls"] = [call.as_message_part() for call in calls]
-    return message
 
 
 def _call(part: dict[str, Any]) -> Call:

@@ -14,9 +14,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from xtune.agents.base import Reply, Step
+from xtune.agents.base import Step
 from xtune.agents.forms import Turn
 from xtune.data.tool_calls import Call
+from xtune.generation.reply import Reply
 from xtune.structures import Message
 from xtune.tools.moss import PLUGINS, moss_calls, moss_command
 

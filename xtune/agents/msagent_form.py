@@ -14,12 +14,13 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from xtune.agents.base import Reply, Step, Tools
+from xtune.agents.base import Step, Tools
 from xtune.agents.forms import Turn
 from xtune.data.map_fns.base import UnusableRow
 from xtune.data.map_fns.msagent import steps
 from xtune.data.map_fns.msagent_react import unfenced
 from xtune.data.tool_calls import Call, refuse_constant
+from xtune.generation.reply import Reply
 from xtune.structures import Message
 from xtune.tools.spec import ToolSpec
 

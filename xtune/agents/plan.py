@@ -103,6 +103,10 @@ def read_plan(text: str, specs: dict[str, ToolSpec]) -> list[PlanStep]:
 def filled(value: Any, results: Mapping[str, str]) -> Any:
     """Return arguments with each reference replaced by its result.
 
+    Args:
+        value: JSON, whose texts may hold references such as #E1.
+        results: by the name of the reference, without '#'.
+
     >>> filled({"expression": "2 * #E1", "n": 3}, {"E1": "21"})
     {'expression': '2 * 21', 'n': 3}
     """

@@ -19,10 +19,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
-from xtune.agents.base import Reply, Step, Tools
+from xtune.agents.base import Step, Tools
 from xtune.agents.forms import Turn
 from xtune.data.map_fns.msagent_react import REACT_ZH
 from xtune.data.tool_calls import Call, call_in, reasoning_in
+from xtune.generation.reply import Reply
 from xtune.structures import Message
 from xtune.tools.spec import ToolSpec
 
@@ -152,6 +153,11 @@ def read_react(text: str, specs: dict[str, ToolSpec]) -> Turn:
 
 def read_arguments_text(name: str, given: str, specs: dict[str, ToolSpec]) -> dict[str, Any] | None:
     """Read arguments that are JSON, a Python literal, or the text of a tool's only needed one.
+
+    Args:
+        name: of the tool that is called.
+        given: the text after it.
+        specs: the tools that there are, by name.
 
     Returns:
         The arguments; None if the text is none of these.

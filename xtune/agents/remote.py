@@ -10,9 +10,9 @@ import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from xtune.agents.base import Reply
 from xtune.data.tool_calls import Call
 from xtune.errors import ModelError, UsageError
+from xtune.generation.reply import Reply
 from xtune.generation.settings import GenerationSettings
 from xtune.structures import Message
 

@@ -70,6 +70,10 @@ class AgentSession(ChatSession):
 
         Where no answer comes of it (an interrupt, too many turns) the message leaves the history.
 
+        Args:
+            text: the user's message.
+            watcher: is told each step as it comes.
+
         Raises:
             UsageError: the message, or what its calls gave, fills the context.
             TemplateError: the chat template refuses the dialogue.

@@ -47,7 +47,12 @@ class Trace:
         return self.add(Step(number=self.number, kind=kind, **fields))
 
     def end(self, ended_by: EndedBy, *, turns: int = 0) -> Outcome:
-        """Return the outcome of a question that was not answered."""
+        """Return the outcome of a question that was not answered.
+
+        Args:
+            ended_by: why there is no answer.
+            turns: how many the model had.
+        """
         reason = _REASONS[ended_by].format(turns=turns, **self._last_call())
         self.note("end", result=reason, ok=False)
         return Outcome("", ended_by, tuple(self.steps))
@@ -72,7 +77,13 @@ class Trace:
 
 
 def traced(run: Callable[[Trace], Outcome], tools: Tools, watcher: Watcher) -> Outcome:
-    """Return the outcome of `run`; Ctrl-C ends it, and what the tools are doing."""
+    """Return the outcome of `run`; Ctrl-C ends it, and what the tools are doing.
+
+    Args:
+        run: answers, and notes its steps.
+        tools: what it may call.
+        watcher: is told each step as it comes.
+    """
     trace = Trace(watcher)
     try:
         return run(trace)

@@ -29,10 +29,17 @@ class Repl:
         self._notices = notices
 
     def run(self, messages: Iterable[str], session: ChatSession) -> int:
-        """Answer every message; return how many could not be answered."""
+        """Answer every message; return how many could not be answered.
+
+        Args:
+            messages: in order, as they are typed.
+            session: keeps the dialogue.
+        """
         failed = 0
         for message in messages:
+            kept = None
             if is_retry(message):
+                kept = list(session.history)
                 again = session.undo()
                 if again is None:
                     self.notice("there is nothing to answer once more")
@@ -42,6 +49,7 @@ class Repl:
                 if not run_command(message, session, self.notice):
                     break
                 continue
+            rest = list(session.history)
             try:
                 self.answer(message, session)
             except XtuneError as error:
@@ -49,10 +57,17 @@ class Repl:
                 failed += 1
             except KeyboardInterrupt:
                 self.notice("stopped before the answer began")
+            if kept is not None and session.history == rest:  # there is no other answer
+                session.history = kept
+                self.notice("the dialogue is as it was before /retry")
         return failed
 
     def answer(self, message: str, session: ChatSession) -> Answer:
         """Answer one message.
+
+        Args:
+            message: the user's.
+            session: keeps the dialogue.
 
         Raises:
             UsageError: the message alone fills the context.

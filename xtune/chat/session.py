@@ -75,6 +75,10 @@ class ChatSession:
         An answer that was interrupted stays in the history as far as it came, unless it is empty:
         then the question goes too, as it does when this raises.
 
+        Args:
+            text: the user's message.
+            on_text: is given each piece of the answer.
+
         Raises:
             UsageError: the message alone fills the context.
             TemplateError: the chat template refuses the dialogue.

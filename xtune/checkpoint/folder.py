@@ -40,6 +40,7 @@ def save_checkpoint(
     *,
     write: Callable[[Path], None],
     bytes_needed: int,
+    parts: Mapping[str, str] | None = None,
     max_keep: int | None = None,
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -50,6 +51,7 @@ def save_checkpoint(
         step: optimizer steps done.
         write: fills the folder it is given.
         bytes_needed: about what it will write, to refuse before a full disk is hit.
+        parts: of meta.json; see `write_meta`.
         max_keep: delete the oldest beyond so many (1 or more), once this one is whole. None:
             keep all.
         notes: further fields of meta.json.
@@ -68,7 +70,7 @@ def save_checkpoint(
     try:
         temporary.mkdir()
         write(temporary)
-        write_meta(temporary, step=step, notes=notes)
+        write_meta(temporary, step=step, parts=parts, notes=notes)
         sync_tree(temporary)
     except BaseException as error:
         _remove(temporary)

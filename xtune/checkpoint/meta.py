@@ -12,19 +12,28 @@ from typing import Any
 import xtune
 from xtune.errors import CheckpointError
 
-__all__ = ["FORMAT_VERSION", "damage", "read_meta", "write_meta"]
+__all__ = ["FORMAT_VERSION", "damage", "read_meta", "weights_apart", "write_meta"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_WITHOUT_FURTHER_PARTS = 1  # what a reader of version 1 reads right
 
 _NAME = "meta.json"
 
 
-def write_meta(folder: Path, *, step: int, notes: Mapping[str, Any] | None = None) -> None:
+def write_meta(
+    folder: Path,
+    *,
+    step: int,
+    parts: Mapping[str, str] | None = None,
+    notes: Mapping[str, Any] | None = None,
+) -> None:
     """Record size and sha256 of every file in `folder`; the last file to be written there.
 
     Args:
         folder: of the checkpoint.
         step: optimizer steps done.
+        parts: name of each part that is saved -> 'adapter', 'model', or 'weights', which are in a
+            folder of the part's name: that is version 2 of the format.
         notes: further fields: what the run began with.
     """
     files = {
@@ -32,10 +41,13 @@ def write_meta(folder: Path, *, step: int, notes: Mapping[str, Any] | None = Non
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+    parts = dict(parts or {})
+    has_more = "weights" in parts.values()
     meta = {
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if has_more else _WITHOUT_FURTHER_PARTS,
         "xtune_version": xtune.__version__,
         "step": step,
+        "parts": parts,
         **(notes or {}),
         "written": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "files": files,
@@ -58,6 +70,22 @@ def read_meta(folder: Path) -> dict[str, Any]:
             f"{FORMAT_VERSION}. Install that version to resume from it"
         )
     return meta
+
+
+def weights_apart(folder: Path) -> list[str]:
+    """Return the parts that a checkpoint has in folders of their own, sorted; none elsewhere.
+
+    Args:
+        folder: a step's, or any other.
+
+    Raises:
+        CheckpointError: it was written in a newer format than this version reads.
+    """
+    try:
+        parts = dict(read_meta(folder).get("parts", {}))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no meta.json of ours
+        return []
+    return sorted(name for name, kind in parts.items() if kind == "weights")
 
 
 def damage(folder: Path) -> str | None:

@@ -127,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
     """Answer the prompt, the lines of a pipe, or a person; return 1 if a line had no answer."""
     from xtune.errors import UsageError
     from xtune.generation.settings import GenerationSettings
+    from xtune.registry import TEMPLATES, resolve
 
     settings = GenerationSettings(  # checked before anything heavy is loaded
         max_new_tokens=args.max_new_tokens,
@@ -136,6 +137,8 @@ def run(args: argparse.Namespace) -> int:
         repetition_penalty=args.repetition_penalty,
         seed=args.seed,
     )
+    if args.prompt_template not in (None, "auto"):
+        resolve(TEMPLATES, args.prompt_template)
     if args.system_template is not None:
         args.system = _system_text(args.system_template)
     if args.prompt is not None and not args.prompt.strip():

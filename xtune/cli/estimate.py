@@ -47,20 +47,22 @@ def run(args: argparse.Namespace) -> int:
     if not 1 <= args.devices <= 1024:
         raise UsageError(f"--devices {args.devices}: give a number from 1 to 1024")
 
-    with lasting_imports():
-        import torch
-
-        from xtune.config import render, require_valid
-        from xtune.models.precision import choose_precision
-        from xtune.planning.advice import advice_for, advice_lines
-        from xtune.planning.memory import largest_card, smallest_card
-        from xtune.planning.requirement import DeviceMemory, need_of, place_of
+    from xtune.config import render, require_valid
+    from xtune.config.recipe import recipe_of
 
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet, data=False)
+    with lasting_imports():
+        import torch
+
+        from xtune.models.precision import choose_precision
+        from xtune.planning.advice import advice_for, advice_lines
+        from xtune.planning.memory import largest_card, smallest_card
+        from xtune.planning.requirement import FULL, DeviceMemory, need_of, place_of
+
     if gib is None and torch.cuda.is_available():
         gib = place_of(torch.device("cuda")).gib
-    wanted = (sheet.values.get("strategy") or {}).get("precision", "auto")
+    wanted = recipe_of(sheet.values).precision
     precision = choose_precision("cuda", "bf16" if wanted == "auto" else wanted)
     place = DeviceMemory("cuda", gib, args.devices)
     need = need_of(sheet.values, precision, place)
@@ -73,6 +75,7 @@ def run(args: argparse.Namespace) -> int:
     each = f"on each of {args.devices} devices ({need.strategy}), " if args.devices > 1 else ""
     for number, line in enumerate(need.lines()):
         print(f"{each if number == 0 else ''}{line}")
+    print(FULL.words(recipe_of(sheet.values)))
     if gib is None:
         if card := smallest_card(need.gib):
             print(f"fits a GPU of {card} GB")

@@ -60,6 +60,10 @@ def run(args: argparse.Namespace) -> None:
 def sheet_and_folder(given: str, work_dir: Path | None) -> tuple[Sheet, Path]:
     """Return the config that is given, or that a run's folder holds, and the run's folder.
 
+    Args:
+        given: a config's name or path, or a run's folder.
+        work_dir: the run's folder, if it is given by a flag.
+
     Raises:
         UsageError: there is no such config, or the folder is no run's.
         ConfigError: the config is wrong.
@@ -94,14 +98,17 @@ def _print_table(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from xtune.eval.result import in_words
+
     table = Table("kind", title=report.title, title_justify="left")
     for column in ("requests", "right before", "right after"):
         table.add_column(column, justify="right")
     for kind, after in report.after.by_kind.items():
-        table.add_row(kind, str(after.total), str(report.before.by_kind[kind]), str(after))
+        before = report.before.by_kind[kind]
+        table.add_row(in_words(kind), str(after.total), str(before), str(after))
     table.add_section()
-    for name, before, after in report.totals:
-        table.add_row(name, str(after.total), str(before), str(after), style="bold")
+    for name, earlier, later in report.totals:
+        table.add_row(name, str(later.total), str(earlier), str(later), style="bold")
     Console().print(table)
     if not report.after.checks:
         return
@@ -113,6 +120,6 @@ def _print_table(report: Report) -> None:
             [each.check(name, kind) for each in (report.before, report.after)]
             for name in report.after.checks
         ]
-        table.add_row(kind, *(f"{a.right} -> {b.right} of {b.total}" for a, b in pairs))
+        table.add_row(in_words(kind), *(f"{a.right} -> {b.right} of {b.total}" for a, b in pairs))
     Console().print(table)
     print(f"needless calls: {report.before.needless} before, {report.after.needless} after")

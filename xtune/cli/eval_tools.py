@@ -74,7 +74,6 @@ def run(args: argparse.Namespace) -> None:
     from xtune.eval.tool_benchmark import ask, load_benchmark
 
     try:
-        _require_data(args)
         benchmark = load_benchmark(
             args.data,
             format=args.format,
@@ -108,23 +107,12 @@ def run(args: argparse.Namespace) -> None:
         print(_write(args.out, result, benchmark, model=model.name, data=args.data))
 
 
-def _require_data(args: argparse.Namespace) -> None:
-    from xtune.data.sources import open_source
-    from xtune.errors import DataError, UsageError
-
-    for given in (args.data, args.answers, args.tools):
-        try:
-            if given is not None:
-                open_source(given, split="held_out")
-        except DataError as error:  # nothing of the file is read yet: it is the path
-            raise UsageError(str(error)) from error
-
-
 def _load(given: str, adapter: str | None, work_dir: Path | None) -> ChatModel:
     """The model that a name, a path, a config or a run's folder stands for."""
     from xtune.cli.eval import sheet_and_folder
     from xtune.config import list_configs
     from xtune.config.find import xtuners_name
+    from xtune.config.recipe import recipe_of
     from xtune.errors import UsageError
     from xtune.eval.compare import trained_folder
     from xtune.generation.model import ChatModel
@@ -139,12 +127,14 @@ def _load(given: str, adapter: str | None, work_dir: Path | None) -> ChatModel:
     trained = trained_folder(folder) if adapter is None else Path(adapter)
     if adapter is None and not (trained / "adapter_config.json").is_file():
         return ChatModel.load(str(trained))
-    base = sheet.values["model"]["llm"]["pretrained_model_name_or_path"]
+    base = recipe_of(sheet.values).base_model
+    if base is None:
+        raise UsageError(f"{given} names no model that its adapter could be put on")
     return ChatModel.load(base, adapter=trained)
 
 
 def _also_wrong(given: str) -> str:
-    """What is to be said of the model's name too, where the data cannot be read."""
+    """What is to be said of the model's name too, where the data cannot be read: sentences."""
     from xtune.config import find_config
     from xtune.errors import UsageError
 
@@ -153,7 +143,9 @@ def _also_wrong(given: str) -> str:
     try:
         find_config(given)
     except UsageError as error:
-        return f"\nAnd {error}, nor a folder; a model of the hub has an owner: owner/name"
+        return (
+            f"\nThere is {error}. Nor is that a folder; on the hub a model has an owner: owner/name"
+        )
     return ""
 
 

@@ -12,6 +12,7 @@ read back and must give the same logits before it gets its name.
 from __future__ import annotations
 
 import argparse
+import shutil
 from pathlib import Path
 
 __all__ = ["add_arguments", "run"]
@@ -50,15 +51,20 @@ def run(args: argparse.Namespace) -> None:
     found = locate(args.model, args.adapter)
     adapter, notes = found.adapter, training_notes(found.trained)
 
+    from xtune.checkpoint.meta import weights_apart
     from xtune.export.merge import export_model
 
     written = export_model(
         found.model, out, adapter=adapter, notes=notes, layout=args.layout, dtype=args.dtype
     )
+    apart = weights_apart(found.trained.parent)
+    for name in apart:
+        shutil.copytree(found.trained.parent / name, out / name)
     print(
         f"{out}: {written.parameters:,} parameters in {written.dtype}, {written.layout} layout"
         f"{'' if adapter is None else f', with {adapter} merged in'}\n"
         f"read back: logits differ by {written.difference:.1e} of the largest"
         f"{'' if adapter is None else ' from those of the base with its adapter'}\n"
-        f"talk to it: xtune chat {out}"
+        + "".join(f"{name}/: copied; it was trained next to the model\n" for name in apart)
+        + f"talk to it: xtune chat {out}"
     )

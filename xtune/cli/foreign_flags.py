@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from xtune.config.foreign import option_of
+
 __all__ = ["hint", "meaningless"]
 
 _STARTS = "the processes are found without it (NPROC_PER_NODE=8 xtune train CONFIG, or torchrun)"
@@ -32,31 +34,6 @@ _MEANINGLESS = {
         "safe-serialization": (_SHARDS, False),
         "device": ("it is done in the host's memory", True),
     },
-}
-
-# flags of other tools -> the knob; {} is the value
-_KNOBS = {
-    "lr": "learning-rate",
-    "batch_size": "per-device-train-batch-size micro-batch-size train-batch-size bs",
-    "accumulative_counts": "gradient-accumulation-steps gradient-accumulation accumulation-steps",
-    "max_epochs": "num-train-epochs epochs num-epochs epoch",
-    "max_steps": "max-train-steps max-iters total-steps",
-    "max_length": "cutoff-len max-seq-length max-seq-len seq-len sequence-len model-max-length",
-    "pretrained_model_name_or_path": "model model-name-or-path base-model model-path model-id",
-    "data_path": "dataset data train-file dataset-path dataset-dir dataset-name train-data",
-    "prompt_template": "template chat-template",
-    "pack_to_max_length": "packing pack sample-packing",
-    "max_norm": "max-grad-norm gradient-clipping gradient-clip-val",
-    "evaluation_freq": "eval-steps evaluation-steps eval-interval",
-    "dataloader_num_workers": "num-workers workers",
-    "optimizer.type": "optim optimizer",
-    "lora.r": "lora-rank lora-r rank",
-    "lora.lora_alpha": "lora-alpha",
-    "lora.lora_dropout": "lora-dropout",
-    "lora.target_modules": "lora-target target-modules lora-target-modules lora-modules",
-    "strategy.precision": "precision torch-dtype dtype mixed-precision",
-    "strategy.precision=bf16": "bf16 amp",
-    "strategy.precision=fp16": "fp16",
 }
 
 _IN_THE_NAME = "the config's name says it: full, lora or qlora; see xtune list-cfg"
@@ -126,6 +103,10 @@ _HINTS = {
 def meaningless(verb: str, flag: str) -> tuple[str, bool] | None:
     """Return why a flag is left out, and whether a value follows it; None if it is not.
 
+    Args:
+        verb: of xtune.
+        flag: as it is typed, with its hyphens.
+
     >>> meaningless('train', '--local-rank')[1]
     True
     """
@@ -154,10 +135,9 @@ def hint(verb: str, flag: str, value: str | None, ours: Collection[str]) -> str:
                 return f"write {text}" if text.startswith("--") else text
     if "--cfg-options" not in ours:
         return ""
-    for knob, names in _KNOBS.items():
-        if name in names.split():
-            written = knob if "=" in knob else f"{knob}={value or 'VALUE'}"
-            return f"write --cfg-options {written}"
+    if knob := option_of(name):
+        written = knob if "=" in knob else f"{knob}={value or 'VALUE'}"
+        return f"write --cfg-options {written}"
     knob = name.replace("-", "_")
     return f"write --cfg-options {knob}={value or 'VALUE'}" if knob in _our_knobs() else ""
 

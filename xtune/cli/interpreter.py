@@ -73,7 +73,12 @@ def move_to_environment(verb: str, words: "list[str]") -> None:
 
 
 def missing_message(verb: str, missing: "list[str]") -> str:
-    """Return what to say where a verb has failed for want of packages."""
+    """Return what to say where a verb has failed for want of packages.
+
+    Args:
+        verb: that was typed.
+        missing: the packages, or the Python, that it lacks.
+    """
     return "\n".join([f"xtune {verb}: {_this_python()} {_fault(missing)}", *_set_up_lines()])
 
 

@@ -1,9 +1,9 @@
 """Show, token by token, what a config's training data teach.
 
 Trained tokens are green, masked ones grey; where there is no colour, trained text stands between
-« and »; what counts more or less than once in the loss begins with ×2 or ×0.5. Each document of a
-pack has a heading. Then the totals: what became of the rows, how much is trained, and whether every
-answer is trained to end.
+« and »; what counts more or less than once in the loss begins with ×2 or ×0.5. Each sample has a
+heading, and so has each pack, which says how many samples it holds. Then the totals: what became of
+the rows, how much is trained, and whether every answer is trained to end.
 
 Nothing but the tokenizer is loaded. Exit code 1 when nothing is trained, or no answer is trained
 to end: such a model would never stop.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
+    from xtune.data.protocol import ShownItems
 
 __all__ = ["add_arguments", "run"]
 
@@ -43,53 +43,76 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="change the config: data_path=my.json prompt_template=chatml",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--index", metavar="N", type=int, help="show item N (a pack, or a sample)")
-    which.add_argument("--n", metavar="N", type=int, default=1, help="show the first N items; 1")
+    which.add_argument(
+        "--index", metavar="N", type=int, help="show item N whole: a pack, or a sample"
+    )
+    which.add_argument("--n", metavar="N", type=int, default=1, help="show the first N samples; 1")
     parser.add_argument("--json", action="store_true", help="print tokens and totals as JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print items and totals; return the exit code."""
+    from xtune.config import render, require_valid
+    from xtune.errors import UsageError
+
+    if args.n < 0:
+        raise UsageError(f"--n {args.n}: give how many samples to show, 0 for the totals alone")
+    sheet = render(args.config, args.cfg_options)
+    require_valid(sheet)
     from rich.console import Console
 
-    from xtune.config import render, require_valid
-    from xtune.data.streaming import StreamedSFTDataset
-    from xtune.errors import UsageError
     from xtune.models import load_tokenizer
     from xtune.registry import DATASETS, build
 
-    if args.n < 0:
-        raise UsageError(f"--n {args.n}: give how many items to show, 0 for the totals alone")
-    sheet = render(args.config, args.cfg_options)
-    require_valid(sheet)
     tokenizer = load_tokenizer(**sheet.values["tokenizer"])
-    dataset = build(DATASETS, sheet.values["train_dataset"], tokenizer=tokenizer)
-    if isinstance(dataset, StreamedSFTDataset):
-        dataset = next(dataset.windows())
+    dataset = build(DATASETS, sheet.values["train_dataset"], tokenizer=tokenizer).preview()
     if args.index is None:
-        indices = range(min(args.n, len(dataset)))
+        chosen = _first(dataset, args.n)
     else:
-        indices = range(args.index, args.index + 1)
         if not 0 <= args.index < len(dataset):
             raise UsageError(f"--index {args.index}: the data have items 0 to {len(dataset) - 1}")
+        chosen = {args.index: dataset.pack(args.index)}
     if args.json:
-        items = [{"index": i, "documents": _documents(dataset, tokenizer, i)} for i in indices]
+        items = [
+            {"index": index, "documents": _documents(dataset, tokenizer, samples)}
+            for index, samples in chosen.items()
+        ]
         print(json.dumps({"items": items, "report": dataset.report.to_dict()}, ensure_ascii=False))
     else:
         console = Console(highlight=False)
-        for index in indices:
-            _show(console, index, _documents(dataset, tokenizer, index))
+        for index, samples in chosen.items():
+            _head(console, dataset, index)
+            _show(console, _documents(dataset, tokenizer, samples))
+            if more := len(dataset.pack(index)) - len(samples):
+                console.print(f"── and {more:,} more in this pack: --index {index} shows it whole")
         for line in dataset.report.lines():
             console.print(line, style="bold red" if line.startswith("FAILURE") else None)
     return 1 if dataset.report.failures else 0
 
 
+def _first(dataset: ShownItems, count: int) -> dict[int, list[int]]:
+    """The first `count` samples, by the item that each is in: item -> samples."""
+    chosen: dict[int, list[int]] = {}
+    for index in range(len(dataset)):
+        if count <= 0:
+            break
+        samples = dataset.pack(index)
+        end = min(count, len(samples))
+        while end < len(samples) and dataset.sample(samples[end]).per_document.get("side", 0):
+            end += 1  # the other answer of a pair
+        chosen[index] = samples[:end]
+        count -= end
+    return chosen
+
+
 def _documents(
-    dataset: SFTDataset, tokenizer: PreTrainedTokenizerBase, index: int
+    dataset: ShownItems, tokenizer: PreTrainedTokenizerBase, samples: list[int]
 ) -> list[dict[str, Any]]:
-    """The documents of an item: a sample's number and its tokens (id, text, trained, weight)."""
+    """Each sample's number, its side if it is one of a group's, and its tokens (id, text, trained,
+    weight).
+    """
     documents = []
-    for number in dataset.pack(index):
+    for number in samples:
         sample = dataset.sample(number)
         ids, labels = sample.input_ids.tolist(), sample.labels.tolist()
         weights = [1.0] * len(ids) if sample.weights is None else sample.weights.tolist()
@@ -100,7 +123,9 @@ def _documents(
             {"id": token, "text": text, "trained": is_trained, "weight": weight}
             for token, text, is_trained, weight in zip(ids, texts, trained, weights, strict=True)
         ]
-        documents.append({"sample": number, "tokens": tokens})
+        side = sample.per_document.get("side")  # of a pair, 0 is the chosen one
+        grouped = {} if side is None else {"side": side}
+        documents.append({"sample": number, **grouped, "tokens": tokens})
     return documents
 
 
@@ -128,15 +153,23 @@ def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
     return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)) if ids else ""
 
 
-def _show(console: Console, index: int, documents: list[dict[str, Any]]) -> None:
+def _head(console: Console, dataset: ShownItems, index: int) -> None:
+    """Where a pack begins; a sample that is an item by itself has a heading of its own."""
+    if dataset.report.packs:
+        tokens, count = dataset.item_tokens(index), len(dataset.pack(index))
+        samples = "1 sample" if count == 1 else f"{count:,} samples"
+        console.rule(f"pack {index}: {samples}, {tokens:,} tokens", characters="═")
+
+
+def _show(console: Console, documents: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
-    tokens = sum(len(document["tokens"]) for document in documents)
-    console.rule(f"item {index}: {tokens:,} tokens, {len(documents)} documents", characters="═")
     for document in documents:
         trained = sum(token["trained"] for token in document["tokens"])
+        side = f", side {document['side']}" if "side" in document else ""
+        counts = f"{len(document['tokens'])} tokens, {trained} trained"
         console.print(
-            f"── sample {document['sample']}: {len(document['tokens'])} tokens, {trained} trained",
+            f"── sample {document['sample']}{side}: {counts}",
             style="bold cyan",
         )
         pieces = _pieces(document["tokens"], marked=not console.color_system)

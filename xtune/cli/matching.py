@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 
 __all__ = ["matches", "nothing_matches"]
 
@@ -12,9 +13,18 @@ __all__ = ["matches", "nothing_matches"]
 def matches(pattern: str, texts: Iterable[str]) -> bool:
     """Whether a text contains the pattern, case and the signs between words left out.
 
+    Args:
+        pattern: as it is typed.
+        texts: names and descriptions.
+
     >>> matches('Llama-2-7B', ['llama2_7b_qlora_alpaca']), matches('qwen', ['llama2_7b'])
     (True, False)
+    >>> matches('qwen*8gb', ['qwen3_8b_qlora_alpaca_8gb']), matches('qwen3-?b*', ['qwen3_8b_lora'])
+    (True, True)
     """
+    if re.search(r"[*?]", pattern):
+        wanted = f"*{_bare(pattern, kept='*?')}*"
+        return any(fnmatchcase(_bare(text), wanted) for text in texts)
     wanted = _bare(pattern)
     return any(pattern.lower() in text.lower() or wanted in _bare(text) for text in texts) and (
         bool(wanted) or not pattern.strip()
@@ -40,5 +50,5 @@ def nothing_matches(what: str, pattern: str, names: Mapping[str, Iterable[str]],
     return f"no {what} matches {pattern!r}{listed and f'; near: {listed}'}. All: {all_}"
 
 
-def _bare(text: str) -> str:
-    return re.sub(r"[\W_]+", "", text.lower())
+def _bare(text: str, kept: str = "") -> str:
+    return re.sub(rf"(?![{kept}])[\W_]" if kept else r"[\W_]", "", text.lower())

@@ -51,10 +51,18 @@ class VerbParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and how the verb is called if something is missing; end with 2."""
-        lines = [f"{self.prog}: {message}"]
+        lines = [f"{self.prog}: {self._about_values(message)}"]
         if "required" in message:
             lines.append(f"usage: {self._call()}")
         self.exit(2, "\n".join([*lines, f"{self.prog} --help says more", ""]))
+
+    def _about_values(self, message: str) -> str:
+        """Add what a flag takes to what argparse says of one without a value."""
+        flag = message.removeprefix("argument ").partition(": expected ")[0].split("/")[-1]
+        action = self._option_string_actions.get(flag)
+        if action is None or action.choices is None:
+            return message
+        return f"{message}: {', '.join(map(str, action.choices))}"
 
     def _call(self) -> str:
         shown = []

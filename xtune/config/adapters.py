@@ -16,7 +16,7 @@ from xtune import registry
 from xtune.config.continued import found_adapter
 from xtune.config.linear_layers import are_linear_layers
 from xtune.errors import RegistryError
-from xtune.hub import fetch_it_first
+from xtune.hub import MODELSCOPE, fetch_it_first
 
 __all__ = ["Refusal", "config_is_here", "contradictions", "names_modules", "refusal"]
 
@@ -174,7 +174,7 @@ def config_is_here(name: Any) -> bool:
 
 def _config_file(name: Any) -> Path | None:
     """The config.json that a model is built from without a network: the shipped one comes first."""
-    if not isinstance(name, str) or name.startswith("modelscope:"):
+    if not isinstance(name, str) or name.startswith(MODELSCOPE):
         return None
     published = Path(xtune.__file__).parent / "models/published_configs"
     shipped = published / f"{name.replace('/', '--')}.json"

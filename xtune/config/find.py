@@ -6,6 +6,7 @@ import re
 from difflib import get_close_matches
 from pathlib import Path
 
+from xtune.config.foreign_configs import answer_to_config
 from xtune.errors import UsageError
 from xtune.local_path import is_path, not_there
 
@@ -17,7 +18,7 @@ _ROWS = f"{_COPY_ONE}, and data_path in it names your rows"
 _NO_CONFIGS = dict.fromkeys((".json", ".jsonl", ".csv", ".parquet", ".txt"), _ROWS)
 _NO_CONFIGS |= dict.fromkeys((".yaml", ".yml", ".toml"), _COPY_ONE)
 _XTUNERS = re.compile(
-    r"(?P<stem>.+?)(_e(?P<epochs>\d+)|(?=_gpu))(_gpu\d+)?(_sp\d+)?(_\d+k)?(\.py)?"
+    r"(?P<stem>.+?)(_e(?P<epochs>\d+)|(?=_gpu\d|_sp\d))((_gpu|_sp|_z)\d+|_\d+k|_hf)*(\.py)?"
 )
 
 
@@ -90,8 +91,11 @@ def find_config(name_or_path: str | Path) -> Path:
     near = get_close_matches(name, known, n=3, cutoff=0.5)
     near += [other for other in known if name.lower() in other.lower() and other not in near]
     what = "config named" if is_bare_name and path.suffix != ".py" else "config file"
+    answer = answer_to_config(path.name, known) if is_bare_name else ""
+    near = [] if answer else near
     raise UsageError(
         f"no {what} {str(name_or_path)!r}"
+        + (f": {answer}" if answer else "")
         + (f"; near it: {', '.join(near[:5])}" if near else "")
         + ". All names: xtune list-cfg"
     )

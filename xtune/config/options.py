@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from xtune.config.foreign import hint
 from xtune.config.lists import may_be_a_list, typed_list
 from xtune.config.literals import find, is_set, last_entry, top_level
 from xtune.config.sheet import Setting, evaluate
@@ -38,7 +39,7 @@ def parse_value(text: str) -> Any:
 
 
 def apply_options(
-    lines: Sequence[Line], path: Path, options: Sequence[str]
+    lines: Sequence[Line], path: Path, options: Sequence[str], flag: str = "--cfg-options "
 ) -> tuple[list[Line], dict[str, list[Setting]], dict[str, Origin]]:
     """Write the options into a sheet.
 
@@ -46,6 +47,7 @@ def apply_options(
         lines: the flat sheet.
         path: its file, for messages.
         options: `key=value` each; of two for one key the later holds.
+        flag: what stands before each where it was given, for messages.
 
     Returns:
         The new lines; what bare options replaced, by name; where each dotted option came from.
@@ -53,7 +55,7 @@ def apply_options(
     Raises:
         ConfigError: some options are wrong; says of every one what is, and the nearest name.
     """
-    editor = _Editor(list(lines), path)
+    editor = _Editor(list(lines), path, flag)
     problems, reasons = [], set()
     for option in options:
         before = list(editor.lines)
@@ -61,7 +63,7 @@ def apply_options(
             editor.set(option)
         except ConfigError as error:
             editor.lines = before  # so that it does not make the next ones fail
-            problems.append(f"--cfg-options {option}: {error}")
+            problems.append(f"{flag}{option}: {error}")
             reasons.add(str(error))
     if len(reasons) == 1:  # perhaps the sheet's own, whatever the options
         evaluate(lines, path)
@@ -73,9 +75,10 @@ def apply_options(
 class _Editor:
     """A sheet that options are being written into, one after the other."""
 
-    def __init__(self, lines: list[Line], path: Path) -> None:
+    def __init__(self, lines: list[Line], path: Path, flag: str) -> None:
         self.lines = lines
         self.path = path
+        self.flag = flag
         self.replaced: dict[str, list[Setting]] = {}
         self.dotted: dict[str, Origin] = {}
 
@@ -85,7 +88,7 @@ class _Editor:
         key = key.strip()
         if not equals or not all(part.isidentifier() or part.isdigit() for part in key.split(".")):
             raise ConfigError("an option is key=value, such as lr=1e-5 or lora.r=8")
-        origin = Origin(f"--cfg-options {option}", 0)
+        origin = Origin(f"{self.flag}{option}", 0)
         value = self._value(key, text)
         source = _source(value)
         if "." in key:
@@ -116,8 +119,9 @@ class _Editor:
                 raise self._computed(name, elsewhere)
             if name not in SHEET_KEYS:
                 known = {binding.key[0] for binding in top_level(tree)} | set(SHEET_KEYS)
+                near = hint(name) or did_you_mean(name, known).removeprefix("; ")
                 raise ConfigError(
-                    f"the config has no {name!r}{did_you_mean(name, known) or '.'} "
+                    f"the config has no {name!r}{f'; {near}' if near else ''}. "
                     f"`xtune explain {self.path.stem}` lists its names"
                 )
             self.lines = [*self.lines, Line(f"{name} = {source}", origin)]
@@ -206,14 +210,16 @@ def _item(owner: Any, part: str, where: str, also_allowed: Iterable[str] = ()) -
     if isinstance(owner, Mapping):
         if part not in owner:
             has = list(map(str, owner))
-            near = did_you_mean(part, [*has, *also_allowed]) or f"; it has: {', '.join(has)}"
-            raise ConfigError(f"{what} has no {part!r}{near}")
+            near = did_you_mean(part, [*has, *also_allowed]).removeprefix("; ")
+            near = hint(part) or near or f"it has: {', '.join(has)}"
+            raise ConfigError(f"{what} has no {part!r}; {near}")
         return owner[part]
     if isinstance(owner, list | tuple):
         if not part.isdigit() or int(part) >= len(owner):
             raise ConfigError(f"{what} has {len(owner)} items, numbered from 0, and no {part!r}")
         return owner[int(part)]
-    raise ConfigError(f"{what} is {owner!r} and has no {part!r}")
+    whole = f"; give it whole: \"{where}={{'type': …, {part!r}: …}}\"" if owner is None else ""
+    raise ConfigError(f"{what} is {owner!r} and has no {part!r}{whole}")
 
 
 def _source(value: Any) -> str:

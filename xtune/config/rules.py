@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from xtune import registry
 from xtune.config import adapters
 from xtune.config.deepspeed import contradictions
-from xtune.hub import is_hub_id
+from xtune.hub import MODELSCOPE, is_hub_id
 from xtune.local_path import is_path, misspells_a_file, not_there
 
 __all__ = ["Breach", "breaches", "divisible_optimizer"]
@@ -101,41 +101,38 @@ def _ranges(values: Values) -> Iterator[Breach]:
             yield Breach(key, message)
 
 
+_STREAMED = ("StreamedSFTDataset", "StreamedPreferenceDataset")
+
+
 def _length_of_run(values: Values) -> Iterator[Breach]:
     loop = values.get("train_cfg")
     if not isinstance(loop, Mapping) or not {"max_epochs", "max_steps"} & loop.keys():
         return
     if loop.get("max_epochs") is None and loop.get("max_steps") is None:
         yield Breach("train_cfg.max_epochs", "max_steps is None too", "give one of the two")
-    streamed = _get(values, "train_dataset.type") == "StreamedSFTDataset"
-    if streamed and loop.get("max_steps") is None:
+    if _get(values, "train_dataset.type") in _STREAMED and loop.get("max_steps") is None:
         yield Breach(
             "train_cfg.max_steps",
             "is None, and nobody knows how long an epoch of streamed data is",
             "set max_steps",
         )
+    is_validated = _get(values, "val_dataset.data_path") is not None
+    if is_validated and _get(values, "val_dataset.type") in _STREAMED:
+        yield Breach(
+            "val_dataset.type",
+            "is streamed, and validation reads all of its data every time",
+            "name SFTDataset or PreferenceDataset, with max_rows",
+        )
 
 
 def _quantization(values: Values) -> Iterator[Breach]:
-    quantization = _get(values, "model.llm.quantization")
-    if quantization is None:
-        return
-    if _get(values, "model.adapter") is None:
+    trained = any(_get(values, f"model.{key}") is not None for key in ("adapter", "adapter_folder"))
+    if _get(values, "model.llm.quantization") is not None and not trained:
         yield Breach(
             "model.llm.quantization",
             "quantized weights cannot be trained",
             "train an adapter on them (model.adapter), or leave quantization out",
         )
-    if not isinstance(quantization, Mapping):
-        yield Breach(
-            "model.llm.quantization",
-            "must be a dict or None",
-            "write {'bits': 4, 'quant_type': 'nf4'}",
-        )
-        return
-    bits = _get(values, "model.llm.quantization.bits")
-    if bits not in (None, 4, 8):
-        yield Breach("model.llm.quantization.bits", "must be 4 or 8")
 
 
 def _offload(values: Values) -> Iterator[Breach]:
@@ -185,7 +182,6 @@ def _divided_optimizer(values: Values) -> Iterator[Breach]:
 
 _DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)
 _DATA_SECTIONS = ("train_dataset", "val_dataset", "test_cfg")
-_MODELSCOPE = "modelscope:"
 
 
 def _data_files(values: Values) -> Iterator[Breach]:
@@ -248,7 +244,7 @@ def _generated_sources() -> list[str]:
 def _is_no_file(name: str) -> bool:
     """Whether this names a source that generates its rows, or a data set on the hub."""
     is_on_hub = (
-        is_hub_id(name.removeprefix(_MODELSCOPE))
+        is_hub_id(name.removeprefix(MODELSCOPE))
         and not _DATA_SUFFIX.search(name)
         and not misspells_a_file(name)
     )
@@ -267,8 +263,8 @@ def _model_files(values: Values) -> Iterator[Breach]:
         name = _get(values, key)
         if not isinstance(name, str):
             continue
-        if name.startswith(_MODELSCOPE):
-            if not is_hub_id(name.removeprefix(_MODELSCOPE)):
+        if name.startswith(MODELSCOPE):
+            if not is_hub_id(name.removeprefix(MODELSCOPE)):
                 yield Breach(key, f"{name!r} names no model", "an id is 'modelscope:owner/name'")
             continue
         if is_path(name) and not Path(name).expanduser().exists():

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from xtune.config import foreign
 from xtune.config.continued import contradicting_options
 from xtune.config.declared import declared_names
 from xtune.config.find import config_root
@@ -14,7 +15,7 @@ from xtune.config.literals import top_level
 from xtune.config.rules import breaches
 from xtune.config.sheet import Sheet
 from xtune.config.signatures import Form
-from xtune.config.slots import REQUIRED_KEYS, SHEET_KEYS, Slot, named, plain, slots
+from xtune.config.slots import REQUIRED_KEYS, SHEET_KEYS, named, plain, slots
 from xtune.config.source import parse, read_lines
 from xtune.errors import ConfigError, RegistryError, did_you_mean
 from xtune.registry import resolve
@@ -147,7 +148,7 @@ def _unused_names(sheet: Sheet) -> Iterator[Problem]:
         if name not in used and name not in known:
             others = {*sheet.values, *known} - {name}
             near = did_you_mean(name, sorted(others)).removeprefix("; ")
-            hint = near or "use it in a section, or delete it"
+            hint = foreign.hint(name) or near or "use it in a section, or delete it"
             yield problem_at(sheet, name, "nothing in the sheet uses this name", hint)
 
 
@@ -174,13 +175,10 @@ def _slots(sheet: Sheet) -> Iterator[Problem]:
         try:
             form = slot.form()
         except RegistryError as error:
-            yield problem_at(sheet, f"{slot.key}.type", str(error))
+            said = foreign.hint(str(slot.cfg["type"]))
+            yield problem_at(sheet, f"{slot.key}.type", str(error), said)
             continue
-        yield from _arguments(sheet, slot.key, form, _given(slot))
-
-
-def _given(slot: Slot) -> dict[str, Any]:
-    return {key: value for key, value in slot.cfg.items() if key not in ("type", *slot.apart)}
+        yield from _arguments(sheet, slot.key, form, slot.given)
 
 
 def _arguments(sheet: Sheet, key: str, form: Form, given: Mapping[str, Any]) -> Iterator[Problem]:

@@ -23,7 +23,7 @@ from xtune.data.formats import kind_of
 from xtune.data.map_fns import MapFn, UnusableRow, build_map_fn
 from xtune.data.map_fns.base import fault, require_unicode
 from xtune.data.map_fns.build import checked_return
-from xtune.data.recognise import Choice, most_fitting, recognise
+from xtune.data.recognise import Choice, look_of, most_fitting, recognise
 from xtune.data.sources.base import Source, why_empty
 from xtune.data.sources.files import FilesSource
 from xtune.data.unread import read_row
@@ -149,8 +149,8 @@ def diagnose(
         found.repeated += len(seen) == size
         if function is not None:
             _try(function, where, row, found, problems)
-    if map_fn != "auto" and first and not found.usable:
-        found.why = _other_format(first)
+    if map_fn != "auto" and function is not None and first and not found.usable:
+        found.why = f"no row can be read so. {look_of(first, function)}"
     if not found.rows and not problems:
         found.why_empty = why_empty(source)
     found.problems = sorted(problems.values(), key=lambda one: (not one.stops, -one.count))
@@ -187,15 +187,6 @@ def _named(
             return None
     found.format, found.why = choice.format.name, choice.why
     return choice.format.map_fn
-
-
-def _other_format(first: list[Any]) -> str:
-    """What the rows look like, where the map_fn that was named can read none of them."""
-    try:
-        choice = recognise(first)
-    except DataError as error:
-        return f"no row can be read so. {error}"
-    return f"no row can be read so; they look like {choice.format.name}: {choice.why}"
 
 
 def _try(

@@ -12,17 +12,27 @@ Nothing is guessed: rows that fit two formats with different outcomes are an err
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from typing import Any, NamedTuple
 
 from xtune.data.formats import Format, all_formats, kind_of, read_fields
 from xtune.data.map_fns.base import MapFn, UnusableRow, fault
-from xtune.data.sources.base import why_empty
+from xtune.data.map_fns.build import build_map_fn
+from xtune.data.sources.base import Source, why_empty
 from xtune.errors import DataError
 
-__all__ = ["Choice", "look_of", "most_fitting", "nearest", "other_choice", "recognise"]
+__all__ = [
+    "Ambiguous",
+    "Choice",
+    "look_of",
+    "map_fn_for",
+    "most_fitting",
+    "nearest",
+    "other_choice",
+    "recognise",
+]
 
 _ROWS = 100  # looked at
 _CANDIDATES = 3  # shown where none fits
@@ -31,13 +41,22 @@ _PROBED = 10  # of these, the ones in which fields are left out by turns
 # Where several formats make the same of the rows, the first of these is named.
 _PREFERRED = ("openai", "sharegpt", "alpaca", "default", "gsm8k", "code_alpaca", "preference")
 # Formats that find marks inside a text, and by them beat the one that takes it as it is.
-_FINDS_MARKS = {"pretrain": ("oasst1",), "alpaca": ("belle", "guanaco"), "sharegpt": ("msagent",)}
+_FINDS_MARKS = {
+    "pretrain": ("oasst1",),
+    "alpaca": ("belle", "guanaco"),
+    "sharegpt": ("msagent",),
+    "code_alpaca": ("prompt_completion",),  # messages in a cell of a table
+}
 # Formats that rewrite dialogues which others read as they stand: chosen by name only.
 _BY_NAME_ONLY = ("msagent_react", "wizardlm")
 
 _YOUR_OWN = "xtune list-formats shows all; your own: map_fn='path/to/file.py:name'"
 
 _Rows = Sequence[tuple[str, dict[str, Any]]]
+
+
+class Ambiguous(DataError):
+    """Rows that fit several formats, with different outcomes."""
 
 
 class Choice(NamedTuple):
@@ -56,6 +75,23 @@ class _Fit(NamedTuple):
     format: Format
     outcomes: list[object]
     fields: set[str]
+
+
+def map_fn_for(source: Source, named: str | MapFn | Mapping[str, Any]) -> tuple[MapFn, str]:
+    """Return the function that reads a source, and with 'auto' what was recognised and why.
+
+    Args:
+        source: its first rows are looked at with 'auto', and none else.
+        named: a config's map_fn.
+
+    Raises:
+        DataError: with 'auto' no format, or none alone, fits.
+        RegistryError: nothing has that name.
+    """
+    if named != "auto":
+        return build_map_fn(named), ""
+    choice = recognise(source.rows(), source=source)
+    return choice.format.map_fn, f"{choice.format.name}: {choice.why}"
 
 
 def recognise(all_rows: Iterable[tuple[str, dict[str, Any]]], *, source: object = None) -> Choice:
@@ -82,7 +118,7 @@ def recognise(all_rows: Iterable[tuple[str, dict[str, Any]]], *, source: object 
     most = max(len(fit.fields) for fit in fits)
     left = _best_marked([fit for fit in fits if len(fit.fields) == most])
     if any(fit.outcomes != left[0].outcomes for fit in left):
-        raise DataError(_ambiguous(left, rows))
+        raise Ambiguous(_ambiguous(left, rows))
     left.sort(key=lambda fit: _rank(fit.format.name))
     return Choice(left[0].format, _why(left, rows))
 
@@ -103,8 +139,13 @@ def look_of(all_rows: Iterable[tuple[str, dict[str, Any]]], map_fn: MapFn) -> st
         return ""
     has, them = ("has", "that") if len(rows) == 1 else ("have", "them")
     look = f"{_first(rows).capitalize()} {has} {_list(_fields(rows))}"
-    choice = other_choice(rows, map_fn)
-    if choice is not None:
+    try:
+        choice = recognise(rows)
+    except Ambiguous as error:
+        return f"{look}. {error}"
+    except DataError:
+        choice = None
+    if choice is not None and choice.format.map_fn is not map_fn:
         return f"{look}: map_fn={choice.format.name!r} reads {them}"
     if any(_reads(map_fn, row) for _, row in rows):
         return (
@@ -113,7 +154,8 @@ def look_of(all_rows: Iterable[tuple[str, dict[str, Any]]], map_fn: MapFn) -> st
         )
     near = _nearest_lines(rows)
     none = f"{look}, and no map_fn that comes with xtune reads {them}"
-    return "\n".join([f"{none}; the nearest:" if near else none, *near, _YOUR_OWN])
+    near = [*near, *_columns_of(rows), _YOUR_OWN]
+    return "\n".join([f"{none}; the nearest:" if len(near) > 1 else none, *near])
 
 
 def other_choice(all_rows: Iterable[tuple[str, dict[str, Any]]], map_fn: MapFn) -> Choice | None:
@@ -275,7 +317,33 @@ def _unknown(rows: _Rows) -> str:
         f"map_fn='auto': no format fits {_first(rows)}, from {where} on. "
         f"Fields seen: {_list(list(row)) or 'none'}."
     ]
-    return "\n".join([*lines, *_nearest_lines(rows), _YOUR_OWN])
+    return "\n".join([*lines, *_nearest_lines(rows), *_columns_of(rows), _YOUR_OWN])
+
+
+# What columns of requests and of answers are called
+_ANSWERS = {"answer", "assistant", "completion", "output", "reply", "response", "target"}
+_REQUESTS = {"context", "human", "input", "instruction", "prompt", "query", "question", "user"}
+
+
+def _columns_of(rows: _Rows) -> Iterator[str]:
+    """What could be said of rows of texts that no format fits; nothing where it cannot be told."""
+    row = rows[0][1]
+    if listed := [one for one in row.values() if isinstance(one, Mapping) and "file_name" in one]:
+        yield (
+            "This is LLaMA-Factory's list of data sets: name the file itself, "
+            f"data_path={listed[0]['file_name']!r}"
+        )
+        return
+    texts = [name for name, value in row.items() if isinstance(value, str)]
+    answers = [name for name in texts if name.lower() in _ANSWERS]
+    asked = [name for name in texts if name.lower() in _REQUESTS]
+    if len(texts) == 2 and not (answers and asked):
+        first, second = texts
+        is_first = answers == [first] or asked == [second]
+        asked, answers = ([second], [first]) if is_first else ([first], [second])
+    if len(answers) == 1 and asked:
+        named = {"type": "columns", "asked": asked if len(asked) > 1 else asked[0]}
+        yield f"Where {answers[0]} answers: map_fn={named | {'answer': answers[0]}}"
 
 
 def _nearest_lines(rows: _Rows) -> list[str]:

@@ -19,6 +19,7 @@ from sys import getrefcount
 from typing import Any, NamedTuple
 
 from xtune.data.map_fns.base import MapFn, UnusableRow
+from xtune.data.map_fns.takes import Takes
 from xtune.data.map_fns.watched import Watched, WatchedText, released
 from xtune.structures import Conversation, Message
 
@@ -33,6 +34,9 @@ _ALONE = 2  # references to an object that only one name has: the name's, and th
 
 _MEDIA = re.compile(r"(?:image|img|picture|video|audio)s?(?:_(?:path|url|file|data)s?)?\Z", re.I)
 _NOT_MEDIA = "images, videos and sounds are not trained on"
+# What rows of preference data have next to an answer: which of two, or whether it is a good one
+_VERDICTS = frozenset({"chosen", "kto_tag", "label", "rejected", "rejected_response"})
+_ALL_ARE_TRAINED = "good answers and bad ones are trained alike: take rows with bad ones out"
 _MARK = re.compile(r"<\|?(?:image|img|video|audio)(?:[_ ]\w+)*\|?>|<ImageHere>", re.IGNORECASE)
 
 
@@ -49,7 +53,7 @@ class Reading(NamedTuple):
     unread: tuple[str, ...]
 
 
-def read_row(map_fn: MapFn, row: Mapping[str, Any]) -> Reading:
+def read_row(map_fn: MapFn, row: dict[str, Any]) -> Reading:
     """Run a map_fn on a row and say what it left.
 
     >>> def asks_only(row):
@@ -62,6 +66,21 @@ def read_row(map_fn: MapFn, row: Mapping[str, Any]) -> Reading:
             stands in a key which the map_fn does not read.
         Exception: the map_fn's own.
     """
+    noted: Takes | None = getattr(map_fn, "takes", None)
+    left = noted.leaves(row) if noted is not None and noted.function is map_fn else None
+    if left is not None:
+        made = map_fn(row)
+        unread = {key: None for key in sorted(left, key=str) if not _is_nothing(row[key])}
+    else:
+        made, unread = _watched(map_fn, row)
+    if not unread:
+        return Reading(made, ())
+    _require_no_media(unread, made)
+    return Reading(made, tuple(unread))
+
+
+def _watched(map_fn: MapFn, row: Mapping[str, Any]) -> tuple[Any, dict[str, None]]:
+    """Run a map_fn on a row that notes what is taken of it."""
     watched = Watched(row)
     made = map_fn(watched)
     # In a row without lists and objects only the row itself could be in what was made
@@ -73,10 +92,7 @@ def read_row(map_fn: MapFn, row: Mapping[str, Any]) -> Reading:
         _collect(watched, "", unread)  # else the values were taken by other ways than a dict's own
     if not getattr(map_fn, "__module__", "").startswith(_OURS):
         _collect_made(made, unread)
-    if not unread:
-        return Reading(made, ())
-    _require_no_media(unread, made)
-    return Reading(made, tuple(unread))
+    return made, unread
 
 
 def unread_lines(unread: Mapping[str, int], first: Mapping[str, str] | None = None) -> list[str]:
@@ -99,8 +115,12 @@ def unread_lines(unread: Mapping[str, int], first: Mapping[str, str] | None = No
         inside, dot, name = key.rpartition(".")
         if dot:
             lines.append(f"{_rows(count)}{where.get(key, '')}: {name!r} in {inside}")
-    media = any(_MEDIA.match(key.rpartition(".")[2]) for key, _ in shown)
-    return [*lines, _NOT_MEDIA] if media else lines
+    names = [key.rpartition(".")[2] for key, _ in shown]
+    if any(map(_MEDIA.match, names)):
+        lines.append(_NOT_MEDIA)
+    if not _VERDICTS.isdisjoint(names):
+        lines.append(_ALL_ARE_TRAINED)
+    return lines
 
 
 def _rows(count: int) -> str:
@@ -133,17 +153,19 @@ def _collect_made(made: Any, unread: dict[str, None]) -> None:
     for key in made.keys() - _MADE:
         if not _is_nothing(made[key]):
             unread[str(key)] = None
-    for part in _DIALOGUES:
+    for part, known in _PARTS.items():
         for message in made.get(part) or () if part in made else ():
-            if isinstance(message, Mapping) and not message.keys() <= _MESSAGE:
-                for key in sorted(message.keys() - _MESSAGE, key=str):
+            if isinstance(message, Mapping) and not message.keys() <= known:
+                for key in sorted(message.keys() - known, key=str):
                     if not _is_nothing(message[key]):
                         unread[f"{part}.{key}"] = None
 
 
-_DIALOGUES = ("messages", "prompt", "chosen", "rejected")
-_MADE = Conversation.__annotations__.keys() | set(_DIALOGUES)
-_MESSAGE = Message.__annotations__.keys()
+_MESSAGE = frozenset(Message.__annotations__)
+_TURN = frozenset({"system", "input", "output", "output_with_loss"})  # of XTuner's, see build.py
+_PARTS = dict.fromkeys(("messages", "prompt", "chosen", "rejected"), _MESSAGE)
+_PARTS["conversation"] = _TURN
+_MADE = Conversation.__annotations__.keys() | _PARTS.keys()
 
 
 def _is_nothing(value: Any) -> bool:

@@ -27,7 +27,12 @@ def computed(results: list[str]) -> tuple[str, list[str]]:
 
 
 def measured(unit: str, results: list[str]) -> tuple[str, list[str]]:
-    """The answer to a conversion, in the unit that was asked for."""
+    """The answer to a conversion, in the unit that was asked for.
+
+    Args:
+        unit: that was asked for.
+        results: of the calls.
+    """
     number = results[0].partition(" = ")[2].split()[0]
     return f"That is {number} {UNITS[unit][0]}.", [number]
 
@@ -46,6 +51,11 @@ def timed(results: list[str]) -> tuple[str, list[str]]:
 def found(note: Note, asked: str, results: list[str]) -> tuple[str, list[str]]:
     """The answer to a question for a fact: that of the note which was found.
 
+    Args:
+        note: which should be found.
+        asked: the fact's name.
+        results: of the calls.
+
     Raises:
         DataError: the result has not that fact.
     """
@@ -55,7 +65,13 @@ def found(note: Note, asked: str, results: list[str]) -> tuple[str, list[str]]:
 
 
 def refused(tool: str, result: str, arguments: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """The answer where a tool could not do it."""
+    """The answer where a tool could not do it.
+
+    Args:
+        tool: that was called.
+        result: its refusal.
+        arguments: of the call.
+    """
     if tool == "convert":
         have, want = arguments["from_unit"], arguments["to_unit"]
         return f"That cannot be done: {result}.", [have, want]

@@ -10,6 +10,7 @@ from huggingface_hub import try_to_load_from_cache
 
 from xtune.config import Sheet, require_valid
 from xtune.config.continued import overruled_note
+from xtune.config.recipe import recipe_of
 from xtune.engine.build import (
     build_datasets,
     build_hooks,
@@ -19,26 +20,24 @@ from xtune.engine.build import (
     require_sliceable,
 )
 from xtune.engine.identity import require_same_inputs
-from xtune.engine.loops import TrainLoop
 from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir
-from xtune.errors import AdapterError, DataError, ModelError
-from xtune.hub import is_hub_id
-from xtune.models.modelscope import MODELSCOPE, fetched
+from xtune.errors import AdapterError, ConfigError, DataError, ModelError
+from xtune.hub import MODELSCOPE, is_hub_id
+from xtune.models.modelscope import fetched
 from xtune.models.tokenizer import open_vocabulary
 from xtune.models.vocabulary import Pieces
 from xtune.parallel.world import ALONE
 from xtune.planning.advice import advice_for, advice_lines
 from xtune.planning.memory import smallest_card
 from xtune.planning.recomputation import choose_checkpointing
-from xtune.planning.requirement import need_of, place_of
+from xtune.planning.requirement import FULL, MicroBatch, need_of, place_of
 from xtune.registry import SCHEDULES, STRATEGIES, TRAIN_LOOPS, build
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
-    from xtune.data.streaming import StreamedSFTDataset
+    from xtune.data.protocol import Dataset
     from xtune.engine.strategies.base import Strategy
 
 __all__ = ["make_plan"]
@@ -68,25 +67,25 @@ def make_plan(
     folder = WorkDir(work_dir, sheet)
     checkpoint = folder.check(resume)
     folder.require_makeable()
-    cfg = sheet.values
+    cfg, recipe = sheet.values, recipe_of(sheet.values)
     unchecked: list[str] = []
     lines = [
         f"config      {sheet.path}",
         f"work dir    {work_dir}; nothing is written there now",
     ]
-    if folder_of_adapter := cfg["model"].get("adapter_folder"):
-        lines.append(f"adapter     {folder_of_adapter}, trained further as it is")
-        if note := overruled_note(cfg["model"]):
+    if recipe.adapter_folder is not None:
+        lines.append(f"adapter     {recipe.adapter_folder}, trained further as it is")
+        if note := overruled_note(recipe.adapter_folder, recipe.adapter):
             lines.append(f"{'':<11} {note}")
     tokenizer, pieces = _vocabulary(cfg, unchecked)
     datasets = _datasets(cfg, tokenizer, unchecked)
     if checkpoint is not None and tokenizer is not None and datasets is not None:
-        require_same_inputs(checkpoint, cfg, tokenizer, datasets[0].identity)
+        require_same_inputs(checkpoint, recipe, tokenizer, datasets[0].identity)
     if datasets is not None and tokenizer is not None:
-        require_rows(cfg, tokenizer, pieces, *datasets)
+        require_rows(recipe, tokenizer, pieces, *datasets)
     lines += _data_lines(datasets)
     if datasets is not None and not force:
-        require_ends(datasets[0].report, None)
+        require_ends(datasets[0].report, force=False)
     elif datasets is not None:
         lines += [f"forced      {failure}" for failure in datasets[0].report.failures]
     build(SCHEDULES, cfg["param_scheduler"])
@@ -117,7 +116,7 @@ def _vocabulary(
 
 def _datasets(
     cfg: Any, tokenizer: PreTrainedTokenizerBase | None, unchecked: list[str]
-) -> tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None:
+) -> tuple[Dataset, Dataset | None] | None:
     if tokenizer is None:
         return None
     try:
@@ -131,7 +130,7 @@ def _datasets(
 
 
 def _data_lines(
-    datasets: tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None,
+    datasets: tuple[Dataset, Dataset | None] | None,
 ) -> Iterator[str]:
     if datasets is None:
         yield "data        not known here"
@@ -142,12 +141,14 @@ def _data_lines(
                 yield f"{name if place == 0 else '':<11} {line}"
 
 
-def _step_lines(
-    cfg: Any, datasets: tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None
-) -> Iterator[str]:
+def _step_lines(cfg: Any, datasets: tuple[Dataset, Dataset | None] | None) -> Iterator[str]:
     if datasets is None:
-        loop: TrainLoop = build(TRAIN_LOOPS, cfg["train_cfg"])
-        yield f"steps       {loop.max_steps or f'{loop.max_epochs} epochs of data not known here'}"
+        loop = build(TRAIN_LOOPS, cfg["train_cfg"])
+        try:
+            yield f"steps       {loop.total_steps(None)}"
+        except ConfigError:
+            epochs = cfg["train_cfg"]["max_epochs"]
+            yield f"steps       {epochs} epochs of data not known here"
         return
     train = datasets[0]
     loop, loader = build_loop(cfg, train)
@@ -166,19 +167,20 @@ def _step_lines(
 def _model_lines(
     cfg: Any,
     strategy: Strategy,
-    datasets: tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None] | None,
+    datasets: tuple[Dataset, Dataset | None] | None,
     pieces: Pieces,
     unchecked: list[str],
 ) -> Iterator[str]:
-    name = cfg["model"]["llm"]["pretrained_model_name_or_path"]
-    share = datasets[0].report.trained_percent / 100 if datasets else 1.0
+    recipe = recipe_of(cfg)
+    name = recipe.base_model or ""
+    largest = MicroBatch.of(recipe, datasets[0]) if datasets else FULL
     place = place_of(strategy.device, strategy.world.size)
     try:
-        require_sliceable(cfg)
-        if cfg["model"].get("gradient_checkpointing") == "auto":
-            chosen = choose_checkpointing(cfg, strategy.precision, place, share, pieces)
+        require_sliceable(recipe)
+        if recipe.checkpointing == "auto":
+            chosen = choose_checkpointing(cfg, strategy.precision, place, largest, pieces)
             cfg = {**cfg, "model": {**cfg["model"], **chosen}}
-        need = need_of(cfg, strategy.precision, place, trained_share=share, pieces=pieces)
+        need = need_of(cfg, strategy.precision, place, largest=largest, pieces=pieces)
     except ModelError as error:
         if isinstance(error, AdapterError) or not _is_remote(name):
             raise
@@ -193,12 +195,13 @@ def _model_lines(
     )
     for number, line in enumerate(need.lines()):
         yield f"{'memory' if number == 0 else '':<11} {line}"
+    yield f"{'':<11} {largest.words(recipe)}"
     if card := smallest_card(need.gib):
         yield f"{'':<11} fits a GPU of {card} GB"
     if not need.fits(place):
         yield f"{'':<11} does not fit {place.gib:.1f} GiB, what {strategy.device} has"
         advice = advice_for(
-            cfg, strategy.precision, place, need=need, trained_share=share, pieces=pieces
+            cfg, strategy.precision, place, need=need, largest=largest, pieces=pieces
         )
         for line in advice_lines(advice, place):
             yield f"{'':<11} {line}"
@@ -223,7 +226,7 @@ def _is_remote(name: str) -> bool:
 def _is_remote_data(data_path: Any) -> bool:
     """Whether a data set comes from a hub: by its id, or by the source that it names."""
     if isinstance(data_path, str):
-        return data_path.startswith("modelscope:") or _is_remote(data_path)
+        return data_path.startswith(MODELSCOPE) or _is_remote(data_path)
     if isinstance(data_path, Mapping):
         return data_path.get("type") in ("hub", "modelscope")
     return any(isinstance(one, Mapping) and _is_remote_data(one["data_path"]) for one in data_path)

@@ -5,6 +5,7 @@
     tokenizer   a digest of its vocabulary                   before the model is loaded
     base model  a digest of blocks of its weight files       before the model is loaded
                 signs of its embedding (fingerprint.py)      once it is loaded
+    others      a digest of each model next to it            once it is loaded
 
 A path says nothing: folders move, and files change under their names. A whole model that is
 trained lies in the checkpoint itself.
@@ -20,15 +21,24 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import try_to_load_from_cache
 
+from xtune.config.recipe import Recipe
 from xtune.errors import CheckpointError, ModelError
+from xtune.hub import MODELSCOPE
 from xtune.models import same_base
 from xtune.models.gguf import is_gguf, resolve_alias
-from xtune.models.modelscope import MODELSCOPE, fetched
+from xtune.models.modelscope import fetched
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["base_digest", "require_same_base", "require_same_inputs", "vocabulary_digest"]
+__all__ = [
+    "base_digest",
+    "other_digests",
+    "require_same_base",
+    "require_same_inputs",
+    "require_same_others",
+    "vocabulary_digest",
+]
 
 _BLOCKS, _BLOCK = 256, 4096  # of a weight file are read; bytes of each
 # What the identity of a data set says, for people
@@ -60,6 +70,17 @@ def base_digest(name: str) -> str | None:
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:32] if digests else None
 
 
+def other_digests(model: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the `base_digest` of each model that an algorithm is given besides `llm`, by its key.
+
+    Args:
+        model: the sheet's `model`.
+    """
+    others = {key: cfg for key, cfg in model.items() if key != "llm" and isinstance(cfg, Mapping)}
+    names = {key: cfg.get("pretrained_model_name_or_path") for key, cfg in others.items()}
+    return {key: base_digest(name) for key, name in names.items() if isinstance(name, str)}
+
+
 def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return a hash over every token and its id."""
     text = json.dumps(sorted(tokenizer.get_vocab().items()))
@@ -68,7 +89,7 @@ def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def require_same_inputs(
     checkpoint: Path,
-    cfg: Mapping[str, Any],
+    recipe: Recipe,
     tokenizer: PreTrainedTokenizerBase,
     data: Mapping[str, Any],
 ) -> None:
@@ -76,7 +97,7 @@ def require_same_inputs(
 
     Args:
         checkpoint: a step folder.
-        cfg: the sheet's values.
+        recipe: of the run.
         tokenizer: of the run as it is now.
         data: `identity` of its training data.
 
@@ -102,12 +123,12 @@ def require_same_inputs(
         )
     if state.get("vocabulary") not in (None, vocabulary_digest(tokenizer)):
         raise CheckpointError(
-            f"the tokenizer {cfg['tokenizer']['pretrained_model_name_or_path']!r} has other tokens "
+            f"the tokenizer {recipe.tokenizer!r} has other tokens "
             f"than the one that {checkpoint} was trained with. Give that one, wherever it lies "
             "now, or start in another --work-dir"
         )
-    name, before = cfg["model"]["llm"].get("pretrained_model_name_or_path"), state.get("base")
-    if before is not None and (now := base_digest(name)) not in (None, before):
+    name, before = recipe.base_model, state.get("base")
+    if name is not None and before is not None and (now := base_digest(name)) not in (None, before):
         raise CheckpointError(
             f"the weights of {name!r} are not those that {checkpoint} was trained on: {before} "
             f"then, {now} now. Give that model, wherever it lies now, or start in another "
@@ -131,10 +152,32 @@ def require_same_base(checkpoint: Path, fingerprint: str) -> None:
     before = json.loads(file.read_text(encoding="utf-8")).get("base_fingerprint")
     if before and not same_base(before, fingerprint):
         raise CheckpointError(
-            f"the model is not the one that {checkpoint} was trained on: its architecture or its "
-            "embedding differs. Give that model, wherever it lies now, or start in another "
+            f"the model is not the one that {checkpoint} was trained on: its architecture, "
+            "embedding or head differs. Give that model, wherever it lies now, or start in another "
             "--work-dir"
         )
+
+
+def require_same_others(
+    checkpoint: Path, before: Mapping[str, str | None], model: Mapping[str, Any]
+) -> None:
+    """Refuse to go on against another reference than the one that was trained against.
+
+    Args:
+        checkpoint: a step folder.
+        before: what `other_digests` gave when it was written.
+        model: the sheet's `model`.
+
+    Raises:
+        CheckpointError: one of the models next to the trained one is another.
+    """
+    for key, now in other_digests(model).items():
+        if None not in (now, then := before.get(key)) and now != then:
+            raise CheckpointError(
+                f"the weights of model.{key} are not those that {checkpoint} was trained with: "
+                f"{then} then, {now} now. Give that model, wherever it lies now, or start in "
+                "another --work-dir"
+            )
 
 
 def _weight_files(name: str) -> list[Path]:

@@ -15,13 +15,12 @@ from huggingface_hub import try_to_load_from_cache
 from xtune.config import Sheet, flat_items
 from xtune.data.sources.files import find_files, is_data_file
 from xtune.errors import ConfigError
-from xtune.local_path import is_path
+from xtune.local_path import MODELSCOPE, is_path
 from xtune.models.gguf import is_gguf
-from xtune.models.modelscope import MODELSCOPE
 
 __all__ = ["is_place", "require_places"]
 
-_MODEL = re.compile(r"(?:model\.llm|tokenizer)\.pretrained_model_name_or_path")
+_MODEL = re.compile(r"(?:model\.\w+|tokenizer)\.pretrained_model_name_or_path")
 # A string, files, a source with its arguments, or a mixture of these
 _DATA = re.compile(r"(?:train|val)_dataset\.data_path(?:\..+)?")
 _NAMED = re.compile(r"(?:^|\.)(?:data_path|path)$")  # of these, what names a place
@@ -33,6 +32,8 @@ def is_place(key: str, before: Any, now: Any) -> bool:
     """Tell whether two values of a key may name two places of the same thing.
 
     >>> is_place('train_dataset.data_path', 'a.jsonl', 'b/a.jsonl')
+    True
+    >>> is_place('model.ref.pretrained_model_name_or_path', 'a', 'b/a')
     True
     >>> is_place('train_dataset.map_fn', 'maps.py:mine', '/moved/maps.py:mine')
     True

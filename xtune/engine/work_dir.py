@@ -10,6 +10,7 @@ What is in it, and what a start finds and does:
 
     found in work_dir                   without --resume          with --resume
     nothing                             start                     start, with a notice
+    a start that came to no step        start, log goes on        the same, with a notice
     no checkpoint yet, only logs        logs -> previous/, start  the same, with a notice
     checkpoints of the same sheet       all -> previous/, start   go on from the newest whole one
     checkpoints of another sheet        refuse                    go on if only knobs differ that
@@ -17,16 +18,19 @@ What is in it, and what a start finds and does:
                                                                   or places: see places.py
     checkpoints, all damaged            as above                  refuse
 
-A run that goes on may still be refused, for other data than then. So config.py is written anew, and
-later checkpoints are moved to previous/, only when it has everything: see `WorkDir.record`.
+A run may still be refused, for its data, for the memory that it needs, or because it is to go on
+with other data than then. So nothing is moved, and no file is written, before `WorkDir.record`; a
+start that is refused leaves a folder as it found it, and takes away one that it has made.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +50,9 @@ __all__ = ["AUTO", "WorkDir", "require_shared"]
 AUTO = "auto"  # --resume without a folder: the newest whole checkpoint of the work_dir
 
 _log = logging.getLogger(__name__)
+
+# What every run in a folder adds to: the watchdog's file is open when a run is recorded
+_KEPT = re.compile(r"previous|\.lock|stacks\.rank\d+\.txt")
 
 # A resumed run must meet the same weights, the same batches and the same optimizer state.
 _MUST_NOT_CHANGE = (
@@ -79,6 +86,7 @@ class WorkDir:
         self.config = path / "config.py"
         self.checkpoints = path / "checkpoints"
         self._lock: FileLock | None = None
+        self._made: list[Path] = []  # folders and a lock file, the innermost first
 
     def check(self, resume: str | None) -> Path | None:
         """Refuse what `open` would refuse, without touching the folder.
@@ -108,10 +116,7 @@ class WorkDir:
         return folder
 
     def open(self, resume: str | None) -> Path | None:
-        """Apply the rules, and keep other processes out; a run that begins is recorded.
-
-        One that goes on here changes nothing yet: what belongs to the checkpoints stays until
-        `record`.
+        """Apply the rules, and keep other processes out; what is there stays until `record`.
 
         Args:
             resume: None, AUTO, or a step folder or work_dir.
@@ -124,29 +129,34 @@ class WorkDir:
         self._acquire()
         remove_leftovers(self.checkpoints)
         folder = self._find_resumable(resume)
-        if folder is None or folder.parent != self.checkpoints.resolve():
-            self._move_aside(everything=True)
-            if resume == AUTO:
-                _log.warning(
-                    "--resume: there is no checkpoint in %s, so this run starts from the beginning",
-                    self.path,
-                )
-            self.config.write_text(self.sheet.text, encoding="utf-8")
+        if folder is None and resume == AUTO:
+            _log.warning(
+                "--resume: there is no checkpoint in %s, so this run starts from the beginning",
+                self.path,
+            )
         return folder
 
-    def record(self, checkpoint: Path) -> None:
-        """Write the sheet of a run that goes on to config.py; move later checkpoints aside.
+    def goes_on(self, checkpoint: Path | None) -> bool:
+        """Whether a run that begins with what `open` has returned goes on with the one here."""
+        return checkpoint is not None and checkpoint.parent == self.checkpoints.resolve()
+
+    def record(self, checkpoint: Path | None) -> None:
+        """Write the sheet to config.py; move aside what does not belong to the run.
 
         Args:
             checkpoint: what it goes on from, as `open` has returned it.
         """
-        later = [
-            path
-            for step, path in list_checkpoints(self.checkpoints)
-            if step > (step_of(checkpoint) or 0) and checkpoint.parent == self.checkpoints.resolve()
-        ]
-        self._move_aside(everything=False, also=later)
+        if checkpoint is not None and self.goes_on(checkpoint):
+            reached = step_of(checkpoint) or 0
+            every = list_checkpoints(self.checkpoints)
+            moved = [path for step, path in every if step > reached]
+            if self.config.is_file() and self.config.read_bytes() != self.sheet.text.encode():
+                moved.append(self.config)
+        else:
+            moved = self._left_by_another()
+        self._move_aside(moved)
         self.config.write_text(self.sheet.text, encoding="utf-8")
+        self._made.clear()
 
     def create(self) -> None:
         """Make the folder.
@@ -154,8 +164,10 @@ class WorkDir:
         Raises:
             UsageError: it cannot be made, or is a file.
         """
+        missing = [one for one in (self.path, *self.path.parents) if not one.exists()]
         try:
             self.path.mkdir(parents=True, exist_ok=True)
+            self._made += missing
         except OSError as error:
             raise UsageError(
                 f"the work dir {self.path} cannot be made ({error.strerror}); choose another "
@@ -177,14 +189,21 @@ class WorkDir:
             )
 
     def close(self) -> None:
-        """Let other processes in again."""
+        """Let other processes in again; take away what was made for a run that came to nothing."""
+        for made in self._made:
+            with suppress(OSError):  # something lies in it
+                made.rmdir() if made.is_dir() else made.unlink()
+        self._made.clear()
         if self._lock is not None:
             self._lock.release()
 
     def _acquire(self) -> None:
-        self._lock = FileLock(self.path / ".lock")
+        file = self.path / ".lock"
+        is_new = not file.exists()
+        self._lock = FileLock(file)
         try:
             self._lock.acquire(timeout=0)
+            self._made[:0] = [file] if is_new else []
         except Timeout:
             raise UsageError(
                 f"another run is writing to {self.path}; wait for it, stop it, or choose another "
@@ -248,14 +267,16 @@ class WorkDir:
             return {f"all keys ({recorded} cannot be read: {error})": (None, None)}
         return differing(old, self.sheet.values)
 
-    def _move_aside(self, *, everything: bool, also: list[Path] = []) -> None:  # noqa: B006
-        """Move what an earlier run left to previous/<time>/, and later checkpoints with it."""
-        moved = list(also)
-        if everything:
-            kept = {"previous", ".lock"}
-            moved += [path for path in self.path.iterdir() if path.name not in kept]
-        elif self.config.is_file() and self.config.read_bytes() != self.sheet.text.encode():
-            moved.append(self.config)
+    def _left_by_another(self) -> list[Path]:
+        """What an earlier run left; nothing, if it came to no step: its log is gone on with."""
+        metrics = self.path / "metrics.jsonl"
+        took_steps = metrics.is_file() and metrics.stat().st_size > 0
+        if not took_steps and not list_checkpoints(self.checkpoints):
+            return []
+        return [path for path in self.path.iterdir() if not _KEPT.fullmatch(path.name)]
+
+    def _move_aside(self, moved: list[Path]) -> None:
+        """Move these to previous/<time>/."""
         if not moved:
             return
         target = self.path / "previous" / time.strftime("%Y%m%d_%H%M%S")
@@ -272,6 +293,10 @@ class WorkDir:
 
 def require_shared(path: Path, world: World) -> None:
     """Refuse a work dir that is another folder on another host; all processes call this.
+
+    Args:
+        path: the work dir.
+        world: the run's processes.
 
     Raises:
         ConfigError: it is.

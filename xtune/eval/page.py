@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
 
-from xtune.eval.result import EvaluationRow, Report, Share
+from xtune.eval.result import EvaluationRow, Report, Share, in_words
 
 __all__ = ["render_page"]
 
@@ -96,7 +96,7 @@ def _checks(report: Report) -> str:
 
 
 def _words(kind: str) -> str:
-    return escape(kind.replace("_", " "))
+    return escape(in_words(kind))
 
 
 def _cells(before: Share, after: Share) -> str:

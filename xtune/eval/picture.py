@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xtune.eval.loss_curve import LossCurve
-from xtune.eval.result import EvaluationResult
+from xtune.eval.result import EvaluationResult, in_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,14 @@ _BEFORE, _AFTER, _INK = "#b8bec7", "#2f6fb5", "#333a44"
 def draw_picture(
     path: Path, before: EvaluationResult, after: EvaluationResult, curve: LossCurve
 ) -> None:
-    """Write a PNG of two panels; of one where there is no loss curve."""
+    """Write a PNG of two panels; of one where there is no loss curve.
+
+    Args:
+        path: of the PNG.
+        before: of the untouched model.
+        after: with what was trained.
+        curve: the run's losses.
+    """
     from matplotlib.figure import Figure  # half a second, and only needed here
 
     kinds = len(after.by_kind)
@@ -57,7 +64,7 @@ def _draw_kinds(axes: Axes, before: EvaluationResult, after: EvaluationResult) -
                 fontsize=8,
                 color=_INK,
             )
-    axes.set_yticks(range(len(kinds)), labels=kinds)
+    axes.set_yticks(range(len(kinds)), labels=[in_words(kind) for kind in kinds])
     axes.invert_yaxis()
     axes.set_xlim(0, 114)  # room for the counts next to full bars
     axes.set_xticks(range(0, 101, 25))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from xtune.eval.loss_curve import LossCurve
 
-__all__ = ["EvaluationResult", "EvaluationRow", "Report", "Share"]
+__all__ = ["EvaluationResult", "EvaluationRow", "Report", "Share", "in_words"]
 
 
 class Share(NamedTuple):
@@ -85,7 +85,12 @@ class EvaluationResult:
         return sum(row.needless for row in self.rows)
 
     def check(self, name: str, kind: str | None = None) -> Share:
-        """How many rows pass a check, out of those that have it: all, or those of a kind."""
+        """How many rows pass a check, out of those that have it: all, or those of a kind.
+
+        Args:
+            name: of the check.
+            kind: of the rows; None for all.
+        """
         passed = [
             row.checks[name] for row in self.rows if kind in (None, row.kind) and name in row.checks
         ]
@@ -152,3 +157,12 @@ class Report:
             ("no needless call", self.before.no_needless_calls, self.after.no_needless_calls),
         ]
         return [each for each in both if each[2].total]
+
+
+def in_words(kind: str) -> str:
+    """Return a kind of request as a reader sees it.
+
+    >>> in_words('two_calls')
+    'two calls'
+    """
+    return kind.replace("_", " ")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from xtune.data.sources import open_source
+from xtune.data.sources.base import Source
 from xtune.errors import DataError, TemplateError, UsageError
 from xtune.eval.result import EvaluationResult, EvaluationRow
 from xtune.eval.tool_answer import ReadAnswer, ToolTalk
@@ -54,9 +55,15 @@ def load_benchmark(
 
     Raises:
         DataError: the data cannot be read, or no row can be used.
-        UsageError: the format cannot be told, or it has no use for `answers` or `tools`.
+        UsageError: nothing has the name of the data; the format cannot be told, or it has no use
+            for `answers` or `tools`.
     """
-    rows = list(open_source(data, split="held_out").rows())
+    source, truths, declared = (
+        None if path is None else _opened(path, split)
+        for path, split in ((data, "held_out"), (answers, "held_out"), (tools, "train"))
+    )
+    assert source is not None
+    rows = list(source.rows())
     if not rows:
         raise DataError(f"{data} has no rows")
     name = format or detect_format(rows[0][1])
@@ -64,8 +71,8 @@ def load_benchmark(
         if given is not None and name != of:
             raise UsageError(f"{option} is for the format {of}, and the rows are {name}")
     benchmark = ToolBenchmark(name)
-    added = _truths(answers) if answers else {}
-    functions = None if tools is None else _functions(tools)
+    added = {} if truths is None else _truths(truths)
+    functions = None if declared is None else read_tools([row for _, row in declared.rows()])
     for where, row in rows:
         whole = {**row, **added.get(str(row.get("id")), {})}
         if functions is not None:
@@ -160,16 +167,18 @@ def _row(case: ToolCase, got: str, read: ReadAnswer) -> EvaluationRow:
     return replace(row, right=verdict.arguments, checks=checks)
 
 
-def _truths(path: str) -> dict[str, dict[str, Any]]:
+def _opened(path: str, split: str) -> Source:
+    try:
+        return open_source(path, split=split)
+    except DataError as error:  # nothing of it is read yet: it is the name
+        raise UsageError(str(error)) from error
+
+
+def _truths(source: Source) -> dict[str, dict[str, Any]]:
     """The ground truth of each id."""
     found = {}
-    for where, row in open_source(path, split="held_out").rows():
+    for where, row in source.rows():
         if "id" not in row or "ground_truth" not in row:
             raise UsageError(f"--answers {where}: a row needs 'id' and 'ground_truth'")
         found[str(row["id"])] = {"ground_truth": row["ground_truth"]}
     return found
-
-
-def _functions(path: str) -> Sequence[Mapping[str, Any]]:
-    rows: Iterable[Any] = (row for _, row in open_source(path, split="train").rows())
-    return read_tools(list(rows))

@@ -62,7 +62,12 @@ def write_generation_config(
 
 
 def write_config_ids(folder: Path, ids: Sequence[int]) -> None:
-    """Write the ids into config.json too, if the model's class takes several."""
+    """Write the ids into config.json too, if the model's class takes several.
+
+    Args:
+        folder: of a model.
+        ids: of the tokens that end an answer.
+    """
     declared = read_json(folder / "config.json").get("eos_token_id")
     known = declared if isinstance(declared, list) else [declared]
     if not set(ids) <= set(known):
@@ -74,6 +79,10 @@ def eos_to_write(tokenizer: PreTrainedTokenizerBase, stop_words: Sequence[str]) 
 
     It stays where a template writes `eos_token` or the tokenizer adds it to every text, which
     would be read otherwise; and where the stop token is no special token, which it would become.
+
+    Args:
+        tokenizer: of the run.
+        stop_words: of its template.
     """
     if len(stop_words) != 1 or stop_words[0] == tokenizer.eos_token:
         return None
@@ -86,7 +95,12 @@ def eos_to_write(tokenizer: PreTrainedTokenizerBase, stop_words: Sequence[str]) 
 
 
 def write_eos(folder: Path, eos: str) -> None:
-    """Let the tokenizer's files in a folder name another end token."""
+    """Let the tokenizer's files in a folder name another end token.
+
+    Args:
+        folder: of a tokenizer.
+        eos: the token.
+    """
     for name in (TOKENIZER, _SPECIAL_TOKENS):
         file = folder / name
         if file.is_file():

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from xtune.checkpoint.meta import FORMAT_VERSION
 from xtune.export.endings import (
     eos_to_write,
     write_config_ids,
@@ -34,6 +33,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["write_adapter", "write_model"]
+
+_FORMAT_VERSION = 1  # of xtune.json
 
 
 def write_adapter(
@@ -150,7 +151,7 @@ def _write_notes(
     folder: Path, notes: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase
 ) -> None:
     """Write xtune.json, with the end token that is the tokenizer's own where others see another."""
-    said = {"format_version": FORMAT_VERSION, **notes}
+    said = {"format_version": _FORMAT_VERSION, **notes}
     said.pop("eos_token", None)
     if eos := eos_to_write(tokenizer, notes.get("stop_words") or ()):
         write_eos(folder, eos)

@@ -82,7 +82,12 @@ def logits_of(llm: Any) -> Tensor:
 
 
 def parity_problem(before: Answers, after: Answers) -> str:
-    """Say where two models differ by more than rounding; '' if they do not."""
+    """Say where two models differ by more than rounding; '' if they do not.
+
+    Args:
+        before: of base and unmerged adapter.
+        after: of the merged model.
+    """
     dtype = before.logits.dtype
     worst = {
         path: relative_difference(before.layers[path], output)
@@ -101,7 +106,12 @@ def parity_problem(before: Answers, after: Answers) -> str:
 
 
 def relative_difference(before: Tensor, after: Tensor) -> float:
-    """Return the largest difference, relative to the largest number of `before`."""
+    """Return the largest difference, relative to the largest number of `before`.
+
+    Args:
+        before: of any shape.
+        after: of the same shape.
+    """
     size = before.float().abs().max().clamp(min=1e-6)
     return float((before.float() - after.float()).abs().max() / size)
 

@@ -137,6 +137,11 @@ def shrunk(
     """Return a published config.json with small sizes and the ids of a tokenizer.
 
     Packed weights are left out: what is written is not packed.
+
+    Args:
+        fields: of a config.json.
+        tokenizer: whose ids the model is to have.
+        layers: at least so many.
     """
     heads = fields.get("num_attention_heads")
     layers = max([layers, *(fields[name] for name in _INTERVALS if name in fields)])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xtune.errors import AdapterError, UsageError
-from xtune.hub import fetch_it_first
+from xtune.hub import MODELSCOPE, fetch_it_first
 from xtune.local_path import is_path, not_there
 from xtune.models.gguf import ALIASES
 
@@ -155,7 +155,7 @@ def _base_of(adapter: Path) -> str:
     names = [name for name in dict.fromkeys(named) if isinstance(name, str) and name]
     for name in names:
         here = Path(name).expanduser().exists()
-        if here or name in ALIASES or name.startswith("modelscope:"):
+        if here or name in ALIASES or name.startswith(MODELSCOPE):
             return name
     moved = [name for name in names if is_path(name)]
     if names and not moved:

@@ -54,7 +54,13 @@ class Wanted(NamedTuple):
 
     @classmethod
     def of(cls, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Wanted:
-        """Ask the tensors, and whether a graph is recorded: a custom function is not told that."""
+        """Ask the tensors, and whether a graph is recorded: a custom function is not told that.
+
+        Args:
+            hidden: [N, D].
+            weight: of the head, [V, D].
+            bias: of the head, [V], or None.
+        """
         recording = torch.is_grad_enabled()
         tensors = (hidden, weight, bias)
         return cls(*(recording and t is not None and t.requires_grad for t in tensors))

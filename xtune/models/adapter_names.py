@@ -67,6 +67,10 @@ def taken_by_their_ends(config: PeftConfig, llm: PreTrainedModel) -> dict[str, l
     """Return, for entries of `modules_to_save`, modules that PEFT takes besides those so called.
 
     PEFT compares ends of whole names there, so that 'norm' is input_layernorm too.
+
+    Args:
+        config: as it goes to PEFT.
+        llm: with weights or on 'meta', without an adapter.
     """
     surprises = {}
     for entry in getattr(config, "modules_to_save", None) or ():

@@ -334,7 +334,8 @@ def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:
     if fingerprint and not same_base(fingerprint, base_fingerprint(llm)):
         raise AdapterError(
             f"the adapter in {str(folder)!r} was trained on {trained_on!r}; {given!r} has the "
-            "same vocabulary but is another model (its architecture or embedding differs). "
+            "same vocabulary but is another model (its architecture, embedding or head "
+            "differs). "
             "Give the model it was trained on"
         )
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
-from xtune.errors import AdapterError
+from xtune.errors import AdapterError, ModelError
+from xtune.models.algorithms.base import Algorithm
+from xtune.models.algorithms.saved import require_saved
 from xtune.models.loading import load_model
 from xtune.models.precision import Precision, choose_precision
 from xtune.models.self_test import check_packed_logits, check_slices
@@ -25,10 +27,15 @@ def build_model(
     device: torch.device | str | None = None,
     precision: Precision | None = None,
     pieces: Pieces | None = None,
+    grown: bool = False,
     as_stored: bool = False,
     sequence: SequenceGroup = UNSHARED,
-) -> nn.Module:
-    """Build the algorithm that `cfg` describes: its llm first, then its adapter, then itself.
+) -> Algorithm:
+    """Build the algorithm that `cfg` describes: its models first, then its adapter, then itself.
+
+    Every dict in `cfg` with a `type` is a model, such as `ref=dict(type='CausalLM', …)`: it goes to
+    the device, in the format and with the new tokens that `llm` has, and the algorithm is given
+    it under its name. Whether it is trained is the algorithm's to say.
 
     `cfg['vocabulary']`, `dict(init='subtokens', pad_to_multiple_of=None)`, says how rows for new
     tokens begin; an adapter trains them too.
@@ -40,17 +47,18 @@ def build_model(
 
     Args:
         cfg: `dict(type='SupervisedFinetune', llm=dict(type='CausalLM', …), adapter=dict(…), …)`.
-        device: where to; default the CPU. 'meta' builds it without weights.
+        device: where to; default the CPU. 'meta' builds all of it without weights.
         precision: of the run; default what `device` is fastest in.
         pieces: the tokens that the tokenizer has and the checkpoint has not; see
             `open_vocabulary`.
+        grown: whether `llm` has them already, as a checkpoint's whole model has.
         as_stored: leave the weights in the checkpoint's dtype, read through a memory map, for a
             strategy that casts its own part of them.
         sequence: the processes that share each row of tokens with this one; all build the model.
 
     Raises:
         ModelError: the checkpoint cannot be loaded, or its family cannot train on packs, or not
-            on shared rows.
+            on shared rows; what `cfg['type']` names is no Algorithm.
         ConfigError: a name or argument that does not exist.
         AdapterError: an adapter that does not fit; tokens added to one that is trained further.
     """
@@ -61,19 +69,18 @@ def build_model(
     folder = settings.pop("adapter_folder", None)
     adapter = adapter if folder is None else None
     vocabulary = settings.pop("vocabulary", None) or {}
-    if resolve(MODELS, llm_settings["type"]) is load_model:
-        if llm_settings.get("dtype", "auto") == "auto":
-            precision = precision or choose_precision("cpu" if place.type == "meta" else place)
-            number = torch.float32 if adapter is folder is None else precision.weight_dtype
-            llm_settings["dtype"] = "stored" if as_stored else str(number).removeprefix("torch.")
-        llm_settings["device"] = place
-        quantization = llm_settings.get("quantization")
-        if quantization and quantization.get("bits", 4) == 4 and precision:
-            # The run's device computes, which need not be the one that the weights are loaded on.
-            given = quantization.get("compute_dtype", "auto")
-            chosen = precision.name if given == "auto" else given
-            llm_settings["quantization"] = {**quantization, "compute_dtype": chosen}
-    llm = build(MODELS, llm_settings)
+    load = partial(
+        _load,
+        place=place,
+        precision=precision,
+        all_is_trained=adapter is folder is None,
+        as_stored=as_stored,
+    )
+    llm = load(llm_settings)
+    for name, further in settings.items():
+        if isinstance(further, Mapping) and "type" in further:
+            settings[name] = load(further)
+            grow_vocabulary(settings[name], pieces or {}, **vocabulary)
     if folder is not None:
         if pieces:
             raise AdapterError(
@@ -84,14 +91,46 @@ def build_model(
 
         model = build(MODELS, settings, llm=load_adapter(llm, folder, is_trainable=True))
     else:
-        grow_vocabulary(llm, pieces or {}, **vocabulary)
+        grow_vocabulary(llm, {} if grown else pieces or {}, **vocabulary)
         peft_config = None
         if adapter:
             from xtune.models.adapters import build_adapter  # imports PEFT
 
             peft_config = train_new_rows(llm, build_adapter(llm, adapter), pieces or {})
         model = build(MODELS, settings, llm=llm, adapter=peft_config)
+    if not isinstance(model, Algorithm):
+        raise ModelError(
+            f"model.type={cfg['type']!r} makes a {type(model).__name__}, which does not say what "
+            "it trains: name an algorithm, such as SupervisedFinetune, or derive yours from "
+            "xtune.models.Algorithm"
+        )
+    require_saved(model)
     if place.type != "meta":
         check_packed_logits(model)
         check_slices(model, sequence)
     return model
+
+
+def _load(
+    cfg: Mapping[str, Any],
+    *,
+    place: torch.device,
+    precision: Precision | None,
+    all_is_trained: bool,
+    as_stored: bool,
+) -> Any:
+    """Build one of the models: a checkpoint on the run's device, in its format; a user's own."""
+    settings = dict(cfg)
+    if resolve(MODELS, settings["type"]) is load_model:
+        if settings.get("dtype", "auto") == "auto":
+            precision = precision or choose_precision("cpu" if place.type == "meta" else place)
+            number = torch.float32 if all_is_trained else precision.weight_dtype
+            settings["dtype"] = "stored" if as_stored else str(number).removeprefix("torch.")
+        settings["device"] = place
+        quantization = settings.get("quantization")
+        if quantization and quantization.get("bits", 4) == 4 and precision:
+            # The run's device computes, which need not be the one that the weights are loaded on.
+            given = quantization.get("compute_dtype", "auto")
+            chosen = precision.name if given == "auto" else given
+            settings["quantization"] = {**quantization, "compute_dtype": chosen}
+    return build(MODELS, settings)

@@ -1,9 +1,10 @@
 """Tell whether two loaded models are the same base, whatever format their weights are in.
 
-    "<16 hex digits: architecture>-<128 hex digits: signs of 512 embedding weights>"
+    "<16 hex digits: architecture>-<128: signs of 512 embedding weights>-<128: of the head's>"
 
-Signs survive every rounding to bf16, fp16 or a quantized file except of weights near zero: the
-same model in two formats differs in a few per cent of them, two unrelated models in half.
+What an earlier version has written has no part for the head, and is compared without it. Signs
+survive every rounding to bf16, fp16 or a quantized file except of weights near zero: the same model
+in two formats differs in a few per cent of them, two unrelated models in half.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _TOLERATED = 0.25  # share of differing signs
 
 
 def base_fingerprint(llm: torch.nn.Module) -> str:
-    """Return a fingerprint of the base model inside `llm`; reads 512 weights.
+    """Return a fingerprint of the base model inside `llm`; reads 1,024 weights.
 
     Args:
         llm: a PreTrainedModel or PeftModel, of any dtype or quantization. On the meta device
@@ -43,27 +44,32 @@ def base_fingerprint(llm: torch.nn.Module) -> str:
     config = base.config.get_text_config()
     fields = {name: getattr(config, name, None) for name in _FIELDS}
     architecture = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:16]
-    embedding = base.get_input_embeddings()
-    embedding = getattr(embedding, "original_module", embedding)  # PEFT's copy is trained, not this
-    weight = cast("torch.Tensor", embedding.weight)
-    if weight.is_meta or weight.numel() == 0:
-        return architecture
+    found = [_signs(layer) for layer in (base.get_input_embeddings(), base.get_output_embeddings())]
+    return "-".join([architecture, *filter(None, found)]) if found[0] else architecture
+
+
+def _signs(layer: torch.nn.Module | None) -> str:
+    """Signs of some weights of an embedding or a head, as hex digits; '' where there are none."""
+    layer = getattr(layer, "original_module", layer)  # PEFT's copy is trained, not this
+    weight = cast("torch.Tensor | None", getattr(layer, "weight", None))
+    if weight is None or weight.is_meta or weight.numel() == 0 or weight.dtype == torch.uint8:
+        return ""  # of packed weights no sign is known
     rows = torch.linspace(0, weight.shape[0] - 1, _ROWS, device=weight.device).long()
     columns = torch.linspace(0, weight.shape[1] - 1, _COLUMNS, device=weight.device).long()
     signs = (weight.detach()[rows][:, columns] > 0).flatten().tolist()
     bits = int("".join("1" if positive else "0" for positive in signs), 2)
-    return f"{architecture}-{bits:0{_ROWS * _COLUMNS // 4}x}"
+    return f"{bits:0{_ROWS * _COLUMNS // 4}x}"
 
 
 def same_base(one: str, other: str) -> bool:
-    """Tell whether two fingerprints come from the same base model."""
-    (architecture, _, signs), (other_architecture, _, other_signs) = (
-        one.partition("-"),
-        other.partition("-"),
+    """Tell whether two fingerprints come from the same base model.
+
+    Args:
+        one: as `base_fingerprint` gives it.
+        other: likewise.
+    """
+    (architecture, *signs), (other_architecture, *other_signs) = one.split("-"), other.split("-")
+    return architecture == other_architecture and all(
+        (int(own, 16) ^ int(theirs, 16)).bit_count() <= _TOLERATED * _ROWS * _COLUMNS
+        for own, theirs in zip(signs, other_signs, strict=False)
     )
-    if architecture != other_architecture:
-        return False
-    if not signs or not other_signs:
-        return True
-    differing = (int(signs, 16) ^ int(other_signs, 16)).bit_count()
-    return differing <= _TOLERATED * _ROWS * _COLUMNS

@@ -10,11 +10,11 @@ import copy
 import functools
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -29,8 +29,9 @@ from xtune.models.families import (
 )
 from xtune.models.gguf import no_progress_in_logs
 from xtune.models.precision import choose_precision, parse_dtype
-from xtune.models.quantization import pack_shapes, quantization_config
+from xtune.models.quantization import Quantization, pack_shapes, quantization_config
 from xtune.models.source import explained, some, source_of
+from xtune.models.weight_files import spoilt_weights
 from xtune.registry import MODELS
 
 __all__ = ["load_config", "load_model", "published_fields"]
@@ -93,7 +94,7 @@ def load_model(
     pretrained_model_name_or_path: str,
     *,
     dtype: str = "auto",
-    quantization: Mapping[str, Any] | None = None,
+    quantization: Quantization | None = None,
     device: torch.device | str | None = None,
     trust_remote_code: bool = False,
 ) -> PreTrainedModel:
@@ -169,7 +170,10 @@ def _with_weights(model_class: Any, name: str, **settings: Any) -> PreTrainedMod
             untied = copy.deepcopy(settings["config"])
             untied.tie_word_embeddings = False
             loaded = load(**settings | {"config": untied})
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        source = Path(source_of(name))
+        if source.is_dir() and (spoilt := spoilt_weights(source)):
+            raise ModelError(spoilt) from error
         raise explained(name, "weights", error) from error
     llm, found = loaded
     problems = [

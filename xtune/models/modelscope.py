@@ -8,11 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from xtune.errors import ModelError
-from xtune.hub import why_not_modelscope
+from xtune.hub import MODELSCOPE, why_not_modelscope
 
-__all__ = ["MODELSCOPE", "fetched"]
+__all__ = ["fetched"]
 
-MODELSCOPE = "modelscope:"
 _PICKLES = ["*.bin", "*.pt", "*.pth", "*.ckpt"]
 _OTHER_FORMS = ["*.gguf", "*.onnx", "*.msgpack", "*.h5", "original/*"]  # never read here
 

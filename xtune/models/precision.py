@@ -18,6 +18,7 @@ __all__ = ["DTYPES", "Precision", "choose_precision", "parse_dtype"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _ROUNDS = 5  # the first call chooses and loads the kernel
+_HOPELESS = 4  # bf16 that is so many times slower after two rounds is not asked again
 _GAIN = 1.3  # bf16 has to be this many times faster than fp32 to be worth its rounding
 
 
@@ -111,12 +112,14 @@ def _probe_cpu() -> Precision:
 def _gain_of_bf16() -> float:
     """How many times faster bf16 is, asked once: a run asks four times, and takes one answer.
 
-    Where torch may not use what the processor has, it is a hundred times slower, and each question
-    costs two seconds.
+    Where torch may not use what the processor has, it is a hundred times slower, and five rounds
+    take two seconds.
     """
     best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
-    for _ in range(_ROUNDS):  # by turns: what else the machine does hits both
+    for before in range(_ROUNDS):  # by turns: what else the machine does hits both
         best = {dtype: min(least, _seconds_of_product(dtype)) for dtype, least in best.items()}
+        if before and best[torch.bfloat16] > _HOPELESS * best[torch.float32]:
+            break
     return best[torch.float32] / best[torch.bfloat16]
 
 

@@ -35,7 +35,8 @@ def round_up(length: int) -> int:
 def with_rounded_length(batch: Batch) -> Batch:
     """Return a batch whose row has a rounded length; as it is on a GPU, or if others share its row.
 
-    Labels stay as they are: what a model makes of the row is to be cut to `batch.tokens`.
+    Labels and named vectors stay as they are: what a model makes of the row is to be cut to
+    `batch.tokens`.
     """
     more = round_up(batch.tokens) - batch.tokens
     if not more or isinstance(batch, BatchSlice) or not runs_on_cpu(batch.input_ids):

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from xtune.errors import ModelError, NoSuchModelError, did_you_mean
-from xtune.hub import WITHOUT_NETWORK, cached_folder, why_not
+from xtune.hub import MODELSCOPE, WITHOUT_NETWORK, cached_folder, why_not
 from xtune.local_path import is_path, not_there
 from xtune.models.families import all_families
 from xtune.models.gguf import converted_gguf, is_gguf
-from xtune.models.modelscope import MODELSCOPE, fetched
+from xtune.models.modelscope import fetched
 
 __all__ = ["explained", "name_for_others", "some", "source_of"]
 
@@ -57,7 +57,13 @@ def source_of(name: str, *also_enough: str) -> str:
 
 
 def explained(name: str, what: str, error: Exception) -> ModelError:
-    """Say what is wrong with a checkpoint in words that name the next step."""
+    """Say what is wrong with a checkpoint in words that name the next step.
+
+    Args:
+        name: as it was given.
+        what: was to be loaded: 'config', 'tokenizer', 'weights'.
+        error: that loading raised.
+    """
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
 
     file = Path(name).expanduser() / "config.json"
@@ -90,6 +96,11 @@ def _first_line(error: Exception) -> str:
 
 
 def some(items: list[str], most: int = 5) -> str:
-    """Return the first items, and how many more there are."""
+    """Return the first items, and how many more there are.
+
+    Args:
+        items: texts.
+        most: how many of them.
+    """
     more = f", and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more

@@ -51,6 +51,10 @@ def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> lis
     They are found in a text before it is split into words, and are kept when an answer is
     decoded.
 
+    Args:
+        tokenizer: changed in place.
+        tokens: texts.
+
     Raises:
         ModelError: a token that is empty or white space.
     """
@@ -96,7 +100,13 @@ def token_pieces(
 
 
 def rows_needed(rows: int, pieces: Pieces, pad_to_multiple_of: int | None = None) -> int:
-    """Return how many rows a vocabulary of `rows` must have with the new tokens."""
+    """Return how many rows a vocabulary of `rows` must have with the new tokens.
+
+    Args:
+        rows: of the embedding as it is.
+        pieces: of the new tokens.
+        pad_to_multiple_of: round up to a multiple of this.
+    """
     rows = max([rows, *(number + 1 for number in pieces)])
     multiple = pad_to_multiple_of or 1
     return -(-rows // multiple) * multiple
@@ -160,7 +170,14 @@ def vocabulary_notes(
     init: str = "subtokens",
     pad_to_multiple_of: int | None = None,
 ) -> dict[str, Any]:
-    """Return what `load_adapter` must know to let the plain base grow alike; {} if nothing grew."""
+    """Return what `load_adapter` must know to let the plain base grow alike; {} if nothing grew.
+
+    Args:
+        tokenizer: with the new tokens.
+        pieces: of the new tokens.
+        init: how their rows began.
+        pad_to_multiple_of: what the rows were rounded up to.
+    """
     if not pieces and not pad_to_multiple_of:
         return {}
     return {

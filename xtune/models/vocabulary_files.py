@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from xtune.models.families.files import CheckpointFiles
 
-__all__ = ["missing_file", "name_tokens", "spoilt_file"]
+__all__ = ["lfs_pointer", "missing_file", "name_tokens", "spoilt_file"]
 
 logger = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ def spoilt_file(folder: Path) -> str | None:
         file = folder / name
         if not file.is_file():
             continue
-        if pointer := _lfs_pointer(file):
+        if pointer := lfs_pointer(file):
             return pointer
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
@@ -101,7 +101,12 @@ def spoilt_file(folder: Path) -> str | None:
 
 
 def name_tokens(tokenizer: PreTrainedTokenizerBase, files: CheckpointFiles) -> None:
-    """Name the ends of a text by the model's config: tokenizer.json alone has no names for them."""
+    """Name the ends of a text by the model's config: tokenizer.json alone has no names for them.
+
+    Args:
+        tokenizer: changed in place.
+        files: of its checkpoint.
+    """
     for role in ("eos_token", "bos_token"):
         for name in ("generation_config.json", "config.json"):
             number = files.json(name).get(f"{role}_id")
@@ -120,7 +125,7 @@ def name_tokens(tokenizer: PreTrainedTokenizerBase, files: CheckpointFiles) -> N
 
 def _spoilt_pieces(folder: Path) -> str | None:
     for file in sorted([*folder.glob("*.model"), *folder.glob("*.tiktoken")]):
-        if pointer := _lfs_pointer(file):
+        if pointer := lfs_pointer(file):
             return pointer
         if not _are_ranks(file) and not (file.suffix == ".model" and _are_pieces(file)):
             return (
@@ -130,8 +135,8 @@ def _spoilt_pieces(folder: Path) -> str | None:
     return None
 
 
-def _lfs_pointer(file: Path) -> str | None:
-    """What to do where Git has put a pointer in a file's place, or None."""
+def lfs_pointer(file: Path) -> str | None:
+    """Return what to do where Git has put a pointer in a file's place, or None."""
     with file.open("rb") as stream:
         if stream.read(len(_LFS)) != _LFS:
             return None

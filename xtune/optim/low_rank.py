@@ -34,6 +34,10 @@ _PROJECTOR = "projector"
 def is_projected(name: str, parameter: nn.Parameter) -> bool:
     """Tell whether a parameter is the matrix of a linear layer within a numbered layer.
 
+    Args:
+        name: dotted.
+        parameter: of that name.
+
     >>> weight = nn.Parameter(torch.zeros(4, 4))
     >>> is_projected("llm.model.layers.0.mlp.up_proj.weight", weight)
     True

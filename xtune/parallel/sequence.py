@@ -12,7 +12,6 @@ Shapes: N processes of a group, t tokens of a slice.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +28,6 @@ __all__ = [
     "all_to_all",
     "group_sum",
     "sequence_group",
-    "sequence_parallel_size",
 ]
 
 
@@ -61,11 +59,6 @@ class SequenceGroup:
 
 
 UNSHARED = SequenceGroup()
-
-
-def sequence_parallel_size(cfg: Mapping[str, Any]) -> int:
-    """Return how many processes share each row of tokens, as a sheet's values say."""
-    return (cfg.get("parallel") or {}).get("sequence_parallel_size", 1)
 
 
 def sequence_group(world: World, size: int) -> SequenceGroup:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xtune.config.recipe import recipe_of
 from xtune.config.rules import divisible_optimizer
 from xtune.errors import ModelError
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
-from xtune.planning.requirement import DeviceMemory, Requirement, need_of
+from xtune.planning.requirement import FULL, DeviceMemory, MicroBatch, Requirement, need_of
 
 __all__ = ["Advice", "Change", "advice_for", "advice_lines"]
 
@@ -24,7 +25,7 @@ _SHORTEST = 256  # tokens
 _OF_WEIGHTS = ("strategy.", "model.llm.")
 _LEAST_RANK = 8
 # Those that the last word of their key does not name
-_KNOBS = {"model.adapter.r": "lora.r"}
+_KNOBS = {"model.adapter": "lora", "model.adapter.r": "lora.r"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def advice_for(
     place: DeviceMemory,
     *,
     need: Requirement | None = None,
-    trained_share: float = 1.0,
+    largest: MicroBatch = FULL,
     pieces: Pieces | None = None,
 ) -> Advice | None:
     """Find the least change with which a run fits, or None.
@@ -80,19 +81,17 @@ def advice_for(
         precision: of the run.
         place: where it is to fit.
         need: what it needs as it is, if that is known.
-        trained_share: share of the tokens that have a label.
+        largest: the largest micro-batch.
         pieces: the tokens that the run adds.
     """
 
     def estimate(changes: Sequence[Change]) -> Requirement:
-        return need_of(
-            _changed(cfg, changes), precision, place, trained_share=trained_share, pieces=pieces
-        )
+        return need_of(_changed(cfg, changes), precision, place, largest=largest, pieces=pieces)
 
     trial = _Trials(estimate, place)
     if need is not None:
         trial.learn((), need)
-    return _least(list(_changes(cfg, place)), trial)
+    return _least(list(_changes(cfg, place, max(largest.rows(recipe_of(cfg))))), trial)
 
 
 class _Trials:
@@ -174,13 +173,13 @@ def _without_what_is_not_needed(taken: list[Change], found: Requirement, trial: 
     return Advice(tuple(taken), found)
 
 
-def _changes(cfg: Mapping[str, Any], place: DeviceMemory) -> Iterator[Change]:
-    model, strategy = cfg["model"], cfg["strategy"]["type"]
-    quantized = bool(model["llm"].get("quantization"))
-    with_adapter = model.get("adapter") is not None
+def _changes(cfg: Mapping[str, Any], place: DeviceMemory, longest: int) -> Iterator[Change]:
+    recipe, model = recipe_of(cfg), cfg["model"]
+    strategy, optimizer = recipe.strategy, recipe.optimizer
+    quantized, with_adapter = recipe.quantization is not None, recipe.trains_adapter
     if model.get("loss_chunk_size", 256) > _SMALL_CHUNK:
         yield _set(cfg, "model.loss_chunk_size", _SMALL_CHUNK, "the same result")
-    if not model.get("gradient_checkpointing"):
+    if not recipe.checkpointing:
         yield _set(
             cfg, "model.gradient_checkpointing", True, "the same result, a third to a half slower"
         )
@@ -194,11 +193,11 @@ def _changes(cfg: Mapping[str, Any], place: DeviceMemory) -> Iterator[Change]:
             "the same result, more to exchange",
             {
                 "strategy.type": "FSDPStrategy",
-                "optimizer.type": divisible_optimizer(cfg["optimizer"]["type"]),
+                "optimizer.type": divisible_optimizer(optimizer),
             },
         )
     if place.kind == "cuda":
-        if cfg["optimizer"]["type"] == "AdamW" and strategy in ("SingleStrategy", "DDPStrategy"):
+        if optimizer == "AdamW" and strategy in ("SingleStrategy", "DDPStrategy"):
             yield _set(cfg, "optimizer.type", "PagedAdamW8bit", "moments in 8 bits")
         if not model.get("activation_offload"):
             yield _offload(cfg)
@@ -211,12 +210,13 @@ def _changes(cfg: Mapping[str, Any], place: DeviceMemory) -> Iterator[Change]:
     if not quantized:
         four = {"bits": 4}
         yield _set(cfg, "model.llm.quantization", four, "QLoRA: the frozen weights in 4 bits")
-    rank = (model.get("adapter") or {}).get("r", 0)
+    rank = (recipe.adapter or {}).get("r", 0)
     while isinstance(rank, int) and (rank := rank // 2) >= _LEAST_RANK:
         yield _set(cfg, "model.adapter.r", rank, "a smaller adapter")
-    length = cfg["train_dataset"]["max_length"]
+    length = recipe.max_length or 0
     while (length := length // 2) >= _SHORTEST:
-        yield _set(cfg, "train_dataset.max_length", length, "longer samples are cut")
+        if length < longest:  # no row is as long as a greater one: nothing would change
+            yield _set(cfg, "train_dataset.max_length", length, "longer samples are cut")
 
 
 def _set(cfg: Mapping[str, Any], key: str, value: Any, cost: str) -> Change:
@@ -265,7 +265,12 @@ def _changed(cfg: Mapping[str, Any], changes: Sequence[Change]) -> Mapping[str, 
 
 
 def advice_lines(advice: Advice | None, place: DeviceMemory) -> Iterator[str]:
-    """Yield what a user reads about a run that does not fit."""
+    """Yield what a user reads about a run that does not fit.
+
+    Args:
+        advice: what was found, or None.
+        place: where the run is to fit.
+    """
     has = f"{place.gib:.1f} GiB" if place.gib is not None else "what there is"
     if advice is None:
         yield (

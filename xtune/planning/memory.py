@@ -27,6 +27,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from xtune.errors import ModelError
+from xtune.models.algorithms.base import Algorithm
 from xtune.models.build import build_model
 from xtune.models.cards import fits, largest_card, smallest_card
 from xtune.models.generation import base_of
@@ -140,7 +141,7 @@ def estimate_memory(
 
 
 def memory_of(
-    model: nn.Module,
+    model: Algorithm,
     model_cfg: Mapping[str, Any],
     precision: Precision,
     lengths: int | Sequence[int],
@@ -170,7 +171,7 @@ def memory_of(
         offloaded = _offloaded(model, sum(lengths))
         parts = replace(parts, layers=parts.layers - offloaded)
     state = {
-        "frozen weights": _frozen_bytes(base_of(model.llm), model_cfg["llm"].get("quantization")),
+        "frozen weights": _frozen_bytes(model, model_cfg),
         "trained weights": 4 * trainable,
         "gradients": 4 * trainable,
         "optimizer": _ADAM * trainable if optimizer_bytes is None else optimizer_bytes,
@@ -221,31 +222,33 @@ def _held(
     return {name: round(size) for name, size in held.items()}
 
 
-def _offloaded(model: Any, tokens: int) -> int:
+def _offloaded(model: Algorithm, tokens: int) -> int:
     """Bytes that wait in the host's memory: the inputs of the layers that are computed again."""
-    embedding: Any = base_of(model.llm).get_input_embeddings().weight
-    again = sum(
-        getattr(module, "gradient_checkpointing", False)
-        for module in model.modules()
-        if not isinstance(module, PreTrainedModel)  # which says it of all its layers
-    )
-    return again * tokens * embedding.shape[1] * embedding.itemsize
+    total = 0
+    for backbone in model.backbones():
+        embedding: Any = backbone.base.get_input_embeddings().weight
+        again = sum(
+            getattr(module, "gradient_checkpointing", False)
+            for module in backbone.model.modules()
+            if not isinstance(module, PreTrainedModel)  # which says it of all its layers
+        )
+        total += again * tokens * embedding.shape[1] * embedding.itemsize
+    return total
 
 
-def _frozen_bytes(base: PreTrainedModel, quantization: Mapping[str, Any] | None) -> int:
-    quantized: set[int] = set()
-    bits = 0.0
-    if quantization:
-        bits = _NF4_BITS[quantization.get("double_quant", True)]
-        bits = 8 if quantization.get("bits", 4) == 8 else bits
-        head = base.get_output_embeddings()
-        head = getattr(head, "original_module", head)
-        quantized = {
-            id(module.weight)
-            for module in base.modules()
-            if isinstance(module, nn.Linear) and module is not head
-        }
-    frozen = [p for p in base.parameters() if not p.requires_grad]
-    return int(
-        sum(p.numel() * (bits / 8 if id(p) in quantized else p.dtype.itemsize) for p in frozen)
-    )
+def _frozen_bytes(model: Algorithm, model_cfg: Mapping[str, Any]) -> int:
+    packed: dict[int, float] = {}  # bytes of a weight
+    for name, part in model.parts().items():
+        settings = model_cfg.get(name)
+        quantization = settings.get("quantization") if isinstance(settings, Mapping) else None
+        if quantization:
+            bits = _NF4_BITS[quantization.get("double_quant", True)]
+            bits = 8 if quantization.get("bits", 4) == 8 else bits
+            base = base_of(part.module)
+            head = base.get_output_embeddings()
+            head = getattr(head, "original_module", head)
+            for module in base.modules():
+                if isinstance(module, nn.Linear) and module is not head:
+                    packed[id(module.weight)] = bits / 8
+    frozen = [p for p in model.parameters() if not p.requires_grad]
+    return int(sum(p.numel() * packed.get(id(p), p.dtype.itemsize) for p in frozen))

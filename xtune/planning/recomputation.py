@@ -9,7 +9,7 @@ from typing import Any
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 from xtune.parallel.world import World
-from xtune.planning.requirement import DeviceMemory, need_of
+from xtune.planning.requirement import FULL, DeviceMemory, MicroBatch, need_of
 
 __all__ = ["choose_checkpointing", "decided_model"]
 
@@ -23,7 +23,7 @@ def decided_model(
     precision: Precision,
     place: DeviceMemory,
     world: World,
-    trained_share: float,
+    largest: MicroBatch,
     pieces: Pieces | None,
 ) -> dict[str, Any]:
     """Return the sheet's `model` with 'auto' decided: by one process, for all.
@@ -33,12 +33,12 @@ def decided_model(
         precision: of the run.
         place: where it is to fit.
         world: the run's processes.
-        trained_share: share of the tokens that have a label, 0 to 1.
+        largest: the largest micro-batch.
         pieces: the tokens that the run adds.
     """
     if cfg["model"].get("gradient_checkpointing") != "auto":
         return dict(cfg["model"])
-    chosen = choose_checkpointing(cfg, precision, place, trained_share, pieces)
+    chosen = choose_checkpointing(cfg, precision, place, largest, pieces)
     return cfg["model"] | world.from_main(chosen)
 
 
@@ -46,7 +46,7 @@ def choose_checkpointing(
     cfg: Mapping[str, Any],
     precision: Precision,
     place: DeviceMemory,
-    trained_share: float = 1.0,
+    largest: MicroBatch = FULL,
     pieces: Pieces | None = None,
 ) -> dict[str, Any]:
     """Return the fastest policy that is likely to fit; all layers where none is.
@@ -55,7 +55,7 @@ def choose_checkpointing(
         cfg: a sheet's values.
         precision: of the run.
         place: where it is to fit.
-        trained_share: share of the tokens that have a label, 0 to 1.
+        largest: the largest micro-batch.
         pieces: the tokens that the run adds.
 
     Returns:
@@ -71,7 +71,7 @@ def choose_checkpointing(
             {**cfg, "model": {**cfg["model"], **decided}},
             precision,
             place,
-            trained_share=trained_share,
+            largest=largest,
             pieces=pieces,
         )
         if need.fits(place):

@@ -9,21 +9,32 @@ import resource
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from xtune.config.deepspeed import read_engine_settings
+from xtune.config.recipe import Recipe, recipe_of
 from xtune.models.build import build_model
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 from xtune.optim.optimizers import state_bytes
-from xtune.parallel.sequence import sequence_parallel_size
 from xtune.parallel.world import number_of_environment
 from xtune.planning.memory import MemoryEstimate, fits, memory_of
 from xtune.planning.scaling import held_by
 
-__all__ = ["DeviceMemory", "Requirement", "need_of", "place_of", "strategy_name"]
+if TYPE_CHECKING:
+    from xtune.data.protocol import Dataset
+
+__all__ = [
+    "FULL",
+    "DeviceMemory",
+    "MicroBatch",
+    "Requirement",
+    "need_of",
+    "place_of",
+    "strategy_name",
+]
 
 _GIB = 2**30
 _SHOWN = 2**16  # bytes; what is less is no line
@@ -46,6 +57,50 @@ class DeviceMemory:
     def has_room(self, gib: float) -> bool:
         """Whether so many GiB are likely to fit each device."""
         return self.gib is None or fits(gib, self.gib)
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """What is known of the largest micro-batch of a run.
+
+    Attributes:
+        lengths: tokens of each of its rows; None: the data are not known, and as many rows as
+            `batch_size` says have `max_length` tokens each.
+        trained_share: share of the tokens that have a label, 0 to 1.
+    """
+
+    lengths: tuple[int, ...] | None = None
+    trained_share: float = 1.0
+
+    @classmethod
+    def of(cls, recipe: Recipe, dataset: Dataset) -> MicroBatch:
+        """Return what a run's data can make: a few short rows fill no pack."""
+        longest = getattr(dataset, "longest", None)  # nobody knows it of what is streamed
+        lengths = None if longest is None else tuple(longest(recipe.rows))
+        return cls(lengths, dataset.report.trained_percent / 100 or 1.0)
+
+    def rows(self, recipe: Recipe) -> list[int]:
+        """Return the tokens of each row, at most a recipe's `max_length`.
+
+        Raises:
+            ModelError: neither the data nor their longest item are known.
+        """
+        if self.lengths is None:
+            return [recipe.full_item] * recipe.rows
+        most = recipe.max_length
+        return [one if most is None else min(one, most) for one in self.lengths]
+
+    def words(self, recipe: Recipe) -> str:
+        """Say for which micro-batch an estimate holds."""
+        rows = self.rows(recipe)
+        tokens = f"in a micro-batch of {sum(rows):,} tokens"
+        if self.lengths is None:
+            each = f"{len(rows)} rows are" if len(rows) > 1 else "one row is"
+            return f"{tokens}: the data are not read yet, so {each} taken to have max_length"
+        return f"{tokens}, the longest that these data make"
+
+
+FULL = MicroBatch()  # all that can be said before the data are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +163,25 @@ def need_of(
     precision: Precision,
     place: DeviceMemory,
     *,
-    trained_share: float = 1.0,
+    largest: MicroBatch = FULL,
     pieces: Pieces | None = None,
 ) -> Requirement:
-    """Estimate what a run needs on each device; its micro-batches are full.
+    """Estimate what a run needs on each device in a step of its largest micro-batches.
 
     Args:
         cfg: a sheet's values.
         precision: of the run.
         place: where; its memory does not matter here.
-        trained_share: share of the tokens that have a label, 0 to 1.
+        largest: the largest micro-batch.
         pieces: the tokens that the run adds.
 
     Raises:
-        ModelError: the checkpoint's architecture is not known here.
+        ModelError: the checkpoint's architecture, or the length of the data, is not known here.
     """
-    length, rows = cfg["train_dataset"]["max_length"], cfg["train_dataloader"]["batch_size"]
-    sharing = sequence_parallel_size(cfg)
-    lengths = [length] * rows if sharing == 1 else [-(-length * rows // sharing)]
+    recipe = recipe_of(cfg)
+    lengths = largest.rows(recipe)
+    if recipe.sharing > 1:
+        lengths = [-(-sum(lengths) // recipe.sharing)]
     model = build_model(cfg["model"], device="meta", precision=precision, pieces=pieces)
     strategy = strategy_name(cfg["strategy"], place.devices)
     estimate = memory_of(
@@ -133,9 +189,9 @@ def need_of(
         cfg["model"],
         precision,
         lengths,
-        trained_share,
+        largest.trained_share,
         optimizer_bytes=_optimizer_bytes(model, cfg["optimizer"]),
-        accumulates=strategy != "single" or cfg["train_cfg"].get("accumulative_counts", 1) > 1,
+        accumulates=strategy != "single" or recipe.micro_batches > 1,
         device=place.kind,
     )
     if strategy == "single":
@@ -171,7 +227,12 @@ def strategy_name(cfg: Mapping[str, Any], devices: int = 1) -> str:
 
 
 def place_of(device: torch.device, devices: int = 1) -> DeviceMemory:
-    """Return a device of this machine, with the memory that a run may have on it."""
+    """Return a device of this machine, with the memory that a run may have on it.
+
+    Args:
+        device: of this machine.
+        devices: how many such the run has.
+    """
     if device.type == "cuda":
         left, total = torch.cuda.mem_get_info(device)
         limit = total * torch.cuda.get_per_process_memory_fraction(device)

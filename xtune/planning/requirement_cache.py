@@ -18,12 +18,13 @@ from pathlib import Path
 from typing import Any
 
 import xtune
+from xtune.config.recipe import recipe_of
 from xtune.models.loading import published_fields
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 from xtune.paths import cache_root
 from xtune.planning.memory import MemoryEstimate
-from xtune.planning.requirement import DeviceMemory, Requirement, need_of
+from xtune.planning.requirement import FULL, DeviceMemory, MicroBatch, Requirement, need_of
 
 __all__ = ["known_need"]
 
@@ -35,7 +36,7 @@ def known_need(
     precision: Precision,
     place: DeviceMemory,
     *,
-    trained_share: float = 1.0,
+    largest: MicroBatch = FULL,
     pieces: Pieces | None = None,
 ) -> Requirement:
     """Return what `need_of` returns, from an earlier run if one has asked the same.
@@ -45,21 +46,21 @@ def known_need(
     Raises:
         ModelError: the checkpoint's architecture is not known here.
     """
-    name = cfg["model"]["llm"].get("pretrained_model_name_or_path")
+    name = recipe_of(cfg).base_model
     if name is None:  # a user's own model: what it is made of is not known here
-        return need_of(cfg, precision, place, trained_share=trained_share, pieces=pieces)
+        return need_of(cfg, precision, place, largest=largest, pieces=pieces)
     asked = {
         "cfg": {key: value for key, value in cfg.items() if key != "work_dir"},
         "config.json": published_fields(name),
         "precision": replace(precision, reason=""),  # which says what was measured this time
-        "rest": [place.kind, place.devices, trained_share, pieces],
+        "rest": [place.kind, place.devices, asdict(largest), pieces],
     }
     file = cache_root() / "needs" / f"{_key(asked)}.json"
     try:
         known = json.loads(file.read_text(encoding="utf-8"))
         return Requirement(**known | {"estimate": MemoryEstimate(**known["estimate"])})
     except (OSError, ValueError, TypeError, KeyError):
-        need = need_of(cfg, precision, place, trained_share=trained_share, pieces=pieces)
+        need = need_of(cfg, precision, place, largest=largest, pieces=pieces)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         own = file.with_suffix(f".{os.getpid()}")

@@ -11,12 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from torch import nn
-
+from xtune.config.recipe import Recipe, recipe_of
 from xtune.config.rules import divisible_optimizer
+from xtune.models.algorithms.base import Algorithm
 from xtune.models.build import build_model
 from xtune.models.flops import count_work
-from xtune.models.generation import base_of
 from xtune.models.precision import Precision
 from xtune.optim.optimizers import state_bytes
 from xtune.parallel.links import Links
@@ -108,8 +107,9 @@ def plan_scaling(
     Raises:
         ModelError: the checkpoint's architecture is not known here.
     """
-    length, batch_size = cfg["train_dataset"]["max_length"], cfg["train_dataloader"]["batch_size"]
-    micro_batches = cfg["train_cfg"].get("accumulative_counts", 1)
+    recipe = recipe_of(cfg)
+    length, batch_size = recipe.full_item, recipe.rows
+    micro_batches = recipe.micro_batches
     tokens = length * batch_size
     model = build_model(cfg["model"], device="meta", precision=precision)
     estimate = memory_of(model, cfg["model"], precision, [length] * batch_size, device="cuda")
@@ -119,14 +119,14 @@ def plan_scaling(
     number = precision.compute_dtype.itemsize
     components, links = estimate.components, hardware.links
     on_wire = exchanged(components, number)
-    refused = _refused(model, cfg["model"])
+    refused = _refused(model, recipe)
     rows: list[Row] = []
     for count in devices:
         for name in _worth_showing(count):
             plain = name.removesuffix("+offload")
             if plain in refused or (plain != name and _fits_already(rows, count, plain)):
                 continue
-            sharding = sharding_of(name, with_adapter=components["frozen weights"] > 0)
+            sharding = sharding_of(name, with_adapter=model.has_adapter)
             taken = whole if name in ("single", "ddp") else estimate
             held, host = held_by(name, model, taken, number, count)
             sent = sharding.sent(on_wire, count, micro_batches)
@@ -148,7 +148,7 @@ def plan_scaling(
 
 
 def _with_own_optimizer(
-    estimate: MemoryEstimate, model: nn.Module, optimizer: Mapping[str, Any]
+    estimate: MemoryEstimate, model: Algorithm, optimizer: Mapping[str, Any]
 ) -> MemoryEstimate:
     """The same with the state of an optimizer that only whole weights can have, as 8-bit ones."""
     if divisible_optimizer(optimizer["type"]) == optimizer["type"]:
@@ -159,7 +159,7 @@ def _with_own_optimizer(
 
 
 def held_by(
-    name: str, model: nn.Module, estimate: MemoryEstimate, number: int, devices: int
+    name: str, model: Algorithm, estimate: MemoryEstimate, number: int, devices: int
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Return component -> bytes that each device holds under a strategy, and its host for it.
 
@@ -170,7 +170,7 @@ def held_by(
         number: bytes of a number in the compute format.
         devices: how many.
     """
-    sharding = sharding_of(name, with_adapter=estimate.components["frozen weights"] > 0)
+    sharding = sharding_of(name, with_adapter=model.has_adapter)
     whole = _whole_layers(model, estimate, number)
     return sharding.held(state_of(sharding, estimate.components, number, whole), devices)
 
@@ -182,12 +182,12 @@ def _worth_showing(devices: int) -> Iterator[str]:
     yield from alone if devices == 1 else several
 
 
-def _refused(model: Any, model_cfg: Mapping[str, Any]) -> dict[str, str]:
+def _refused(model: Algorithm, recipe: Recipe) -> dict[str, str]:
     """Which strategies do not train such a model, and why."""
-    if not model.one_row:
+    if any(backbone.why_apart is not None for backbone in model.backbones()):
         why = "the family is run document by document, and processes would not run it equally often"
         return {"zero3": why, "fsdp": why}
-    if model_cfg["llm"].get("quantization"):
+    if recipe.quantization:
         return {"zero3": "DeepSpeed cannot divide quantized weights"}
     return {}
 
@@ -197,22 +197,27 @@ def _fits_already(rows: Sequence[Row], devices: int, plain: str) -> bool:
     return any(row.fits for row in rows if (row.devices, row.strategy) == (devices, wanted))
 
 
-def _whole_layers(model: nn.Module, estimate: MemoryEstimate, number: int) -> float:
+def _whole_layers(model: Algorithm, estimate: MemoryEstimate, number: int) -> float:
     """Bytes that are whole at one time where weights are divided, in the compute format.
 
     They are the embedding, the head, and two layers: one is computed while the next is gathered.
     """
-    base = base_of(model.llm)
     ends = {
         id(weight): weight.numel()
-        for module in (base.get_input_embeddings(), base.get_output_embeddings())
+        for backbone in model.backbones()
+        for module in (
+            backbone.base.get_input_embeddings(),
+            backbone.base.get_output_embeddings(),
+        )
         for weight in module.parameters()
     }
     components = estimate.components
     gathered = exchanged(components, number)
     every = gathered["frozen weights"] + gathered["trained weights"]
     outside = number * sum(ends.values())
-    layers = base.config.get_text_config().num_hidden_layers
+    layers = sum(
+        backbone.base.config.get_text_config().num_hidden_layers for backbone in model.backbones()
+    )
     return outside + 2 * max(every - outside, 0.0) / layers
 
 

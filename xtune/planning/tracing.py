@@ -7,7 +7,7 @@ dtypes and no memory, so that every number below is the sum of what the model's 
 allocate. Nothing is known here of norms, adapters, attention or experts, plain or fused: what a
 module saves is what is counted. The lowest layer that is gone back through is run alone, and one of
 each kind behind it. Layers of a kind are alike, so L of them follow; those below the lowest keep
-nothing, and are not run:
+nothing, and are not run. A model that is not trained keeps nothing either: one layer of it is run.
 
     forward pass     what one layer keeps for the backward pass, L times; and, while the loss is
                      computed, what that has at once
@@ -20,11 +20,10 @@ Only sums are kept: nothing of the model is changed, and nothing is computed.
 from __future__ import annotations
 
 import copy
-import itertools
 import math
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +39,11 @@ from torch.utils._pytree import tree_leaves
 
 from xtune.errors import ModelError
 from xtune.garbage import uncollected
-from xtune.models.generation import base_of, checkpoints_layers
+from xtune.models.algorithms.backbone import Backbone
+from xtune.models.algorithms.base import Algorithm
+from xtune.models.generation import checkpoints_layers
 from xtune.models.precision import Precision
-from xtune.structures import IGNORE_INDEX, Batch
+from xtune.structures import Batch
 
 __all__ = ["LiveBytes", "Pass", "trace_pass"]
 
@@ -137,7 +138,7 @@ class _FakeBytes(LiveBytes):
 
 
 def trace_pass(
-    model: nn.Module,
+    model: Algorithm,
     precision: Precision,
     *,
     lengths: Sequence[int],
@@ -148,9 +149,9 @@ def trace_pass(
     """Run an algorithm's forward and backward pass without values; see the module docstring.
 
     Args:
-        model: on 'meta'; `model.llm` is the language model.
+        model: on 'meta'.
         precision: of the run.
-        lengths: tokens of each document; T in all.
+        lengths: tokens of each document; T in all. See `Algorithm.example`.
         trained: how many of them have a label.
         with_gradients: whether gradients of an earlier micro-batch are there, to be added to.
         device: 'cpu' or 'cuda', where the run will be; PEFT casts less on the latter.
@@ -158,24 +159,30 @@ def trace_pass(
     Raises:
         ModelError: what the model does depends on values.
     """
-    layers = _layer_list(model)
-    lowest = _lowest_with_gradient(model, layers)
-    bottom = layers[lowest]
+    stacks = [backbone.layers for backbone in model.backbones()]
+    lowest = [_lowest_with_gradient(backbone) for backbone in model.backbones()]
+    bottoms = [layers[place] for layers, place in zip(stacks, lowest, strict=True)]
     kinds: dict[Any, list[int]] = {}
-    for place in range(lowest + 1, len(layers)):
-        kinds.setdefault(_kind(layers[place]), []).append(place)
+    for number, backbone in enumerate(model.backbones()):
+        if any(p.requires_grad for p in backbone.model.parameters()):
+            for place in range(lowest[number] + 1, len(stacks[number])):
+                kinds.setdefault((number, _kind(stacks[number][place])), []).append(place)
 
-    def run(*places: int) -> _Moments:
-        with _only(layers, places):
-            batch = _batch(lengths, trained)
-            return _run(model, bottom, precision, batch, with_gradients, device)
+    def run(behind: Mapping[int, int]) -> _Moments:
+        """Run the lowest layer of each model, and another one behind those of some."""
+        with ExitStack() as shortened:
+            for number, layers in enumerate(stacks):
+                places = [lowest[number], *([behind[number]] if number in behind else [])]
+                shortened.enter_context(_only(layers, places))
+            batch = model.example(lengths, trained=trained)
+            return _run(model, bottoms, precision, batch, with_gradients, device)
 
     try:
-        first = run(lowest)
-        pairs = [(run(lowest, places[0]), len(places)) for places in kinds.values()]
+        first = run({})
+        pairs = [(run({number: of[0]}), len(of)) for (number, _), of in kinds.items()]
     except Exception as error:  # a model's own code may trip over tensors without values anyhow
-        kind = base_of(model.llm).config.get_text_config().model_type
-        raise ModelError(f"{kind} cannot be run without values: {error}") from error
+        kinds_of = " with ".join(dict.fromkeys(one.family for one in model.backbones()))
+        raise ModelError(f"{kinds_of} cannot be run without values: {error}") from error
     layers_kept, gradients = first.backbone, 0.0
     for pair, count in pairs:
         layers_kept += count * (pair.backbone - first.backbone)
@@ -208,8 +215,8 @@ class _Moments:
 
 
 def _run(
-    model: Any,
-    first: nn.Module,
+    model: Algorithm,
+    bottoms: Sequence[nn.Module],
     precision: Precision,
     batch: Batch,
     with_gradients: bool,
@@ -219,7 +226,7 @@ def _run(
     fake.stands_for = device  # fake tensors themselves are on the CPU; see `runs_on_cpu`
     live, at = _FakeBytes(), _Moments()
     with fake:
-        draft, first = _copy_without_values(model, first)
+        draft, *bottoms = _copy_without_values(model, *bottoms)
     for parameter in draft.parameters():
         live.ignore(parameter)
         if with_gradients and parameter.requires_grad:
@@ -228,21 +235,22 @@ def _run(
             live.ignore(parameter.grad)
     for buffer in draft.buffers():
         live.ignore(buffer)
-    base = base_of(draft.llm)
 
     def backbone_is_done(*_: Any) -> None:
         at.backbone = live.now
 
     def layer_is_done(_: Tensor) -> None:
-        at.layer = live.mark()
+        at.layer = max(at.layer, live.mark())
 
     def watch(module: nn.Module, inputs: Any, output: Any) -> None:
         hidden = output if isinstance(output, Tensor) else output[0]
         if hidden.requires_grad:
             hidden.register_hook(layer_is_done)
 
-    base.base_model.register_forward_hook(backbone_is_done)
-    first.register_forward_hook(watch)
+    for backbone in draft.backbones():
+        backbone.body.register_forward_hook(backbone_is_done)
+    for bottom in bottoms:
+        bottom.register_forward_hook(watch)
     # Fake tensors are on the CPU; that a GPU would be under autocast is only asked for.
     with fake, live, _autocast_flag(device, precision.autocast), uncollected():
         with torch.autocast(
@@ -315,35 +323,11 @@ def _fake_weight(module: nn.Module, parameter: nn.Parameter) -> nn.Parameter:
     return packed
 
 
-def _batch(lengths: Sequence[int], trained: int) -> Batch:
-    row = torch.zeros(1, sum(lengths), dtype=torch.long)
-    labels = torch.full_like(row, IGNORE_INDEX)
-    labels[:, : max(1, trained)] = 0
-    return Batch(
-        input_ids=row,
-        position_ids=torch.cat([torch.arange(length) for length in lengths])[None],
-        labels=labels,
-        cu_seqlens=torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32),
-        max_seqlen=max(lengths),
-    )
-
-
-def _layer_list(model: Any) -> Any:
-    """The decoder's layers."""
-    base = base_of(model.llm)
-    count = base.config.get_text_config().num_hidden_layers
-    return next(
-        module
-        for module in base.base_model.modules()
-        if isinstance(module, nn.ModuleList) and len(module) == count
-    )
-
-
-def _lowest_with_gradient(model: Any, layers: nn.ModuleList) -> int:
+def _lowest_with_gradient(backbone: Backbone) -> int:
     """The first layer that is gone back through: those below it keep nothing for that."""
-    if any(p.requires_grad for p in base_of(model.llm).get_input_embeddings().parameters()):
+    if any(p.requires_grad for p in backbone.base.get_input_embeddings().parameters()):
         return 0
-    trained = (any(p.requires_grad for p in layer.parameters()) for layer in layers)
+    trained = (any(p.requires_grad for p in layer.parameters()) for layer in backbone.layers)
     return next((place for place, is_trained in enumerate(trained) if is_trained), 0)
 
 

@@ -90,6 +90,11 @@ class Sharding:
 
         Gradients go down after every micro-batch. Weights come up twice in each where the host has
         them, else once, after the optimizer's step.
+
+        Args:
+            components: bytes by name, of the whole model.
+            devices: that share it.
+            micro_batches: of a step, on one device.
         """
         if not self.offloaded:
             return 0.0
@@ -122,7 +127,12 @@ SHARDINGS = {
 
 
 def sharding_of(name: str, *, with_adapter: bool) -> Sharding:
-    """Return the strategy as it trains: fsdp adds up an adapter's small gradients whole."""
+    """Return the strategy as it trains: fsdp adds up an adapter's small gradients whole.
+
+    Args:
+        name: of the strategy, as `SHARDINGS` has it.
+        with_adapter: an adapter is trained, not the whole model.
+    """
     sharding = SHARDINGS[name]
     if with_adapter and name.startswith("fsdp"):
         whole = frozenset({"gradients"})

@@ -72,7 +72,13 @@ def serve_stdio(box: ToolBox) -> None:
 
 
 def serve_http(box: ToolBox, host: str, port: int) -> None:
-    """Serve at http://HOST:PORT/mcp, until Ctrl-C."""
+    """Serve at http://HOST:PORT/mcp, until Ctrl-C.
+
+    Args:
+        box: whose tools are served.
+        host: to listen at.
+        port: to listen at.
+    """
     app = mcp_server(box).streamable_http_app(host=host)
     import uvicorn
 

@@ -45,7 +45,12 @@ def moss_calls(text: str) -> list[tuple[str, str]]:
 
 
 def moss_command(plugin: str, given: str) -> str:
-    """Return the line that stands before a command's result."""
+    """Return the line that stands before a command's result.
+
+    Args:
+        plugin: MOSS's name of it.
+        given: the command's text.
+    """
     return f'{plugin.capitalize()}("{given}") =>'
 
 

@@ -84,6 +84,10 @@ def spec_of(function: Callable[..., Any], *, name: str, seconds: float) -> ToolS
 def schema_of_type(hint: Any, *, where: str = "a type") -> dict[str, Any]:
     """Return the JSON schema of a type.
 
+    Args:
+        hint: a type annotation.
+        where: whose it is, for messages.
+
     Raises:
         RegistryError: it has none; begins with `where`.
 

@@ -70,7 +70,12 @@ class Timer:
 
 
 def ring(terminal: str, text: str) -> None:
-    """Write a bell and a line to a terminal; one that is gone hears nothing."""
+    """Write a bell and a line to a terminal; one that is gone hears nothing.
+
+    Args:
+        terminal: its device file.
+        text: the line.
+    """
     with contextlib.suppress(OSError):
         fd = os.open(terminal, os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
         try:

@@ -110,6 +110,11 @@ def request(
 def get_json(url: str, *, headers: Mapping[str, str] | None = None, send: Any = None) -> Any:
     """Return the JSON of a GET, or of a POST of `send`.
 
+    Args:
+        url: with its query.
+        headers: besides ours.
+        send: to POST as JSON; None for a GET.
+
     Raises:
         ToolError: no answer, an error status, or no JSON.
     """

@@ -96,6 +96,10 @@ def run(tool: Tool, arguments: Mapping[str, Any], folder: Path, longest: int) ->
 def bounded(text: str, longest: int) -> str:
     """Return a text that is safe to show and to keep: its middle left out, no control characters.
 
+    Args:
+        text: of a result.
+        longest: characters.
+
     >>> bounded("a\\x1b[31mb" + "c" * 9, 8)
     'a[31\\n[... 7 characters left out ...]\\ncccc'
     """

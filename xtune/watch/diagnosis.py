@@ -58,6 +58,10 @@ def find_hang(sights: Sequence[ProcessState], hang_timeout: float) -> Verdict | 
 
         rank 0   step 12: backward 4/4   place 97   silent for 601 s   waits for rank 1
         rank 1   step 12: forward 2/4    place 92   silent for 600 s   hangs
+
+    Args:
+        sights: the newest state of each process.
+        hang_timeout: seconds without a sign of life.
     """
     place = min(sight.place for sight in sights)
     behind = [sight for sight in sights if sight.place == place]
@@ -97,7 +101,12 @@ def gone(lost: Sequence[ProcessState]) -> Verdict:
 
 
 def unreachable(lost: Sequence[ProcessState], seconds: float) -> Verdict:
-    """Processes whose host does not answer."""
+    """Processes whose host does not answer.
+
+    Args:
+        lost: the newest state of each process that does not answer.
+        seconds: since they last did.
+    """
     return Verdict(
         "unreachable",
         f"{_listed(lost)} cannot be reached any more, last seen in {lost[0].progress}: for "
@@ -107,7 +116,13 @@ def unreachable(lost: Sequence[ProcessState], seconds: float) -> Verdict:
 
 
 def failed(sight: ProcessState, error: str, code: int) -> Verdict:
-    """A process that said itself why it ends."""
+    """A process that said itself why it ends.
+
+    Args:
+        sight: the process's newest state.
+        error: its last line.
+        code: its exit code.
+    """
     return Verdict("failed", f"{sight} failed in {sight.progress}: {error}", code)
 
 

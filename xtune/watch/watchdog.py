@@ -120,7 +120,7 @@ class Watchdog:
         """Write the stacks of a process that hangs to stacks.rankN.txt in this folder."""
         if self._world.size > 1:
             path = folder / f"stacks.rank{self._world.rank}.txt"
-            self._stacks = path.open("w", encoding="utf-8")
+            self._stacks = path.open("a", encoding="utf-8")
 
     def fail(self, error: BaseException) -> XtuneError | None:
         """Tell the others of this process's error; only the first is told.

@@ -150,7 +150,7 @@ def test_unknown_keys_are_left_out():
         ([ASKED, {"role": "assistant", "content": None, "tool_calls": []}], "empty answer"),
         ([{"role": "user", "content": None}, ANSWERED], "empty request"),
         ([ASKED, {**ANSWERED, "loss": False}], "no answer that is trained"),
-        ([ANSWERED], "no answer that is trained"),
+        ([ANSWERED], "answers to no request; a text to pretrain on is a row of {'text': …}"),
     ],
 )
 def test_rows_with_nothing_to_learn_are_unusable(messages, reason):

@@ -117,3 +117,10 @@ def test_reasoning_weight_and_calls_beside_a_value_are_read():
         "weight": 2.0,
     }
     assert made["messages"][3]["tool_calls"] == [call]
+
+
+def test_speakers_may_stand_in_messages_where_they_have_no_role():
+    said = [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello."}]
+    assert sharegpt_map_fn({"messages": said}) == sharegpt_map_fn({"conversations": said})
+    with pytest.raises(DataError, match="no field 'conversations'"):
+        sharegpt_map_fn({"messages": [{"role": "user", "content": "Hi"}]})

@@ -1,6 +1,7 @@
 import pytest
 
 from xtune.data.map_fns import UnusableRow
+from xtune.data.map_fns.build import checked_return
 from xtune.data.map_fns.turns import turns_map_fn
 from xtune.errors import DataError
 
@@ -76,3 +77,18 @@ def test_rows_with_nothing_to_learn_are_unusable(turns, reason):
 def test_another_format_is_fatal(row, message):
     with pytest.raises(DataError, match=message):
         turns_map_fn(row)
+
+
+def test_what_a_function_of_xtuners_returns_is_what_its_rows_are():
+    """One place turns turns into messages, for rows and for what a function makes of others."""
+    turns = [
+        {"system": "Be brief.", "input": "Hi", "output": "Hello!"},
+        {"input": "Bye", "output": "Bye!", "output_with_loss": False},
+    ]
+    assert checked_return({"conversation": turns}) == turns_map_fn({"conversation": turns})
+    with pytest.raises(UnusableRow):
+        checked_return({"conversation": []})
+    with pytest.raises(DataError, match="turn 1 has no field 'output'"):
+        checked_return({"conversation": [{"input": "Hi"}]})
+    with pytest.raises(DataError, match=r"or \{'text': '...'\}"):
+        checked_return({"conversations": turns})

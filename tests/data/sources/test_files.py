@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xtune.data.sources import open_source
+from xtune.data.sources.encodings import advice_for
 from xtune.data.sources.files import FilesSource
 from xtune.errors import DataError
 
@@ -359,11 +360,30 @@ def test_another_encoding_is_named_and_never_latin1(tmp_path, encoding, text):
         read(str(path))
 
 
-@pytest.mark.parametrize(("encoding", "text"), [("gb18030", "你好吗"), ("cp949", "안녕하세요")])
-def test_a_few_characters_are_chinese_or_korean(tmp_path, encoding, text):
+# Every byte of these is everyday Korean: the Chinese is not told by a byte that Korean has not
+SHORT_CHINESE = ["你好吗？都好吧，那就好。", "成都的天气好不好，风大不大", "把苹果分给大家"]
+SHORT_KOREAN = ["오늘 날씨가 어때요?", "이 문장을 번역해 주세요", "서울의 인구는 얼마입니까"]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        *(("gb18030", text) for text in SHORT_CHINESE),
+        *(("cp949", text) for text in SHORT_KOREAN),
+    ],
+)
+def test_chinese_that_could_be_korean_is_told_by_its_commonest_characters(encoding, text):
+    content = f'{{"q": "{text}"}}\n'.encode(encoding)
+    assert f"It looks like {encoding}. Convert it" in advice_for(content, "data.jsonl")
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("gb18030", "苹果"), ("cp949", "김치")])
+def test_where_nothing_tells_them_apart_both_are_said_with_how_to_choose(tmp_path, encoding, text):
     (tmp_path / "data.jsonl").write_bytes(f'{{"q": "{text}"}}\n'.encode(encoding))
-    with pytest.raises(DataError, match=r"Chinese \(gb18030\) or Korean \(cp949\), too short"):
+    with pytest.raises(DataError, match=r"Chinese \(gb18030\) or Korean \(cp949\)") as caught:
         read(str(tmp_path / "data.jsonl"))
+    for either in ("gb18030", "cp949"):
+        assert f"iconv -f {either} -t utf-8 data.jsonl > utf8_data.jsonl" in str(caught.value)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])

@@ -69,16 +69,19 @@ def test_a_users_own_source_is_found_in_its_file(here):
 @pytest.mark.parametrize(
     ("data_path", "message"),
     [
-        ("trian.jsonl", r"'trian\.jsonl' names nothing; did you mean 'train\.jsonl'\?.*folder or"),
-        ("folder/b.jsonl", r"'folder/b\.jsonl' names nothing; did you mean 'a\.jsonl'\?"),
+        ("trian.jsonl", r"no data at 'trian\.jsonl' \(looked.*\); did you mean 'train\.jsonl'\?"),
+        ("folder/b.jsonl", r"'folder/b\.jsonl' \(looked.*did you mean 'folder/a\.jsonl'\?"),
         ("tolcall", "did you mean 'toolcall'"),
         (
             "empty",
             "'empty' is a folder without a json, jsonl, csv, tsv, txt, parquet or",
         ),
-        ("nowhere/*.jsonl", r"names nothing\. Looked for: .*\(agent_tools, toolcall\)"),
+        (
+            "nowhere/*.jsonl",
+            r"jsonl\)\. Nor is it a source \(agent_tools, toolcall\), a hub",
+        ),
         ([], "an empty list"),
-        ("", "'' names nothing"),
+        ("", "no data at ''"),
     ],
 )
 def test_what_is_not_there_is_named(here, data_path, message):

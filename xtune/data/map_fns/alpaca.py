@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtune.data.map_fns.base import UnusableRow, describe, text_field
+from xtune.data.map_fns.base import UnusableRow, text_field
 from xtune.data.map_fns.dialogue import as_list, dialogue
-from xtune.data.map_fns.pair import pair
-from xtune.errors import DataError
+from xtune.data.map_fns.pair import earlier, pair
+from xtune.data.map_fns.takes import takes
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
 
@@ -17,6 +17,7 @@ _NO_OUTPUT = "<nooutput>"  # what Alpaca's own file has where its generator gave
 
 
 @MAP_FNS.register_module("alpaca")
+@takes(texts="instruction input output system", also="history")
 def alpaca_map_fn(row: dict[str, Any]) -> Conversation:
     r"""Read `instruction`, `input` (empty, null or left out if there is none) and `output`.
 
@@ -42,19 +43,7 @@ def alpaca_map_fn(row: dict[str, Any]) -> Conversation:
     return dialogue(
         [
             *([{"role": "system", "content": system}] if system else []),
-            *_messages(as_list(row.get("history"), name="history")),
+            *earlier(as_list(row.get("history"), name="history")),
             *made["messages"],
         ]
     )
-
-
-def _messages(history: list[Any]) -> list[dict[str, Any]]:
-    for turn in history:
-        if not isinstance(turn, list) or len(turn) != 2:
-            raise DataError(f"'history' must hold [request, answer] pairs, not {describe(turn)}")
-    roles = ("user", "assistant")
-    return [
-        {"role": role, "content": text}
-        for turn in history
-        for role, text in zip(roles, turn, strict=True)
-    ]

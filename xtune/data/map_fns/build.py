@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from xtune.data.map_fns.base import MapFn
+from xtune.data.map_fns.turns import turns_map_fn
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS, resolve
 
@@ -41,12 +42,19 @@ def name_of(map_fn: Callable[..., Any]) -> str:
 def checked_return(made: object) -> dict[str, Any]:
     """Return what a map_fn has returned, if it is of the form that structures.py describes.
 
-    A function of the user's own may return anything; ours are tested.
+    A function of the user's own may return anything; ours are tested. XTuner's turns become
+    messages here, so that its functions do as they are:
+
+    >>> checked_return({'conversation': [{'input': 'Hi', 'output': 'Hello.'}]})['messages'][0]
+    {'role': 'user', 'content': 'Hi'}
 
     Raises:
+        UnusableRow: turns that hold nothing to learn from.
         DataError: it is of another form.
     """
     if isinstance(made, dict):
+        if "conversation" in made and "messages" not in made:
+            return cast(dict[str, Any], turns_map_fn(made))
         keys = [key for key in ("messages", "prompt", "chosen", "rejected") if key in made]
         if isinstance(made.get("text"), str) or _are_tokens(made):
             return made
@@ -54,7 +62,8 @@ def checked_return(made: object) -> dict[str, Any]:
             return made
     raise DataError(
         f"the function returns {str(made)[:100]!r}; it must return "
-        "{'messages': [{'role': ..., 'content': ...}, ...]} or {'text': '...'}"
+        "{'messages': [{'role': ..., 'content': ...}, ...]}, "
+        "{'conversation': [{'input': ..., 'output': ...}, ...]} or {'text': '...'}"
     )
 
 

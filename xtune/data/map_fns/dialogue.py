@@ -75,6 +75,8 @@ def dialogue(
     answers = [message for message in kept if message["role"] == "assistant"]
     if not answers:
         raise UnusableRow("no answer")
+    if len(answers) == len(kept):
+        raise UnusableRow("answers to no request; a text to pretrain on is a row of {'text': …}")
     if not any(message.get("loss", True) for message in answers):
         raise UnusableRow("no answer that is trained")
     conversation: Conversation = {"messages": kept}
@@ -109,6 +111,10 @@ def _is_null_system(message: Message, raw: object) -> bool:
 
 def as_list(value: object, *, name: str) -> list[Any]:
     """Return a list that may be text, see `literal_list`, or null, which is an empty one.
+
+    Args:
+        value: as it was read.
+        name: of the field, for messages.
 
     Raises:
         DataError: it is something else.

@@ -13,7 +13,7 @@ from xtune.data.map_fns.base import describe
 from xtune.data.map_fns.watched import parsed_json
 from xtune.errors import DataError
 
-__all__ = ["held", "literal_list", "messages_or_text", "parsed_text"]
+__all__ = ["held", "held_list", "literal_list", "messages_or_text", "parsed_text"]
 
 _LONGEST = 2_000_000  # characters of a Python literal: ast takes some hundred bytes for each
 _DEEPEST = 100  # brackets inside brackets of one
@@ -37,11 +37,36 @@ def held(value: object, *, name: str) -> Any:
     return value
 
 
+def held_list(value: object, *, name: str, of: str = "") -> list[Any]:
+    """Return a list, or the list that a text is.
+
+    >>> held_list('[5, 6]', name='input_ids')
+    [5, 6]
+
+    Args:
+        value: of a field that holds lists.
+        name: the field's.
+        of: what the list is of, for the message: 'messages'.
+
+    Raises:
+        DataError: it is something else.
+    """
+    value = held(value, name=name)
+    if not isinstance(value, list):
+        of = f" of {of}" if of else ""
+        raise DataError(f"field {name!r} must be a list{of}, not {describe(value)}")
+    return value
+
+
 def literal_list(value: object, *, name: str) -> list[Any]:
     """Return a list, or the list that a text is; an empty cell of a table is an empty one.
 
     >>> literal_list("[{'from': 'user', 'value': None}]", name='conversations')
     [{'from': 'user', 'value': None}]
+
+    Args:
+        value: as it was read.
+        name: of the field, for messages.
 
     Raises:
         DataError: it is something else.
@@ -55,6 +80,10 @@ def literal_list(value: object, *, name: str) -> list[Any]:
 
 def messages_or_text(value: object, *, name: str) -> Any:
     """Return a value of a field that may be messages or a text: JSON of messages is no text.
+
+    Args:
+        value: as it was read.
+        name: of the field, for messages.
 
     >>> messages_or_text('[{"role": "user", "content": "Hi"}]', name='chosen')
     [{'role': 'user', 'content': 'Hi'}]
@@ -73,6 +102,10 @@ def messages_or_text(value: object, *, name: str) -> Any:
 
 def parsed_text(text: str, *, name: str) -> Any:
     """Return what a text is as JSON, or else as a Python literal, whose tuples become lists.
+
+    Args:
+        text: of a cell.
+        name: of the field, for messages.
 
     Raises:
         DataError: it is neither; or a key stands twice in an object.

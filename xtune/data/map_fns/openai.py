@@ -7,6 +7,7 @@ from typing import Any
 from xtune.data.map_fns.base import field
 from xtune.data.map_fns.dialogue import dialogue
 from xtune.data.map_fns.literal import literal_list
+from xtune.data.map_fns.takes import takes
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
 
@@ -14,6 +15,7 @@ __all__ = ["openai_map_fn"]
 
 
 @MAP_FNS.register_module("openai")
+@takes(messages="role content", also="tools functions")
 def openai_map_fn(row: dict[str, Any]) -> Conversation:
     """Read `messages` (role, content, tool_calls, tool_call_id, name, loss, weight) and `tools`.
 

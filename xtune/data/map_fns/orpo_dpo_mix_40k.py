@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtune.data.map_fns.base import describe, field
-from xtune.data.map_fns.literal import held
+from xtune.data.map_fns.base import field
+from xtune.data.map_fns.literal import held_list
 from xtune.data.map_fns.preference import split_pair
-from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Preference
 
@@ -34,10 +33,7 @@ def orpo_dpo_mix_40k_map_fn(row: dict[str, Any]) -> Preference:
         UnusableRow: an empty message, nothing in common, or both answers are the same.
         DataError: a field is missing, or not messages.
     """
-    dialogues = []
-    for name in ("chosen", "rejected"):
-        messages = held(field(row, name), name=name)
-        if not isinstance(messages, list):
-            raise DataError(f"field {name!r} must be a list of messages, not {describe(messages)}")
-        dialogues.append(messages)
-    return split_pair(*dialogues)
+    chosen, rejected = (
+        held_list(field(row, name), name=name, of="messages") for name in ("chosen", "rejected")
+    )
+    return split_pair(chosen, rejected)

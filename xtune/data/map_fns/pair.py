@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from xtune.data.map_fns.base import UnusableRow, describe, is_blank, text_field
-from xtune.data.map_fns.literal import held
+from xtune.data.map_fns.literal import held_list
 from xtune.errors import DataError
 from xtune.structures import Conversation, Message
 
-__all__ = ["exchange", "exchanges", "pair"]
+__all__ = ["earlier", "exchange", "exchanges", "pair"]
 
 
 def pair(
@@ -38,6 +38,11 @@ def pair(
 def exchange(request: str, answer: str, *, system: str = "") -> Conversation:
     """Make a dialogue of one turn; a blank `system` is left out.
 
+    Args:
+        request: the user's.
+        answer: the assistant's.
+        system: goes before both.
+
     Raises:
         UnusableRow: the request or the answer is blank.
     """
@@ -54,6 +59,23 @@ def exchange(request: str, answer: str, *, system: str = "") -> Conversation:
     return {"messages": messages}
 
 
+def earlier(history: list[Any]) -> list[dict[str, Any]]:
+    """Return the messages of earlier turns, for `dialogue`.
+
+    Raises:
+        DataError: one is not [request, answer].
+    """
+    for turn in history:
+        if not isinstance(turn, list) or len(turn) != 2:
+            raise DataError(f"'history' must hold [request, answer] pairs, not {describe(turn)}")
+    roles = ("user", "assistant")
+    return [
+        {"role": role, "content": text}
+        for turn in history
+        for role, text in zip(roles, turn, strict=True)
+    ]
+
+
 def exchanges(turns: object, *, of: str, asked: str, answer: str) -> list[dict[str, Any]]:
     """Return the messages of turns that hold a request and an answer, for `dialogue`.
 
@@ -66,9 +88,7 @@ def exchanges(turns: object, *, of: str, asked: str, answer: str) -> list[dict[s
     Raises:
         DataError: it is no list, or a turn lacks a key or holds something else than text.
     """
-    turns = held(turns, name=of)
-    if not isinstance(turns, list):
-        raise DataError(f"field {of!r} must be a list of turns, not {describe(turns)}")
+    turns = held_list(turns, name=of, of="turns")
     messages: list[dict[str, Any]] = []
     for number, turn in enumerate(turns, start=1):
         place = f"turn {number}"

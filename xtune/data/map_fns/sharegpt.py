@@ -9,6 +9,7 @@ from xtune.data.map_fns.base import UnusableRow, describe, field, is_blank
 from xtune.data.map_fns.dialogue import dialogue
 from xtune.data.map_fns.literal import literal_list
 from xtune.data.map_fns.speakers import SPEAKERS, spoken
+from xtune.data.map_fns.takes import takes
 from xtune.data.map_fns.watched import parsed_json
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
@@ -26,12 +27,14 @@ _SPEAKERS = {
 
 
 @MAP_FNS.register_module("sharegpt")
+@takes(conversations="from value", texts="system", also="messages tools functions")
 def sharegpt_map_fn(row: dict[str, Any]) -> Conversation:
     """Read `conversations` (from, value, loss, weight), and optional `system` and `tools`.
 
     `from` is system, human (or user), gpt (or assistant, chatgpt, bing, bard), function_call
     (`value` is one call as JSON, or a list of them), tool, observation or function_response.
-    An element may have {role, content} in place of {from, value}.
+    An element may have {role, content} in place of {from, value}; elements that have a `from` may
+    stand in `messages`.
 
     >>> sharegpt_map_fn({'system': 'Be brief.', 'conversations': [
     ...     {'from': 'human', 'value': 'Time in Rome?'},
@@ -44,11 +47,17 @@ def sharegpt_map_fn(row: dict[str, Any]) -> Conversation:
         UnusableRow: an empty request or answer, or nothing to train on.
         DataError: `conversations` is missing, or an element is not of this form.
     """
-    said = literal_list(field(row, "conversations"), name="conversations")
+    name = "messages" if _speaks(row.get("messages")) else "conversations"
+    said = literal_list(field(row, name), name=name)
     messages = [_message(one, f"conversation element {n}") for n, one in enumerate(said, start=1)]
     if messages and row.get("system"):
         messages.insert(0, {"role": "system", "content": row["system"]})
     return dialogue(messages, row.get("tools"), row.get("functions"))
+
+
+def _speaks(messages: object) -> bool:
+    """Whether the first of these names a speaker, and no role."""
+    return isinstance(messages, list) and bool(messages) and "from" in messages[0]
 
 
 def _message(said: object, place: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xtune.data.map_fns.base import UnusableRow, describe, field
-from xtune.data.map_fns.literal import held
+from xtune.data.map_fns.literal import held_list
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import IGNORE_INDEX, Conversation
@@ -55,8 +55,8 @@ def tokenized_map_fn(row: dict[str, Any]) -> Conversation:
 
 
 def _integers(row: dict[str, Any], name: str, length: int | None = None) -> list[int]:
-    values = held(field(row, name), name=name)
-    if not isinstance(values, list) or not all(isinstance(value, int) for value in values):
+    values = held_list(field(row, name), name=name, of="integers")
+    if not all(isinstance(value, int) for value in values):
         raise DataError(f"field {name!r} must be a list of integers, not {describe(values)}")
     if length not in (None, len(values)):
         raise DataError(f"{name!r} has {len(values)} entries, but 'input_ids' has {length}")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtune.data.map_fns.base import describe, field
+from xtune.data.map_fns.base import field
 from xtune.data.map_fns.dialogue import dialogue
-from xtune.data.map_fns.literal import held
+from xtune.data.map_fns.literal import held_list
 from xtune.data.map_fns.speakers import SPEAKERS, spoken
-from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
 
@@ -37,9 +36,7 @@ def toolbench_map_fn(row: dict[str, Any]) -> Conversation:
         UnusableRow: an empty request or answer, or nothing to train on.
         DataError: `conversations` is missing, or an element is not of this form.
     """
-    said = held(field(row, "conversations"), name="conversations")
-    if not isinstance(said, list):
-        raise DataError(f"field 'conversations' must be a list, not {describe(said)}")
+    said = held_list(field(row, "conversations"), name="conversations")
     return dialogue(
         [
             spoken(one, f"conversation element {number}", speakers=_SPEAKERS)

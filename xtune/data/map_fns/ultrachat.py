@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtune.data.map_fns.base import describe, field
+from xtune.data.map_fns.base import field
 from xtune.data.map_fns.dialogue import dialogue
-from xtune.data.map_fns.literal import held
+from xtune.data.map_fns.literal import held_list
 from xtune.data.map_fns.openai import openai_map_fn
-from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Conversation
 
@@ -31,9 +30,7 @@ def ultrachat_map_fn(row: dict[str, Any]) -> Conversation:
     """
     if "data" not in row and "messages" in row:
         return openai_map_fn(row)
-    said = held(field(row, "data"), name="data")
-    if not isinstance(said, list):
-        raise DataError(f"field 'data' must be a list of texts, not {describe(said)}")
+    said = held_list(field(row, "data"), name="data", of="texts")
     roles = ("user", "assistant")
     return dialogue(
         [{"role": roles[place % 2], "content": text} for place, text in enumerate(said)]

@@ -12,7 +12,7 @@ from typing import Any
 from xtune.data import json_text
 from xtune.data.sources.columns import Struct
 
-__all__ = ["Watched", "WatchedText", "parsed_json", "peek", "released"]
+__all__ = ["OPENINGS", "Watched", "WatchedText", "parsed_json", "peek", "released"]
 
 
 class Watched(dict[str, Any]):
@@ -41,7 +41,7 @@ class Watched(dict[str, Any]):
         value = dict.__getitem__(self, key)
         self.taken.add(key)
         kind = type(value)
-        if (kind is str and value[:1] not in _OPENINGS) or kind in _SCALARS:
+        if (kind is str and value[:1] not in OPENINGS) or kind in _SCALARS:
             return value
         return self._inside(key, value)
 
@@ -50,7 +50,7 @@ class Watched(dict[str, Any]):
         value = dict.get(self, key, default)
         self.taken.add(key)
         kind = type(value)
-        if (kind is str and value[:1] not in _OPENINGS) or kind in _SCALARS:
+        if (kind is str and value[:1] not in OPENINGS) or kind in _SCALARS:
             return value
         return self._inside(key, value)
 
@@ -120,7 +120,7 @@ class Watched(dict[str, Any]):
 
 
 _SCALARS = frozenset({type(None), bool, int, float, Watched})
-_OPENINGS = frozenset("[{ \n\t")  # what a text that is JSON may begin with
+OPENINGS = frozenset("[{ \n\t")  # what a text that is JSON may begin with
 
 
 class WatchedText(str):

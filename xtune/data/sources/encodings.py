@@ -37,8 +37,21 @@ _EVERYDAY: dict[str, Callable[[str], bool]] = {
     "cp1252": lambda c: c in "‘’“”–—…€£©®°«»¿¡§\xa0" or ("À" <= c <= "ÿ" and c not in "×÷"),
     "cp1251": lambda c: "А" <= c <= "я" or c in "ёЁ«»–—№",
 }
-# Korean's bytes are everyday Chinese too; a Chinese text has some that are no Korean, if it is long
-_EITHER, _SHORT = "gb18030 or cp949", 10  # characters
+# Korean's bytes are everyday Chinese too, and those of half of all Chinese characters are Korean:
+# what is read in either is told by how many of its characters are among the commonest
+_EITHER = "gb18030 or cp949"
+_COMMONEST = {
+    "gb18030": frozenset(
+        "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过"
+        "发后作里用道行所然家种事成方多经么去法学如都同现当没动面起看定天分还进好小部其些主样理心她本"
+        "前开但因只从想实吗请呢什怎把给写哪吧，。、？！：；"
+    ),
+    "cp949": frozenset(
+        "이다는의에을가고하를은지한기사로도서인어나리대자시아해그일수정있전보과부제으스장주만들것조요여"
+        "비세상국습니까게안무원성구신면라모연실동화우어용유내방문생오개위경했없었입"
+    ),
+}
+_FEW = 3  # of these; fewer tell nothing
 _SURE = 0.9  # of the characters that are not ASCII must be everyday ones
 
 
@@ -62,7 +75,12 @@ def binary_kind(head: bytes) -> str | None:
 
 
 def advice_for(content: bytes, name: str) -> str:
-    """Return what to do with a file that is not UTF-8."""
+    """Return what to do with a file that is not UTF-8.
+
+    Args:
+        content: the bytes around the first that are not UTF-8.
+        name: of the file.
+    """
     if wide := _looks_wide(content):
         return _convert(wide, name)
     content = content[: content.rfind(b"\n") + 1] or content
@@ -77,9 +95,12 @@ def advice_for(content: bytes, name: str) -> str:
             f"iconv -f ENCODING -t utf-8 {name} > utf8_{name}"
         )
     if told == _EITHER:
+        either = " or ".join(
+            f"iconv -f {encoding} -t utf-8 {name} > utf8_{name}" for encoding in _COMMONEST
+        )
         return (
             "It is Chinese (gb18030) or Korean (cp949), too short to tell which. Convert it from "
-            f"each, and see which reads well: iconv -f gb18030 -t utf-8 {name} > utf8_{name}"
+            f"each, and keep what reads well: {either}"
         )
     return _convert(told, name)
 
@@ -95,7 +116,7 @@ def _told(text: bytes) -> str:
     """The encoding in which nearly all is everyday text, '' where it is in none."""
     pairs = sum(map(len, re.findall(rb"[\x80-\xff]{3,}", text)))
     high = sum(byte > 0x7F for byte in text)
-    fits, characters = {}, {}
+    fits = {}
     for encoding, is_everyday in _EVERYDAY.items():
         try:
             made = [c for c in text.decode(encoding) if not c.isascii()]
@@ -109,12 +130,20 @@ def _told(text: bytes) -> str:
             continue
         if made:
             fits[encoding] = sum(map(is_everyday, made)) / len(made)
-            characters[encoding] = len(made)
     best = max(fits, key=fits.__getitem__, default="")
-    chinese = fits.get("gb18030", 0.0) >= _SURE
-    if best == "cp949" and chinese and characters[best] < _SHORT:
-        return _EITHER
+    if all(fits.get(encoding, 0.0) >= _SURE for encoding in _COMMONEST):
+        return _commoner(text)
     return best if best and fits[best] >= _SURE else ""
+
+
+def _commoner(text: bytes) -> str:
+    """Which of Chinese and Korean a text is that can be read as either."""
+    found = {
+        encoding: sum(map(commonest.__contains__, text.decode(encoding)))
+        for encoding, commonest in _COMMONEST.items()
+    }
+    (most, best), (other, _) = sorted(((n, name) for name, n in found.items()), reverse=True)
+    return best if most >= _FEW and most >= 3 * other else _EITHER
 
 
 def _lead(character: str, encoding: str, first: int, last: int) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from xtune.data.sources.hub import rows_of
 from xtune.errors import DataError
-from xtune.hub import why_not_modelscope
+from xtune.hub import MODELSCOPE, why_not_modelscope
 from xtune.registry import SOURCES
 
 if TYPE_CHECKING:
@@ -36,11 +36,11 @@ class ModelScopeSource:
 
     def rows(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each row with its place: 'modelscope:owner/name[train] row 12'."""
-        yield from rows_of(self._dataset, f"modelscope:{self.path}[{self.split}]")
+        yield from rows_of(self._dataset, f"{MODELSCOPE}{self.path}[{self.split}]")
 
     def fingerprint(self) -> str:
         """Return the fingerprint that `datasets` keeps of what was downloaded."""
-        return f"modelscope:{self.path}-{self.name}-{self.split}-{self._dataset._fingerprint}"
+        return f"{MODELSCOPE}{self.path}-{self.name}-{self.split}-{self._dataset._fingerprint}"
 
     @cached_property
     def _dataset(self) -> Dataset:
@@ -48,7 +48,7 @@ class ModelScopeSource:
             from modelscope.msdatasets import MsDataset
         except ImportError as error:
             raise DataError(
-                f"'modelscope:{self.path}' needs the modelscope library: "
+                f"'{MODELSCOPE}{self.path}' needs the modelscope library: "
                 f"pip install '.[modelscope]' ({error})"
             ) from error
         if reason := why_not_modelscope():

@@ -12,12 +12,11 @@ from xtune.data.sources.files import FilesSource, find_files, is_data_file, othe
 from xtune.data.sources.hub import HubSource
 from xtune.data.sources.modelscope import ModelScopeSource
 from xtune.errors import DataError, did_you_mean
-from xtune.hub import is_hub_id
+from xtune.hub import MODELSCOPE, is_hub_id
+from xtune.local_path import not_there
 from xtune.registry import SOURCES, names_alone, resolve
 
 __all__ = ["open_source"]
-
-_MODELSCOPE = "modelscope:"
 
 
 def open_source(data_path: str | Sequence[str] | Mapping[str, Any], *, split: str) -> Source:
@@ -52,8 +51,8 @@ def open_source(data_path: str | Sequence[str] | Mapping[str, Any], *, split: st
         return FilesSource(str(folder / split))
     if find_files(data_path):
         return FilesSource(data_path)
-    if data_path.startswith(_MODELSCOPE):
-        return ModelScopeSource(data_path.removeprefix(_MODELSCOPE), split=split)
+    if data_path.startswith(MODELSCOPE):
+        return ModelScopeSource(data_path.removeprefix(MODELSCOPE), split=split)
     if is_hub_id(data_path) and not is_data_file(data_path):
         return HubSource(data_path, split=split)
     raise DataError(_nothing_there(data_path))
@@ -74,12 +73,9 @@ def _nothing_there(data_path: str) -> str:
             f"data_path {data_path!r} is a folder without a json, jsonl, csv, tsv, txt, parquet "
             f"or arrow file{others_in(data_path)}"
         )
-    siblings = [file.name for file in path.parent.iterdir()] if path.parent.is_dir() else []
     own_names = names_alone(SOURCES, "split")
     return (
-        f"data_path {data_path!r} names nothing"
-        f"{did_you_mean(path.name, [*siblings, *own_names]) or '.'} "
-        f"Looked for: a source of that name ({', '.join(own_names)}); a file, folder or glob "
-        f"at {path.absolute()}; a hub id 'owner/name'; 'modelscope:owner/name'"
+        f"{not_there(data_path, 'data at')} Nor is it a source{did_you_mean(data_path, own_names)} "
+        f"({', '.join(own_names)}), a hub id 'owner/name', or '{MODELSCOPE}owner/name'"
         f"{others_in(data_path)}"
     )

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xtune.checkpoint.parts import Part
+from xtune.models.algorithms.base import Algorithm
 from xtune.parallel.world import ALONE, World
 from xtune.structures import Batch
 
@@ -22,7 +23,9 @@ T = TypeVar("T")
 
 
 class Strategy(ABC):
-    """Runs one model on the devices of one kind of machine.
+    """Runs one model on the devices of one kind of machine, trained or only placed there.
+
+    Another model of the same process has a strategy of its own; see machine.py.
 
     Attributes:
         device: where this process computes.
@@ -50,12 +53,23 @@ class Strategy(ABC):
 
     @abstractmethod
     def prepare(
-        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
         """Take the model, on `loads_on`, and give it its optimizer.
 
         Raises:
             ConfigError: it cannot run this model, or with this optimizer.
+        """
+
+    @abstractmethod
+    def place(self, model: Algorithm) -> None:
+        """Take a model that is never trained, on `loads_on`: instead of `prepare`.
+
+        All its weights are frozen, in the precision's `weight_dtype`, and divided as those of a
+        trained model are. Afterwards `forward` and `run_apart` run it, and it has no state.
+
+        Raises:
+            ConfigError: it cannot run this model.
         """
 
     @abstractmethod
@@ -66,12 +80,15 @@ class Strategy(ABC):
 
         Args:
             batch: on any device.
-            normalizer: trained tokens of the whole optimizer step, each counted by its weight, on
-                all processes.
+            normalizer: the sum of `Algorithm.weight` over the micro-batches of the whole optimizer
+                step, on all processes.
             is_last: whether it is the step's last micro-batch here.
 
         Returns:
-            What the model returns: 'loss', an fp32 scalar, and other metrics.
+            What the model returns: 'loss', an fp32 scalar, and other metrics, scalars too. Each is
+            a share of a sum over the step's micro-batches and all processes, such as a count
+            divided by `normalizer`; see `xtune.engine.update`. Where processes share a row, what
+            each of them has computed of the whole row is divided by how many they are.
         """
 
     @abstractmethod
@@ -108,6 +125,16 @@ class Strategy(ABC):
         All processes call it, as `state_dict`.
         """
 
+    @abstractmethod
+    def gather_part(self, name: str) -> dict[str, Tensor]:
+        """Return the whole state of a part, by its module's own names; on the main process alone.
+
+        All processes call it, as `state_dict`. What is trained is as exact as the optimizer has it.
+
+        Args:
+            name: of `Algorithm.parts()`; a part that is saved as weights.
+        """
+
     def whole_model(self) -> Any:
         """Return the language model with all its weights, of a strategy without `parts`.
 
@@ -123,12 +150,17 @@ class Strategy(ABC):
         """
         return None
 
+    @abstractmethod
     def run_apart(self, function: Callable[[], T]) -> T:
-        """Call a function that runs the language model by itself, without gradients.
+        """Call a function that runs the model, or what it is made of, without gradients.
 
-        Where the model is sharded all processes call it, with the same function.
+        It computes in the formats that `forward` computes in, so that its logits are those of
+        training. Where the model is sharded all processes call it, with the same function; weights
+        outside the layers, such as the head's, are whole meanwhile.
         """
-        return function()
+
+    def release(self) -> None:  # noqa: B027 - a strategy may hold no model
+        """Let go of the model and its optimizer, after an error, so that their memory is free."""
 
     def close(self) -> None:  # noqa: B027 - most strategies have nothing to give back
         """Give back what belongs to the process, such as the processor's rounding mode."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from xtune.engine.strategies.single import SingleStrategy
+from xtune.models.algorithms.base import Algorithm
 from xtune.parallel.world import World, world_of_environment
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
@@ -33,29 +35,38 @@ class DDPStrategy(SingleStrategy):
         super().__init__(precision=precision, device=device_of_process(self.world, device))
 
     def prepare(  # noqa: D102
-        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
         super().prepare(model, make_optimizer)
-        self._replica = DistributedDataParallel(
+        self._replica: Any = DistributedDataParallel(
             model,
             device_ids=[self.device] if self.device.type == "cuda" else None,
             forward_sync_buffers=False,  # those of a rotary embedding are each replica's own
             gradient_as_bucket_view=True,
         )
 
+    @property
+    def _is_placed(self) -> bool:
+        """Whether nothing is trained: no gradients, and no replica that exchanges them."""
+        return "_replica" not in self.__dict__
+
     def forward(  # noqa: D102
         self, batch: Batch, *, normalizer: float, is_last: bool = True
     ) -> dict[str, Tensor]:
         # Gradients are exchanged in the backward pass of the step's last micro-batch alone.
-        with nullcontext() if is_last else self._replica.no_sync():
+        with nullcontext() if is_last or self._is_placed else self._replica.no_sync():
             return super().forward(batch, normalizer=normalizer)
 
     def backward(self, loss: Tensor) -> None:  # noqa: D102
         # The replicas' gradients are averaged, and the loss is a share of the sum over all.
         super().backward(loss * self.world.size)
 
+    def release(self) -> None:  # noqa: D102
+        super().release()
+        self.__dict__.pop("_replica", None)
+
     def _run(self, batch: Batch, normalizer: float) -> dict[str, Tensor]:
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() and not self._is_placed:
             return self._replica(batch, normalizer=normalizer)
         return super()._run(batch, normalizer)
 

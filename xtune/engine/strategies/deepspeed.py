@@ -14,19 +14,18 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
-from torch import Tensor, distributed, nn
+from peft import get_peft_model_state_dict
+from torch import Tensor
 
 from xtune.checkpoint.parts import Part
 from xtune.config.deepspeed import read_engine_settings
 from xtune.engine.strategies.ddp import device_of_process
+from xtune.engine.strategies.deepspeed_settings import announce_compilation, with_precision
 from xtune.engine.strategies.sharding import (
     cast_weights,
-    decoder_layers,
     quiet_deprecations,
     refuse_adapter_on_head,
     refuse_documents_apart,
@@ -34,14 +33,14 @@ from xtune.engine.strategies.sharding import (
 )
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.errors import ConfigError
-from xtune.models.generation import base_of
-from xtune.models.head import Head
-from xtune.models.precision import Precision
+from xtune.models.algorithms.base import Algorithm
 from xtune.parallel.world import world_of_environment
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
 
 __all__ = ["DeepSpeedStrategy"]
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +99,7 @@ class DeepSpeedStrategy(SingleStrategy):
             )
         logging.getLogger("DeepSpeed").setLevel(logging.WARNING)
         self._deepspeed: Any = deepspeed
-        self._is_alone = False  # and has a process group of its own
+        self.engine: Any = None  # stages 1 and 2 need none for a model that is only placed
 
     def _way_out(self) -> str:
         install = "install it, in xtune's folder: pip install '.[deepspeed]'"
@@ -109,49 +108,20 @@ class DeepSpeedStrategy(SingleStrategy):
         return f"Use --strategy fsdp, or {install}"
 
     def prepare(  # noqa: D102
-        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
-        quiet_deprecations()
-        self._check(model)
-        if not distributed.is_initialized():
-            distributed.init_process_group(
-                "nccl" if self.device.type == "cuda" else "gloo",
-                store=distributed.HashStore(),
-                rank=0,
-                world_size=1,
-            )
-            self._is_alone = True
-        all_is_trained = not isinstance(model.llm, PeftModel)
-        settings = with_precision(self.settings, self.precision, all_is_trained=all_is_trained)
-        zero = settings["zero_optimization"] = dict(settings["zero_optimization"])
-        # DeepSpeed sets the whole bucket aside, and its default is 5e8 numbers.
-        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        zero.setdefault("reduce_bucket_size", min(trained, 500_000_000))
-        dtypes = {
-            "frozen": self.precision.weight_dtype,
-            "trained": torch.bfloat16 if settings["bf16"]["enabled"] else torch.float32,
-        }
+        settings = self._settings_for(model, all_is_trained=not model.has_adapter)
         # The engine makes its masters of weights that are bf16 by then: a resumed run's were not.
         masters = {
             name: p.data
             for name, p in model.named_parameters()
             if settings["bf16"]["enabled"] and p.requires_grad and p.dtype == torch.float32
         }
-        if self.shards_model:
-            for layer in decoder_layers(model.llm):
-                cast_weights(layer, **dtypes)
-                self._deepspeed.zero.Init(module=layer, config_dict_or_path=settings)
-            cast_weights(model, **dtypes)
-            self._deepspeed.zero.Init(module=model, config_dict_or_path=settings)
-            # The loss takes the head apart from its module, in the forward pass of the whole.
-            for parameter in Head.of(base_of(model.llm)).module.parameters():
-                self._deepspeed.zero.register_external_parameter(model, parameter)
-        else:
-            cast_weights(model, **dtypes)
+        self._part_weights(model, settings)
         super().prepare(model, make_optimizer)
         refuse_other_optimizers(self.optimizer, "DeepSpeedStrategy")
         if self.device.type == "cpu" and self.world.is_main:
-            _announce_compilation()
+            announce_compilation()
         self.engine, _, _, _ = self._deepspeed.initialize(
             model=model, optimizer=self.optimizer, config=settings
         )
@@ -159,9 +129,54 @@ class DeepSpeedStrategy(SingleStrategy):
         for name, value in masters.items():
             self._set_master(self.trainable[name], value)
 
+    def place(self, model: Algorithm) -> None:  # noqa: D102
+        model.requires_grad_(False)  # before the weights are cast
+        settings = self._settings_for(model, all_is_trained=False)
+        self._part_weights(model, settings)
+        super().place(model)
+        if self.shards_model:
+            self.engine, _, _, _ = self._deepspeed.initialize(model=model, config=settings)
+            model.eval()
+        else:
+            model.to(self.device)
+
+    def _settings_for(self, model: Algorithm, *, all_is_trained: bool) -> dict[str, Any]:
+        """The engine's settings for a model; the process is set up for it."""
+        quiet_deprecations()
+        self._check(model)
+        self.machine.require_group()
+        settings = with_precision(self.settings, self.precision, all_is_trained=all_is_trained)
+        zero = settings["zero_optimization"] = dict(settings["zero_optimization"])
+        # DeepSpeed sets the whole bucket aside, and its default is 5e8 numbers.
+        trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        zero.setdefault("reduce_bucket_size", min(max(trained, 1), 500_000_000))
+        self._autocasts = bool(settings["torch_autocast"]["enabled"])
+        return settings
+
+    def _part_weights(self, model: Algorithm, settings: Mapping[str, Any]) -> None:
+        """Cast the weights, and take them apart if this stage does."""
+        dtypes = {
+            "frozen": self.precision.weight_dtype,
+            "trained": torch.bfloat16 if settings["bf16"]["enabled"] else torch.float32,
+        }
+        if not self.shards_model:
+            cast_weights(model, **dtypes)
+            return
+        for layer in (layer for backbone in model.backbones() for layer in backbone.layers):
+            cast_weights(layer, **dtypes)
+            self._deepspeed.zero.Init(module=layer, config_dict_or_path=settings)
+        cast_weights(model, **dtypes)
+        self._deepspeed.zero.Init(module=model, config_dict_or_path=settings)
+        # The loss takes a head apart from its module, in the forward pass of the whole.
+        for backbone in model.backbones():
+            for parameter in backbone.head.module.parameters():
+                self._deepspeed.zero.register_external_parameter(model, parameter)
+
     def forward(  # noqa: D102
         self, batch: Batch, *, normalizer: float, is_last: bool = True
     ) -> dict[str, Tensor]:
+        if self.engine is None:
+            return super().forward(batch, normalizer=normalizer)
         self.engine.set_gradient_accumulation_boundary(is_last)
         return self.engine(batch.to(self.device), normalizer=normalizer)
 
@@ -232,12 +247,14 @@ class DeepSpeedStrategy(SingleStrategy):
     def gather_adapter(self) -> dict[str, Tensor]:  # noqa: D102
         if not self.shards_model:
             return super().gather_adapter()
+        prefix = f"{self.model.main}."
         weights = {
-            name.removeprefix("llm."): self._whole(self._master(p))
+            name.removeprefix(prefix): self._whole(self._master(p))
             for name, p in self.trainable.items()
+            if name.startswith(prefix)
         }
         return get_peft_model_state_dict(
-            self.model.llm, state_dict=weights, save_embedding_layers=False
+            self.model.language_model, state_dict=weights, save_embedding_layers=False
         )
 
     def parts(self) -> dict[str, Part]:  # noqa: D102
@@ -281,17 +298,36 @@ class DeepSpeedStrategy(SingleStrategy):
         }
         return Part(start, shape, safe_get_local_fp32_param(parameter)[:count], state)
 
-    def close(self) -> None:  # noqa: D102
-        super().close()
-        if self._is_alone:
-            distributed.destroy_process_group()
-            self._is_alone = False
+    def release(self) -> None:  # noqa: D102
+        super().release()
+        self.engine = self._zero = None
 
-    def _check(self, model: Any) -> None:
+    def run_apart(self, function: Callable[[], T]) -> T:  # noqa: D102
+        if not self.shards_model:
+            return super().run_apart(function)
+        own = self.model
+        # As the forward pass of the whole, whose hooks put embedding and head together.
+        own.forward = function
+        try:
+            return super().run_apart(own)
+        finally:
+            del own.forward
+
+    def _autocast(self) -> torch.autocast:
+        """As the engine's: a whole model has weights of the format that it is computed in."""
+        return torch.autocast(
+            self.device.type,
+            dtype=self.precision.compute_dtype,
+            enabled=self._autocasts,
+            cache_enabled=not self._checkpoints,
+        )
+
+    def _check(self, model: Algorithm) -> None:
         if not self.shards_model:
             return
         refuse_documents_apart(model, "ZeRO 3")
-        if getattr(base_of(model.llm), "quantization_method", None) is not None:
+        bases: list[Any] = [backbone.base for backbone in model.backbones()]
+        if any(getattr(base, "quantization_method", None) is not None for base in bases):
             raise ConfigError(
                 "ZeRO 3 cannot part quantized weights: use --strategy fsdp, which can, or "
                 "--deepspeed deepspeed_zero2, which holds them whole on each device"
@@ -319,53 +355,16 @@ class DeepSpeedStrategy(SingleStrategy):
             return list(self._zero.single_partition_of_fp32_groups)
         return list(self._zero.fp32_partitioned_groups_flat)
 
+    def _whole_weight(self, weight: Any) -> Any:
+        if weight.requires_grad:
+            return self._whole(self._master(weight))
+        if not hasattr(weight, "ds_id"):
+            return weight
+        with self._gathered([weight]):
+            return weight.detach().to("cpu", copy=True)
+
     def _whole(self, value: Any) -> Any:
         return value.detach().cpu() if self.world.is_main else value.new_empty(0)
-
-
-def _announce_compilation() -> None:
-    """Say what the first start on a CPU waits for, and how it may wait for ever."""
-    from torch.utils.cpp_extension import get_default_build_root
-
-    root = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root())
-    if not any(root.rglob("deepspeed_shm_comm.so")):
-        logger.info("DeepSpeed compiles an operator for the CPU, once; it takes a minute or more")
-    for lock in root.rglob("deepspeed_shm_comm/lock"):
-        logger.warning(
-            "DeepSpeed waits for another process that compiles its operator. If there is none, one "
-            "was killed at it: delete %s",
-            lock,
-        )
-
-
-def with_precision(
-    settings: Mapping[str, Any], precision: Precision, *, all_is_trained: bool
-) -> dict[str, Any]:
-    """Return an engine's settings with the number formats of the run.
-
-    Args:
-        settings: as `read_engine_settings` gave them: nothing in them is 'auto'.
-        precision: of the run.
-        all_is_trained: the whole model, or an adapter on a frozen base.
-    """
-    fp16 = precision.compute_dtype == torch.float16
-    bf16 = precision.compute_dtype == torch.bfloat16
-    filled = {
-        # Gradients are exchanged, and summed over micro-batches, in fp32; stage 1 has no sum of its
-        # own for them.
-        "communication_data_type": "fp32",
-        **settings,
-        "fp16": {**settings.get("fp16", {}), "enabled": fp16},
-        "bf16": {**settings.get("bf16", {}), "enabled": bf16 and all_is_trained},
-        "torch_autocast": {
-            "enabled": bf16 and not all_is_trained,
-            "dtype": "bfloat16",
-            "lower_precision_safe_modules": [],
-        },
-    }
-    if filled["bf16"]["enabled"] and settings["zero_optimization"]["stage"] > 1:
-        filled.setdefault("data_types", {"grad_accum_dtype": "fp32"})
-    return filled
 
 
 def _has_elements(value: Any) -> bool:

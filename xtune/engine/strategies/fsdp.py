@@ -13,7 +13,6 @@ from types import MethodType
 from typing import Any, TypeVar
 
 import torch
-from peft import PeftModel
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import (
@@ -28,13 +27,13 @@ from xtune.checkpoint.parts import Part
 from xtune.engine.strategies.ddp import device_of_process
 from xtune.engine.strategies.sharding import (
     cast_weights,
-    decoder_layers,
     quiet_deprecations,
     refuse_documents_apart,
     refuse_other_optimizers,
 )
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.errors import ConfigError
+from xtune.models.algorithms.base import Algorithm
 from xtune.parallel.world import world_of_environment
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
@@ -91,11 +90,23 @@ class FSDPStrategy(SingleStrategy):
             )
 
     def prepare(  # noqa: D102
-        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
-        quiet_deprecations()
         refuse_documents_apart(model, "FSDPStrategy")
-        self.all_is_trained = not isinstance(model.llm, PeftModel)
+        self.all_is_trained = not model.has_adapter
+        self._shard(model)
+        super().prepare(model, make_optimizer)
+        refuse_other_optimizers(self.optimizer, "FSDPStrategy")
+
+    def place(self, model: Algorithm) -> None:  # noqa: D102
+        refuse_documents_apart(model, "FSDPStrategy")
+        self.all_is_trained = False
+        model.requires_grad_(False)  # before the weights are cast
+        self._shard(model)
+        super().place(model)
+
+    def _shard(self, model: Algorithm) -> None:
+        quiet_deprecations()
         bf16 = self.precision.compute_dtype == torch.bfloat16
         settings: dict[str, Any] = {
             "mesh": init_device_mesh(self.device.type, (self.world.size,)),
@@ -108,7 +119,7 @@ class FSDPStrategy(SingleStrategy):
             "reshard_after_forward": self.reshard_after_forward,
             **({"offload_policy": CPUOffloadPolicy()} if self.offload else {}),
         }
-        for layer in decoder_layers(model.llm):
+        for layer in (layer for backbone in model.backbones() for layer in backbone.layers):
             self._place(layer)
             fully_shard(layer, **settings)
         self._place(model)
@@ -117,8 +128,6 @@ class FSDPStrategy(SingleStrategy):
         own: Any = model
         own.run_apart = MethodType(_call, model)
         register_fsdp_forward_method(own, "run_apart")
-        super().prepare(model, make_optimizer)
-        refuse_other_optimizers(self.optimizer, "FSDPStrategy")
 
     def forward(  # noqa: D102
         self, batch: Batch, *, normalizer: float, is_last: bool = True
@@ -137,8 +146,7 @@ class FSDPStrategy(SingleStrategy):
         return norm.full_tensor() if isinstance(norm, DTensor) else norm
 
     def run_apart(self, function: Callable[[], T]) -> T:  # noqa: D102
-        with self._autocast():
-            return self.model.run_apart(function)
+        return super().run_apart(lambda: self.model.run_apart(function))
 
     def parts(self) -> dict[str, Part]:  # noqa: D102
         # After a forward pass without a backward one the model's own are still put together.

@@ -10,35 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from xtune.errors import ConfigError
-from xtune.models.generation import base_of
-from xtune.models.head import Head
+from xtune.models.algorithms.base import Algorithm
 
 __all__ = [
     "cast_weights",
-    "decoder_layers",
     "quiet_deprecations",
     "refuse_adapter_on_head",
     "refuse_documents_apart",
     "refuse_other_optimizers",
+    "saved_buffers",
     "with_weights",
 ]
-
-
-def decoder_layers(llm: Any) -> nn.ModuleList:
-    """Return the layers of a language model, in order.
-
-    Raises:
-        ConfigError: it has no list of so many modules as its config says.
-    """
-    base = base_of(llm)
-    count = base.config.get_text_config().num_hidden_layers
-    for module in base.base_model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return module
-    raise ConfigError(
-        f"no list of {count} layers was found in {type(base).__name__}, so it cannot be sharded "
-        "layer by layer: use DDPStrategy"
-    )
 
 
 def cast_weights(
@@ -55,7 +37,7 @@ def quiet_deprecations() -> None:
     warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
 
 
-def refuse_adapter_on_head(model: Any, strategy: str) -> None:
+def refuse_adapter_on_head(model: Algorithm, strategy: str) -> None:
     """Refuse an adapter on the head: processes would wait for each other without end.
 
     Such a head is called once for each chunk of trained tokens, of which one process has more than
@@ -64,7 +46,7 @@ def refuse_adapter_on_head(model: Any, strategy: str) -> None:
     Raises:
         ConfigError: there is one.
     """
-    if not Head.of(base_of(model.llm)).is_matrix:
+    if not all(backbone.head.is_matrix for backbone in model.backbones()):
         raise ConfigError(
             f"{strategy} cannot train an adapter on the head. Leave the head out of "
             "lora.target_modules, train it whole (lora.modules_to_save=['lm_head']), or use "
@@ -72,18 +54,19 @@ def refuse_adapter_on_head(model: Any, strategy: str) -> None:
         )
 
 
-def refuse_documents_apart(model: Any, strategy: str) -> None:
+def refuse_documents_apart(model: Algorithm, strategy: str) -> None:
     """Refuse a family that runs once for each document: processes would not meet.
 
     Raises:
         ConfigError: it is one.
     """
-    if not model.one_row:
-        kind = base_of(model.llm).config.get_text_config().model_type
-        raise ConfigError(
-            f"{kind} is run document by document, and the processes of {strategy} would not run it "
-            "equally often: use DDPStrategy, or ZeRO 1 or 2 (--deepspeed deepspeed_zero2)"
-        )
+    for backbone in model.backbones():
+        if backbone.why_apart is not None:
+            raise ConfigError(
+                f"{backbone.family} is run document by document, and the processes of {strategy} "
+                "would not run it equally often: use DDPStrategy, or ZeRO 1 or 2 "
+                "(--deepspeed deepspeed_zero2)"
+            )
 
 
 def refuse_other_optimizers(optimizer: torch.optim.Optimizer, strategy: str) -> None:
@@ -100,11 +83,28 @@ def refuse_other_optimizers(optimizer: torch.optim.Optimizer, strategy: str) -> 
         )
 
 
+def saved_buffers(module: nn.Module) -> dict[str, Tensor]:
+    """Return the buffers that belong to a module's state, by name."""
+    found = dict(module.named_buffers(remove_duplicate=False))
+    return {name: found[name] for name in module.state_dict(keep_vars=True) if name in found}
+
+
 def with_weights(llm: Any, weights: dict[str, Tensor]) -> Any:
-    """Return a model like `llm` that holds `weights`, to be saved."""
+    """Return a model like `llm` that holds `weights`, to be saved.
+
+    Args:
+        llm: its weights may be anywhere, and in parts.
+        weights: all of its state, by name; one that stands under two names, under either or both.
+    """
     with torch.device("meta"):
         whole = type(llm)(copy.deepcopy(llm.config))
-    whole.load_state_dict(weights, assign=True, strict=False)
+    first: dict[int, str] = {}
+    shared = {
+        name: weights[known]
+        for name, parameter in llm.named_parameters(remove_duplicate=False)
+        if (known := first.setdefault(id(parameter), name)) != name and name not in weights
+    }
+    whole.load_state_dict(weights | shared, assign=True)
     whole.tie_weights()
     whole.name_or_path = llm.name_or_path
     return whole

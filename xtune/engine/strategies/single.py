@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict
+from peft import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from xtune.engine.strategies.base import Strategy
-from xtune.engine.strategies.malloc import keep_freed_memory
-from xtune.engine.strategies.sharding import with_weights
+from xtune.engine.strategies.machine import Machine
+from xtune.engine.strategies.sharding import cast_weights, with_weights
 from xtune.errors import CheckpointError
+from xtune.models.algorithms.base import Algorithm
 from xtune.models.generation import checkpoints_layers
-from xtune.models.precision import choose_precision
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
 
 __all__ = ["SingleStrategy"]
+
+T = TypeVar("T")
 
 
 @STRATEGIES.register_module()
@@ -33,25 +35,30 @@ class SingleStrategy(Strategy):
     """
 
     def __init__(self, *, precision: str = "auto", device: str | None = None) -> None:
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        # Measured by one process: two that come out differently would not train the same model.
-        self.precision = self.world.from_main(choose_precision(self.device, precision))
+        self.machine = Machine(self.world, precision=precision, device=device)
+        self.device, self.precision = self.machine.device, self.machine.precision
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.loss_scaling)
 
     def prepare(  # noqa: D102
-        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
-        if self.device.type == "cpu":
-            # Vanishing gradients become denormals, on which a CPU computes ~100 times slower.
-            torch.set_flush_denormal(True)
-            keep_freed_memory()
-        self.model: Any = model
-        # A layer that is recomputed casts its weights again: copies of all would only be held.
-        self._checkpoints = checkpoints_layers(model)
+        self._take(model)
         self.optimizer = make_optimizer(model)
         self.trainable: dict[str, Tensor] = {
             name: p for name, p in model.named_parameters() if p.requires_grad
         }
+
+    def place(self, model: Algorithm) -> None:  # noqa: D102
+        model.requires_grad_(False)
+        cast_weights(model, frozen=self.precision.weight_dtype)
+        self._take(model)
+        model.eval()
+
+    def _take(self, model: Algorithm) -> None:
+        self.machine.open()
+        self.model: Any = model
+        # A layer that is recomputed casts its weights again: copies of all would only be held.
+        self._checkpoints = checkpoints_layers(model)
 
     def forward(  # noqa: D102
         self, batch: Batch, *, normalizer: float, is_last: bool = True
@@ -110,17 +117,30 @@ class SingleStrategy(Strategy):
         self.scaler.load_state_dict(state["scaler"])
 
     def gather_adapter(self) -> dict[str, Tensor]:  # noqa: D102
-        adapter = get_peft_model_state_dict(self.model.llm, save_embedding_layers=False)
+        adapter = get_peft_model_state_dict(self.model.language_model, save_embedding_layers=False)
         return {name: self._whole(tensor.detach()).cpu() for name, tensor in adapter.items()}
 
+    def gather_part(self, name: str) -> dict[str, Tensor]:  # noqa: D102
+        state = self.model.parts()[name].module.state_dict(keep_vars=True)
+        own = {key: self.trainable.get(f"{name}.{key}", value) for key, value in state.items()}
+        return {key: self._whole_weight(value).detach().cpu() for key, value in own.items()}
+
     def whole_model(self) -> Any:  # noqa: D102
-        llm = self.model.llm
+        llm = self.model.language_model
         if self.device.type == "cpu":
             return llm
         return with_weights(llm, {name: value.cpu() for name, value in llm.state_dict().items()})
 
+    def run_apart(self, function: Callable[[], T]) -> T:  # noqa: D102
+        with torch.no_grad(), self._autocast():
+            return function()
+
+    def release(self) -> None:  # noqa: D102
+        for name in ("model", "optimizer", "trainable"):
+            self.__dict__.pop(name, None)
+
     def close(self) -> None:  # noqa: D102
-        torch.set_flush_denormal(False)
+        self.machine.close()
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
@@ -137,12 +157,16 @@ class SingleStrategy(Strategy):
         """Put a tensor together of which each process holds a part."""
         return value
 
+    def _whole_weight(self, weight: Any) -> Any:
+        """Put a weight or buffer of the model together, in the format that is stepped on."""
+        return self._whole(weight)
+
     def _share(self, value: Any, parameter: Tensor) -> Any:
         """Return the part of a whole tensor that this process holds of `parameter`."""
         return value
 
     def _adapter_weights(self) -> dict[str, Tensor]:
-        return dict(self.trainable) if isinstance(self.model.llm, PeftModel) else {}
+        return dict(self.trainable) if self.model.has_adapter else {}
 
     def _names_by_index(self) -> dict[int, str]:
         """The optimizer numbers parameters group by group; their names outlive that order."""

@@ -19,6 +19,10 @@ def adopt(layer: nn.Module, mixin: type) -> None:
     """Let `layer` be of a class that inherits from `mixin` first and from its own class second.
 
     Done once: a layer that is one already stays as it is.
+
+    Args:
+        layer: changed in place.
+        mixin: has the methods that take the place of its own.
     """
     if not isinstance(layer, mixin):
         plain: Any = type(layer)

@@ -1,9 +1,9 @@
 from mmengine.config import read_base
 
 with read_base():
-    from .sft_qlora import *
+    from .qlora import *
 
-# A quarter of the rank of sft_qlora. Adapters on all linear layers learn as much (Dettmers et al.,
+# A quarter of the rank of qlora. Adapters on all linear layers learn as much (Dettmers et al.,
 # 2023, appendix A), and with the same alpha the same learning rate suits them (Hu et al., 2021,
 # section 4.1)
 lora = dict(

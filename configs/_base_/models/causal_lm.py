@@ -3,11 +3,14 @@ tokenizer = dict(
     pretrained_model_name_or_path=pretrained_model_name_or_path,
     added_tokens=added_tokens)
 model = dict(
-    type='SupervisedFinetune',
+    algorithm,
     llm=dict(
         type='CausalLM',
         pretrained_model_name_or_path=pretrained_model_name_or_path,
-        dtype='auto'),
+        dtype='auto',
+        quantization=quantization),
     vocabulary=dict(init='subtokens', pad_to_multiple_of=None),  # of added_tokens
+    adapter=lora,
+    adapter_folder=adapter,
     gradient_checkpointing=gradient_checkpointing,
     activation_offload=activation_offload)

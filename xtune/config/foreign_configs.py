@@ -1,0 +1,60 @@
+"""Names of XTuner's configs that there are not here: what there is in their place, or not yet."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+__all__ = ["PAIRS", "PICTURES", "answer_to_config"]
+
+PAIRS = "preference learning (DPO, ORPO, reward models) is not in xtune yet"
+PICTURES = "models of pictures are not in xtune yet"
+
+_METHOD = re.compile(r"(^|_)(full|qlora|lora)(_|$)")
+_PREFERENCE = re.compile(r"(^|_)(dpo|orpo|reward|kto|ppo|grpo|rm|internrm|polar)(_|$)", re.I)
+_VISION = re.compile(r"(^|_)(llava|clip|vit|internvl\w*|vl|mllm)(_|$)", re.I)
+_CUSTOM = re.compile(
+    r"_(?P<what>custom_sft|custom_dataset|finetune_custom_dataset|custom_pretrain|json|"
+    r"w_tokenized_dataset|w_internevo_dataset|w_untokenized_dataset)(_|$)"
+)
+_MODEL = re.compile(r"^pretrained_model_name_or_path = '(.+)'", re.M)
+
+
+def answer_to_config(name: str, known: Mapping[str, Path]) -> str:
+    """Return what to say to the name of a config that there is not, or ''.
+
+    Args:
+        name: as XTuner has it.
+        known: the shipped configs.
+    """
+    stem = name.removesuffix(".py")
+    if stem.startswith("deepspeed_zero"):
+        return f"it is a setting of DeepSpeed's and goes with a config: --deepspeed {stem}"
+    if _VISION.search(stem):
+        return PICTURES
+    if _PREFERENCE.search(stem):
+        return (
+            f"{PAIRS}; supervised fine-tuning is (xtune list-cfg), and check-dataset knows the "
+            "form of preference data"
+        )
+    if not (custom := _CUSTOM.search(stem)):
+        return ""
+    method = found[2] if (found := _METHOD.search(stem)) else "full"
+    ours = "custom_pretrain_full" if custom["what"] == "custom_pretrain" else f"custom_sft_{method}"
+    options = ["data_path=YOUR_FILE"]
+    if model := _model_of(stem[: custom.start()], known):
+        options.insert(0, f"pretrained_model_name_or_path={model}")
+    if custom["what"] in ("w_tokenized_dataset", "w_internevo_dataset"):
+        options.append("map_fn=tokenized")
+    return f"your own data go into {ours} with --cfg-options {' '.join(options)}"
+
+
+def _model_of(prefix: str, known: Mapping[str, Path]) -> str:
+    """The model that a shipped config of the same model names."""
+    model = _METHOD.split(prefix)[0].removesuffix("_")
+    for other, path in known.items():
+        if _METHOD.split(other)[0] == model:
+            found = _MODEL.search(path.read_text(encoding="utf-8"))
+            return found[1] if found else ""
+    return ""
