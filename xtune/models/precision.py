@@ -6,6 +6,7 @@ CPU is probed with a small matrix product. fp16 is never used on a CPU.
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ __all__ = ["DTYPES", "Precision", "choose_precision", "parse_dtype"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _ROUNDS = 5  # the first call chooses and loads the kernel
+_HOPELESS = 4  # bf16 that is so many times slower after two rounds is not asked again
 _GAIN = 1.3  # bf16 has to be this many times faster than fp32 to be worth its rounding
 
 
@@ -100,13 +102,25 @@ def _probe_cpu() -> Precision:
     able = torch.cpu.get_capabilities()
     if not (able.get("amx_bf16") or able.get("avx512_bf16")):
         return _precision(torch.float32, "this CPU has neither AMX nor AVX512-bf16")
-    best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
-    for _ in range(_ROUNDS):  # by turns: what else the machine does hits both
-        best = {dtype: min(least, _seconds_of_product(dtype)) for dtype, least in best.items()}
-    gain = best[torch.float32] / best[torch.bfloat16]
+    gain = _gain_of_bf16()
     if gain >= _GAIN:
         return _precision(torch.bfloat16, f"bf16 products are {gain:.1f} times faster here")
     return _precision(torch.float32, f"bf16 products are only {gain:.1f} times as fast here")
+
+
+@functools.cache
+def _gain_of_bf16() -> float:
+    """How many times faster bf16 is, asked once: a run asks four times, and takes one answer.
+
+    Where torch may not use what the processor has, it is a hundred times slower, and five rounds
+    take two seconds.
+    """
+    best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    for before in range(_ROUNDS):  # by turns: what else the machine does hits both
+        best = {dtype: min(least, _seconds_of_product(dtype)) for dtype, least in best.items()}
+        if before and best[torch.bfloat16] > _HOPELESS * best[torch.float32]:
+            break
+    return best[torch.float32] / best[torch.bfloat16]
 
 
 def _seconds_of_product(dtype: torch.dtype) -> float:
