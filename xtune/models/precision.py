@@ -6,6 +6,7 @@ CPU is probed with a small matrix product. fp16 is never used on a CPU.
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 
@@ -67,7 +68,7 @@ def choose_precision(device: torch.device | str = "cpu", wanted: str = "auto") -
             return _precision(torch.bfloat16, "this GPU computes in bf16")
         return _precision(torch.float16, "this GPU has no bf16; fp16 with loss scaling")
     if kind == "cpu":
-        return _probe_cpu()
+        return _probe_cpu(torch.get_num_threads())
     return _precision(torch.float32, f"bf16 is not probed on {kind!r} devices")
 
 
@@ -96,7 +97,9 @@ def _precision(dtype: torch.dtype, reason: str) -> Precision:
     )
 
 
-def _probe_cpu() -> Precision:
+@functools.cache  # once a process: a run and what it loads compute in one format
+def _probe_cpu(threads: int) -> Precision:
+    """Time products of both formats on so many threads."""
     able = torch.cpu.get_capabilities()
     if not (able.get("amx_bf16") or able.get("avx512_bf16")):
         return _precision(torch.float32, "this CPU has neither AMX nor AVX512-bf16")
