@@ -99,7 +99,7 @@ def _products(model: Any, batch: Any) -> tuple[str, Callable[[], None]]:
 
     precision = choose_precision()
     dtype = precision.compute_dtype
-    base = base_of(model.llm)
+    base = base_of(model.language_model)
     head = base.get_output_embeddings()
     layers = [m for m in base.modules() if isinstance(m, nn.Linear) or hasattr(m, "lora_A")]
     adapted = [m for m in layers if hasattr(m, "lora_A")]

@@ -35,7 +35,7 @@ def main() -> None:
 
     import torch
 
-    from xtune.chat.model import ChatModel
+    from xtune.generation.model import ChatModel
     from xtune.models import load_model
 
     torch.set_num_threads(args.threads)
@@ -123,7 +123,7 @@ def _compared(contenders: dict[str, Callable[[], Timed]], kind: str, repeats: in
 
 def _ours(chat, tokens: int) -> Timed:
     """Answer as `xtune chat` does; the first text comes with the first token."""
-    from xtune.chat.settings import GenerationSettings
+    from xtune.generation.settings import GenerationSettings
 
     began = time.perf_counter()
     pieces: list[float] = []

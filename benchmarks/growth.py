@@ -98,7 +98,7 @@ def _measured(
     step: Callable, documents: int, share: float, *, packs: int = 1
 ) -> tuple[float, float]:
     """Seconds of a step, and the most MB of tensors that it makes and holds."""
-    from xtune.models.tracing import LiveBytes
+    from xtune.planning.tracing import LiveBytes
 
     batches = packs_of(documents, share, packs=packs)
     step(batches)

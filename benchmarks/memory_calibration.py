@@ -21,8 +21,8 @@ import torch  # noqa: E402
 
 from tests.allocations import measured_step  # noqa: E402
 from tests.tiny import write_tiny_model  # noqa: E402
-from xtune.models.memory import estimate_memory  # noqa: E402
 from xtune.models.precision import choose_precision  # noqa: E402
+from xtune.planning.memory import estimate_memory  # noqa: E402
 
 RESULT = ROOT / "benchmarks/results/2026-11-27_memory.md"
 # width, layers, query and key heads; the MLP is twice as wide, the vocabulary 384

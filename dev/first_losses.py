@@ -52,10 +52,9 @@ def main(file: Path) -> None:
             work_dir = folder / "runs" / name.replace(" ", "_")
             own = Inputs(model, inputs.data, inputs.val)
             sheet = sheet_of(own, "max_steps=20", *options, config=config)
-            runner = Runner(sheet, work_dir=work_dir)
-            runner.train()
-            if runner.interrupted:
-                sys.exit(f"{name}: stopped after {runner.step} steps; nothing is written")
+            trained = Runner(sheet, work_dir=work_dir).train()
+            if trained.interrupted:
+                sys.exit(f"{name}: stopped after {trained.step} steps; nothing is written")
             rows = [row for row in metrics(work_dir) if "loss" in row]
             found[name] = [(row["loss"], row["grad_norm"]) for row in rows]
         file.write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -17,9 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 from xtune.config import list_configs, render  # noqa: E402
 from xtune.config.notes import estimated_gib, notes  # noqa: E402
-from xtune.engine.budget import Need, Place, need_of  # noqa: E402
 from xtune.models.cards import fits, smallest_card  # noqa: E402
 from xtune.models.precision import choose_precision  # noqa: E402
+from xtune.planning.requirement import DeviceMemory, Requirement, need_of  # noqa: E402
 
 INDEX = ROOT / "configs/INDEX.md"
 HEAD = """# The named configs
@@ -137,9 +137,9 @@ def write_estimates() -> None:
         path.write_text(re.sub(pattern, said, text), encoding="utf-8")
 
 
-def need_on_one_gpu(values: Any) -> Need:
+def need_on_one_gpu(values: Any) -> Requirement:
     """What a config's sheet needs on one GPU, in bf16: what `xtune estimate` says."""
-    return need_of(values, choose_precision("cuda", "bf16"), Place("cuda", None))
+    return need_of(values, choose_precision("cuda", "bf16"), DeviceMemory("cuda", None))
 
 
 def memory_key(values: Any) -> str:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from tests.models.packs import pack, random_documents
-from xtune.engine.optim import build_optimizer
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.models.build import build_model
+from xtune.optim.optimizers import build_optimizer
 
 __all__ = ["bytes_of", "measured_step", "peak_of"]
 

@@ -1,7 +1,7 @@
 """Whole training runs on a tiny model, through the shipped config `custom_sft_lora`.
 
 inputs = write_inputs(tmp_path)                      # a tiny Llama and 48 dialogues
-runner = train(inputs, tmp_path / "run", "lr=1e-2")  # in this process: about a second
+run = train(inputs, tmp_path / "run", "lr=1e-2")  # in this process: about a second
 losses(tmp_path / "run")                             # the loss column of metrics.jsonl
 """
 
@@ -82,12 +82,10 @@ def sheet_of(inputs: Inputs, *further: str, config: str = "custom_sft_lora") -> 
 
 
 def train(inputs: Inputs, work_dir: Path, *further: str, resume: str | None = None) -> Any:
-    """Run it in this process; return the runner."""
+    """Run it in this process; return the run as it has ended."""
     from xtune.engine.runner import Runner
 
-    runner = Runner(sheet_of(inputs, *further), work_dir=work_dir, resume=resume)
-    runner.train()
-    return runner
+    return Runner(sheet_of(inputs, *further), work_dir=work_dir, resume=resume).train()
 
 
 def metrics(work_dir: Path) -> list[dict[str, Any]]:

@@ -15,11 +15,16 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "xtune"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = [
-    {"__init__", "errors", "garbage", "hub", "local_path", "registry", "structures"},
+    {
+        *("__init__", "errors", "garbage", "hub", "local_path", "paths", "registry"),
+        *("structures", "vectors"),
+    },
     {"config", "losses", "parallel"},
-    {"data", "models"},
-    {"checkpoint", "chat"},
-    {"engine", "eval", "serve"},
+    {"data", "models", "optim", "tools", "checkpoint", "watch"},
+    {"generation", "planning", "export", "demos"},
+    {"engine", "chat"},
+    {"agents"},
+    {"eval", "serve"},
     {"cli"},
 ]
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}
@@ -40,19 +45,67 @@ def room_of(module: str) -> str:
     return (*module.split("."), "__init__")[1]
 
 
-def imported(path: Path) -> Iterator[tuple[int, str]]:
-    """Every module that a file imports anywhere in it, inside functions too."""
+def statements(path: Path) -> Iterator[tuple[int, str, list[str]]]:
+    """Line, module and names of every import anywhere in a file, inside functions too.
+
+    `import xtune.errors` has no names. Left out are the imports behind what `import xtune` gives,
+    which only a type checker follows.
+    """
     package = list(path.relative_to(PACKAGE.parent).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if path == PACKAGE / "__init__.py":
+        tree.body = [node for node in tree.body if not _is_for_types(node)]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            yield from ((node.lineno, alias.name, []) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
-            if base == "xtune":
-                yield from ((node.lineno, f"xtune.{alias.name}") for alias in node.names)
-            else:
-                yield node.lineno, base
+            yield node.lineno, base, [alias.name for alias in node.names]
+
+
+def _is_for_types(node: ast.stmt) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+
+
+def imported(path: Path) -> Iterator[tuple[int, str]]:
+    """Every module that a file imports anywhere in it, inside functions too."""
+    for line, base, names in statements(path):
+        if base == "xtune" and names:
+            yield from ((line, f"xtune.{name}") for name in names)
+        else:
+            yield line, base
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module of the package -> those of the package that it imports anywhere."""
+    modules = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+    graph: dict[str, set[str]] = {module: set() for module in modules}
+    for module, path in modules.items():
+        for _, base, names in statements(path):
+            # `from xtune.data import pack` imports a module, `import Pack` a name of one.
+            found = {f"{base}.{name}" for name in names} & set(modules)
+            graph[module] |= found or ({base} & set(modules))
+        graph[module] -= {module}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> set[frozenset[str]]:
+    """The groups of modules that each import all others of their group, at length."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        seen: set[str] = set()
+        ahead = list(graph[start])
+        while ahead:
+            if (module := ahead.pop()) not in seen:
+                seen.add(module)
+                ahead.extend(graph[module])
+        reached[start] = seen
+    return {
+        frozenset(other for other in reached[module] if module in reached[other])
+        for module in graph
+        if module in reached[module]
+    }
 
 
 def breaches(path: Path) -> list[str]:
@@ -98,6 +151,30 @@ def test_a_sideways_import_would_be_found(tmp_path, monkeypatch):
         "data imports models",
         "data imports engine",
     ]
+
+
+def test_there_is_no_import_circle():
+    """Imports within functions and for types alone count: who reads a file must read these too."""
+    assert circles(import_graph()) == set()
+
+
+def test_a_circle_would_be_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "PACKAGE", tmp_path / "xtune")
+    (tmp_path / "xtune/data").mkdir(parents=True)
+    files = {
+        "__init__.py": "",
+        "errors.py": "from xtune import hub\n",
+        "hub.py": "",
+        "data/__init__.py": "",
+        "data/pack.py": "def late():\n    from . import cache\n",
+        "data/cache.py": "if TYPE_CHECKING:\n    from xtune.data.loader import StepLoader\n",
+        "data/loader.py": "from ..errors import DataError\nimport xtune.data.pack\n",
+    }
+    for name, text in files.items():
+        (tmp_path / "xtune" / name).write_text(text)
+    assert circles(import_graph()) == {
+        frozenset({"xtune.data.pack", "xtune.data.cache", "xtune.data.loader"})
+    }
 
 
 @every_module

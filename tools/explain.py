@@ -5,6 +5,6 @@ import sys
 
 # not tools/, whose names hide others
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-from xtune.cli.interpreter import run_tool
+from xtune.cli.shim import run_tool
 
 sys.exit(run_tool("explain"))

@@ -100,6 +100,10 @@ class TrainingError(XtuneError):
 def did_you_mean(given: str, allowed: Iterable[str]) -> str:
     """Return `"; did you mean 'x'?"` for the nearest allowed name, or an empty string.
 
+    Args:
+        given: the wrong name.
+        allowed: the right ones.
+
     >>> did_you_mean('ChekpointHook', ['CheckpointHook', 'ProgressHook'])
     "; did you mean 'CheckpointHook'?"
     >>> did_you_mean('zzz', ['CheckpointHook'])

@@ -55,20 +55,20 @@ def _registry(name: str, *scanned: str) -> Registry:
     return Registry(name, scope="xtune", locations=list(scanned))
 
 
-SOURCES = _registry("source", "xtune.data.sources", "xtune.chat.demo")
+SOURCES = _registry("source", "xtune.data.sources", "xtune.demos")
 MAP_FNS = _registry("map_fn", "xtune.data.map_fns")
 TEMPLATES = _registry("template", "xtune.data.templates")
 DATASETS = _registry("dataset", "xtune.data")
-MODELS = _registry("model", "xtune.models")
+MODELS = _registry("model", "xtune.models", "xtune.models.algorithms")
 FAMILIES = _registry("family", "xtune.models.families")
 ADAPTERS = _registry("adapter", "xtune.models.adapters")
-OPTIMIZERS = _registry("optimizer", "xtune.engine.optim", "xtune.engine.low_rank")
-SCHEDULES = _registry("schedule", "xtune.engine.schedules")
+OPTIMIZERS = _registry("optimizer", "xtune.optim.optimizers", "xtune.optim.low_rank")
+SCHEDULES = _registry("schedule", "xtune.optim.schedules")
 STRATEGIES = _registry("strategy", "xtune.engine.strategies")
 TRAIN_LOOPS = _registry("loop", "xtune.engine.loops")
 HOOKS = _registry("hook", "xtune.engine.hooks")
 EVALUATIONS = _registry("evaluation", "xtune.eval")
-TOOLS = _registry("tool", "xtune.chat.tools")
+TOOLS = _registry("tool", "xtune.tools")
 
 
 def names(registry: Registry) -> list[str]:
@@ -121,7 +121,13 @@ def resolve(registry: Registry, named: str | Callable[..., Any]) -> Callable[...
 
 
 def unknown(registry: Registry, named: str, known: Sequence[str]) -> RegistryError:
-    """Return the error that says a name is not `known`, with the nearest that is."""
+    """Return the error that says a name is not `known`, with the nearest that is.
+
+    Args:
+        registry: in which it was looked up.
+        named: the name.
+        known: the names that there are.
+    """
     return RegistryError(
         f"unknown {registry.name} {named!r}{did_you_mean(named, known) or '.'} "
         f"Registered: {', '.join(known)}. "
@@ -133,6 +139,11 @@ def build(registry: Registry, cfg: Mapping[str, Any], **extra: Any) -> Any:
     """Call what `cfg['type']` names with the other keys of `cfg` and with `extra`.
 
     Nested dicts stay dicts: whoever takes them builds them.
+
+    Args:
+        registry: that takes plug-ins of this kind.
+        cfg: with `type`.
+        extra: further arguments.
     """
     arguments = dict(cfg)
     return resolve(registry, arguments.pop("type"))(**arguments, **extra)

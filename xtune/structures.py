@@ -7,8 +7,10 @@ Shapes: T tokens of a micro-batch, S documents in it, L tokens of one sample.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Required, TypedDict
+
+from xtune.vectors import require_declared
 
 if TYPE_CHECKING:  # `xtune --help` must not import torch
     import numpy as np
@@ -98,20 +100,35 @@ class Sample:
     Attributes:
         input_ids: int32 [L].
         labels: int32 [L], not shifted: `input_ids` where trained, else -100.
-        weights: float32 [L], how much each label counts in the loss; None: each counts once.
+        per_token: [L] each, by names that vectors.py declares.
+        per_document: one number each, by such names.
     """
 
     input_ids: np.ndarray
     labels: np.ndarray
-    weights: np.ndarray | None = None
+    per_token: dict[str, np.ndarray] = field(default_factory=dict)
+    per_document: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_declared(self.per_token, self.per_document)
 
     def __len__(self) -> int:
         return len(self.input_ids)
 
+    @property
+    def weights(self) -> np.ndarray | None:
+        """How much each label counts in the loss, float32 [L]; None: each counts once."""
+        return self.per_token.get("weights")
+
     def part(self, place: slice) -> Sample:
         """Return the tokens of a place, with what belongs to them."""
-        weights = None if self.weights is None else self.weights[place]
-        return Sample(self.input_ids[place], self.labels[place], weights)
+        per_token = {name: values[place] for name, values in self.per_token.items()}
+        return replace(
+            self,
+            input_ids=self.input_ids[place],
+            labels=self.labels[place],
+            per_token=per_token,
+        )
 
 
 @dataclass(slots=True)
@@ -130,8 +147,11 @@ class Batch:
         max_seqlen: tokens of the longest document.
         samples: the data set's index of each document, for reports.
         is_filler: whether it stands for a micro-batch that this process lacks: it is run, so that
-            all processes do the same, and nothing of it is trained or counted.
-        weights: float32 [1, T]; how much each label counts in the loss; None: each counts once.
+            all processes do the same, and nothing of it is trained or counted. An algorithm whose
+            loss without labels is not 0 must say so itself.
+        per_token: [1, T] each, by names that vectors.py declares: that of a label stands where the
+            label does.
+        per_document: [S] each, by such names.
     """
 
     input_ids: Tensor
@@ -141,7 +161,11 @@ class Batch:
     max_seqlen: int
     samples: tuple[int, ...] = ()
     is_filler: bool = False
-    weights: Tensor | None = None
+    per_token: dict[str, Tensor] = field(default_factory=dict)
+    per_document: dict[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_declared(self.per_token, self.per_document)
 
     @property
     def tokens(self) -> int:
@@ -154,6 +178,11 @@ class Batch:
         return int((self.labels != IGNORE_INDEX).sum())
 
     @property
+    def weights(self) -> Tensor | None:
+        """How much each label counts in the loss, fp32 [1, T]; None: each counts once."""
+        return self.per_token.get("weights")
+
+    @property
     def trained_weight(self) -> float:
         """What its labels count in the loss: `trained_tokens`, unless they have weights."""
         if self.weights is None:
@@ -162,11 +191,16 @@ class Batch:
 
     def to(self, device: Any) -> Batch:
         """Return the same batch with its tensors on `device`."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
         return replace(
             self,
-            input_ids=self.input_ids.to(device, non_blocking=True),
-            position_ids=self.position_ids.to(device, non_blocking=True),
-            labels=self.labels.to(device, non_blocking=True),
-            cu_seqlens=self.cu_seqlens.to(device, non_blocking=True),
-            weights=None if self.weights is None else self.weights.to(device, non_blocking=True),
+            input_ids=moved(self.input_ids),
+            position_ids=moved(self.position_ids),
+            labels=moved(self.labels),
+            cu_seqlens=moved(self.cu_seqlens),
+            per_token={name: moved(values) for name, values in self.per_token.items()},
+            per_document={name: moved(values) for name, values in self.per_document.items()},
         )

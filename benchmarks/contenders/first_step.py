@@ -31,11 +31,12 @@ def main() -> None:
     sheet = render(sys.argv[1], ["max_steps=2", f"custom_hooks={hooks!r}"])
     mark("config")
     from xtune.engine.memory_check import MemoryCheck
+    from xtune.engine.run import Run
     from xtune.engine.runner import Runner
 
     class Check(MemoryCheck):
-        def before_loading(self, runner: Runner) -> None:
-            super().before_loading(runner)
+        def before_loading(self, run: Run) -> None:
+            super().before_loading(run)
             mark("memory check")
 
     mark("imports")

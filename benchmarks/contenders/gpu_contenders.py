@@ -21,9 +21,9 @@ Run = Callable[[int, Callable[[], float]], tuple[list[float], float]]
 
 def xtune(case: dict[str, Any], steps: list[Documents]) -> Run:
     """Ours: the model from the sheet's kind of dict, the strategy, the optimizer's groups."""
-    from xtune.engine.optim import build_optimizer
     from xtune.engine.strategies.single import SingleStrategy
     from xtune.models import build_model
+    from xtune.optim.optimizers import build_optimizer
 
     strategy = SingleStrategy(precision="bf16", device=case["device"])
     model = build_model(

@@ -10,6 +10,7 @@ from common import LINEARS, Run, Task, digest, read_task, start_lora, write_resu
 
 from xtune.config import render
 from xtune.engine.hooks.base import Hook
+from xtune.engine.run import Run as XtuneRun
 from xtune.engine.runner import Runner
 
 
@@ -21,10 +22,10 @@ class ContenderHook(Hook):
     def __init__(self) -> None:
         self.documents: list[str] = []
 
-    def before_train(self, runner: Runner) -> None:
-        start_lora(runner.model)
+    def before_train(self, run: XtuneRun) -> None:
+        start_lora(run.model)
 
-    def before_train_iter(self, runner: Runner, batches) -> None:
+    def before_train_iter(self, run: XtuneRun, batches) -> None:
         for batch in batches:
             ids, labels = batch.input_ids[0].tolist(), batch.labels[0].tolist()
             ends = batch.cu_seqlens.tolist()
@@ -57,9 +58,8 @@ def train(task: Task) -> tuple[Run, int]:
         f"custom_sft_{task.method}", [f"{key}={value}" for key, value in options.items()]
     )
     work_dir = Path(tempfile.mkdtemp())
-    runner = Runner(sheet, work_dir=work_dir)
-    runner.train()
-    trainable = sum(p.numel() for p in runner.model.parameters() if p.requires_grad)
+    trained = Runner(sheet, work_dir=work_dir).train()
+    trainable = sum(p.numel() for p in trained.model.parameters() if p.requires_grad)
     run = Run()
     lines = map(json.loads, (work_dir / "metrics.jsonl").read_text().splitlines())
     steps = [line for line in lines if "loss" in line]
@@ -69,7 +69,7 @@ def train(task: Task) -> tuple[Run, int]:
     run.seconds = [
         tokens / line["tokens_per_s"] for tokens, line in zip(run.tokens, steps, strict=True)
     ]
-    (hook,) = (hook for hook in runner.hooks.values() if hasattr(hook, "documents"))
+    (hook,) = (hook for hook in trained.hooks.values() if hasattr(hook, "documents"))
     run.documents = hook.documents
     return run, trainable
 

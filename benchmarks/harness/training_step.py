@@ -24,8 +24,8 @@ def trainer(
         change: called with the model before the first step.
     """
     from xtune.config import render
-    from xtune.engine.optim import build_optimizer
     from xtune.models.build import build_model
+    from xtune.optim.optimizers import build_optimizer
     from xtune.registry import STRATEGIES, build
 
     options = ["gradient_checkpointing=False"]

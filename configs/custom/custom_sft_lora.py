@@ -17,8 +17,9 @@ Hardware:  as it stands two CPU cores and 3 GB; a 7B model wants a 24 GB card
 from mmengine.config import read_base
 
 with read_base():
-    from .._base_.settings.sft_lora import *
-    from .._base_.models.lora import *
+    from .._base_.settings.sft import *
+    from .._base_.settings.lora import *
+    from .._base_.models.causal_lm import *
     from .._base_.datasets.sft import *
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *

@@ -19,8 +19,9 @@ Hardware:  as it stands two CPU cores and 3 GB; a 7B model wants a 12 GB card,
 from mmengine.config import read_base
 
 with read_base():
-    from .._base_.settings.sft_qlora import *
-    from .._base_.models.qlora import *
+    from .._base_.settings.sft import *
+    from .._base_.settings.qlora import *
+    from .._base_.models.causal_lm import *
     from .._base_.datasets.sft import *
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *

@@ -7,8 +7,9 @@ Result:    not run; its family is proven on a tiny checkpoint
 from mmengine.config import read_base
 
 with read_base():
-    from .._base_.settings.sft_lora import *
-    from .._base_.models.lora import *
+    from .._base_.settings.sft import *
+    from .._base_.settings.lora import *
+    from .._base_.models.causal_lm import *
     from .._base_.datasets.alpaca import *
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *

@@ -7,8 +7,9 @@ Result:    not run with the published weights; two steps on a tiny model of its 
 from mmengine.config import read_base
 
 with read_base():
-    from .._base_.settings.sft_qlora import *
-    from .._base_.models.qlora import *
+    from .._base_.settings.sft import *
+    from .._base_.settings.qlora import *
+    from .._base_.models.causal_lm import *
     from .._base_.datasets.oasst1 import *
     from .._base_.schedules.cosine_8bit import *
     from .._base_.runtimes.default import *

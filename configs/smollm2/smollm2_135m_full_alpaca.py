@@ -8,7 +8,7 @@ from mmengine.config import read_base
 
 with read_base():
     from .._base_.settings.sft import *
-    from .._base_.models.full import *
+    from .._base_.models.causal_lm import *
     from .._base_.datasets.alpaca import *
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *

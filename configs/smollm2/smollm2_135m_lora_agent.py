@@ -9,8 +9,9 @@ Verified:  2026-11-26 on two cores with AVX512-bf16
 from mmengine.config import read_base
 
 with read_base():
-    from .._base_.settings.sft_lora import *
-    from .._base_.models.lora import *
+    from .._base_.settings.sft import *
+    from .._base_.settings.lora import *
+    from .._base_.models.causal_lm import *
     from .._base_.datasets.agent_tools import *
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *

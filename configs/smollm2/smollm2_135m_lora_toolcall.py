@@ -9,8 +9,9 @@ Verified:  2026-11-30 in fp32 with AVX2 alone, at 3df30ef; in bf16 without a GPU
 from mmengine.config import read_base
 
 with read_base():
-    from .._base_.settings.sft_lora import *
-    from .._base_.models.lora import *
+    from .._base_.settings.sft import *
+    from .._base_.settings.lora import *
+    from .._base_.models.causal_lm import *
     from .._base_.datasets.toolcall import *
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *

@@ -7,8 +7,9 @@ Result:    not run to the end yet; smollm2_135m_lora_toolcall is the measured on
 from mmengine.config import read_base
 
 with read_base():
-    from .._base_.settings.sft_qlora import *
-    from .._base_.models.qlora import *
+    from .._base_.settings.sft import *
+    from .._base_.settings.qlora import *
+    from .._base_.models.causal_lm import *
     from .._base_.datasets.toolcall import *
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *

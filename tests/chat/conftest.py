@@ -1,10 +1,3 @@
-from __future__ import annotations
+"""The parrot of tests/generation, which these tests talk to."""
 
-import pytest
-
-from xtune.chat.model import ChatModel
-
-
-@pytest.fixture(scope="session")
-def parrot(parrot_folder) -> ChatModel:
-    return ChatModel.load(str(parrot_folder))
+from tests.generation.conftest import parrot  # noqa: F401 - a fixture

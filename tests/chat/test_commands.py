@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 
 from xtune.chat.commands import COMMANDS, is_command, run_command
-from xtune.chat.generate import prompt_ids
 from xtune.chat.session import ChatSession
-from xtune.chat.settings import GenerationSettings
+from xtune.generation.generate import prompt_ids
+from xtune.generation.settings import GenerationSettings
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.golden.rendering import golden_template, main_name
-from xtune.chat.answer import Answer
 from xtune.data.templates.render import Renderer
 from xtune.data.tokenize import Encoder
+from xtune.generation.answer import Answer
 from xtune.registry import TEMPLATES, names
 from xtune.structures import IGNORE_INDEX
 

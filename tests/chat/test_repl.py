@@ -9,7 +9,7 @@ import pytest
 
 from xtune.chat.repl import Repl
 from xtune.chat.session import ChatSession
-from xtune.chat.settings import GenerationSettings
+from xtune.generation.settings import GenerationSettings
 
 
 class Terminal(io.StringIO):

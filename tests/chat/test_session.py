@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.tiny import write_tiny_llama
-from xtune.chat.model import ChatModel
 from xtune.chat.session import ChatSession, drop_oldest_turns
-from xtune.chat.settings import GenerationSettings
 from xtune.errors import DataError, UsageError
+from xtune.generation.model import ChatModel
+from xtune.generation.settings import GenerationSettings
 
 GREEDY = GenerationSettings(max_new_tokens=80)
 

@@ -153,7 +153,7 @@ def adapter_run(parrot_folder, tmp_path_factory):
     """A run's folder with an adapter that changes nothing, on the parrot."""
     from peft import LoraConfig
 
-    from xtune.checkpoint.export import write_adapter
+    from xtune.export.export import write_adapter
     from xtune.models import attach_adapter, load_model, load_tokenizer
 
     work_dir = tmp_path_factory.mktemp("runs") / "run"

@@ -10,7 +10,7 @@ import time
 import psutil
 import pytest
 
-from tests.chat.agent.server import call_piece, listening, stream
+from tests.agents.server import call_piece, listening, stream
 from tests.cli.test_chat import PROMPT, Terminal
 from xtune.cli.entry import main
 
@@ -131,7 +131,7 @@ def test_ctrl_c_in_a_terminal_stops_a_running_tool_and_returns_to_the_prompt(ser
         stream(call_piece(0, arguments, id="c1", name="sleeps"), reason="tool_calls"),
         stream({"content": "See you!"}),
     ]
-    tool = "tests/chat/tools/misbehaving.py:sleeps"
+    tool = "tests/tools/misbehaving.py:sleeps"
     terminal = Terminal(server.url, "--lagent", "--tools", tool, cache=tmp_path)
     terminal.wait_for(PROMPT)
     terminal.type("sleep\r")

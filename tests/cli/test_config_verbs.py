@@ -156,7 +156,7 @@ def test_explain_names_the_lines_and_what_was_overridden(capsys):
     assert lines[0].startswith("lr = 0.001 ")
     assert f"{LEAF}.py:" in lines[0]
     assert [line.split("  ")[2] for line in lines[1:]] == ["lr was 0.0002", "lr was 2e-05"]
-    assert "sft_lora.py:" in lines[1]
+    assert "settings/lora.py:" in lines[1]
 
 
 def test_explain_follows_a_derived_value(capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from tests.runs import options
 from xtune.cli.entry import main
-from xtune.engine import advice
+from xtune.planning import advice
 
 
 def test_it_says_what_is_needed_and_that_it_fits(capsys):

@@ -88,8 +88,8 @@ def test_what_needs_no_package_runs_in_any_python(bare, checkout, words):
 
 def test_a_python_that_is_too_old_is_told_which_is_needed(bare, checkout):
     code = (
-        "import sys; sys.path.insert(0, '.'); from xtune.cli import interpreter as i; "
-        "i.NEEDED_PYTHON = (4, 0); sys.exit(i.run_tool('train'))"
+        "import sys; sys.path.insert(0, '.'); from xtune.cli import interpreter as i, shim; "
+        "i.NEEDED_PYTHON = (4, 0); sys.exit(shim.run_tool('train'))"
     )
     done = run(bare, "-c", code, cwd=checkout)
     assert done.returncode == 2
@@ -107,6 +107,7 @@ def test_a_python_that_is_too_old_is_told_which_is_needed(bare, checkout):
         ROOT / "xtune/__init__.py",
         ROOT / "xtune/cli/__init__.py",
         ROOT / "xtune/cli/interpreter.py",
+        ROOT / "xtune/cli/shim.py",
     ],
     ids=lambda path: path.name,
 )

@@ -152,3 +152,25 @@ def test_a_system_text_that_the_template_adds_is_said(log_dataset):
     )
     _, printed = log_dataset("--n", "0", jinja=jinja, options=["SYSTEM=Be kind."])
     assert "Tin Man" not in printed.out
+
+
+def test_the_sides_of_a_pair_are_shown_together(log_dataset, tmp_path):
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text(json.dumps({"prompt": "2?", "chosen": "Two.", "rejected": "Three."}))
+    data = {
+        "type": "PreferenceDataset",
+        "data_path": str(pairs),
+        "map_fn": "auto",
+        "max_length": 64,
+    }
+    code, printed = log_dataset(options=[f"train_dataset={data}"])
+    assert code == 0, printed.err
+    chosen, rejected = printed.out.split("── sample ")[1:]
+    assert chosen.startswith("0, side 0: ")
+    assert "«Two.<|im_end|>»" in chosen
+    assert rejected.startswith("1, side 1: ")
+    assert "«Three.<|im_end|>»" in rejected
+    assert "samples   2 in 1 groups" in printed.out
+    code, printed = log_dataset("--json", options=[f"train_dataset={data}"])
+    (item,) = json.loads(printed.out)["items"]
+    assert [document["side"] for document in item["documents"]] == [0, 1]

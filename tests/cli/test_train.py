@@ -1,6 +1,5 @@
 """`xtune train`: exit codes, the plan, and what a user is told at the end."""
 
-import argparse
 import os
 import shlex
 import signal
@@ -12,9 +11,9 @@ from tests.runs import losses, options
 from xtune.cli import train as train_verb
 from xtune.cli.entry import main
 from xtune.cli.parser import VerbParser
-from xtune.cli.strategy import with_strategy
 from xtune.config import check, render
 from xtune.engine.hooks.base import Hook
+from xtune.engine.strategy_choice import with_strategy
 from xtune.registry import HOOKS
 
 
@@ -162,22 +161,18 @@ def test_the_plan_finds_what_the_run_would_trip_over(inputs, tmp_path, capsys):
 @pytest.mark.parametrize(
     "words", [["--deepspeed", "deepspeed_zero2"], ["--strategy", "fsdp"]], ids=["zero2", "fsdp"]
 )
-def test_an_optimizer_that_cannot_be_divided_gives_way_with_a_word(words, capsys):
+def test_an_optimizer_that_cannot_be_divided_gives_way_with_a_word(words, caplog):
     """As XTuner's users start QLoRA: the config's 8-bit moments suit one GPU, and DDP."""
-    args = argparse.Namespace(
-        config="internlm_7b_qlora_alpaca",
-        strategy=words[1] if words[0] == "--strategy" else None,
-        deepspeed=words[1] if words[0] == "--deepspeed" else None,
-    )
-    sheet = render(args.config)
+    named = {words[0].removeprefix("--"): words[1]}
+    sheet = render("internlm_7b_qlora_alpaca")
     assert sheet.values.optimizer.type == "PagedAdamW8bit"
-    chosen = with_strategy(sheet, args, [])
+    chosen = with_strategy(sheet, **named)
     assert chosen.values.optimizer.type == "AdamW"
-    assert "note: optimizer.type=AdamW, since" in capsys.readouterr().err
+    assert "note: optimizer.type=AdamW, since" in caplog.text
     assert check(chosen) == []
     # What the command line itself asks for is not changed, but refused.
     own = ["optimizer.type=AdamW8bit"]
-    refused = with_strategy(render(args.config, own), args, own)
+    refused = with_strategy(render(sheet, own), **named)
     (problem,) = check(refused)
     assert (problem.key, problem.value) == ("optimizer.type", "'AdamW8bit'")
     assert "cannot hold its state in parts; take AdamW" in str(problem)

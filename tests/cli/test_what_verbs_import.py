@@ -56,6 +56,12 @@ PROMISES = {
     f"{CHECK} --cfg-options optimizer.type=AdamWW strategy.type=DeepSpeedStrateg": LIBRARIES,
     f"{CHECK} --cfg-options lora.type=peft.IA3Config": LIBRARIES,
     f"{CHECK} --cfg-options lora.type=LoraConfg": LIBRARIES,
+    "train custom_sft_lora --cfg-options map_fn=alpca": LIBRARIES,
+    "train custom_sft_lora --dry-run --cfg-options prompt_template=chatmll": LIBRARIES,
+    "log-dataset custom_sft_lora --cfg-options map_fn=alpca": LIBRARIES,
+    "estimate custom_sft_lora --cfg-options map_fn=alpca": LIBRARIES,
+    "scaling custom_sft_lora --cfg-options map_fn=alpca": LIBRARIES,
+    "profile custom_sft_lora --cfg-options map_fn=alpca": LIBRARIES,
     "copy-cfg custom_sft_lora copied.py": LIBRARIES,
     "diff-cfg custom_sft_lora custom_sft_qlora": LIBRARIES,
     "explain custom_sft_lora": LIBRARIES,
@@ -73,7 +79,16 @@ PROMISES = {
     "train custom_sft_lora --dry-run --cfg-options pretrained_model_name_or_path=MODEL": UNUSED,
 }
 # Those that ask for what is not there: they end with 2, all others with 0
-WRONG = ("adapter=MODEL", "lora.rr=", "AdamWW", "IA3Config", "LoraConfg", "nothing/here")
+WRONG = (
+    "adapter=MODEL",
+    "=alpca",
+    "chatmll",
+    "lora.rr=",
+    "AdamWW",
+    "IA3Config",
+    "LoraConfg",
+    "nothing/here",
+)
 WATCH = (
     "import sys\n"
     "from xtune.cli.entry import main\n"

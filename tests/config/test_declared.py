@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from typing import Literal, get_type_hints
 
 import peft
 import pytest
 
 from xtune import registry
-from xtune.config.declared import declared, declared_names
-from xtune.config.signatures import Form, misfit_of_type
+from xtune.config.declared import Declaration, declared, declared_names
+from xtune.config.declared_hints import hint_of
+from xtune.config.hints import members, misfit_of_type, room_of
+from xtune.config.parsed import Module, NotReadable
+from xtune.config.signatures import Form
 from xtune.registry import names, resolve
 
 PEFT_CONFIGS = sorted(name for name in vars(peft) if name.endswith("Config"))
@@ -39,7 +43,7 @@ def everything():
             yield pytest.param(room, name, id=name)
     for name in PEFT_CONFIGS:
         yield pytest.param(registry.ADAPTERS, f"peft.{name}", id=f"peft.{name}")
-    path = "xtune.models.loading.load_tokenizer"
+    path = "xtune.models.tokenizer.load_tokenizer"
     yield pytest.param(registry.MODELS, path, id=path)
 
 
@@ -65,12 +69,48 @@ def test_what_is_read_is_what_the_object_says(room, name):
     for argument, hint in Form(real)._hints.items():
         if argument in read.parameters:
             assert judged(read.hints[argument]) == judged(hint), argument
+            assert room_of(read.hints[argument]) is room_of(hint), argument
             assert Form(read).takes_list(argument) == Form(real).takes_list(argument)
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)
 def test_the_names_that_are_read_are_those_that_are_registered(room):
     assert [name for name in declared_names(room) if name in ours(room)] == ours(room)
+
+
+SOURCE = """
+from __future__ import annotations
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, TypedDict
+from xtune.errors import ConfigError
+from xtune.registry import HOOKS
+
+class Bits(TypedDict, total=False):
+    bits: Literal[4, 8]
+
+def real(one: Annotated[Sequence[Mapping[str, Any]], HOOKS] | None, two: Bits | None): ...
+def foreign(one: Annotated[int, ConfigError]): ...
+def foreign_too(one: Annotated[int, 3]): ...
+"""
+
+
+def test_a_registry_and_the_keys_of_a_dict_are_read_from_an_annotation(tmp_path):
+    file = tmp_path / "made.py"
+    file.write_text(SOURCE)
+    module = Module("made", file)
+    arguments = module.definitions["real"].args.args
+    read = {one.arg: hint_of(module, one.annotation) for one in arguments}
+    assert room_of(read["one"]) is registry.HOOKS
+    assert misfit_of_type(read["one"], 3) == "a list or None"
+    form = Form(Declaration("made", "real", {}, read))
+    assert [placed[:2] for placed in form.placed({"one": [{"type": "A"}, "B"]})] == [
+        ("one.0", registry.HOOKS),
+        ("one.1", registry.HOOKS),
+    ]
+    assert get_type_hints(members(read["two"])[0]) == {"bits": Literal[4, 8]}
+    for name in ("foreign", "foreign_too"):  # only the object itself can tell
+        with pytest.raises(NotReadable):
+            hint_of(module, module.definitions[name].args.args[0].annotation)
 
 
 def test_what_is_not_of_xtune_or_peft_is_not_read():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -235,6 +236,19 @@ def test_everything_but_assignments_is_refused_with_its_line_all_at_once(write):
     places = [line.split(":")[:2] for line in str(caught.value).splitlines()]
     assert places == [["leaf.py", str(n)] for n in (1, 4, 5, 6, 8, 9, 10, 11)]
     assert "did you mean 'settings'?" in str(caught.value)
+
+
+def test_a_part_that_an_older_version_had_is_told_by_those_that_there_are(write):
+    leaf = write(
+        leaf="""
+            with read_base():
+                from .parts.qlora import *
+        """
+    )
+    Path("parts").mkdir()
+    Path("parts/causal_lm.py").write_text("model = dict()\n")
+    with pytest.raises(ConfigError, match=r"no file parts/qlora.py; there: causal_lm$"):
+        render(leaf)
 
 
 def test_the_same_holds_for_a_part(write):

@@ -64,6 +64,67 @@ def test_an_argument_of_the_type_may_be_new():
     assert render(LEAF, ["tokenizer.trust_remote_code=True"]).values.tokenizer.trust_remote_code
 
 
+def test_what_a_dict_begins_with_is_set_where_it_stands():
+    own = "mine.py:Mine"
+    line = f"algorithm = dict(type={own!r})  # or with any argument of it"
+    assert (
+        changed_lines([f"model.type={own}"]) == changed_lines([f"algorithm.type={own}"]) == [line]
+    )
+    for option in ("algorithm.fused=False", "model.fused=False"):
+        assert render(LEAF, [option]).values.model.fused is False
+    with pytest.raises(ConfigError, match=r"'algorithm' has no 'fusd'; did you mean 'fused'\?"):
+        render(LEAF, ["algorithm.fusd=False"])
+
+
+@pytest.mark.parametrize(
+    ("section", "text"),
+    [
+        ("dict(base, c=3)", "base = dict(a=1, b=9)\nboth = dict(base, c=3)\n"),
+        ("dict(**base, c=3)", "base = dict(a=1, b=9)\nboth = dict(**base, c=3)\n"),
+        ("{'b': 3, **base}", "base = dict(a=1, b=9)\nboth = {'b': 3, **base}\n"),
+        ("{**base, 'b': 3}", "base = dict(a=1, b=2)\nboth = {**base, 'b': 9}\n"),
+        ("dict(base, b=3)", "base = dict(a=1, b=2)\nboth = dict(base, b=9)\n"),
+        ("{**base, **more}", "base = dict(a=1, b=2)\nboth = {**base, **more}\n"),
+        ("dict(base, **more)", "base = dict(a=1, b=2)\nboth = dict(base, **more)\n"),
+    ],
+)
+def test_of_dicts_put_together_the_one_that_holds_is_set(write, section, text):
+    before = f"base = dict(a=1, b=2)\nmore = dict(b=4)\nboth = {section}\n"
+    if "more" in section:
+        text = text.replace("\nboth", "\nmore = dict(b=9)\nboth")
+    else:
+        text = text.replace("\nboth", "\nmore = dict(b=4)\nboth")
+    sheet = render(write(mine=before), ["both.b=9"])
+    assert sheet.text == text
+    assert sheet.values.both.b == 9
+
+
+def test_a_key_that_a_computed_dict_may_have_is_set_behind(write):
+    text = "def make():\n    return dict(b=4)\nbase = dict(b=2)\nboth = dict(base, **make())\n"
+    with pytest.raises(ConfigError, match="TypeError"):
+        render(write(twice="both = dict(1, a=2)\n"))
+    sheet = render(
+        write(mine=text.replace("dict(base, **make())", "{**base, **make()}")), ["both.b=9"]
+    )
+    assert sheet.text.endswith("both['b'] = 9\n")
+    assert (sheet.values.both.b, sheet.values.base.b) == (9, 2)
+
+
+def test_a_key_of_a_knob_that_is_none_says_to_give_it_whole():
+    with pytest.raises(ConfigError) as caught:
+        render("custom_sft_full", ["lora.r=8"])
+    assert str(caught.value) == (
+        "--cfg-options lora.r=8: 'lora' is None and has no 'r'; "
+        "give it whole: \"lora={'type': …, 'r': …}\""
+    )
+
+
+def test_what_a_dict_cannot_begin_with_is_named():
+    for value in ("DPO", None):
+        with pytest.raises(ConfigError, match=f"algorithm must be a dict, not {value!r}"):
+            render(LEAF, [f"algorithm={value}"])
+
+
 def test_where_there_is_no_literal_a_statement_is_added(write):
     mine = write(
         mine="""

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any, Literal, Optional
 
 import pytest
 
-from xtune.config.signatures import Form, misfit_of_type
+from xtune.config.hints import misfit_of_type
+from xtune.config.signatures import Form
 
 if TYPE_CHECKING:
     from nowhere import Unknown

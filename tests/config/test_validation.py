@@ -150,6 +150,11 @@ def test_what_a_streamed_data_set_needs_is_said_at_once():
     streamed = ["train_dataset.type=StreamedSFTDataset", "train_dataset.window_rows=0"]
     found = {problem.key for problem in check(render(LEAF, [*streamed, "max_steps=None"]))}
     assert found == {"train_dataset.window_rows", "train_cfg.max_steps"}
+    streamed = "val_dataset.type=StreamedSFTDataset"
+    told = problems_of(streamed, "val_dataset.data_path=a/b")
+    assert any("val_dataset.type = 'StreamedSFTDataset': is streamed, and" in one for one in told)
+    unread = problems_of(streamed, "val_dataset.data_path=None")
+    assert not [one for one in unread if "is streamed" in one]
 
 
 def test_every_problem_of_a_mixture_is_reported_at_once():
@@ -159,8 +164,11 @@ def test_every_problem_of_a_mixture_is_reported_at_once():
     ]
     found = {problem.key for problem in check(render(LEAF, [f"data_path={sources}"]))}
     assert found == {
-        f"train_dataset.data_path.{place}"
-        for place in ("0.data_path", "0.map_fn", "0.weight", "1.wieght", "1.epochs")
+        "test_cfg.data_path",  # the knob flows into it, and what is measured is one source
+        *(
+            f"train_dataset.data_path.{place}"
+            for place in ("0.data_path", "0.map_fn", "0.weight", "1.wieght", "1.epochs")
+        ),
     }
 
 
@@ -178,6 +186,120 @@ def test_data_files_folders_and_patterns_that_exist_pass(tmp_path):
 def test_quantization_without_an_adapter():
     found = problems_of("model.adapter=None", config="smollm2_135m_qlora_toolcall")
     assert any("quantized weights cannot be trained" in line for line in found)
+
+
+def test_an_adapter_that_is_trained_further_trains_on_quantized_weights():
+    found = problems_of("lora=None", "adapter=no", config="smollm2_135m_qlora_toolcall")
+    assert not any("quantized weights cannot be trained" in line for line in found)
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (
+            "quantization={'bits': 4, 'quant_typ': 'nf4'}",
+            "model.llm.quantization.quant_typ = 'nf4': quantization takes no 'quant_typ'; "
+            "did you mean 'quant_type'?",
+        ),
+        ("quantization.bits=3", "model.llm.quantization.bits = 3: must be 4 or 8"),
+        ("quantization.quant_type=nf5", "quant_type = 'nf5': must be 'nf4' or 'fp4'"),
+        (
+            "loss_weights={'cal': 2.0}",
+            "train_dataset.loss_weights.cal = 2.0: loss_weights takes no ",
+        ),
+        ("loss_weights.call=much", "train_dataset.loss_weights.call = 'much': must be a number"),
+        (
+            "paramwise_cfg={'custom_keys': {'lora_B': {'lr_mul': 2.0}}}",
+            "lora_B takes no 'lr_mul'; did you mean 'lr_mult'?",
+        ),
+    ],
+)
+def test_what_lies_in_an_argument_is_checked_too(option, said):
+    (problem,) = problems_of(option, config="smollm2_135m_qlora_toolcall")
+    assert said in problem
+
+
+def test_the_tools_of_an_agent_are_looked_up_by_their_names():
+    found = problems_of("agent_tools={'calculatr': {}}", config="smollm2_135m_lora_agent")
+    (problem,) = found
+    assert "test_cfg.tools.calculatr = {}: unknown tool 'calculatr'; did you mean 'calc" in problem
+
+
+LOOP = """
+from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from xtune.registry import DATASETS, HOOKS, OPTIMIZERS, SCHEDULES
+
+class Loop:
+    def __init__(
+        self,
+        *,
+        rollout: Annotated[Mapping[str, Any], SCHEDULES],
+        rewards: Annotated[Sequence[str | Mapping[str, Any]], HOOKS],
+        critic: Annotated[Mapping[str, Any], OPTIMIZERS] | None = None,
+        prompts: Mapping[str, Annotated[Mapping[str, Any], DATASETS]] | None = None,
+        max_steps: int = 1,
+        accumulative_counts: int = 1,
+    ) -> None: ...
+"""
+NESTED = """
+rollout = dict(type='CosineSchedule', warmup_ratio=0.1)
+critic = dict(type='AdamW', lr=1e-3)
+words = dict(type='SFTDataset', data_path='toolcall', map_fn='openai', max_length=64)
+prompts = dict(math=words)
+train_cfg = dict(
+    type='loops.py:Loop', rollout=rollout, critic=critic, prompts=prompts,
+    rewards=['CheckLossHook', dict(type='CheckpointHook', interval=5)])
+"""
+
+
+def nested(*replacements: tuple[str, str]) -> list[str]:
+    Path("loops.py").write_text(LOOP)
+    text = f"{render(LEAF).text}{NESTED}"
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new, 1)
+    Path("mine.py").write_text(text)
+    return [str(problem).partition(": ")[2] for problem in check(render("mine.py"))]
+
+
+def test_a_type_inside_an_argument_is_looked_up_in_the_registry_that_its_parameter_names():
+    assert nested() == []
+    found = nested(
+        ("dict(type='CosineSchedule', warmup_ratio=0.1)", "dict(type='CosinSchedule')"),
+        ("'CheckLossHook', ", "'ChekLossHook', "),
+        ("interval=5", "intervall=5"),
+        ("critic = dict(type='AdamW', lr=1e-3)", "critic = dict(type='AdamW', lr='x', params=[])"),
+        ("data_path='toolcall', map_fn='openai'", "data_path=dict(type='toolcal'), map_fn='opnai'"),
+        ("prompts = dict(math=", "prompts = dict(more=dict(data_path='toolcall'), math="),
+    )
+    assert len(found) == 8, found
+    for key, said in (
+        ("train_cfg.rollout.type", "did you mean 'CosineSchedule'?"),
+        ("train_cfg.rewards.0", "did you mean 'CheckLossHook'?"),
+        ("train_cfg.rewards.1.intervall", "did you mean 'interval'?"),
+        ("train_cfg.critic.lr", "must be a number"),
+        ("train_cfg.critic.params", "gets 'params' from xtune"),
+        ("train_cfg.prompts.math.data_path.type", "did you mean 'toolcall'?"),
+        ("train_cfg.prompts.math.map_fn", "did you mean 'openai'?"),
+        ("train_cfg.prompts.more", "must be a dict with a type"),
+    ):
+        assert [line for line in found if line.startswith(f"{key} = ") and said in line], key
+
+
+def test_options_reach_what_lies_inside_an_argument():
+    nested()
+    sheet = render("mine.py", ["train_cfg.critic.eps=1e-6", "train_cfg.rewards.1.max_keep=2"])
+    assert check(sheet) == []
+    assert (sheet.values.critic.eps, sheet.values.train_cfg.rewards[1].max_keep) == (1e-6, 2)
+    with pytest.raises(ConfigError, match=r"has no 'epss'; did you mean 'eps'\?"):
+        render("mine.py", ["train_cfg.critic.epss=1e-6"])
+
+
+def test_a_section_of_ones_own_is_allowed_where_something_uses_it():
+    assert nested(("critic=critic, ", ""), ("critic = dict(type='AdamW', lr=1e-3)\n", "")) == []
+    (problem,) = nested(("critic=critic, ", ""))
+    assert problem.startswith("critic = {'type': 'AdamW', 'lr': 0.001}: nothing in the sheet uses")
 
 
 def test_gradient_checkpointing_and_what_may_be_offloaded():

@@ -19,9 +19,9 @@ from tests.once import once
 from xtune.config import check, find_config, list_configs, render
 from xtune.config.find import config_root
 from xtune.data.templates.system_texts import SYSTEM_TEXTS
-from xtune.engine.budget import Need, Place, need_of
-from xtune.models.memory import smallest_card
 from xtune.models.precision import choose_precision
+from xtune.planning.memory import smallest_card
+from xtune.planning.requirement import DeviceMemory, Requirement, need_of
 
 REPOSITORY = Path(__file__).parents[2]
 ROOT = REPOSITORY / "configs"
@@ -85,6 +85,16 @@ def test_it_checks_without_problems(leaf):
 
 
 @every_leaf
+def test_its_name_says_what_is_trained(leaf):
+    """One part 2 for all: what differs are the knobs that the settings set."""
+    model = render(leaf.stem).values.model
+    adapter, quantization = model.adapter is not None, model.llm.quantization is not None
+    (method,) = {"full", "lora", "qlora"} & set(leaf.stem.split("_"))
+    assert (adapter, quantization) == (method != "full", method == "qlora")
+    assert re.findall(r"_base_\.models\.(\w+)", leaf.read_text()) == ["causal_lm"]
+
+
+@every_leaf
 def test_its_flat_copy_is_the_same_run(leaf, tmp_path):
     sheet = render(leaf.stem)
     flat = tmp_path / "flat.py"
@@ -135,9 +145,9 @@ def _not_replaced(part: str, leaf: str) -> list[str]:
 @pytest.fixture(scope="session")
 def needs(shared_folder):
     """Sheet -> what it needs on one GPU in bf16; leaves that differ in their data share one."""
-    made: dict[str, Need] = {}
+    made: dict[str, Requirement] = {}
 
-    def of(values) -> Need:
+    def of(values) -> Requirement:
         accumulates = values.train_cfg.accumulative_counts > 1
         shape = (values.max_length, values.batch_size, values.optimizer.type, accumulates)
         key = hashlib.sha256(repr((values.model, *shape)).encode()).hexdigest()
@@ -150,7 +160,7 @@ def needs(shared_folder):
 
 
 def _write_need(path: Path, values) -> None:
-    need = need_of(values, choose_precision("cuda", "bf16"), Place("cuda", None))
+    need = need_of(values, choose_precision("cuda", "bf16"), DeviceMemory("cuda", None))
     path.write_bytes(pickle.dumps(need))
 
 
@@ -184,7 +194,7 @@ def test_it_builds_without_weights_and_says_what_memory_it_takes(leaf, needs):
 )
 def test_it_fits_8_gb_as_shipped_with_the_recipe_users_know(name, needs):
     values = render(name).values
-    assert needs(values).fits(Place("cuda", 8.0))
+    assert needs(values).fits(DeviceMemory("cuda", 8.0))
     # XTuner's: 16 packs of 2,048 tokens a step, over three epochs
     assert (values.max_length, values.pack_to_max_length) == (2048, True)
     assert (values.batch_size, values.accumulative_counts, values.max_epochs) == (1, 16, 3)

@@ -10,18 +10,17 @@ from __future__ import annotations
 import ast
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from tests.once import once
-from xtune.checkpoint.tiny import layers_named, write_tiny
 from xtune.config import list_configs, render
 from xtune.config.find import config_root
 from xtune.data.examples import write_examples
 from xtune.engine.runner import Runner
+from xtune.export.tiny import layers_named, write_tiny
 
 CONFIGS = list_configs()
 LEAVES = sorted(CONFIGS)
@@ -44,6 +43,7 @@ SECTIONS = {  # which follow from the knobs
     "train_dataset",
     "val_dataset",
 }
+START = f"{Path(__file__).parent / 'start_hook.py'}:StartHook"
 OF_DATA = {"SYSTEM", "data_path", "map_fn", "prompt_template", "val_data_path"}
 
 
@@ -123,33 +123,19 @@ def test_it_takes_two_steps_and_saves(leaf, tiny, tmp_path):
         "val_data_path=None",
         "strategy.precision=fp32",
         "default_hooks.tensorboard=None",
-        "default_hooks.loss_curve=None",
+        f"default_hooks.loss_curve={{'type': '{START}'}}",
     ]
-    runner = WatchedRunner(render(leaf, options), work_dir=tmp_path / "run")
-    runner.train()
-    assert runner.step == 2
-    assert math.isfinite(runner.metrics["loss"])
-    for name, weight in runner.model.named_parameters():
-        changed = not torch.equal(weight, runner.start[name])
+    run = Runner(render(leaf, options), work_dir=tmp_path / "run").train()
+    assert run.step == 2
+    assert math.isfinite(run.metrics["loss"])
+    for name, weight in run.model.named_parameters():
+        changed = not torch.equal(weight, run.hooks["loss_curve"].weights[name])
         assert changed == weight.requires_grad, name
     weights = saved_weights(tmp_path / "run/checkpoints/latest")
     assert weights
     if values.get("lora"):
         learnt = {name: weight for name, weight in weights.items() if "lora_B" in name}
         assert any(weight.any() for weight in learnt.values())  # zero until the first step
-
-
-class WatchedRunner(Runner):
-    """Keeps the weights as they are before the first step."""
-
-    start: dict[str, torch.Tensor]
-
-    def call_hooks(self, point: str, *arguments: Any) -> None:
-        if point == "before_train":
-            self.start = {
-                name: weight.detach().clone() for name, weight in self.model.named_parameters()
-            }
-        super().call_hooks(point, *arguments)
 
 
 def saved_weights(checkpoint: Path) -> dict[str, torch.Tensor]:

@@ -5,7 +5,7 @@ import pytest
 from xtune.data.diagnose import diagnose
 from xtune.data.formats import all_formats
 from xtune.data.sources.files import FilesSource
-from xtune.data.sources.toolcall import ToolcallSource
+from xtune.demos.toolcall import ToolcallSource
 from xtune.errors import DataError, RegistryError
 
 GOOD = {"instruction": "Add.", "input": "", "output": "4"}

@@ -86,7 +86,7 @@ def test_weights_are_shares_of_the_samples_and_show_none_twice(mixed):
 
 def test_a_seed_chooses_and_a_weight_retokenises_nothing(mixed, monkeypatch):
     first = mixed({"epochs": 0.5}, {})
-    monkeypatch.setattr("xtune.data.tokenized.Pipeline.chunks", None)  # nothing is read again
+    monkeypatch.setattr("xtune.data.pipeline.Pipeline.chunks", None)  # nothing is read again
     again, other = mixed({"epochs": 0.5}, {}), mixed({"epochs": 0.5, "seed": 1}, {})
     assert shown(first) == shown(again) != shown(other)
     assert first.identity == again.identity != other.identity

@@ -9,11 +9,11 @@ from tests.data.test_tool_calls import WITH_TOOLS
 from tests.data.tiny_tokenizer import SPECIAL, tiny_tokenizer
 from tests.golden.dialogues import DIALOGUES
 from tests.golden.rendering import golden_names, golden_template
-from xtune.chat.generate import prompt_ids
 from xtune.data.map_fns.openai import openai_map_fn
 from xtune.data.pipeline import Pipeline
 from xtune.data.plain_text import PlainText
 from xtune.data.templates import build_template
+from xtune.generation.generate import prompt_ids
 
 EVERY = "It is warm. " + " ".join([*SPECIAL, "<tool_call>", "</tool_response>", "<s<s>>", "<<s>s>"])
 CALL = {"function": {"name": "weather", "arguments": {"city": "Rome"}}}

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tests.runs import losses, options, sheet_of, train
 from tests.tiny import write_tiny_llama
 from xtune.config import check, render
-from xtune.engine.plan import make_plan
+from xtune.engine.dry_run import make_plan
 from xtune.engine.runner import Runner
 from xtune.errors import AdapterError, ConfigError
 from xtune.models import SupervisedFinetune, generation_mode, load_adapter, load_model
@@ -39,9 +39,7 @@ def first(inputs, tmp_path_factory):
 def run(inputs, work_dir, *further, resume=None):
     """A run that says nothing of LoRA."""
     chosen = [o for o in (*options(inputs), *STEADY, *further) if not o.startswith("lora.")]
-    runner = Runner(render("custom_sft_lora", chosen), work_dir=work_dir, resume=resume)
-    runner.train()
-    return runner
+    return Runner(render("custom_sft_lora", chosen), work_dir=work_dir, resume=resume).train()
 
 
 def weights_of(work_dir):
@@ -50,12 +48,12 @@ def weights_of(work_dir):
 
 def test_it_begins_with_the_weights_the_tokens_and_the_template(inputs, first, tmp_path):
     before = weights_of(first)
-    runner = run(inputs, tmp_path / "next", f"adapter={first}", "lr=1e-12", "max_steps=1")
+    trained = run(inputs, tmp_path / "next", f"adapter={first}", "lr=1e-12", "max_steps=1")
     after = weights_of(tmp_path / "next")
     assert after.keys() == before.keys()
     for name, weight in before.items():
         torch.testing.assert_close(after[name], weight, rtol=0, atol=1e-9)
-    assert runner.tokenizer.convert_tokens_to_ids("<b>") == 385
+    assert trained.tokenizer.convert_tokens_to_ids("<b>") == 385
     notes = json.loads((first / "checkpoints/latest/adapter/xtune.json").read_text())
     own = json.loads((tmp_path / "next/checkpoints/latest/adapter/xtune.json").read_text())
     assert own["vocabulary"] == notes["vocabulary"]
@@ -68,10 +66,10 @@ def test_it_begins_with_the_weights_the_tokens_and_the_template(inputs, first, t
 
 
 def test_its_first_loss_is_that_of_the_saved_model(inputs, first, tmp_path):
-    runner = run(inputs, tmp_path / "next", f"adapter={first}", "max_steps=1")
+    trained = run(inputs, tmp_path / "next", f"adapter={first}", "max_steps=1")
     llm = load_model(str(inputs.model), dtype="fp32")
     model = SupervisedFinetune(load_adapter(llm, first / "checkpoints/latest/adapter")).eval()
-    batches = runner.loader.step(0)
+    batches = trained.loader.step(0)
     trained = sum(batch.trained_tokens for batch in batches)
     with torch.no_grad():
         expected = sum(float(model(batch, normalizer=trained)["loss"]) for batch in batches)
@@ -111,14 +109,14 @@ def test_stopped_and_resumed_is_never_stopped(inputs, first, tmp_path):
 
 
 def test_plain_peft_loads_what_was_trained_twice(inputs, first, tmp_path):
-    runner = run(inputs, tmp_path / "next", "adapter=" + str(first))
+    trained = run(inputs, tmp_path / "next", "adapter=" + str(first))
     ids = torch.tensor([[5, 6, 7, 385, 9]])
     base = load_model(str(inputs.model), dtype="fp32")
     base.resize_token_embeddings(386)
     folder = tmp_path / "next/checkpoints/latest/adapter"
     plain = PeftModel.from_pretrained(base, str(folder)).eval()
-    with torch.no_grad(), generation_mode(runner.llm):
-        expected = runner.llm(input_ids=ids, use_cache=False).logits
+    with torch.no_grad(), generation_mode(trained.llm):
+        expected = trained.llm(input_ids=ids, use_cache=False).logits
     # The row of a new token begins as xtune says; all that PEFT trains of it is in the file.
     with torch.no_grad():
         found = plain(input_ids=ids, use_cache=False).logits

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 
-from xtune.config import flat_items, render
+import pytest
+
+from xtune.config import check, flat_items, render
 from xtune.engine.differing import differing
 
 # What custom_sft_lora says, and what nobody would take without its saying so
@@ -50,3 +52,44 @@ def test_the_tokenizer_s_defaults_are_known_although_it_is_read_and_not_imported
     assert differing(without(values, "tokenizer.trust_remote_code"), values) == {}
     values = render("custom_sft_lora", ["tokenizer.trust_remote_code=True"]).values
     assert differing(without(values, "tokenizer.trust_remote_code"), values)
+
+
+# Part 2 as it was when there was one for each method
+BEFORE = """# PART 2  Model & Tokenizer
+tokenizer = dict(
+    pretrained_model_name_or_path=pretrained_model_name_or_path,
+    added_tokens=added_tokens)
+model = dict(
+    type='SupervisedFinetune',
+    llm=dict(
+        type='CausalLM',
+        pretrained_model_name_or_path=pretrained_model_name_or_path,
+        dtype='auto'{quantization}),
+    vocabulary=dict(init='subtokens', pad_to_multiple_of=None),  # of added_tokens
+{adapter}    gradient_checkpointing=gradient_checkpointing,
+    activation_offload=activation_offload)
+
+"""
+NF4 = ",\n        quantization=dict(bits=4, quant_type='nf4', double_quant=True)"
+ADAPTER = "    adapter=lora,\n    adapter_folder=adapter,\n"
+
+
+@pytest.mark.parametrize(
+    ("method", "quantization", "adapter"),
+    [("full", "", ""), ("lora", "", ADAPTER), ("qlora", NF4, ADAPTER)],
+)
+def test_a_sheet_with_a_part_2_of_its_own_for_each_method_says_the_same(
+    tmp_path, method, quantization, adapter
+):
+    now = render(f"custom_sft_{method}")
+    settings, _, below = now.text.partition("# PART 2")
+    knobs = ("algorithm = ", "quantization = ", *(() if adapter else ("lora = ", "adapter = ")))
+    older = "".join(line for line in settings.splitlines(True) if not line.startswith(knobs))
+    older += BEFORE.format(quantization=quantization, adapter=adapter)
+    older += f"# PART 3{below.partition('# PART 3')[2]}"
+    (tmp_path / "config.py").write_text(older)
+    before = render(tmp_path / "config.py")
+    assert "algorithm" not in before.values
+    assert check(before) == []
+    assert differing(before.values, now.values) == {}
+    assert differing(now.values, before.values) == {}

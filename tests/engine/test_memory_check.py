@@ -11,10 +11,10 @@ import torch
 from tests.forked import Forked
 from tests.runs import options, sheet_of
 from tests.tiny import write_tiny_llama
-from xtune.engine.budget import Place
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory
 from xtune.engine.runner import Runner
 from xtune.errors import TrainingError
+from xtune.planning.requirement import DeviceMemory
 
 LIMIT = """
 import resource
@@ -35,9 +35,9 @@ class LimitHook(Hook):
 class SmallPlace(MemoryCheck):
     """As on a machine that has a hundredth less than the run needs."""
 
-    def look(self, runner):
-        super().look(runner)
-        self.place = Place("cpu", 0.99 * self.need.gib)
+    def look(self, run):
+        super().look(run)
+        self.place = DeviceMemory("cpu", 0.99 * self.need.gib)
 
 
 def test_a_run_that_cannot_fit_stops_before_the_weights_with_the_advice(inputs, tmp_path):
@@ -53,15 +53,13 @@ def test_a_run_that_cannot_fit_stops_before_the_weights_with_the_advice(inputs, 
     assert "GiB  activations" in said
     assert "gradient_checkpointing=True" in said
     assert "--force" in said
-    assert not hasattr(runner, "model")
+    assert not hasattr(runner.run, "model")
 
 
 def test_with_force_it_goes_on(inputs, tmp_path):
     sheet = sheet_of(inputs, "max_steps=1")
     check = SmallPlace(force=True)
-    runner = Runner(sheet, work_dir=tmp_path / "run", memory_check=check)
-    runner.train()
-    assert runner.step == 1
+    assert Runner(sheet, work_dir=tmp_path / "run", memory_check=check).train().step == 1
     assert "GiB  activations" in (tmp_path / "run/train.log").read_text()
 
 

@@ -13,9 +13,9 @@ from tests.tiny import write_tiny_llama, write_tiny_tokenizer
 from xtune.checkpoint.meta import write_meta
 from xtune.cli.entry import main
 from xtune.config import render
+from xtune.engine.dry_run import make_plan
 from xtune.engine.identity import base_digest, vocabulary_digest
 from xtune.engine.places import is_place
-from xtune.engine.plan import make_plan
 from xtune.engine.runner import Runner
 from xtune.engine.work_dir import AUTO, WorkDir
 from xtune.errors import CheckpointError, ConfigError

@@ -23,7 +23,7 @@ ASK = "evaluation_inputs=['have miles', 'Thank you']"
 def run(inputs, tmp_path_factory):
     """12 steps with validation, answers, TensorBoard and a loss curve."""
     work_dir = tmp_path_factory.mktemp("runs") / "run"
-    runner = train(
+    ended = train(
         inputs,
         work_dir,
         "max_steps=12",
@@ -36,7 +36,7 @@ def run(inputs, tmp_path_factory):
         HOOK + "{'type': 'TensorboardHook'}",
         "default_hooks.loss_curve={'type': 'LossCurveHook'}",
     )
-    return runner
+    return ended
 
 
 def test_metrics_have_every_column_and_the_loss_falls(run):
@@ -90,7 +90,7 @@ def test_the_adapter_loads_in_plain_peft_and_gives_the_same_logits(run, inputs):
     run.model.eval()
     with torch.no_grad():
         theirs = loaded(input_ids=ids).logits[0]
-        hidden = run.model.hidden_states(batch)
+        hidden = run.model.backbone.hidden_states(batch)
         ours = run.llm.get_base_model().lm_head(hidden)[0]
     torch.testing.assert_close(ours[start:end], theirs, atol=1e-5, rtol=1e-5)
 
@@ -144,8 +144,8 @@ for hook in (StopAt, Broken):
 
 
 def test_a_hook_can_stop_the_run_which_is_then_saved(inputs, tmp_path):
-    runner = train(inputs, tmp_path, HOOK + "{'type': 'StopAt', 'step': 3}")
-    assert runner.step == 3
+    ended = train(inputs, tmp_path, HOOK + "{'type': 'StopAt', 'step': 3}")
+    assert ended.step == 3
     assert [step for step, _ in list_checkpoints(tmp_path / "checkpoints")] == [3]
 
 
@@ -158,8 +158,8 @@ def test_a_run_gone_on_with_in_another_precision_says_so(inputs, tmp_path):
 
 
 def test_a_failing_evaluation_is_reported_and_does_not_end_the_run(inputs, tmp_path):
-    runner = train(inputs, tmp_path, "max_steps=2", HOOK + "{'type': 'Broken'}")
-    assert runner.step == 2
+    ended = train(inputs, tmp_path, "max_steps=2", HOOK + "{'type': 'Broken'}")
+    assert ended.step == 2
     log = (tmp_path / "train.log").read_text()
     assert "tensorboard failed in after_train_iter and is passed over: ValueError: no such" in log
     assert "Traceback" in log
@@ -186,14 +186,14 @@ def test_without_the_hook_undefined_numbers_are_null(inputs, tmp_path):
 
 
 def test_early_stopping_ends_a_run_that_no_longer_improves(inputs, tmp_path):
-    runner = train(
+    ended = train(
         inputs,
         tmp_path,
         f"val_data_path={inputs.val}",
         "evaluation_freq=2",
         HOOK + "{'type': 'EarlyStoppingHook', 'patience': 2, 'min_delta': 100.0}",
     )
-    assert runner.step == 6
+    assert ended.step == 6
 
 
 def test_early_stopping_needs_something_to_watch(inputs, tmp_path):
@@ -209,13 +209,13 @@ def test_a_tracker_that_is_not_installed_says_how_to_install_it(inputs, tmp_path
 
 def test_groups_train_at_their_own_rates(inputs, tmp_path):
     keys = "paramwise_cfg={'custom_keys': {'lora_A': {'lr_mult': 0.0}}}"
-    runner = train(inputs, tmp_path, "max_steps=3", "lora.init_lora_weights=True", keys)
-    trained = runner.strategy.trainable
+    ended = train(inputs, tmp_path, "max_steps=3", "lora.init_lora_weights=True", keys)
+    trained = ended.strategy.trainable
     # lora_B begins at zero: what is not trained stays there
     assert all(bool(p.any()) for name, p in trained.items() if "lora_B" in name)
-    moments = runner.strategy.state_dict()["optimizer"]
+    moments = ended.strategy.state_dict()["optimizer"]
     assert set(moments) == set(trained)
-    rates = {group["lr"] for group in runner.strategy.optimizer.param_groups}
+    rates = {group["lr"] for group in ended.strategy.optimizer.param_groups}
     assert 0.0 in rates
     assert len(rates) == 2
 

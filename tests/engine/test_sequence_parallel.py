@@ -8,8 +8,9 @@ import pytest
 
 from tests.runs import sheet_of, write_inputs
 from tests.tiny import write_tiny_llama
+from xtune.config.recipe import recipe_of
 from xtune.engine.build import build_loop, require_sliceable
-from xtune.engine.plan import make_plan
+from xtune.engine.dry_run import make_plan
 from xtune.engine.runner import Runner
 from xtune.errors import ConfigError
 from xtune.parallel.sequence import SequenceGroup
@@ -51,15 +52,19 @@ def test_documents_that_the_rotation_sees_whole_are_refused_unless_short(tmp_pat
     rope = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0}
     write_tiny_llama(inputs.model, rope_parameters=rope, max_position_embeddings=128)
     shared = "sequence_parallel_size=2"
-    require_sliceable(sheet_of(inputs, shared, "max_length=128").values)
-    require_sliceable(sheet_of(inputs, "max_length=129").values)
+
+    def recipe(*further):
+        return recipe_of(sheet_of(inputs, *further).values)
+
+    require_sliceable(recipe(shared, "max_length=128"))
+    require_sliceable(recipe("max_length=129"))
     with pytest.raises(
         ConfigError, match=r"llama' with sequence_parallel_size=2.*max_length is 129"
     ):
-        require_sliceable(sheet_of(inputs, shared, "max_length=129").values)
+        require_sliceable(recipe(shared, "max_length=129"))
     longer_val = (f"val_data_path={inputs.val}", "val_dataset.max_length=129")
     with pytest.raises(ConfigError, match="max_length is 129"):
-        require_sliceable(sheet_of(inputs, shared, "max_length=128", *longer_val).values)
+        require_sliceable(recipe(shared, "max_length=128", *longer_val))
 
 
 def test_a_group_takes_the_data_of_one_process(inputs):

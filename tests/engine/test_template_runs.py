@@ -11,8 +11,8 @@ import pytest
 from tests.runs import losses, options, write_inputs
 from xtune.checkpoint.state import recorded_day
 from xtune.config import render
+from xtune.engine.dry_run import make_plan
 from xtune.engine.memory_check import MemoryCheck
-from xtune.engine.plan import make_plan
 from xtune.engine.runner import Runner
 from xtune.errors import DataError
 
@@ -35,14 +35,12 @@ def run(tmp_path, monkeypatch):
             "custom_sft_lora",
             [*options(inputs), "prompt_template=auto", f"max_steps={steps}", "save_steps=1"],
         )
-        runner = Runner(
+        return Runner(
             sheet,
             work_dir=Path(tmp_path / "run"),
             resume=resume,
             memory_check=MemoryCheck(force=force),
-        )
-        runner.train()
-        return runner
+        ).train()
 
     return start
 

@@ -207,8 +207,17 @@ def losses_of_whole_lines(work_dir):
 
 def test_a_run_of_an_earlier_version_whose_sheet_lacks_newer_keys_goes_on(inputs, left, caplog):
     text = left.sheet.text
-    older = text.replace("    adapter_folder=adapter,\n", "").replace("adapter = None\n", "")
-    assert len(older.splitlines()) == len(text.splitlines()) - 2
+    older = text
+    for new, old in (
+        ("    adapter_folder=adapter,\n", ""),
+        ("adapter = None\n", ""),
+        ("    algorithm,\n", "    type='SupervisedFinetune',\n"),
+        ("algorithm = dict(type='SupervisedFinetune')  # or with any argument of it\n", ""),
+        ("dtype='auto',\n        quantization=quantization)", "dtype='auto')"),
+        ("quantization = None  # of frozen weights, under an adapter: dict(bits=4)\n", ""),
+    ):
+        assert new in older
+        older = older.replace(new, old)
     left.config.write_text(older)
     with caplog.at_level(logging.WARNING, "xtune"):
         assert left.check(AUTO) == (left.checkpoints / "step_000010").resolve()

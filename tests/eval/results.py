@@ -6,8 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from xtune.eval.loss_curve import LossCurve
-from xtune.eval.report import Report
-from xtune.eval.result import EvaluationResult, EvaluationRow
+from xtune.eval.result import EvaluationResult, EvaluationRow, Report
 
 __all__ = ["report", "row"]
 

@@ -4,12 +4,11 @@ import json
 
 import pytest
 
-from xtune.chat.agent.base import Reply
-from xtune.chat.agent.forms import message_with
-from xtune.chat.demo.agent_tools import AgentToolsSource
 from xtune.data.tool_calls import Call
+from xtune.demos.agent_tools import AgentToolsSource
 from xtune.eval import agent
 from xtune.eval.agent import AgentEvaluation
+from xtune.generation.reply import Reply, message_with
 
 ROWS = [
     ("6 * 7?", [("calculator", {"expression": "6 * 7"})], "It is 42.", ["42"], "single"),

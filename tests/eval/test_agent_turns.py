@@ -6,10 +6,10 @@ import threading
 
 import pytest
 
-from tests.chat.conftest import parrot  # noqa: F401 - a fixture
-from xtune.chat.agent.local import LocalModel
-from xtune.chat.settings import GenerationSettings
+from tests.generation.conftest import parrot  # noqa: F401 - a fixture
+from xtune.agents.local import LocalModel
 from xtune.eval.agent_turns import TogetherModel
+from xtune.generation.settings import GenerationSettings
 
 TURNS = [["ab", "ba"], ["bbb"], ["a b a", "b", "aa"]]  # of each agent; the second leaves first
 

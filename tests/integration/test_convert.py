@@ -14,9 +14,9 @@ from transformers import AutoModelForCausalLM
 from tests.integration.local_bytes import launch
 from tests.once import once
 from tests.runs import options
-from xtune.checkpoint.shards import read_dcp, weights_of_model
 from xtune.cli.entry import main
 from xtune.errors import CheckpointError
+from xtune.export.shards import read_dcp, weights_of_model
 
 HOOK = {"type": str(Path(__file__).with_name("foreign_shards.py")) + ":WriteShards"}
 KINDS = {

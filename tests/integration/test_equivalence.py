@@ -9,12 +9,12 @@ from tests.runs import losses, options, sheet_of, train
 from xtune.config import render
 from xtune.data.loader import StepLoader
 from xtune.engine.build import build_datasets
-from xtune.engine.optim import build_optimizer
 from xtune.engine.rng import seed_everything
 from xtune.engine.runner import Runner
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.models import load_tokenizer
 from xtune.models.build import build_model
+from xtune.optim.optimizers import build_optimizer
 
 
 @pytest.fixture(scope="module")

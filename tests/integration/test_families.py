@@ -11,11 +11,11 @@ import json
 import pytest
 
 from tests.models.families.case import Case, all_cases
-from xtune.chat.model import ChatModel
-from xtune.chat.settings import GenerationSettings
-from xtune.checkpoint.merge import export_model
 from xtune.config import render
 from xtune.engine.runner import Runner
+from xtune.export.merge import export_model
+from xtune.generation.model import ChatModel
+from xtune.generation.settings import GenerationSettings
 from xtune.structures import Message
 
 CASES = {case.name: case for case in all_cases()}
@@ -61,9 +61,8 @@ def test_its_config_trains_saves_and_chats(case, published, data, tmp_path):
             "custom_hooks.0.max_new_tokens=4",
         ],
     )
-    runner = Runner(sheet, work_dir=tmp_path / "run")
-    runner.train()
-    assert runner.step == 2
+    trained = Runner(sheet, work_dir=tmp_path / "run").train()
+    assert trained.step == 2
     adapter = tmp_path / "run/checkpoints/latest/adapter"
     settings = GenerationSettings(max_new_tokens=6, temperature=0.0)
     question = [Message(role="user", content="Give three tips.")]

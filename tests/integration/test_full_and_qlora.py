@@ -20,9 +20,7 @@ def resumed(request, inputs, tmp_path_factory):
     def run(work_dir, further, resume=None):
         chosen = ["max_steps=8", *FURTHER[name], *further]
         sheet = sheet_of(inputs, *chosen, config=CONFIGS[name])
-        runner = Runner(sheet, work_dir=work_dir, resume=resume)
-        runner.train()
-        return runner
+        return Runner(sheet, work_dir=work_dir, resume=resume).train()
 
     run(base / "whole", [])
     # The same run, cut after the save of step 5 by an error in the middle of step 6.
@@ -38,12 +36,12 @@ def test_the_resumed_run_equals_the_uninterrupted_one(resumed):
 
 
 def test_the_whole_model_loads_in_plain_transformers(resumed):
-    name, base, runner = resumed
+    name, base, trained = resumed
     if name != "full":
         pytest.skip("this one has an adapter")
     folder = base / "cut" / "checkpoints" / "latest" / "model"
     plain = AutoModelForCausalLM.from_pretrained(folder)
     assert plain.config.use_cache
-    ours = dict(runner.llm.state_dict())
+    ours = dict(trained.llm.state_dict())
     for key, value in plain.state_dict().items():
         assert torch.equal(value, ours[key]), key

@@ -23,8 +23,7 @@ def run(inputs, tmp_path):
             {"data_path": str(alpaca), "map_fn": "alpaca", "weight": 1},
         ]
         sheet = sheet_of(inputs, "max_steps=8", f"data_path={sources}", *further)
-        runner = Runner(sheet, work_dir=tmp_path / work_dir, resume=resume)
-        runner.train()
+        Runner(sheet, work_dir=tmp_path / work_dir, resume=resume).train()
         return losses(tmp_path / work_dir)
 
     return of

@@ -19,7 +19,7 @@ from tests.integration.test_ddp import chosen
 from tests.runs import Inputs
 from tests.tiny import write_tiny_llama
 from xtune.engine.hooks.base import Hook
-from xtune.parallel.wire import listen
+from xtune.watch.connection import listen
 
 STRATEGIES = {
     "fsdp": ["--strategy", "fsdp"],

@@ -10,9 +10,10 @@ import pytest
 from tests.integration import local_bytes
 from tests.runs import metrics, options
 from xtune.config import render
-from xtune.engine.strategy_state import state_of
-from xtune.models import choose_precision, estimate_memory
-from xtune.models.sharding import SHARDINGS
+from xtune.models import choose_precision
+from xtune.planning.memory import estimate_memory
+from xtune.planning.sharded_state import state_of
+from xtune.planning.weight_shards import SHARDINGS
 
 HOOK = f"default_hooks.tensorboard={{'type': '{local_bytes.__file__}:LocalBytesHook'}}"
 STARTED_BY = {

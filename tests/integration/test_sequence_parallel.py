@@ -42,9 +42,8 @@ def one(options, inputs, tmp_path_factory) -> Path:
     """A run of one process."""
     work_dir = tmp_path_factory.mktemp("one")
     sheet = render(CONFIG, chosen(inputs, *options, config=CONFIG))
-    runner = Runner(sheet, work_dir=work_dir)
-    runner.train()
-    rows = [batch.tokens for step in range(10) for batch in runner.loader.step(step)]
+    trained = Runner(sheet, work_dir=work_dir).train()
+    rows = [batch.tokens for step in range(10) for batch in trained.loader.step(step)]
     assert any(length % 2 for length in rows)
     return work_dir
 

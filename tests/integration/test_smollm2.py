@@ -14,7 +14,7 @@ from peft import AutoPeftModelForCausalLM
 from xtune.config import render
 from xtune.engine.runner import Runner
 from xtune.errors import ModelError
-from xtune.models import SupervisedFinetune, load_adapter, load_model, load_tokenizer
+from xtune.models import Backbone, load_adapter, load_model, load_tokenizer
 from xtune.models.build import build_model
 from xtune.models.precision import choose_precision
 from xtune.models.self_test import check_packed_logits
@@ -28,8 +28,7 @@ pytestmark = pytest.mark.skipif(
 def test_the_demos_config_trains_the_real_model(tmp_path: Path):
     options = ["max_steps=2", "max_length=256", "custom_hooks.0.evaluation_inputs=[]"]
     options += ["val_dataset.data_path=None", "save_steps=2"]
-    runner = Runner(render("smollm2_135m_lora_toolcall", options), work_dir=tmp_path / "run")
-    runner.train()
+    Runner(render("smollm2_135m_lora_toolcall", options), work_dir=tmp_path / "run").train()
     lines = (tmp_path / "run/metrics.jsonl").read_text().splitlines()
     losses = [json.loads(line)["loss"] for line in lines]
     assert len(losses) == 2
@@ -55,8 +54,8 @@ def test_in_bf16_it_passes_the_test_that_every_model_takes(config):
 
     def as_one_document(batch):
         whole = batch.cu_seqlens[[0, -1]]
-        return SupervisedFinetune.hidden_states(model, replace(batch, cu_seqlens=whole))
+        return Backbone.hidden_states(model.backbone, replace(batch, cu_seqlens=whole))
 
-    model.hidden_states = as_one_document
+    model.backbone.hidden_states = as_one_document
     with pytest.raises(ModelError, match="does not give the same logits on packed documents"):
         check_packed_logits(model)

@@ -12,8 +12,7 @@ STREAMED = ["train_dataset.type=StreamedSFTDataset", "train_dataset.window_rows=
 
 def run(inputs, work_dir, *further, resume=None):
     sheet = sheet_of(inputs, *STREAMED, *further)
-    runner = Runner(sheet, work_dir=work_dir, resume=resume)
-    runner.train()
+    Runner(sheet, work_dir=work_dir, resume=resume).train()
     return losses(work_dir)
 
 

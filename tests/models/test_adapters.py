@@ -198,7 +198,7 @@ def test_merged_equals_unmerged_also_when_saved(tiny_family, tmp_path, tied, mod
     assert not any("lora" in name for name, _ in merged.named_modules())
     merged.save_pretrained(tmp_path / "merged")
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
-    torch.testing.assert_close(logits(again), expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits(again), expected, rtol=1e-4, atol=1e-4)
     assert (again.lm_head.weight is again.model.embed_tokens.weight) == tied
 
 

@@ -14,11 +14,11 @@ from peft import AutoPeftModelForCausalLM, LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tiny import CHATML
-from xtune.checkpoint.export import write_adapter
 from xtune.errors import ModelError
+from xtune.export.export import write_adapter
 from xtune.models import attach_adapter, load_adapter, load_model, load_tokenizer
 from xtune.models.gguf import converted_gguf, resolve_alias
-from xtune.models.loading import name_for_others
+from xtune.models.source import name_for_others
 
 
 def rotary_rows(weight, heads):

@@ -48,7 +48,7 @@ FAMILIES = {
 
 def log_probs(model, batch, *, temperature=1.0, chunk_size=7):
     return Head.of(base_of(model.llm)).log_probs(
-        model.hidden_states(batch)[0],
+        model.backbone.hidden_states(batch)[0],
         batch.labels[0],
         chunk_size=chunk_size,
         temperature=temperature,
@@ -245,7 +245,7 @@ def test_gradient_checkpointing_changes_no_gradient(untied_llama, adapter):
 
     def run(around, **settings):
         model = stirred(finetune(untied_llama, ADAPTERS.get(adapter), **settings))
-        head, hidden = Head.of(base_of(model.llm)), model.hidden_states(batch)[0]
+        head, hidden = Head.of(base_of(model.llm)), model.backbone.hidden_states(batch)[0]
 
         def found(hidden):
             return head.log_probs(hidden, batch.labels[0], chunk_size=7)

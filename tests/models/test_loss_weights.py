@@ -18,14 +18,16 @@ def weighted(documents, seed=2):
     """Their pack, each label with a weight of its own."""
     batch = pack(documents)
     generator = torch.Generator().manual_seed(seed)
-    return replace(batch, weights=torch.rand(batch.labels.shape, generator=generator) * 3)
+    return replace(
+        batch, per_token={"weights": torch.rand(batch.labels.shape, generator=generator) * 3}
+    )
 
 
 def part(batch, start, end):
     """Documents start to end of a batch, with their weights."""
     bounds = batch.cu_seqlens.tolist()
     own = pack(documents_of(batch)[start:end])
-    return replace(own, weights=batch.weights[:, bounds[start] : bounds[end]])
+    return replace(own, per_token={"weights": batch.weights[:, bounds[start] : bounds[end]]})
 
 
 def loss_and_gradients(model, batches, normalizer):
@@ -61,7 +63,7 @@ def test_weight_two_is_the_row_twice(untied_llama, adapter):
     documents = random_documents([9, 14, 6])
     twice = pack([*documents, documents[1]])
     weights = torch.cat([torch.full((1, n), w) for n, w in ((9, 1.0), (14, 2.0), (6, 1.0))], 1)
-    once = replace(pack(documents), weights=weights)
+    once = replace(pack(documents), per_token={"weights": weights})
     assert once.trained_weight == twice.trained_tokens
     model = stirred(finetune(untied_llama, ADAPTERS[adapter], loss_chunk_size=7))
     n = twice.trained_tokens
@@ -70,7 +72,7 @@ def test_weight_two_is_the_row_twice(untied_llama, adapter):
 
 def test_a_sum_of_weights_below_one_normalises_too(tiny_llama):
     batch = pack(random_documents(LENGTHS))
-    small = replace(batch, weights=torch.full(batch.labels.shape, 2.0**-9))
+    small = replace(batch, per_token={"weights": torch.full(batch.labels.shape, 2.0**-9)})
     assert 0 < small.trained_weight < 1
     model = finetune(tiny_llama)
     plain = model(batch, normalizer=batch.trained_weight)["loss"]

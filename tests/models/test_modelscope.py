@@ -10,7 +10,8 @@ import pytest
 
 from tests.tiny import write_tiny_llama
 from xtune.errors import ModelError
-from xtune.models.loading import load_config, load_model, load_tokenizer
+from xtune.models.loading import load_config, load_model
+from xtune.models.tokenizer import load_tokenizer
 
 ID = "modelscope:owner/tiny"
 

@@ -10,7 +10,7 @@ import pytest
 from transformers import AutoConfig, AutoTokenizer
 
 from tests.tiny import write_tiny_model, write_tiny_tokenizer
-from xtune.checkpoint.export import write_model
+from xtune.export.export import write_model
 from xtune.models import load_model, load_tokenizer
 from xtune.models.older_readers import name_as_before, save_tokenizer
 

@@ -65,7 +65,7 @@ def test_logits_loss_and_gradients(model):
     with generation_mode(model.llm):
         alone = [model.llm(input_ids=ids[None], use_cache=False).logits[0] for ids, _ in documents]
     with torch.no_grad():
-        packed = Head.of(model.llm).logits(model.hidden_states(batch))[0]
+        packed = Head.of(model.llm).logits(model.backbone.hidden_states(batch))[0]
     torch.testing.assert_close(packed, torch.cat(alone), rtol=1e-5, atol=1e-5)
 
     expected = plain_loss(model.llm, documents, n)
@@ -83,7 +83,9 @@ def test_logits_loss_and_gradients(model):
 def test_the_self_test_accepts_it(model):
     check_packed_logits(model)
     assert model.training
-    assert (model.llm.config._attn_implementation == "xtune_varlen") == model.one_row
+    assert (model.llm.config._attn_implementation == "xtune_varlen") == (
+        model.backbone.why_apart is None
+    )
 
 
 def test_contamination_would_be_seen(tiny_llama):
@@ -93,7 +95,7 @@ def test_contamination_would_be_seen(tiny_llama):
     joined = pack(random_documents([6, 9]))
     joined.cu_seqlens, joined.max_seqlen = torch.tensor([0, 15], dtype=torch.int32), 15
     with torch.no_grad():
-        apart, together = model.hidden_states(batch), model.hidden_states(joined)
+        apart, together = model.backbone.hidden_states(batch), model.backbone.hidden_states(joined)
     assert (apart - together)[0, 6:].abs().max() > 0.01
     torch.testing.assert_close(apart[0, :6], together[0, :6], rtol=1e-5, atol=1e-5)
 
@@ -113,5 +115,5 @@ def test_families_that_one_row_would_corrupt_are_run_document_by_document(
     llm = load_model(str(tiny_family(family, **settings)), dtype="fp32")
     with caplog.at_level("INFO", logger="xtune.models"):
         model = SupervisedFinetune(llm)
-    assert not model.one_row
+    assert model.backbone.why_apart is not None
     assert f"{family} is run document by document: {reason}" in caplog.text

@@ -13,10 +13,10 @@ from transformers import AutoModelForCausalLM
 from tests.models.families.cases import internlm
 from tests.runs import losses, sheet_of, train
 from tests.tiny import write_tiny_model
-from xtune.chat.model import ChatModel
-from xtune.checkpoint.export import write_model
-from xtune.checkpoint.merge import export_model
 from xtune.errors import AdapterError, ConfigError, ModelError
+from xtune.export.export import write_model
+from xtune.export.merge import export_model
+from xtune.generation.model import ChatModel
 from xtune.models import (
     SupervisedFinetune,
     attach_adapter,
@@ -26,10 +26,10 @@ from xtune.models import (
     load_tokenizer,
     merge_adapter,
 )
+from xtune.models.tokenizer import open_vocabulary
 from xtune.models.vocabulary import (
     add_tokens,
     grow_vocabulary,
-    open_vocabulary,
     rows_needed,
     token_pieces,
     train_new_rows,
@@ -247,7 +247,7 @@ def test_lora_on_the_head_itself_is_refused_with_the_way_out(tmp_path):
 
 
 def test_the_dry_run_knows_of_the_new_rows(inputs, tmp_path, capsys):
-    from xtune.engine.plan import make_plan
+    from xtune.engine.dry_run import make_plan
 
     lines = {}
     for tokens in ([], ["Paris", "<call>"]):
@@ -266,13 +266,13 @@ def test_a_run_with_added_tokens_resumes_exactly(inputs, tmp_path):
         sheet = sheet_of(inputs, *options, f"lr={lr}", config=config)
         Runner(sheet, work_dir=whole).train()
         first = Runner(sheet, work_dir=cut)
-        step = first.save_checkpoint
+        step = first.run.save_checkpoint
 
-        def save_and_stop(first=first, step=step, **keywords):
-            first.stop("the test says so")
+        def save_and_stop(run=first.run, step=step, **keywords):
+            run.stop("the test says so")
             return step(**keywords)
 
-        first.save_checkpoint = save_and_stop
+        first.run.save_checkpoint = save_and_stop
         first.train()
         Runner(sheet, work_dir=cut, resume="auto").train()
         assert losses(cut) == losses(whole)
@@ -293,7 +293,7 @@ def test_full_tuning_saves_the_larger_vocabulary(inputs, tmp_path):
 
 
 def test_an_adapter_is_refused_on_another_vocabulary(inputs, tmp_path):
-    from xtune.checkpoint.expand import expand_with_tokens
+    from xtune.export.expand import expand_with_tokens
 
     expand_with_tokens(str(inputs.model), ["Paris", "<a>"], tmp_path / "one")
     expand_with_tokens(str(inputs.model), ["Paris", "<b>"], tmp_path / "other")

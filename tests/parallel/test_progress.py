@@ -6,7 +6,7 @@ import threading
 import time
 
 from xtune.parallel.progress import beat, enter, now, restart, waiting
-from xtune.parallel.pulse import Pulse, Waited
+from xtune.watch.liveness import Pulse, Waited
 
 
 def looks(pulse: Pulse, seconds: float) -> tuple:

@@ -1,1 +1,1 @@
-"""Talking to a model: prompts, answers token by token, a session with its history, the terminal."""
+"""The chat program: a dialogue with its history, its commands, the terminal."""

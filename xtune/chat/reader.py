@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
+from xtune.paths import cache_root
+
 if TYPE_CHECKING:  # imported only where a terminal is used
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
@@ -87,7 +89,7 @@ def _keys() -> KeyBindings:
 
 def _history_file() -> Path | None:
     """The file that keeps what was typed, readable by its owner alone; None if it cannot be."""
-    folder = Path(os.environ.get("XTUNE_CACHE") or "~/.cache/xtune").expanduser()
+    folder = cache_root()
     file = folder / "chat_history"
     try:
         folder.mkdir(parents=True, exist_ok=True)

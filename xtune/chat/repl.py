@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TextIO
 
-from xtune.chat.answer import Answer
 from xtune.chat.commands import is_command, is_retry, run_command
 from xtune.chat.session import ChatSession
 from xtune.errors import XtuneError
+from xtune.generation.answer import Answer
 
 __all__ = ["Repl", "printable"]
 
@@ -29,7 +29,12 @@ class Repl:
         self._notices = notices
 
     def run(self, messages: Iterable[str], session: ChatSession) -> int:
-        """Answer every message; return how many could not be answered."""
+        """Answer every message; return how many could not be answered.
+
+        Args:
+            messages: in order, as they are typed.
+            session: keeps the dialogue.
+        """
         failed = 0
         for message in messages:
             if is_retry(message):
@@ -53,6 +58,10 @@ class Repl:
 
     def answer(self, message: str, session: ChatSession) -> Answer:
         """Answer one message.
+
+        Args:
+            message: the user's.
+            session: keeps the dialogue.
 
         Raises:
             UsageError: the message alone fills the context.

@@ -12,9 +12,9 @@ from xtune.errors import DataError, UsageError
 from xtune.structures import Message
 
 if TYPE_CHECKING:
-    from xtune.chat.answer import Answer
-    from xtune.chat.model import ChatModel
-    from xtune.chat.settings import GenerationSettings
+    from xtune.generation.answer import Answer
+    from xtune.generation.model import ChatModel
+    from xtune.generation.settings import GenerationSettings
 
 __all__ = ["ChatSession", "drop_oldest_turns"]
 
@@ -74,6 +74,10 @@ class ChatSession:
 
         An answer that was interrupted stays in the history as far as it came, unless it is empty:
         then the question goes too, as it does when this raises.
+
+        Args:
+            text: the user's message.
+            on_text: is given each piece of the answer.
 
         Raises:
             UsageError: the message alone fills the context.

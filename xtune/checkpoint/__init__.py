@@ -1,4 +1,4 @@
-"""Saving a run so that it can be resumed bit for bit, and its result used by other tools.
+"""Saving a run so that it can be resumed bit for bit.
 
     checkpoints/
       step_000500/
@@ -9,5 +9,5 @@
       latest        -> the newest whole one
 
 folder.py writes and finds such folders, meta.py tells a whole one from a damaged one, state.py
-writes state/, export.py writes adapter/ and model/, disk.py recognises a full disk.
+writes state/, disk.py recognises a full disk; xtune/export writes adapter/ and model/.
 """

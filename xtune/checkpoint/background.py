@@ -7,7 +7,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
 
-__all__ = ["BackgroundWriter"]
+__all__ = ["BackgroundWriter", "Writer"]
+
+# Writes a checkpoint: is given an event that is set when the run ends with an error, and returns
+# the folder, on the process that has one.
+Writer = Callable[[Event], Path | None]
 
 
 class BackgroundWriter:
@@ -21,7 +25,7 @@ class BackgroundWriter:
         self._future: Future[Path | None] | None = None
         self._ending = Event()
 
-    def submit(self, write: Callable[[Event], Path | None]) -> None:
+    def submit(self, write: Writer) -> None:
         """Begin to write; the one before must have been taken by `finished`.
 
         Args:

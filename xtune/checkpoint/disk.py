@@ -34,6 +34,10 @@ def is_full_disk(error: BaseException) -> bool:
 def check_room(folder: Path, needed: int) -> None:
     """Refuse to begin writing `needed` bytes below `folder` where they cannot fit.
 
+    Args:
+        folder: where they are to be written.
+        needed: bytes.
+
     Raises:
         CheckpointError: less than `needed` bytes are free.
     """
@@ -42,7 +46,12 @@ def check_room(folder: Path, needed: int) -> None:
 
 
 def full_disk_error(folder: Path, needed: int) -> CheckpointError:
-    """The error for a checkpoint of about `needed` bytes that does not fit below `folder`."""
+    """The error for a checkpoint of about `needed` bytes that does not fit below `folder`.
+
+    Args:
+        folder: where it was to be written.
+        needed: bytes.
+    """
     free = shutil.disk_usage(folder).free
     return CheckpointError(
         f"the disk is full: a checkpoint below {folder} needs about {needed:,} bytes "

@@ -145,7 +145,12 @@ def whole_weights(folder: Path, scratch: Path) -> dict[str, Tensor]:
 
 
 def keep_state(folder: Path, final: Path) -> None:
-    """Move what the optimizer keeps into `final`, which is created."""
+    """Move what the optimizer keeps into `final`, which is created.
+
+    Args:
+        folder: that was read or written.
+        final: where the files go.
+    """
     final.mkdir()
     for file in folder.glob("state_*.safetensors"):
         file.rename(final / file.name)

@@ -31,10 +31,10 @@ from xtune.garbage import uncollected
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from xtune.chat.agent.base import AgentModel
-    from xtune.chat.agent.calling import Approve
-    from xtune.chat.model import ChatModel
-    from xtune.chat.settings import GenerationSettings
+    from xtune.agents.base import AgentModel
+    from xtune.agents.calling import Approve
+    from xtune.generation.model import ChatModel
+    from xtune.generation.settings import GenerationSettings
 
 __all__ = ["add_arguments", "run"]
 
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_agent_arguments(parser: argparse.ArgumentParser) -> None:
-    from xtune.chat.tools.options import DEFAULT_TOOLS
+    from xtune.tools.options import DEFAULT_TOOLS
 
     agent = parser.add_argument_group("tools")
     agent.add_argument("--lagent", action="store_true", help="give the model tools")
@@ -125,8 +125,8 @@ def _add_agent_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Answer the prompt, the lines of a pipe, or a person; return 1 if a line had no answer."""
-    from xtune.chat.settings import GenerationSettings
     from xtune.errors import UsageError
+    from xtune.generation.settings import GenerationSettings
 
     settings = GenerationSettings(  # checked before anything heavy is loaded
         max_new_tokens=args.max_new_tokens,
@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
     if not (args.lagent or args.with_plugins):
         _require_lagent(args)
     if not (args.model or "").startswith(("http://", "https://")):
-        from xtune.chat.locate import locate
+        from xtune.generation.locate import locate
 
         locate(args.model, args.adapter)  # a wrong folder is said before anything heavy is loaded
     if args.lagent or args.with_plugins:
@@ -174,13 +174,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
-    from xtune.chat.agent.remote import RemoteModel, is_url
-    from xtune.chat.agent.show import AgentRepl, Human, require_terminal
+    from xtune.agents.remote import RemoteModel, is_url
+    from xtune.agents.show import AgentRepl, Human, require_terminal
     from xtune.chat.repl import Repl
-    from xtune.chat.tools.moss import PLUGINS
-    from xtune.chat.tools.options import DEFAULT_TOOLS, read_options
-    from xtune.chat.tools.toolbox import ToolBox
     from xtune.errors import UsageError
+    from xtune.tools.moss import PLUGINS
+    from xtune.tools.options import DEFAULT_TOOLS, read_options
+    from xtune.tools.toolbox import ToolBox
 
     if args.max_turns is not None and args.max_turns < 1:
         raise UsageError(f"--max-turns is {args.max_turns}; allowed: 1 or more")
@@ -204,9 +204,9 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
         if plugins and (missing := [p for p in plugins if PLUGINS[p][0] in box.off]):
             raise UsageError(f"these plugins are off: {', '.join(missing)}")
 
-        from xtune.chat.agent.build import TRAINED_FORMS, build_agent, language_of
-        from xtune.chat.agent.calling import approve_all, approve_none
-        from xtune.chat.agent.session import AgentSession
+        from xtune.agents.build import TRAINED_FORMS, build_agent, language_of
+        from xtune.agents.calling import approve_all, approve_none
+        from xtune.agents.session import AgentSession
         from xtune.chat.reader import read_pipe, read_terminal
 
         system, trained_on = args.system, ""
@@ -214,7 +214,7 @@ def _run_agent(args: argparse.Namespace, settings: GenerationSettings) -> int:
         if is_url(args.model or ""):
             model = RemoteModel(args.model, args.served_model or "", settings)
         else:
-            from xtune.chat.agent.local import LocalModel
+            from xtune.agents.local import LocalModel
 
             loaded = _load(args)
             model = LocalModel(loaded, settings)
@@ -273,8 +273,8 @@ def _noted_tools(
     args: argparse.Namespace, notice: Callable[[str], None]
 ) -> dict[str, dict[str, Any]]:
     """The tools that the adapter or model was trained with, and their options."""
-    from xtune.chat.locate import locate, training_notes
-    from xtune.chat.tools.options import noted_tools
+    from xtune.generation.locate import locate, training_notes
+    from xtune.tools.options import noted_tools
 
     given, refused = noted_tools(training_notes(locate(args.model, args.adapter).trained))
     if given:
@@ -289,7 +289,7 @@ def _noted_tools(
 
 def _load(args: argparse.Namespace) -> ChatModel:
     with uncollected():
-        from xtune.chat.model import ChatModel
+        from xtune.generation.model import ChatModel
 
     return ChatModel.load(
         args.model,

@@ -67,9 +67,9 @@ def run(args: argparse.Namespace) -> None:
 
 def _from_shards(kind: str, given: str, model: str, out: Path) -> None:
     from xtune.checkpoint.disk import whole_folder
-    from xtune.checkpoint.export import write_model
-    from xtune.checkpoint.shards import read_dcp, read_zero, weights_of_model
     from xtune.errors import UsageError
+    from xtune.export.export import write_model
+    from xtune.export.shards import read_dcp, read_zero, weights_of_model
     from xtune.local_path import not_there
     from xtune.models import load_model, load_tokenizer
 

@@ -51,18 +51,19 @@ def run(args: argparse.Namespace) -> int:
         import torch
 
         from xtune.config import render, require_valid
-        from xtune.engine.advice import advice_for, advice_lines
-        from xtune.engine.budget import Place, need_of, place_of
-        from xtune.models.memory import largest_card, smallest_card
+        from xtune.config.recipe import recipe_of
         from xtune.models.precision import choose_precision
+        from xtune.planning.advice import advice_for, advice_lines
+        from xtune.planning.memory import largest_card, smallest_card
+        from xtune.planning.requirement import DeviceMemory, need_of, place_of
 
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet, data=False)
     if gib is None and torch.cuda.is_available():
         gib = place_of(torch.device("cuda")).gib
-    wanted = (sheet.values.get("strategy") or {}).get("precision", "auto")
+    wanted = recipe_of(sheet.values).precision
     precision = choose_precision("cuda", "bf16" if wanted == "auto" else wanted)
-    place = Place("cuda", gib, args.devices)
+    place = DeviceMemory("cuda", gib, args.devices)
     need = need_of(sheet.values, precision, place)
     estimate = need.estimate
     percent = 100 * estimate.trainable / estimate.parameters
@@ -77,7 +78,7 @@ def run(args: argparse.Namespace) -> int:
         if card := smallest_card(need.gib):
             print(f"fits a GPU of {card} GB")
             return 0
-        place = Place("cuda", float(largest_card()), args.devices)
+        place = DeviceMemory("cuda", float(largest_card()), args.devices)
     elif need.fits(place):
         print(f"fits a GPU of {gib:g} GB")
         return 0

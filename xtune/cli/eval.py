@@ -19,7 +19,7 @@ from xtune.garbage import uncollected
 
 if TYPE_CHECKING:
     from xtune.config import Sheet
-    from xtune.eval.report import Report
+    from xtune.eval.result import Report
 
 __all__ = ["add_arguments", "run", "sheet_and_folder"]
 
@@ -59,6 +59,10 @@ def run(args: argparse.Namespace) -> None:
 
 def sheet_and_folder(given: str, work_dir: Path | None) -> tuple[Sheet, Path]:
     """Return the config that is given, or that a run's folder holds, and the run's folder.
+
+    Args:
+        given: a config's name or path, or a run's folder.
+        work_dir: the run's folder, if it is given by a flag.
 
     Raises:
         UsageError: there is no such config, or the folder is no run's.

@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xtune.chat.model import ChatModel
     from xtune.eval.result import EvaluationResult
     from xtune.eval.tool_benchmark import ToolBenchmark
+    from xtune.generation.model import ChatModel
 
 __all__ = ["add_arguments", "run"]
 
@@ -122,12 +122,13 @@ def _require_data(args: argparse.Namespace) -> None:
 
 def _load(given: str, adapter: str | None, work_dir: Path | None) -> ChatModel:
     """The model that a name, a path, a config or a run's folder stands for."""
-    from xtune.chat.model import ChatModel
     from xtune.cli.eval import sheet_and_folder
     from xtune.config import list_configs
     from xtune.config.find import xtuners_name
+    from xtune.config.recipe import recipe_of
     from xtune.errors import UsageError
     from xtune.eval.compare import trained_folder
+    from xtune.generation.model import ChatModel
 
     is_run = (Path(given).expanduser() / "config.py").is_file()
     is_config = given.endswith(".py") or given in list_configs() or xtuners_name(given) is not None
@@ -139,7 +140,9 @@ def _load(given: str, adapter: str | None, work_dir: Path | None) -> ChatModel:
     trained = trained_folder(folder) if adapter is None else Path(adapter)
     if adapter is None and not (trained / "adapter_config.json").is_file():
         return ChatModel.load(str(trained))
-    base = sheet.values["model"]["llm"]["pretrained_model_name_or_path"]
+    base = recipe_of(sheet.values).base_model
+    if base is None:
+        raise UsageError(f"{given} names no model that its adapter could be put on")
     return ChatModel.load(base, adapter=trained)
 
 

@@ -54,12 +54,12 @@ def run(args: argparse.Namespace) -> None:
     if args.pad_to_multiple_of is not None and args.pad_to_multiple_of < 1:
         raise UsageError(f"--pad-to-multiple-of {args.pad_to_multiple_of}: it must be at least 1")
 
-    from xtune.chat.locate import find_model
-    from xtune.checkpoint.expand import (
+    from xtune.export.expand import (
         expand_with_sentencepiece,
         expand_with_tokens,
         read_tokens,
     )
+    from xtune.generation.locate import find_model
 
     settings = {
         "init": args.init,

@@ -41,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Load, merge, write, read back, compare."""
-    from xtune.chat.locate import locate, training_notes
     from xtune.errors import UsageError
+    from xtune.generation.locate import locate, training_notes
 
     out: Path = args.out.expanduser()
     if out.exists():
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     found = locate(args.model, args.adapter)
     adapter, notes = found.adapter, training_notes(found.trained)
 
-    from xtune.checkpoint.merge import export_model
+    from xtune.export.merge import export_model
 
     written = export_model(
         found.model, out, adapter=adapter, notes=notes, layout=args.layout, dtype=args.dtype

@@ -126,6 +126,10 @@ _HINTS = {
 def meaningless(verb: str, flag: str) -> tuple[str, bool] | None:
     """Return why a flag is left out, and whether a value follows it; None if it is not.
 
+    Args:
+        verb: of xtune.
+        flag: as it is typed, with its hyphens.
+
     >>> meaningless('train', '--local-rank')[1]
     True
     """

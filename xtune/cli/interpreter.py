@@ -2,34 +2,17 @@
 
 `make` installs into .venv at the top of the checkout, and people type `python tools/train.py`
 without activating it: then the command goes on there, and says so. What an old Python must read to
-say that it is too old, down to 3.6, is written for it: this file and tools/*.py.
+say that it is too old, down to 3.6, is written for it: this file, shim.py and
+tools/*.py.
 """
 
 import os
 import sys
 
-__all__ = ["NEEDED_PYTHON", "lacking", "missing_message", "move_to_environment", "run_tool"]
+__all__ = ["NEEDED_PYTHON", "lacking", "missing_message", "move_to_environment", "say"]
 
 NEEDED_PYTHON = (3, 11)
 _TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))
-
-
-def run_tool(verb: str) -> int:
-    """Run a verb for tools/VERB.py, with a Python that can.
-
-    Args:
-        verb: as in `xtune VERB`; the rest of the command line is `sys.argv[1:]`.
-
-    Returns:
-        The exit code; 2 if this Python is too old and no other is known.
-    """
-    if sys.version_info < NEEDED_PYTHON:
-        move_to_environment(verb, sys.argv[1:])
-        _say(missing_message(verb, lacking()))
-        return 2
-    from xtune.cli.entry import main
-
-    return main([verb, *sys.argv[1:]])
 
 
 def lacking() -> "list[str]":
@@ -80,17 +63,22 @@ def move_to_environment(verb: str, words: "list[str]") -> None:
     missing = lacking()
     if not missing:
         return
-    _say(f"xtune {verb}: {_this_python()} {_fault(missing)}; going on with {python}")
+    say(f"xtune {verb}: {_this_python()} {_fault(missing)}; going on with {python}")
     own = ("PYTHONHOME", "__PYVENV_LAUNCHER__")  # of the Python that is left
     kept = {name: value for name, value in os.environ.items() if name not in own}
     try:
         os.execve(python, [python, tool, *words], kept)
     except OSError as error:
-        _say(f"xtune {verb}: {python} cannot be run: {error}")
+        say(f"xtune {verb}: {python} cannot be run: {error}")
 
 
 def missing_message(verb: str, missing: "list[str]") -> str:
-    """Return what to say where a verb has failed for want of packages."""
+    """Return what to say where a verb has failed for want of packages.
+
+    Args:
+        verb: that was typed.
+        missing: the packages, or the Python, that it lacks.
+    """
     return "\n".join([f"xtune {verb}: {_this_python()} {_fault(missing)}", *_set_up_lines()])
 
 
@@ -124,6 +112,7 @@ def _numbers(version: str) -> "list[int]":
     return [int(part) for part in found.group().split(".")] if found else []
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """Print to stderr."""
     if sys.stderr is not None:  # closed with 2>&-
         print(text, file=sys.stderr, flush=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from xtune.cli.meet import meet
 from xtune.errors import UsageError
-from xtune.parallel.ends import read_ends
 from xtune.parallel.world import MEET_TIMEOUT
+from xtune.watch.last_words import read_ends
 
 __all__ = ["launch", "wanted_processes"]
 

@@ -12,17 +12,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
-from typing import NamedTuple
 
 __all__ = ["add_arguments", "run"]
-
-
-class _Row(NamedTuple):
-    name: str
-    gib: float | None  # on one GPU, or for a laptop in the host's memory
-    place: str
-    is_for_laptop: bool
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,52 +28,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print a line a config; 1 when there is none."""
     from xtune.cli.gigabytes import gigabytes
-    from xtune.cli.matching import matches, nothing_matches
-    from xtune.config import list_configs
-    from xtune.config.find import xtuners_name
-    from xtune.models.cards import fits
+    from xtune.cli.lookups import list_configs
+    from xtune.cli.matching import nothing_matches
 
     card = None if args.gpu_memory is None else gigabytes("--gpu-memory", args.gpu_memory)
     patterns = [*args.patterns, *filter(None, [args.pattern])]
-    configs = list_configs()
-    found = configs
-    for pattern in patterns:
-        theirs = xtuners_name(pattern)
-        wanted = theirs[0] if theirs else pattern
-        left = {name: path for name, path in found.items() if matches(wanted, [name])}
+    found = list_configs()
+    for count, pattern in enumerate(patterns, start=1):
+        left = list_configs(*patterns[:count])
         if not left:
             among = nothing_matches("config", pattern, dict.fromkeys(found, ()), "xtune list-cfg")
             print(among, file=sys.stderr)
             return 1
         found = left
-    rows = [_row(name, path) for name, path in found.items()]
+    total = len(found)
     if card is not None:
-        total = len(rows)
-        rows = [row for row in rows if row.gib is not None and fits(row.gib, card)]
-        rows.sort(key=lambda row: (row.is_for_laptop, -(row.gib or 0.0), row.name))
-        if not rows:
-            print(
-                f"none of {total} fits a GPU of {card:g} GB, of which 10 % are left free; "
-                "xtune estimate NAME --gpu-memory says what makes one fit",
-                file=sys.stderr,
-            )
-            return 1
-    width = max(len(row.name) for row in rows)
-    for row in rows:
+        found = list_configs(*patterns, gpu_memory=card)
+    if not found:
+        print(
+            f"none of {total} fits a GPU of {card:g} GB, of which 10 % are left free; "
+            "xtune estimate NAME --gpu-memory says what makes one fit",
+            file=sys.stderr,
+        )
+        return 1
+    width = max(map(len, found))
+    for row in found.values():
         unit = "GB " if row.is_for_laptop else "GiB"  # as its docstring has it
-        memory = "" if row.gib is None else f"{row.gib:g} {unit}"
+        memory = "" if row.memory is None else f"{row.memory:g} {unit}"
         print(f"{row.name:<{width}}  {memory:>9}  {row.place}".rstrip())
     return 0
-
-
-def _row(name: str, path: Path) -> _Row:
-    from xtune.config.notes import estimated_gib, laptop_gib, notes
-    from xtune.models.cards import smallest_card
-
-    hardware = notes(path).get("Hardware", "")
-    gib = estimated_gib(hardware)
-    if gib is not None:
-        card = smallest_card(gib)
-        return _Row(name, gib, f"{card} GB GPU" if card else "several GPUs", False)
-    gib = laptop_gib(hardware)
-    return _Row(name, gib, "CPU" if gib is not None else hardware.partition(";")[0], True)

@@ -29,11 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a block a format; 1 when the pattern fits none."""
-    from xtune.cli.matching import matches, nothing_matches
-    from xtune.data.formats import all_formats
+    from xtune.cli.lookups import list_formats
+    from xtune.cli.matching import nothing_matches
     from xtune.errors import UsageError, did_you_mean
 
-    formats = all_formats()
+    formats = list_formats()
     if args.name is not None:
         if args.name not in formats:
             raise UsageError(
@@ -44,11 +44,11 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join([*_block(format), "", format.reads]))
         return 0
     wanted = args.pattern or ""
-    texts = {name: (each.title, each.fields) for name, each in formats.items()}
-    found = [format for name, format in formats.items() if matches(wanted, (name, *texts[name]))]
-    for format in found:
+    found = list_formats(wanted)
+    for format in found.values():
         print("\n".join(_block(format)), end="\n\n")
     if not found:
+        texts = {name: (each.title, each.fields) for name, each in formats.items()}
         print(nothing_matches("format", wanted, texts, "xtune list-formats"), file=sys.stderr)
         return 1
     print(f"{len(found)} formats. In a config: map_fn = 'alpaca', or 'auto' to recognise the rows,")

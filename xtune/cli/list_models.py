@@ -23,20 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a block a family; 1 when the pattern fits none."""
-    from xtune.cli.matching import matches, nothing_matches
-    from xtune.models.families import all_families, describe
+    from xtune.cli.lookups import list_models
+    from xtune.cli.matching import nothing_matches
+    from xtune.models.families import describe
     from xtune.models.families.proofs import PROOFS
 
     wanted = args.name or args.pattern or ""
-    families = all_families()
-    texts = {
-        name: (name, family.title, *family.model_types, *family.published)
-        for name, family in families.items()
-    }
-    found = [family for name, family in families.items() if matches(wanted, texts[name])]
-    for family in found:
+    found = list_models(wanted)
+    for family in found.values():
         print("\n".join(describe(family)), end="\n\n")
     if not found:
+        texts = {
+            name: (name, family.title, *family.model_types, *family.published)
+            for name, family in list_models().items()
+        }
         said = nothing_matches("model family", wanted, texts, "xtune list-models")
         print(said, file=sys.stderr)
         return 1

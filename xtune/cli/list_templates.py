@@ -20,14 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a line a template, or one whole."""
+    from xtune.cli.lookups import list_templates
     from xtune.errors import UsageError, did_you_mean
-    from xtune.registry import TEMPLATES, names, resolve
+    from xtune.registry import TEMPLATES, resolve
 
-    known = names(TEMPLATES)
+    known = list_templates()
     if args.name is None:
         width = max(map(len, known))
-        for name in known:
-            print(f"{name:{width}}  {_first_line(resolve(TEMPLATES, name).__doc__)}")
+        for name, models in known.items():
+            print(f"{name:{width}}  {models}")
         print("\nIn a config: prompt_template = 'chatml', or 'auto' for the tokenizer's own,")
         print("or your own: prompt_template = 'path/to/file.py:name'")
         return 0
@@ -37,10 +38,6 @@ def run(args: argparse.Namespace) -> int:
             f"there are: auto, {', '.join(known)}"
         )
     template = resolve(TEMPLATES, args.name)
-    print(f"{args.name}  {_first_line(template.__doc__)}\n")
+    print(f"{args.name}  {known[args.name]}\n")
     print(inspect.getdoc(sys.modules[template.__module__]))
     return 0
-
-
-def _first_line(docstring: str | None) -> str:
-    return (docstring or "").partition("\n")[0]

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _block(name: str, declared: Any) -> list[str]:
-    from xtune.chat.tools.schema import spec_of
+    from xtune.tools.schema import spec_of
 
     is_class = isinstance(declared, type)
     function = declared.__dict__.get("__call__") if is_class else declared

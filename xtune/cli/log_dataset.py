@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
+    from xtune.data.protocol import ShownItems
 
 __all__ = ["add_arguments", "run"]
 
@@ -53,7 +53,6 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console
 
     from xtune.config import render, require_valid
-    from xtune.data.streaming import StreamedSFTDataset
     from xtune.errors import UsageError
     from xtune.models import load_tokenizer
     from xtune.registry import DATASETS, build
@@ -63,9 +62,7 @@ def run(args: argparse.Namespace) -> int:
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet)
     tokenizer = load_tokenizer(**sheet.values["tokenizer"])
-    dataset = build(DATASETS, sheet.values["train_dataset"], tokenizer=tokenizer)
-    if isinstance(dataset, StreamedSFTDataset):
-        dataset = next(dataset.windows())
+    dataset = build(DATASETS, sheet.values["train_dataset"], tokenizer=tokenizer).preview()
     if args.index is None:
         indices = range(min(args.n, len(dataset)))
     else:
@@ -85,9 +82,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _documents(
-    dataset: SFTDataset, tokenizer: PreTrainedTokenizerBase, index: int
+    dataset: ShownItems, tokenizer: PreTrainedTokenizerBase, index: int
 ) -> list[dict[str, Any]]:
-    """The documents of an item: a sample's number and its tokens (id, text, trained, weight)."""
+    """The documents of an item: a sample's number, its side if it is one of a group's, and its
+    tokens (id, text, trained, weight).
+    """
     documents = []
     for number in dataset.pack(index):
         sample = dataset.sample(number)
@@ -100,7 +99,9 @@ def _documents(
             {"id": token, "text": text, "trained": is_trained, "weight": weight}
             for token, text, is_trained, weight in zip(ids, texts, trained, weights, strict=True)
         ]
-        documents.append({"sample": number, "tokens": tokens})
+        side = sample.per_document.get("side")  # of a pair, 0 is the chosen one
+        grouped = {} if side is None else {"side": side}
+        documents.append({"sample": number, **grouped, "tokens": tokens})
     return documents
 
 
@@ -135,8 +136,10 @@ def _show(console: Console, index: int, documents: list[dict[str, Any]]) -> None
     console.rule(f"item {index}: {tokens:,} tokens, {len(documents)} documents", characters="═")
     for document in documents:
         trained = sum(token["trained"] for token in document["tokens"])
+        side = f", side {document['side']}" if "side" in document else ""
+        counts = f"{len(document['tokens'])} tokens, {trained} trained"
         console.print(
-            f"── sample {document['sample']}: {len(document['tokens'])} tokens, {trained} trained",
+            f"── sample {document['sample']}{side}: {counts}",
             style="bold cyan",
         )
         pieces = _pieces(document["tokens"], marked=not console.color_system)

@@ -12,6 +12,10 @@ __all__ = ["matches", "nothing_matches"]
 def matches(pattern: str, texts: Iterable[str]) -> bool:
     """Whether a text contains the pattern, case and the signs between words left out.
 
+    Args:
+        pattern: as it is typed.
+        texts: names and descriptions.
+
     >>> matches('Llama-2-7B', ['llama2_7b_qlora_alpaca']), matches('qwen', ['llama2_7b'])
     (True, False)
     """

@@ -12,7 +12,7 @@ import sys
 import time
 
 from xtune.errors import TrainingError, UsageError
-from xtune.parallel.wire import LostPeer, Wire, listen
+from xtune.watch.connection import Connection, LostPeer, listen
 
 __all__ = ["meet"]
 
@@ -58,7 +58,7 @@ class _Host:
             ) from error
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._here: dict[Wire, int] = {}
+        self._here: dict[Connection, int] = {}
 
     def wait(self, seconds: float) -> None:
         """Wait for the others and send them on."""
@@ -67,7 +67,7 @@ class _Host:
             while len(self._here) < self._hosts - 1:
                 for key, _ in self._selector.select(1.0):
                     if key.fileobj is self._listener:
-                        wire = Wire(self._listener.accept()[0])
+                        wire = Connection(self._listener.accept()[0])
                         self._selector.register(wire, selectors.EVENT_READ)
                     else:
                         self._hear(key.fileobj)  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ class _Host:
             for key in list(self._selector.get_map().values()):
                 key.fileobj.close()  # type: ignore[union-attr]
 
-    def _hear(self, wire: Wire) -> None:
+    def _hear(self, wire: Connection) -> None:
         try:
             for message in wire.receive():
                 if why := self._objection(message):
@@ -132,7 +132,7 @@ def _go_to(address: str, port: int, hosts: int, number: int, seconds: float) -> 
             f"NODE_RANK={number}. Start the first one, with NODE_RANK=0 and ADDR={address}, or "
             f"open port {port} on it; MEET_TIMEOUT={2 * seconds:g} waits longer"
         )
-    wire = Wire(connection)
+    wire = Connection(connection)
     try:
         wire.send(number=number, hosts=hosts)
         while time.monotonic() < deadline + 5:  # the first one knows better what is wrong

@@ -11,7 +11,7 @@ from collections import deque
 from typing import IO, Any
 
 from xtune.cli.entry import main
-from xtune.parallel.ends import leave_end
+from xtune.watch.last_words import leave_end
 
 __all__ = ["run"]
 

@@ -15,7 +15,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from xtune.cli.strategy import add_strategy_arguments, with_strategy
+from xtune.cli.strategy import add_strategy_arguments
 from xtune.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
@@ -49,8 +49,8 @@ def run(args: argparse.Namespace) -> int:
     if args.steps < 1:
         raise UsageError(f"--steps {args.steps}: give a number of 1 or more")
     from xtune.cli.launch import launch, wanted_processes
-    from xtune.config import render
     from xtune.engine.runner import Runner
+    from xtune.engine.start import sheet_to_run
 
     if wanted_processes() > 1:
         words = sys.argv[1:]
@@ -63,10 +63,9 @@ def run(args: argparse.Namespace) -> int:
         f"'steps': {args.steps}}}}}",
     ]
     options = [*args.cfg_options, *quiet]
-    sheet = with_strategy(render(args.config, options), args, options)
+    sheet = sheet_to_run(args.config, options, strategy=args.strategy, deepspeed=args.deepspeed)
     work_dir = args.work_dir or Path(f"work_dirs/{sheet.name}_profile")
-    runner = Runner(sheet, work_dir=work_dir)
-    runner.train()
-    if runner.world.is_main:
-        print("\n".join(runner.hooks["profile"].lines))  # type: ignore[attr-defined]
+    trained = Runner(sheet, work_dir=work_dir).train()
+    if trained.world.is_main:
+        print("\n".join(trained.hooks["profile"].lines))
     return 0

@@ -80,14 +80,15 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--per-host {args.per_host}: a host has at least one device")
 
     from xtune.config import render, require_valid
-    from xtune.engine.scaling import Hardware, plan_scaling
-    from xtune.engine.scaling_table import scaling_lines
+    from xtune.config.recipe import recipe_of
     from xtune.models.precision import choose_precision
     from xtune.parallel.links import Links
+    from xtune.planning.scaling import Hardware, plan_scaling
+    from xtune.planning.scaling_table import scaling_lines
 
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet, data=False)
-    wanted = (sheet.values.get("strategy") or {}).get("precision", "auto")
+    wanted = recipe_of(sheet.values).precision
     precision = choose_precision("cuda", "bf16" if wanted == "auto" else wanted)
     links = Links(intra * 1e9, inter * 1e9, to_host * 1e9, args.per_host)
     hardware = Hardware(memory, links, peak * 1e12, utilisation)

@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the checkpoint and the rows, and print what to do with them."""
-    from xtune.checkpoint.tiny import layers_named, write_tiny
     from xtune.config import render
     from xtune.data.examples import write_examples
+    from xtune.export.tiny import layers_named, write_tiny
 
     values = render(args.config).values
     published = values.pretrained_model_name_or_path

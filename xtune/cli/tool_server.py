@@ -19,7 +19,7 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    from xtune.chat.tools.options import DEFAULT_TOOLS
+    from xtune.tools.options import DEFAULT_TOOLS
 
     parser.add_argument(
         "--tools",
@@ -43,11 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C, or until the program at the other end is gone."""
-    from xtune.chat.tools.http_server import ToolServer
-    from xtune.chat.tools.mcp_server import serve_http, serve_stdio
-    from xtune.chat.tools.options import read_options
-    from xtune.chat.tools.toolbox import ToolBox
     from xtune.errors import UsageError
+    from xtune.serve.mcp_server import serve_http, serve_stdio
+    from xtune.serve.tool_server import ToolServer
+    from xtune.tools.options import read_options
+    from xtune.tools.toolbox import ToolBox
 
     if not 0 <= args.port <= 65535:
         raise UsageError(f"--port {args.port}: give a number from 1 to 65535, or 0 for any")

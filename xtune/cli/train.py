@@ -21,12 +21,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xtune.cli.strategy import add_strategy_arguments, with_strategy
-from xtune.garbage import uncollected
+from xtune.cli.strategy import add_strategy_arguments
 
 if TYPE_CHECKING:
-    from xtune.config import Sheet
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["add_arguments", "run"]
 
@@ -69,55 +67,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train, or print the plan; return the exit code."""
     from xtune.cli.launch import launch, wanted_processes
-    from xtune.config import render
+    from xtune.engine.start import run_sheet, sheet_to_run, work_dir_of
 
     if not args.dry_run and wanted_processes() > 1:
         words = sys.argv[1:]
         return launch(words if words[:1] == ["train"] else ["train", *words])
     options = [*args.cfg_options, *([f"seed={args.seed}"] if args.seed is not None else [])]
-    sheet = with_strategy(render(args.config, options), args, options)
-    if args.resume:
-        from xtune.engine.places import require_places
-
-        require_places(sheet)
-    named = sheet.values.get("work_dir") or f"work_dirs/{sheet.name}"
-    work_dir = args.work_dir or Path(str(named))
+    sheet = sheet_to_run(
+        args.config,
+        options,
+        strategy=args.strategy,
+        deepspeed=args.deepspeed,
+        resume=args.resume,
+    )
+    work_dir = work_dir_of(sheet, args.work_dir)
     if args.dry_run:
-        from xtune.engine.plan import make_plan
+        from xtune.engine.dry_run import make_plan
 
         print("\n".join(make_plan(sheet, work_dir, resume=args.resume, force=args.force)))
         return 0
-    with uncollected():
-        from xtune.engine.memory_check import MemoryCheck
-        from xtune.engine.runner import Runner
-
-    check = MemoryCheck(force=args.force)
-    runner = Runner(sheet, work_dir=work_dir, resume=args.resume, memory_check=check)
-    runner.train()
-    return _report_end(runner, sheet, args) if runner.world.is_main else 0
+    trained = run_sheet(sheet, work_dir=work_dir, resume=args.resume, force=args.force)
+    return _report_end(trained, args) if trained.world.is_main else 0
 
 
-def _report_end(runner: Runner, sheet: Sheet, args: argparse.Namespace) -> int:
+def _report_end(run: Run, args: argparse.Namespace) -> int:
     """Say what there is now and what to do with it."""
-    if runner.interrupted is None:
-        latest = runner.work_dir / "checkpoints" / "latest"
-        print(f"done: {runner.step} steps, {runner.trained_tokens:,} trained tokens -> {latest}")
+    from xtune.engine.start import how_it_stopped
+
+    if run.interrupted is None:
+        latest = run.work_dir / "checkpoints" / "latest"
+        print(f"done: {run.step} steps, {run.trained_tokens:,} trained tokens -> {latest}")
         if (latest / "adapter").is_dir():
-            model = sheet.values["model"]["llm"]["pretrained_model_name_or_path"]
+            model = run.recipe.base_model
             print(f"talk to it: xtune chat {model} --adapter {latest / 'adapter'}")
         elif (latest / "model").is_dir():
             print(f"talk to it: xtune chat {latest / 'model'}")
         return 0
-    where = f"saved {runner.saved}" if runner.saved else "nothing new to save"
-    has_saved = (runner.work_dir / "checkpoints" / "latest").exists()
-    again = _command(args, runner.work_dir)
+    has_saved = (run.work_dir / "checkpoints" / "latest").exists()
+    again = _command(args, run.work_dir)
     print(
-        f"xtune train: stopped by {runner.interrupted.name} after step {runner.step} of "
-        f"{runner.max_steps}; {where}\n"
+        f"xtune train: {how_it_stopped(run)}\n"
         f"{f'Go on: {again} --resume' if has_saved else f'Begin again: {again}'}",
         file=sys.stderr,
     )
-    return 128 + runner.interrupted
+    return 128 + run.interrupted
 
 
 def _command(args: argparse.Namespace, work_dir: Path) -> str:

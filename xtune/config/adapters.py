@@ -228,7 +228,7 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     except RegistryError:  # the check of types says so
         return
     misnamed_in: Callable[..., Any] = registry.resolve(
-        registry.MODELS, "xtune.models.adapter_names.misnamed_in"
+        registry.MODELS, "xtune.models.adapter_check.misnamed_in"
     )
     for argument, message, hint in misnamed_in(model):
         key = f"model.adapter.{argument}" if argument else "model.adapter"

@@ -84,26 +84,27 @@ def origin_of_adapter(folder: Path) -> dict[str, Any]:
     return {"adapter": str(folder), **(named if is_run else {}), "sha256": digest}
 
 
-def overruled_note(model: Mapping[str, Any]) -> str:
+def overruled_note(folder: str | None, adapter: Any) -> str:
     """Say which arguments of a sheet's `lora` the adapter trained further has otherwise; or ''.
 
     Args:
-        model: a sheet's `model`; without an `adapter_folder` nothing is overruled.
+        folder: the adapter that is trained further; without one nothing is overruled.
+        adapter: the sheet's `model.adapter`.
     """
-    others = ", ".join(f"{name}={value!r}" for name, value in _overruled(model).items())
+    others = ", ".join(f"{name}={value!r}" for name, value in _overruled(folder, adapter).items())
     return others and f"`lora` of the config says otherwise, and does not hold: {others}"
 
 
 def contradicting_options(sheet: Sheet) -> Iterator[tuple[str, str, str]]:
-    """Yield key, message and hint of command-line options for `lora` that DIR says otherwise."""
+    """Yield key, message and hint of options and knobs for `lora` that DIR says otherwise."""
     model = sheet.values.get("model")
     folder = model.get("adapter_folder") if isinstance(model, Mapping) else None
     if folder is None:
         return
     stored = _read(Path(folder).expanduser() / _CONFIG)
-    for argument in _overruled(model):
+    for argument in _overruled(folder, model.get("adapter")):
         key = f"model.adapter.{argument}"
-        if sheet.origin(key).file.startswith("--cfg-options"):
+        if not sheet.origin(key).line:
             yield (
                 key,
                 f"the adapter that is trained further has {stored[argument]!r}",
@@ -111,8 +112,7 @@ def contradicting_options(sheet: Sheet) -> Iterator[tuple[str, str, str]]:
             )
 
 
-def _overruled(model: Mapping[str, Any]) -> dict[str, Any]:
-    folder, adapter = model.get("adapter_folder"), model.get("adapter")
+def _overruled(folder: str | None, adapter: Any) -> dict[str, Any]:
     if folder is None or not isinstance(adapter, Mapping):
         return {}
     stored = _read(Path(folder).expanduser() / _CONFIG)

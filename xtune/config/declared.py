@@ -14,26 +14,28 @@ holds every plug-in of xtune and every config of PEFT against the real object.
 from __future__ import annotations
 
 import ast
-import functools
-import importlib.util
-import typing
+import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from inspect import Parameter
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmengine.registry import Registry
 
 from xtune import registry as registries
+from xtune.config.declared_hints import hint_of
+from xtune.config.parsed import (
+    READ,
+    Definition,
+    Found,
+    Module,
+    NotReadable,
+    find_definition,
+    module_named,
+    paths_of,
+)
 
 __all__ = ["Declaration", "declared", "declared_names"]
-
-_READ = ("xtune", "peft")  # packages whose source is read
-_BUILTINS = {
-    kind.__name__: kind for kind in (bool, bytes, dict, float, int, list, set, str, tuple, type)
-}
-_Definition = ast.FunctionDef | ast.ClassDef
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class Declaration:
         module: where it is defined.
         name: its own.
         parameters: what it can be called with, by name. A default is `...`, whatever it is.
-        hints: by parameter: its type where it is made of built-in types, 'Any' in each place
-            where it names another.
+        hints: by parameter: its type where it is made of built-in types and TypedDicts, 'Any' in
+            each place where it names another. A registry that it is annotated with is kept.
     """
 
     module: str
@@ -56,10 +58,6 @@ class Declaration:
     def imported(self) -> Any:
         """Return the class or function itself."""
         return getattr(importlib.import_module(self.module), self.name)
-
-
-class _NotReadable(Exception):
-    """This way of writing a class or function is not read here."""
 
 
 def declared(registry: Registry, named: str) -> Declaration | None:
@@ -76,21 +74,20 @@ def declared(registry: Registry, named: str) -> Declaration | None:
         return None
     if "." in named:
         module_name, _, name = named.rpartition(".")
-        found = _found(module_name, name) if named.split(".")[0] in _READ else None
+        found = find_definition(module_name, name) if named.split(".")[0] in READ else None
     else:
         found = _registered(registry, named)
     if found is None:
         return None
     try:
         arguments = list(_arguments(found.module, found.node))
-    except _NotReadable:
+        hints = {
+            one.name: hint_of(one.module, one.annotation) for one in arguments if one.annotation
+        }
+    except NotReadable:
         return None
-    return Declaration(
-        found.module.name,
-        found.node.name,
-        {one.name: Parameter(one.name, one.kind, default=one.default) for one in arguments},
-        {one.name: _hint(one.module, one.annotation) for one in arguments if one.annotation},
-    )
+    parameters = {one.name: Parameter(one.name, one.kind, default=one.default) for one in arguments}
+    return Declaration(found.module.name, found.node.name, parameters, hints)
 
 
 def declared_names(registry: Registry) -> list[str]:
@@ -105,88 +102,15 @@ def declared_names(registry: Registry) -> list[str]:
     return sorted(read | set(registry.module_dict))
 
 
-class _Module:
-    """A module's top level: what it defines, and what it imports from where."""
-
-    def __init__(self, name: str, file: Path) -> None:
-        self.name = name
-        self.text = file.read_text(encoding="utf-8")
-        self._is_package = file.name == "__init__.py"
-
-    @functools.cached_property
-    def body(self) -> list[ast.stmt]:
-        return ast.parse(self.text).body
-
-    @functools.cached_property
-    def definitions(self) -> dict[str, _Definition]:
-        return {node.name: node for node in self.body if isinstance(node, _Definition)}
-
-    @functools.cached_property
-    def values(self) -> dict[str, ast.expr]:  # also of `TextRows: TypeAlias = Literal[…]`
-        found: dict[str, ast.expr] = {}
-        for node in self.body:
-            if isinstance(node, ast.Assign):
-                found |= {one.id: node.value for one in node.targets if isinstance(one, ast.Name)}
-            elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-                found |= {node.target.id: node.value} if node.value else {}
-        return found
-
-    @functools.cached_property
-    def imports(self) -> dict[str, tuple[str, str]]:
-        found: dict[str, tuple[str, str]] = {}
-        for node in self.body:
-            if isinstance(node, ast.ImportFrom):
-                own = self.name.split(".")
-                above = own[: len(own) - node.level + self._is_package] if node.level else []
-                source = ".".join([*above, *filter(None, [node.module])])
-                found |= {alias.asname or alias.name: (source, alias.name) for alias in node.names}
-        return found
-
-
-class _Found(NamedTuple):
-    module: _Module
-    node: _Definition
-
-
 class _Argument(NamedTuple):
     name: str
     kind: Any
     default: Any
-    module: _Module
+    module: Module
     annotation: ast.expr | None
 
 
-def _paths(name: str) -> Iterator[Path]:
-    """Where a module lies, without its suffix; nothing is imported."""
-    top, *inner = name.split(".")
-    spec = importlib.util.find_spec(top) if top in _READ else None
-    for folder in (spec.submodule_search_locations if spec else None) or ():
-        yield Path(folder, *inner)
-
-
-@functools.cache
-def _module(name: str) -> _Module | None:
-    for path in _paths(name):
-        for file in (path / "__init__.py", path.with_suffix(".py")):
-            if file.is_file():
-                return _Module(name, file)
-    return None
-
-
-def _found(module_name: str, name: str) -> _Found | None:
-    """Follow `from … import name` to where it is defined."""
-    module = _module(module_name)
-    while module is not None:
-        if name in module.definitions:
-            return _Found(module, module.definitions[name])
-        if name not in module.imports:
-            return None
-        source, name = module.imports[name]
-        module = _module(source)
-    return None
-
-
-def _registered(registry: Registry, named: str) -> _Found | None:
+def _registered(registry: Registry, named: str) -> Found | None:
     """Find what is registered by a name, by `@ROOM.register_module()` or a call of it."""
     room = _room(registry)
     for location in registry._locations:
@@ -202,27 +126,27 @@ def _room(registry: Registry) -> str | None:
     return next((key for key, value in vars(registries).items() if value is registry), None)
 
 
-def _modules_at(location: str) -> Iterator[_Module]:
+def _modules_at(location: str) -> Iterator[Module]:
     """The modules that the registry would import."""
-    module = _module(location)
+    module = module_named(location)
     if module is None:
         return
     yield module
-    for folder in _paths(location):
+    for folder in paths_of(location):
         for file in sorted(folder.glob("*.py")):
-            if file.stem != "__init__" and (inner := _module(f"{location}.{file.stem}")):
+            if file.stem != "__init__" and (inner := module_named(f"{location}.{file.stem}")):
                 yield inner
 
 
-def _registrations(module: _Module, room: str | None) -> Iterator[tuple[str, _Found]]:
+def _registrations(module: Module, room: str | None) -> Iterator[tuple[str, Found]]:
     if f"{room}.register_module(" not in module.text:
         return
     for node in module.body:
-        if isinstance(node, _Definition):
+        if isinstance(node, Definition):
             for call in node.decorator_list:
                 if _is_registration(call, room):
                     names = _registered_names(call) or [node.name]
-                    yield from ((name, _Found(module, node)) for name in names)
+                    yield from ((name, Found(module, node)) for name in names)
         elif isinstance(node, ast.Expr) and _is_registration(node.value, room):
             target = next(_given(node.value, "module"), None)
             if found := _named(module, target):
@@ -253,33 +177,33 @@ def _given(call: ast.expr, name: str) -> Iterator[ast.expr]:
     return (keyword.value for keyword in call.keywords if keyword.arg == name)
 
 
-def _arguments(module: _Module, node: _Definition) -> Iterator[_Argument]:
+def _arguments(module: Module, node: Definition) -> Iterator[_Argument]:
     decorators = [one for one in node.decorator_list if not _is_registration(one)]
     if isinstance(node, ast.FunctionDef):
         if decorators:
-            raise _NotReadable
+            raise NotReadable
         yield from _of_function(module, node)
     elif len(decorators) == 1 and _is_dataclass(decorators[0]):
         yield from sorted(_fields(module, node).values(), key=lambda one: one.kind)
     elif decorators or node.keywords:
-        raise _NotReadable
+        raise NotReadable
     else:
         own = {one.name: one for one in node.body if isinstance(one, ast.FunctionDef)}
         if "__new__" in own:
-            raise _NotReadable
+            raise NotReadable
         if "__init__" in own:
             if own["__init__"].decorator_list:
-                raise _NotReadable
+                raise NotReadable
             _, *others = _of_function(module, own["__init__"])  # without self
             yield from others
         elif node.bases:
             base = _named(module, node.bases[0]) if len(node.bases) == 1 else None
             if base is None:
-                raise _NotReadable
+                raise NotReadable
             yield from _arguments(*base)
 
 
-def _of_function(module: _Module, node: ast.FunctionDef) -> Iterator[_Argument]:
+def _of_function(module: Module, node: ast.FunctionDef) -> Iterator[_Argument]:
     arguments = node.args
     by_place = [*arguments.posonlyargs, *arguments.args]
     first_default = len(by_place) - len(arguments.defaults)
@@ -307,7 +231,7 @@ def _is_dataclass(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "dataclass"
 
 
-def _fields(module: _Module, node: ast.ClassDef) -> dict[str, _Argument]:
+def _fields(module: Module, node: ast.ClassDef) -> dict[str, _Argument]:
     """The fields of a dataclass in the order of its signature; those of its bases come first."""
     fields: dict[str, _Argument] = {}
     for base in reversed(node.bases):
@@ -321,7 +245,7 @@ def _fields(module: _Module, node: ast.ClassDef) -> dict[str, _Argument]:
         if "ClassVar" in ast.unparse(one.annotation):
             continue
         if "InitVar" in ast.unparse(one.annotation):
-            raise _NotReadable
+            raise NotReadable
         name, value = one.target.id, one.value
         settings = {}
         if isinstance(value, ast.Call) and ast.unparse(value.func).endswith("field"):
@@ -337,63 +261,5 @@ def _fields(module: _Module, node: ast.ClassDef) -> dict[str, _Argument]:
     return fields
 
 
-def _named(module: _Module, node: ast.expr | None) -> _Found | None:
-    return _found(module.name, node.id) if isinstance(node, ast.Name) else None
-
-
-def _hint(module: _Module, node: ast.expr | None) -> Any:
-    """The type that an annotation means; Any in each place where it names a class."""
-    if isinstance(node, ast.Constant):
-        if isinstance(node.value, str):  # a type in quotes
-            return _hint(module, ast.parse(node.value, mode="eval").body)
-        return type(None) if node.value is None else Any
-    if isinstance(node, ast.BinOp):
-        return typing.Union[_hint(module, node.left), _hint(module, node.right)]  # noqa: UP007
-    if isinstance(node, ast.Name):
-        return _named_hint(module, node.id)
-    if isinstance(node, ast.Subscript):
-        inner = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-        origin = _hint(module, node.value)
-        if origin is typing.Literal:
-            return _literal(inner)
-        if origin is typing.Any or origin is typing.Callable:
-            return Any
-        return _subscripted(origin, tuple(_item(module, one) for one in inner))
-    if isinstance(node, ast.Attribute) and ast.unparse(node.value) in ("typing", "t"):
-        return getattr(typing, node.attr, Any)
-    return Any
-
-
-def _named_hint(module: _Module, name: str) -> Any:
-    if name in module.values:  # Layout = Literal['transformers', 'original']
-        return _hint(module, module.values[name])
-    if name in module.definitions:
-        return Any
-    if name in module.imports:
-        source, original = module.imports[name]
-        if source == "typing":
-            return getattr(typing, original, Any)
-        if source == "collections.abc":
-            return getattr(importlib.import_module(source), original, Any)
-        other = _module(source)
-        return Any if other is None else _named_hint(other, original)
-    return _BUILTINS.get(name, Any)
-
-
-def _literal(inner: list[ast.expr]) -> Any:
-    try:
-        return typing.Literal[tuple(ast.literal_eval(one) for one in inner)]
-    except ValueError:
-        return Any
-
-
-def _item(module: _Module, node: ast.expr) -> Any:
-    is_dots = isinstance(node, ast.Constant) and node.value is ...
-    return ... if is_dots else _hint(module, node)
-
-
-def _subscripted(origin: Any, inner: tuple[Any, ...]) -> Any:
-    try:
-        return origin[inner if len(inner) > 1 else inner[0]]
-    except TypeError:
-        return Any
+def _named(module: Module, node: ast.expr | None) -> Found | None:
+    return find_definition(module.name, node.id) if isinstance(node, ast.Name) else None

@@ -1,11 +1,13 @@
 """Find the expression that sets a dotted key: `optimizer.lr`, `custom_hooks.0.interval`.
 
-A key is followed through `dict(...)`, `{...}`, lists and tuples, and through plain names: in
+A key is followed through `dict(...)`, `{...}`, lists and tuples, through plain names, and into the
+dicts that a dict begins with: in
 
     lora = dict(r=16)
-    model = dict(adapter=lora)
+    algorithm = dict(type='SupervisedFinetune')
+    model = dict(algorithm, adapter=lora)
 
-the key `model.adapter.r` leads to the 16.
+the key `model.adapter.r` leads to the 16, and `model.type` to the text in `algorithm`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-__all__ = ["Binding", "Found", "child", "dict_entries", "find", "is_set", "last_entry", "top_level"]
+__all__ = ["Binding", "Found", "dict_entries", "find", "is_set", "last_entry", "top_level"]
 
 
 class Binding(NamedTuple):
@@ -57,7 +59,12 @@ def top_level(tree: ast.Module) -> list[Binding]:
 
 
 def is_set(tree: ast.Module, name: str) -> ast.Name | None:
-    """Return where `name` is set in any way at all, inside an `if` or a loop too, or None."""
+    """Return where `name` is set in any way at all, inside an `if` or a loop too, or None.
+
+    Args:
+        tree: of a sheet.
+        name: without dots.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Store):
             return node
@@ -88,8 +95,11 @@ def find(bindings: Sequence[Binding], key: str, *, through_last: bool) -> Found 
             return None
         at = reached[-1]
         node, rest = bindings[at].value, parts[len(bindings[at].key) :]
-        while rest and (inner := child(node, rest[0])) is not None:
-            node, rest = inner, rest[1:]
+        while rest and (inner := _child(node, rest[0], bindings[:at])) is not None:
+            node = inner.node
+            if inner.is_merged:
+                break
+            rest = rest[1:]
         if not isinstance(node, ast.Name) or not (rest or through_last):
             return Found(node, rest, tuple(keys))
         if not any(binding.key == (node.id,) for binding in bindings[:at]):
@@ -98,26 +108,59 @@ def find(bindings: Sequence[Binding], key: str, *, through_last: bool) -> Found 
         keys.append(".".join(parts))
 
 
-def child(node: ast.expr, part: str) -> ast.expr | None:
-    """Return the expression under `part` of a literal dict, list or tuple, or None."""
+class _Child(NamedTuple):
+    node: ast.expr
+    is_merged: bool = False  # the key lies in it, and is not what it stands under
+
+
+def _child(node: ast.expr, part: str, bindings: Sequence[Binding]) -> _Child | None:
+    """Return what stands under `part` of a literal dict, list or tuple, or None.
+
+    Where a dict has `part` from another dict, this is a plain name that `bindings` set.
+    """
     if isinstance(node, ast.List | ast.Tuple):
         starred = any(isinstance(item, ast.Starred) for item in node.elts)
         if part.isdigit() and int(part) < len(node.elts) and not starred:
-            return node.elts[int(part)]
+            return _Child(node.elts[int(part)])
         return None
-    return dict(dict_entries(node)).get(part)
+    for key, value in reversed(list(dict_entries(node))):  # the last one holds
+        if key == part:
+            return _Child(value)
+        if key is None:
+            if not isinstance(value, ast.Name):
+                return None  # it may have the part
+            found = find(bindings, f"{value.id}.{part}", through_last=False)
+            if found is not None and not found.rest:
+                return _Child(value, is_merged=True)
+            if found is None or not _is_literal(found.node):
+                return None
+    return None
 
 
-def dict_entries(node: ast.expr) -> Iterator[tuple[str, ast.expr]]:
-    """Yield the keys and expressions of `dict(a=1)` or `{'a': 1}`; nothing for any other."""
+def dict_entries(node: ast.expr) -> Iterator[tuple[str | None, ast.expr]]:
+    """Yield the keys and expressions of `dict(a=1)` or `{'a': 1}`; nothing for any other.
+
+    `dict(base, a=1)`, `dict(**base, a=1)` and `{**base, 'a': 1}` have None as the key of `base`.
+    """
     if isinstance(node, ast.Dict):
         for key, value in zip(node.keys, node.values, strict=True):
-            if isinstance(key, ast.Constant):
+            if key is None:
+                yield None, value
+            elif isinstance(key, ast.Constant):
                 yield str(key.value), value
-    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict":
+    elif _is_literal(node):
+        assert isinstance(node, ast.Call)
+        for value in node.args:
+            yield None, value
         for keyword in node.keywords:
-            if keyword.arg:
-                yield keyword.arg, keyword.value
+            yield keyword.arg, keyword.value
+
+
+def _is_literal(node: ast.expr) -> bool:
+    """Whether this is a dict that is written out."""
+    if isinstance(node, ast.Call):
+        return isinstance(node.func, ast.Name) and node.func.id == "dict"
+    return isinstance(node, ast.Dict)
 
 
 def last_entry(node: ast.expr) -> ast.keyword | ast.expr | None:

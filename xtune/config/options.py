@@ -38,7 +38,7 @@ def parse_value(text: str) -> Any:
 
 
 def apply_options(
-    lines: Sequence[Line], path: Path, options: Sequence[str]
+    lines: Sequence[Line], path: Path, options: Sequence[str], flag: str = "--cfg-options "
 ) -> tuple[list[Line], dict[str, list[Setting]], dict[str, Origin]]:
     """Write the options into a sheet.
 
@@ -46,6 +46,7 @@ def apply_options(
         lines: the flat sheet.
         path: its file, for messages.
         options: `key=value` each; of two for one key the later holds.
+        flag: what stands before each where it was given, for messages.
 
     Returns:
         The new lines; what bare options replaced, by name; where each dotted option came from.
@@ -53,7 +54,7 @@ def apply_options(
     Raises:
         ConfigError: some options are wrong; says of every one what is, and the nearest name.
     """
-    editor = _Editor(list(lines), path)
+    editor = _Editor(list(lines), path, flag)
     problems, reasons = [], set()
     for option in options:
         before = list(editor.lines)
@@ -61,7 +62,7 @@ def apply_options(
             editor.set(option)
         except ConfigError as error:
             editor.lines = before  # so that it does not make the next ones fail
-            problems.append(f"--cfg-options {option}: {error}")
+            problems.append(f"{flag}{option}: {error}")
             reasons.add(str(error))
     if len(reasons) == 1:  # perhaps the sheet's own, whatever the options
         evaluate(lines, path)
@@ -73,9 +74,10 @@ def apply_options(
 class _Editor:
     """A sheet that options are being written into, one after the other."""
 
-    def __init__(self, lines: list[Line], path: Path) -> None:
+    def __init__(self, lines: list[Line], path: Path, flag: str) -> None:
         self.lines = lines
         self.path = path
+        self.flag = flag
         self.replaced: dict[str, list[Setting]] = {}
         self.dotted: dict[str, Origin] = {}
 
@@ -85,7 +87,7 @@ class _Editor:
         key = key.strip()
         if not equals or not all(part.isidentifier() or part.isdigit() for part in key.split(".")):
             raise ConfigError("an option is key=value, such as lr=1e-5 or lora.r=8")
-        origin = Origin(f"--cfg-options {option}", 0)
+        origin = Origin(f"{self.flag}{option}", 0)
         value = self._value(key, text)
         source = _source(value)
         if "." in key:
@@ -213,7 +215,8 @@ def _item(owner: Any, part: str, where: str, also_allowed: Iterable[str] = ()) -
         if not part.isdigit() or int(part) >= len(owner):
             raise ConfigError(f"{what} has {len(owner)} items, numbered from 0, and no {part!r}")
         return owner[int(part)]
-    raise ConfigError(f"{what} is {owner!r} and has no {part!r}")
+    whole = f"; give it whole: \"{where}={{'type': …, {part!r}: …}}\"" if owner is None else ""
+    raise ConfigError(f"{what} is {owner!r} and has no {part!r}{whole}")
 
 
 def _source(value: Any) -> str:

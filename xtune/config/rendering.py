@@ -7,12 +7,14 @@ import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import ConfigDict
 
 from xtune.config.continued import with_adapter_found
 from xtune.config.find import find_config, xtuners_name
 from xtune.config.inclusion import flatten
+from xtune.config.knobs import as_options
 from xtune.config.options import apply_options
 from xtune.config.sheet import Setting, Sheet, evaluate
 from xtune.config.source import parse
@@ -23,28 +25,46 @@ __all__ = ["render"]
 logger = logging.getLogger(__name__)
 
 
-def render(name_or_path: str | Path, options: Sequence[str] = ()) -> Sheet:
+def render(config: str | Path | Sheet, options: Sequence[str] = (), /, **knobs: Any) -> Sheet:
     """Turn a config's name or path into the one flat sheet that runs.
+
+        sheet = xtune.render('smollm2_135m_lora_toolcall', lr=1e-4, max_steps=20)
+        sheet = xtune.render(sheet, **{'lora.r': 8})   # a dotted key: a value inside a dict
+        print(sheet)
 
     Rendering a rendered sheet gives the same text. A name of XTuner's gets a notice, once.
 
     Args:
-        name_or_path: a shipped config's name, or any config file.
+        config: a shipped config's name, any config file, or a sheet to change further.
         options: `key=value` each, as after `--cfg-options`.
+        **knobs: the same in Python: what stands in PART 1 of the sheet, by its name, and anything
+            else by its dotted key. All that is derived from a knob follows it.
+
+    Returns:
+        The sheet; printed it is the text that runs.
 
     Raises:
         UsageError: there is no such config; near names are listed.
-        ConfigError: a file is broken, an option is wrong, or the sheet fails; with file and line.
+        ConfigError: a file is broken, an option or knob is wrong, or the sheet fails; with file
+            and line, and the nearest name.
     """
-    path = find_config(name_or_path)
-    lines, history = flatten(path)
-    lines, by_option, dotted = apply_options(lines, path, options)
-    replaced = {name: [_setting(old) for old in olds] for name, olds in history.items()}
-    for name, settings in by_option.items():
-        replaced[name] = [*replaced.get(name, []), *settings]
+    if isinstance(config, Sheet):
+        path, lines = config.path, list(config.lines)
+        replaced = {name: list(olds) for name, olds in config.replaced.items()}
+        dotted = dict(config.options)
+    else:
+        path = find_config(config)
+        lines, history = flatten(path)
+        replaced = {name: [_setting(old) for old in olds] for name, olds in history.items()}
+        dotted = {}
+    for given, flag in ((options, "--cfg-options "), (as_options(knobs), "")):
+        lines, by_option, new = apply_options(lines, path, given, flag)
+        dotted |= new
+        for name, settings in by_option.items():
+            replaced[name] = [*replaced.get(name, []), *settings]
     values = ConfigDict(with_adapter_found(evaluate(lines, path)))
-    if theirs := xtuners_name(name_or_path):
-        _say_what_it_is_called_here(str(name_or_path), *theirs, values.get("max_epochs"))
+    if not isinstance(config, Sheet) and (theirs := xtuners_name(config)):
+        _say_what_it_is_called_here(str(config), *theirs, values.get("max_epochs"))
     return Sheet(path, lines, values, replaced, dotted)
 
 

@@ -101,41 +101,38 @@ def _ranges(values: Values) -> Iterator[Breach]:
             yield Breach(key, message)
 
 
+_STREAMED = ("StreamedSFTDataset", "StreamedPreferenceDataset")
+
+
 def _length_of_run(values: Values) -> Iterator[Breach]:
     loop = values.get("train_cfg")
     if not isinstance(loop, Mapping) or not {"max_epochs", "max_steps"} & loop.keys():
         return
     if loop.get("max_epochs") is None and loop.get("max_steps") is None:
         yield Breach("train_cfg.max_epochs", "max_steps is None too", "give one of the two")
-    streamed = _get(values, "train_dataset.type") == "StreamedSFTDataset"
-    if streamed and loop.get("max_steps") is None:
+    if _get(values, "train_dataset.type") in _STREAMED and loop.get("max_steps") is None:
         yield Breach(
             "train_cfg.max_steps",
             "is None, and nobody knows how long an epoch of streamed data is",
             "set max_steps",
         )
+    is_validated = _get(values, "val_dataset.data_path") is not None
+    if is_validated and _get(values, "val_dataset.type") in _STREAMED:
+        yield Breach(
+            "val_dataset.type",
+            "is streamed, and validation reads all of its data every time",
+            "name SFTDataset or PreferenceDataset, with max_rows",
+        )
 
 
 def _quantization(values: Values) -> Iterator[Breach]:
-    quantization = _get(values, "model.llm.quantization")
-    if quantization is None:
-        return
-    if _get(values, "model.adapter") is None:
+    trained = any(_get(values, f"model.{key}") is not None for key in ("adapter", "adapter_folder"))
+    if _get(values, "model.llm.quantization") is not None and not trained:
         yield Breach(
             "model.llm.quantization",
             "quantized weights cannot be trained",
             "train an adapter on them (model.adapter), or leave quantization out",
         )
-    if not isinstance(quantization, Mapping):
-        yield Breach(
-            "model.llm.quantization",
-            "must be a dict or None",
-            "write {'bits': 4, 'quant_type': 'nf4'}",
-        )
-        return
-    bits = _get(values, "model.llm.quantization.bits")
-    if bits not in (None, 4, 8):
-        yield Breach("model.llm.quantization.bits", "must be 4 or 8")
 
 
 def _offload(values: Values) -> Iterator[Breach]:

@@ -1,4 +1,12 @@
-"""What a class or function can be called with, read from its signature."""
+"""What a class or function can be called with, read from its signature.
+
+What lies inside an argument is judged by its annotation:
+
+    rewards: Annotated[Sequence[dict], REWARDS]     names, and dicts with a type, of a registry
+    tools: Mapping[Annotated[str, TOOLS], dict]     names, each with its options
+    quantization: Quantization                      a TypedDict: its keys and their values
+    loss_weights: Mapping[Kind, float]              each key and each value
+"""
 
 from __future__ import annotations
 
@@ -7,22 +15,24 @@ import types
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_origin, get_type_hints, is_typeddict
+
+from mmengine.registry import Registry
 
 from xtune.config.declared import Declaration
+from xtune.config.hints import fits, items, members, misfit_of_type, room_of
 from xtune.errors import did_you_mean
 
-__all__ = ["Form", "Misfit", "misfit_of_type"]
+__all__ = ["Form", "Misfit", "Placed"]
 
 _LISTS = (list, tuple, set, Sequence, Iterable)
-_ATOMS = {int: "an integer", float: "a number", str: "a string", bool: "True or False"}
 
 
 class Misfit(NamedTuple):
     """An argument that does not fit.
 
     Attributes:
-        argument: its name.
+        argument: its name; dotted where the fault lies inside it.
         message: what is wrong.
         hint: what would be right; may be ''.
         is_value: whether its value is wrong, and not that it is there or missing.
@@ -32,6 +42,14 @@ class Misfit(NamedTuple):
     message: str
     hint: str = ""
     is_value: bool = False
+
+
+class Placed(NamedTuple):
+    """A value that is looked up in a registry, since the annotation of its place says so."""
+
+    argument: str
+    registry: Registry
+    value: Any
 
 
 class Form:
@@ -95,12 +113,13 @@ class Form:
             alone = types.SimpleNamespace(__annotations__={name: annotation})
             # A name that is imported for type checkers only hides its own parameter's type.
             with suppress(NameError, TypeError, AttributeError):
-                known |= get_type_hints(alone, globalns=getattr(function, "__globals__", {}))
+                scope = getattr(function, "__globals__", {})
+                known |= get_type_hints(alone, globalns=scope, include_extras=True)
         return known
 
     def takes_list(self, argument: str) -> bool:
         """Whether an argument's annotation says that it may be a list."""
-        kinds = [get_origin(hint) or hint for hint in _members(self._hints.get(argument))]
+        kinds = [get_origin(hint) or hint for hint in members(self._hints.get(argument))]
         return any(kind in _LISTS for kind in kinds)
 
     def misfits(self, given: Mapping[str, Any]) -> Iterable[Misfit]:
@@ -112,6 +131,8 @@ class Form:
                 wrong = misfit_of_type(self._hints.get(key, Any), value)
                 if wrong:
                     yield Misfit(key, f"must be {wrong}", is_value=True)
+                else:
+                    yield from _misfits_inside(key, self._hints.get(key, Any), value)
             elif key in self.supplied:
                 yield Misfit(key, f"{name} gets {key!r} from xtune: leave it out")
             elif not self.open:
@@ -123,55 +144,73 @@ class Form:
             if is_needed and key not in given and key not in self.defaults:
                 yield Misfit(key, f"{name} needs {key!r}, which is not given")
 
+    def placed(self, given: Mapping[str, Any]) -> Iterable[Placed]:
+        """Yield whatever in the arguments `given` the signature names a registry for."""
+        for key, value in given.items():
+            yield from _placed(key, self._hints.get(key, Any), value)
+
+
+def _placed(where: str, hint: Any, value: Any) -> Iterable[Placed]:
+    if value is None:
+        return
+    room = room_of(hint)
+    if room is not None:  # it is falsy as long as it is empty
+        if isinstance(value, list | tuple):
+            yield from (Placed(f"{where}.{at}", room, item) for at, item in enumerate(value))
+        else:
+            yield Placed(where, room, value)
+        return
+    for member in members(hint):
+        args = get_args(member)
+        room = room_of(args[0]) if isinstance(value, Mapping) and len(args) == 2 else None
+        if room is not None:  # its keys are names, as those of tools
+            yield from (Placed(f"{where}.{key}", room, key) for key in value)
+        for inner, its_hint, item in items(where, member, value):
+            yield from _placed(inner, its_hint, item)
+
+
+def _misfits_inside(where: str, hint: Any, value: Any) -> Iterable[Misfit]:
+    """Yield what is wrong with the keys and items of a value that is itself of the right type."""
+    if room_of(hint) is not None:
+        return  # what its registry has for it says more
+    of_each = []
+    for member in members(hint):
+        if fits(member, value):
+            of_each.append(list(_misfits_in_member(where, member, value)))
+    yield from min(of_each, key=len, default=[])  # of a union, the member that fits best
+
+
+def _misfits_in_member(where: str, hint: Any, value: Any) -> Iterable[Misfit]:
+    if isinstance(value, Mapping):
+        yield from _misfits_of_keys(where, hint, value)
+    for inner, its_hint, item in items(where, hint, value):
+        if wrong := misfit_of_type(its_hint, item):
+            yield Misfit(inner, f"must be {wrong}", is_value=True)
+        else:
+            yield from _misfits_inside(inner, its_hint, item)
+
+
+def _misfits_of_keys(where: str, hint: Any, value: Mapping[str, Any]) -> Iterable[Misfit]:
+    needed: Iterable[str] = ()
+    if is_typeddict(hint):
+        allowed, needed = list(get_type_hints(hint)), hint.__required_keys__
+    elif (args := get_args(hint)) and get_origin(args[0]) is Literal:
+        allowed = list(get_args(args[0]))
+    else:
+        return
+    name = where.rpartition(".")[2]
+    for key in value:
+        if key not in allowed:
+            near = did_you_mean(key, allowed).removeprefix("; ")
+            hint_text = near or f"it takes: {', '.join(allowed)}"
+            yield Misfit(f"{where}.{key}", f"{name} takes no {key!r}", hint_text)
+    for key in needed:
+        if key not in value:
+            yield Misfit(f"{where}.{key}", f"{name} needs {key!r}, which is not given")
+
 
 def _signature(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
     try:
         return inspect.signature(target).parameters
     except (TypeError, ValueError):  # some built-ins have none: anything goes
         return {"kwargs": inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)}
-
-
-def misfit_of_type(hint: Any, value: Any) -> str | None:
-    """Say what a value should be when it obviously is not what the annotation says.
-
-    Only simple annotations are judged: int, float, str, bool, None, Literal, lists, tuples, dicts
-    and unions of these. A value of an annotation that says more passes.
-
-    >>> misfit_of_type(int, '8')
-    'an integer'
-    >>> misfit_of_type(float | None, None), misfit_of_type(float, 1)
-    (None, None)
-    """
-    wants: list[str] = []
-    for member in _members(hint):
-        fits, wanted = _judge(member, value)
-        if fits:
-            return None
-        wants.append(wanted)
-    return " or ".join(dict.fromkeys(wants))
-
-
-def _members(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-
-
-def _judge(hint: Any, value: Any) -> tuple[bool, str]:
-    """Whether the value may be of this type, and how the type is called."""
-    if hint is None or hint is type(None):
-        return value is None, "None"
-    if get_origin(hint) is Literal:
-        return value in get_args(hint), " or ".join(map(repr, get_args(hint)))
-    if hint in _ATOMS:
-        accepted = (int, float) if hint is float else hint
-        is_mistaken_bool = isinstance(value, bool) and hint in (int, float)
-        return isinstance(value, accepted) and not is_mistaken_bool, _ATOMS[hint]
-    kind = get_origin(hint) or hint
-    if kind in (list, tuple, Sequence):  # a text is a sequence too; nobody means its letters
-        of_texts = kind is Sequence and get_args(hint) == (str,)
-        fits = isinstance(value, list | tuple)
-        if fits and of_texts:
-            fits = all(isinstance(item, str) for item in value)
-        return fits, "a list of texts" if of_texts else "a list"
-    if kind is dict:
-        return isinstance(value, Mapping), "a dict"
-    return True, ""

@@ -1,7 +1,12 @@
 """The places of a sheet: what stands in each, and what may be said there.
 
-A slot is a dict with a `type` that is looked up in one registry. The dicts without a `type` have
-their arguments written down here as functions, so that both kinds are checked alike.
+A slot is a dict with a `type` that is looked up in one registry. A section's registry is written
+down here; what lies in a section, at any depth, has the one that its parameter is annotated with:
+
+    def __init__(self, *, rewards: Annotated[Sequence[dict[str, Any]], REWARDS]) -> None:
+
+Sections without a `type` have their arguments written down here as functions, so that both kinds
+are checked alike.
 """
 
 from __future__ import annotations
@@ -40,6 +45,7 @@ class Slot(NamedTuple):
         supplied: arguments that the builder passes in addition.
         defaults: arguments that the builder passes where the config does not.
         apart: keys that are built on their own and do not go to this type.
+        off: an argument that may be None where nothing is to be built, or ''.
     """
 
     key: str
@@ -48,6 +54,15 @@ class Slot(NamedTuple):
     supplied: tuple[str, ...] = ()
     defaults: tuple[str, ...] = ()
     apart: tuple[str, ...] = ()
+    off: str = ""
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The arguments that it gives to its type."""
+        not_given = {"type", *self.apart}
+        if self.off and self.cfg.get(self.off, ...) is None:
+            not_given.add(self.off)
+        return {key: value for key, value in self.cfg.items() if key not in not_given}
 
     def form(self) -> Form:
         """Return what its type may be given.
@@ -55,7 +70,8 @@ class Slot(NamedTuple):
         Raises:
             RegistryError: the type is unknown.
         """
-        return Form(_target(self.registry, self.cfg["type"]), self.supplied, self.defaults)
+        defaults = (*self.defaults, self.off) if self.off else self.defaults
+        return Form(_target(self.registry, self.cfg["type"]), self.supplied, defaults)
 
 
 def _target(room: Registry, named: Any) -> Any:
@@ -104,7 +120,7 @@ def clip_grad(*, max_norm: float) -> None:
     """Gradients are scaled down to this norm."""
 
 
-def paramwise_cfg(*, custom_keys: dict[str, dict[str, float]]) -> None:
+def paramwise_cfg(*, custom_keys: dict[str, dict[Literal["lr_mult", "decay_mult"], float]]) -> None:
     """Per part of a parameter's name: `lr_mult`, `decay_mult`."""
 
 
@@ -122,7 +138,7 @@ def randomness(*, seed: int) -> None:
 
 # Sections of a sheet whose dict has no `type`
 _PLAIN: dict[str, Callable[..., None] | str] = {
-    "tokenizer": "xtune.models.loading.load_tokenizer",
+    "tokenizer": "xtune.models.tokenizer.load_tokenizer",
     "model.vocabulary": vocabulary,
     "train_dataloader": train_dataloader,
     "clip_grad": clip_grad,
@@ -132,7 +148,19 @@ _PLAIN: dict[str, Callable[..., None] | str] = {
     "env_cfg": env_cfg,
 }
 
-_DATA = ("train_dataset", "val_dataset", "test_cfg")
+# Sections with a `type`, next to model and hooks
+_ROOMS: dict[str, Registry] = {
+    "train_dataset": registry.DATASETS,
+    "val_dataset": registry.DATASETS,
+    "optimizer": registry.OPTIMIZERS,
+    "param_scheduler": registry.SCHEDULES,
+    "train_cfg": registry.TRAIN_LOOPS,
+    "strategy": registry.STRATEGIES,
+    "test_cfg": registry.EVALUATIONS,
+}
+# By a registry's name: arguments that its builder passes, always or where a sheet does not
+_SUPPLIED = {"dataset": ("tokenizer",), "optimizer": ("params",), "map_fn": ("row",)}
+_DEFAULTS = {"source": ("split",)}
 
 REQUIRED_KEYS = (
     "tokenizer",
@@ -160,43 +188,20 @@ SHEET_KEYS = REQUIRED_KEYS + _OPTIONAL_KEYS
 
 
 def slots(values: Mapping[str, Any]) -> Iterator[Slot]:
-    """Yield every slot of a sheet that holds something."""
-    model = values.get("model")
-    if model is not None:
-        yield Slot(
-            "model", registry.MODELS, model, apart=("adapter", "adapter_folder", "vocabulary")
-        )
-    for key, inner in model.items() if isinstance(model, Mapping) else ():
-        if key == "adapter" and inner is not None:
-            yield Slot("model.adapter", registry.ADAPTERS, inner)
-        elif isinstance(inner, Mapping) and "type" in inner:
-            yield Slot(f"model.{key}", registry.MODELS, inner, supplied=("device",))
-    for key in ("train_dataset", "val_dataset"):
-        if values.get(key) is not None:
-            yield Slot(key, registry.DATASETS, values[key], supplied=("tokenizer",))
-    for key, its_registry, supplied in (
-        ("optimizer", registry.OPTIMIZERS, ("params",)),
-        ("param_scheduler", registry.SCHEDULES, ()),
-        ("train_cfg", registry.TRAIN_LOOPS, ()),
-        ("strategy", registry.STRATEGIES, ()),
-        ("test_cfg", registry.EVALUATIONS, ()),
-    ):
-        if values.get(key) is not None:
-            yield Slot(key, its_registry, values[key], supplied=supplied)
-    for key, cfg in _hooks(values):
-        yield Slot(key, registry.HOOKS, cfg)
-    for key, data in _data(values):
-        map_fn = data.get("map_fn")
-        if isinstance(map_fn, Mapping):
-            yield Slot(f"{key}.map_fn", registry.MAP_FNS, map_fn, supplied=("row",))
-        source = data.get("data_path")
-        if isinstance(source, Mapping):
-            yield Slot(f"{key}.data_path", registry.SOURCES, source, defaults=("split",))
+    """Yield every slot of a sheet that holds something: its sections, and what lies in them."""
+    yield from _placed_slots(values)
+    for key, data in (*_data(values), *_mixed(values)):
+        if isinstance(data.get("map_fn"), Mapping):
+            yield _slot(f"{key}.map_fn", registry.MAP_FNS, data["map_fn"])
+        if isinstance(data.get("data_path"), Mapping):
+            yield _slot(f"{key}.data_path", registry.SOURCES, data["data_path"])
 
 
 def named(values: Mapping[str, Any]) -> Iterator[Named]:
-    """Yield every map_fn and every template that a sheet names."""
-    for key, data in _data(values):
+    """Yield whatever a sheet names by its registered name alone: map_fns and templates, mostly."""
+    for slot in _sections(values):
+        yield from (one for one in _inside(slot) if isinstance(one, Named))
+    for key, data in (*_data(values), *_mixed(values)):
         map_fn, template = data.get("map_fn"), data.get("template")
         by_name = not isinstance(map_fn, Mapping) and (map_fn != "auto" or key == "test_cfg")
         if map_fn is not None and by_name:
@@ -213,19 +218,18 @@ def plain(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, Form]]:
             section = _get(section, part)
         if section is not None:
             yield key, section, Form(_target(registry.MODELS, target))
-    for key, data in _data(values):
-        if key not in _DATA:
-            yield key, data, Form(mixture_source)
+    for key, data in _mixed(values):
+        yield key, data, Form(mixture_source)
 
 
 def form_of(values: Mapping[str, Any], owner: Mapping[str, Any]) -> Form | None:
     """Return what may be said in the very dict `owner` of a sheet, or None when nobody knows.
 
     `values` must hold the sheet's own objects, so that a knob `lora` is known for the dict that
-    stands in `model.adapter`.
+    stands in `model.adapter`, and `algorithm` for the one that `model` begins with.
     """
     for slot in slots(values):
-        if slot.cfg is owner and "type" in owner:
+        if "type" in owner and (slot.cfg is owner or _begins_with(slot.cfg, owner)):
             try:
                 return slot.form()
             except RegistryError:  # the check says so
@@ -250,13 +254,70 @@ def defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     return made
 
 
+def _begins_with(cfg: Any, owner: Mapping[str, Any]) -> bool:
+    """Whether `cfg` may be `dict(owner, …)`."""
+    return isinstance(cfg, Mapping) and all(cfg.get(key, ...) is owner[key] for key in owner)
+
+
+def _sections(values: Mapping[str, Any]) -> Iterator[Slot]:
+    """The slots that a sheet itself has."""
+    model = values.get("model")
+    if model is not None:
+        yield Slot(
+            "model", registry.MODELS, model, apart=("adapter", "adapter_folder", "vocabulary")
+        )
+    for key, inner in model.items() if isinstance(model, Mapping) else ():
+        if key == "adapter" and inner is not None:
+            yield _slot("model.adapter", registry.ADAPTERS, inner)
+        elif isinstance(inner, Mapping) and "type" in inner:
+            yield Slot(f"model.{key}", registry.MODELS, inner, supplied=("device",))
+    for key, room in _ROOMS.items():
+        if values.get(key) is not None:
+            slot = _slot(key, room, values[key])
+            yield slot._replace(off="data_path") if key == "val_dataset" else slot
+    for key, cfg in _hooks(values):
+        yield _slot(key, registry.HOOKS, cfg)
+
+
+def _placed_slots(values: Mapping[str, Any]) -> Iterator[Slot]:
+    for slot in _sections(values):
+        yield slot
+        yield from (one for one in _inside(slot) if isinstance(one, Slot))
+
+
+def _inside(slot: Slot) -> Iterator[Slot | Named]:
+    """What lies in a slot, at any depth, and is looked up in the registry of its parameter."""
+    if not isinstance(slot.cfg, Mapping):
+        return
+    try:
+        form = slot.form()
+    except (RegistryError, KeyError, TypeError):  # the check says so
+        return
+    for argument, room, value in form.placed(slot.given):
+        key = f"{slot.key}.{argument}"
+        if isinstance(value, str) or callable(value):
+            yield Named(key, room, value)
+        else:
+            inner = _slot(key, room, value)
+            yield inner
+            yield from _inside(inner)
+
+
+def _slot(key: str, room: Registry, cfg: Any) -> Slot:
+    return Slot(key, room, cfg, _SUPPLIED.get(room.name, ()), _DEFAULTS.get(room.name, ()))
+
+
 def _data(values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every section that names data, and every source of a mixture."""
-    for key in _DATA:
-        section = values.get(key)
-        if not isinstance(section, Mapping):
-            continue
-        yield key, section
+    """Every section that names data, and whatever in another one does."""
+    for slot in _placed_slots(values):
+        reads = slot.registry in (registry.DATASETS, registry.EVALUATIONS)
+        if reads and isinstance(slot.cfg, Mapping):
+            yield slot.key, slot.cfg
+
+
+def _mixed(values: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every source of a mixture."""
+    for key, section in _data(values):
         paths = section.get("data_path")
         for number, source in enumerate(paths if isinstance(paths, list | tuple) else ()):
             if isinstance(source, Mapping):

@@ -58,7 +58,12 @@ def includes_others(tree: ast.Module) -> bool:
 
 
 def docstring_lines(tree: ast.Module, lines: Sequence[Line]) -> list[Line]:
-    """Return the lines up to the end of the module's docstring, or none."""
+    """Return the lines up to the end of the module's docstring, or none.
+
+    Args:
+        tree: of the module.
+        lines: of it.
+    """
     if ast.get_docstring(tree, clean=False) is None:
         return []
     return list(lines[: tree.body[0].end_lineno])
@@ -66,6 +71,11 @@ def docstring_lines(tree: ast.Module, lines: Sequence[Line]) -> list[Line]:
 
 def cut(path: Path, tree: ast.Module, lines: Sequence[Line]) -> list[Statement | Include]:
     """Cut a leaf or part into assignments and inclusions, in their order.
+
+    Args:
+        path: of the leaf or part, for messages.
+        tree: of it.
+        lines: of it.
 
     Raises:
         ConfigError: anything else stands in it, or an included file does not exist; all of them.
@@ -142,8 +152,11 @@ def _included(
         if part.is_file():
             found.append(Include(part.resolve(), origin))
         else:
-            there = [other.stem for other in part.parent.glob("*.py")]
-            problems.append(f"{origin}: no file {shown_path(part)}{did_you_mean(part.stem, there)}")
+            there = sorted(other.stem for other in part.parent.glob("*.py"))
+            near = did_you_mean(part.stem, there)
+            if there and not near:
+                near = f"; there: {', '.join(there)}"
+            problems.append(f"{origin}: no file {shown_path(part)}{near}")
     return found, problems
 
 

@@ -14,7 +14,7 @@ from xtune.config.literals import top_level
 from xtune.config.rules import breaches
 from xtune.config.sheet import Sheet
 from xtune.config.signatures import Form
-from xtune.config.slots import REQUIRED_KEYS, SHEET_KEYS, Slot, named, plain, slots
+from xtune.config.slots import REQUIRED_KEYS, SHEET_KEYS, named, plain, slots
 from xtune.config.source import parse, read_lines
 from xtune.errors import ConfigError, RegistryError, did_you_mean
 from xtune.registry import resolve
@@ -176,11 +176,7 @@ def _slots(sheet: Sheet) -> Iterator[Problem]:
         except RegistryError as error:
             yield problem_at(sheet, f"{slot.key}.type", str(error))
             continue
-        yield from _arguments(sheet, slot.key, form, _given(slot))
-
-
-def _given(slot: Slot) -> dict[str, Any]:
-    return {key: value for key, value in slot.cfg.items() if key not in ("type", *slot.apart)}
+        yield from _arguments(sheet, slot.key, form, slot.given)
 
 
 def _arguments(sheet: Sheet, key: str, form: Form, given: Mapping[str, Any]) -> Iterator[Problem]:

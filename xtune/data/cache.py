@@ -3,7 +3,8 @@
     $XTUNE_CACHE/tokens/<key>/        XTUNE_CACHE: default ~/.cache/xtune
         ids.bin       int32, all samples end to end
         trained.bin   uint8, 1 where the id is a label
-        weights.bin   float32, of each label in the loss; only where some are not 1
+        weights.bin   and so on: a vector of the samples, by its name, only where some have it;
+                      a number for each token, or for each sample (xtune/vectors.py)
         offsets.npy   int64 [samples + 1], where each sample begins
         report.json   what became of the rows; checksums, its own too; written last
 
@@ -24,20 +25,23 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from xtune.data.groups import bounds_of
 from xtune.data.writer import WriterNote, only_writer
 from xtune.errors import DataError
 from xtune.parallel.progress import beat
+from xtune.paths import cache_root
 from xtune.structures import IGNORE_INDEX, Sample
+from xtune.vectors import VECTORS
 
-__all__ = ["TokenCache", "cache_root", "open_cache"]
+__all__ = ["TokenCache", "open_cache"]
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("ids.bin", "trained.bin", "offsets.npy")
-_WEIGHTS = "weights.bin"
+_WEIGHTS_ALONE = {"weights": ["label", "float32", 1]}  # in caches that do not tell of vectors
 _BLOCK = 256  # samples that are counted at once: numpy holds 8 bytes for each of their tokens
 
 
@@ -60,8 +64,7 @@ class TokenCache:
         meta = json.loads((folder / "report.json").read_text(encoding="utf-8"))
         if _checksum_of(meta["report"], meta["checksums"]) != meta["own_checksum"]:
             raise ValueError("report.json does not have the checksum that it was written with")
-        has_weights = _WEIGHTS in meta["checksums"]
-        for name in (*_FILES, _WEIGHTS) if has_weights else _FILES:
+        for name in {*_FILES, *meta["checksums"]}:
             if _checksum(folder / name) != meta["checksums"][name]:
                 raise ValueError(f"{name} does not have the checksum that it was written with")
         self.checksums: dict[str, int] = meta["checksums"]
@@ -69,9 +72,12 @@ class TokenCache:
         self.offsets: np.ndarray = np.load(folder / "offsets.npy")
         self._ids = np.memmap(folder / "ids.bin", dtype=np.int32, mode="r")
         self._trained = np.memmap(folder / "trained.bin", dtype=np.uint8, mode="r")
-        self._weights = None
-        if has_weights:
-            self._weights = np.memmap(folder / _WEIGHTS, dtype=np.float32, mode="r")
+        self._vectors: dict[str, np.ndarray] = {}
+        for file in sorted(meta["checksums"].keys() - set(_FILES)):
+            name = file.removesuffix(".bin")
+            if meta.get("vectors", _WEIGHTS_ALONE)[name] != _meaning(name):
+                raise ValueError(f"{file} was written when {name!r} was declared otherwise")
+            self._vectors[name] = np.memmap(folder / file, dtype=VECTORS[name].dtype, mode="r")
 
     def largest_id(self) -> int:
         """Return the largest token id of all samples; -1 if there are none."""
@@ -96,17 +102,25 @@ class TokenCache:
             counted[first : first + _BLOCK] = np.add.reduceat(trained, starts, dtype=np.int64)
         return counted
 
+    @property
+    def bounds(self) -> np.ndarray:
+        """Where groups of samples begin, and N: int64 [groups + 1]; see groups.py."""
+        if "side" not in self._vectors:  # each stands alone
+            return np.arange(len(self) + 1)
+        return bounds_of(self._vectors["side"])
+
     def sample(self, index: int) -> Sample:
         """Return one sample, copied out of the map."""
         place = slice(self.offsets[index], self.offsets[index + 1])
         ids = np.array(self._ids[place])
         labels = np.where(self._trained[place], ids, np.int32(IGNORE_INDEX))
-        return Sample(ids, labels, None if self._weights is None else self._weights[place].copy())
-
-
-def cache_root() -> Path:
-    """The folder of everything that xtune computes once: $XTUNE_CACHE, or ~/.cache/xtune."""
-    return Path(os.environ.get("XTUNE_CACHE") or Path.home() / ".cache" / "xtune").expanduser()
+        sample = Sample(ids, labels)
+        for name, values in self._vectors.items():
+            if VECTORS[name].kind == "document":
+                sample.per_document[name] = values[index].item()
+            else:
+                sample.per_token[name] = values[place].copy()
+        return sample
 
 
 def open_cache(
@@ -182,25 +196,26 @@ def _write(
             open(temporary / "trained.bin", "wb") as trained,
             ExitStack() as opened,
         ):
-            weights = None
+            vectors: dict[str, BinaryIO] = {}
             for sample in _flat(chunks, note):
                 ids.write(sample.input_ids.astype(np.int32, copy=False).tobytes())
                 trained.write((sample.labels != IGNORE_INDEX).tobytes())
-                if sample.weights is not None and weights is None:
-                    weights = opened.enter_context(open(temporary / _WEIGHTS, "wb"))
+                given = sample.per_token | sample.per_document
+                for name in given.keys() - vectors.keys():
+                    vectors[name] = opened.enter_context(open(temporary / f"{name}.bin", "wb"))
                     for begin, end in pairwise(offsets):  # of the samples before it
-                        weights.write(_ones(end - begin))
-                if weights is not None:
-                    own = sample.weights
-                    weights.write(_ones(len(sample)) if own is None else own.tobytes())
+                        vectors[name].write(VECTORS[name].neutrals(end - begin).tobytes())
+                for name, file in vectors.items():
+                    file.write(_values(name, given.get(name), len(sample)).tobytes())
                 offsets.append(offsets[-1] + len(sample))
         np.save(temporary / "offsets.npy", np.frombuffer(offsets, dtype=np.int64))
-        written = (*_FILES, _WEIGHTS) if (temporary / _WEIGHTS).exists() else _FILES
+        written = [*_FILES, *(f"{name}.bin" for name in vectors)]
         checksums = {name: _checksum(temporary / name) for name in written}
         told = json.loads(json.dumps(report()))  # as it will be read
         meta = {
             "report": told,
             "checksums": checksums,
+            "vectors": {name: _meaning(name) for name in vectors},
             "own_checksum": _checksum_of(told, checksums),
         }
         (temporary / "report.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
@@ -221,8 +236,22 @@ def _flat(chunks: Iterable[list[Sample]], note: WriterNote) -> Iterator[Sample]:
         note.tell(samples)
 
 
-def _ones(tokens: int) -> bytes:
-    return np.ones(tokens, dtype=np.float32).tobytes()
+def _meaning(name: str) -> list[Any]:
+    return [VECTORS[name].kind, VECTORS[name].dtype, VECTORS[name].neutral]
+
+
+def _values(name: str, given: Any, tokens: int) -> np.ndarray:
+    """A sample's part of a vector's file."""
+    neutrals = VECTORS[name].neutrals(tokens)
+    if given is None:
+        return neutrals
+    values = np.asarray(given, dtype=neutrals.dtype).reshape(-1)
+    if values.shape != neutrals.shape:
+        raise DataError(
+            f"a sample of {tokens} tokens has {len(values)} numbers in {name!r}, which is declared "
+            f"as kind={VECTORS[name].kind!r}: give {len(neutrals)}"
+        )
+    return values
 
 
 def _checksum_of(*values: Any) -> int:

@@ -4,33 +4,35 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from xtune.data.collate import collate
+from xtune.data.groups import joined
+from xtune.data.loss_weights import Kind
 from xtune.data.map_fns import MapFn
 from xtune.data.mixture import choose, shares_of
-from xtune.data.pack import pack
+from xtune.data.packs import Packs
+from xtune.data.preparation import Preparation
+from xtune.data.row_reading import Makes
 from xtune.data.templates import Template, build_template
 from xtune.data.tokenized import report_of, tokenized
 from xtune.registry import DATASETS
-from xtune.structures import Batch, Sample
+from xtune.structures import Sample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["SFTDataset"]
+__all__ = ["CachedDataset", "SFTDataset"]
 
 
-@DATASETS.register_module()
-class SFTDataset:
-    """Dialogues or texts as token samples, packed or not, from a cache on disk.
+class CachedDataset(Packs):
+    """Rows as token samples, packed or not, from a cache on disk.
 
-    Its items are packs, or single samples when not packing; item i is `pack(i)`, a list of sample
-    indices.
+    Its items are packs, or single groups of samples when not packing.
 
     Attributes:
+        makes: what a row becomes; see row_reading.py.
         template: how the dialogues are rendered.
         report: what became of the rows.
 
@@ -44,7 +46,7 @@ class SFTDataset:
         template: 'auto' for the tokenizer's own chat template, or a registered name.
         day: '2026-11-30', for a template that tells today's date; None: by the clock.
         system: put before every dialogue that does not begin with a system message of its own.
-        max_length: tokens of the longest sample, and of a pack.
+        max_length: tokens of the longest sample, or of the longest group, and of a pack.
         split: which part of the source, where it has parts.
         pack_to_max_length: put several samples into one item, up to `max_length` tokens.
         max_rows: read no more rows than this.
@@ -55,6 +57,8 @@ class SFTDataset:
         DataError: the data cannot be read or make no sample.
         TemplateError: the template does not fit the tokenizer or the dialogues.
     """
+
+    makes: ClassVar[Makes]
 
     def __init__(
         self,
@@ -69,44 +73,37 @@ class SFTDataset:
         split: str = "train",
         pack_to_max_length: bool = True,
         max_rows: int | None = None,
-        loss_weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[Kind, float] | None = None,
     ) -> None:
         self.template: Template = build_template(template, tokenizer, day=day)
-        shares = shares_of(data_path, map_fn=map_fn, split=split, max_rows=max_rows)
-        made = [
-            tokenized(
-                share,
-                self.template,
-                tokenizer,
-                template_name=template,
-                system=system,
-                max_length=max_length,
-                loss_weights=loss_weights,
-            )
-            for share in shares
-        ]
-        self._caches = [cache for cache, _ in made]
-        counts = [len(cache) for cache in self._caches]
-        self._starts = np.cumsum([0, *counts])  # of each source among all samples
-        chosen = choose(shares, counts)
-        self.report = report_of(shares, self._caches, [report for _, report in made], chosen)
-        # The samples of an epoch, int64
-        self._chosen = np.concatenate(
-            [start + indices for start, indices in zip(self._starts, chosen, strict=False)]
+        preparation = Preparation(
+            template=self.template,
+            template_name=template,
+            tokenizer=tokenizer,
+            system=system,
+            max_length=max_length,
+            makes=self.makes,
+            loss_weights=loss_weights,
         )
-        self._lengths = np.concatenate([cache.lengths for cache in self._caches])
-        self._packs: list[list[int]] | None = None
-        if pack_to_max_length:
-            self._packs = pack(self._lengths[self._chosen], length=max_length)
-            self.report.packs = len(self._packs)
-            self.report.pack_length = max_length
+        shares = shares_of(data_path, map_fn=map_fn, split=split, max_rows=max_rows)
+        made = [tokenized(share, preparation) for share in shares]
+        self._caches = [cache for cache, _ in made]
+        self._starts = np.cumsum([0, *map(len, self._caches)])  # samples before each source
+        bounds = [cache.bounds for cache in self._caches]
+        chosen = choose(shares, [len(own) - 1 for own in bounds])
+        before = np.cumsum([0, *(len(own) - 1 for own in bounds)])  # groups
+        shown = [start + indices for start, indices in zip(before, chosen, strict=False)]
+        super().__init__(
+            report_of(shares, self._caches, [report for _, report in made], chosen),
+            np.concatenate([cache.lengths for cache in self._caches]),
+            joined(bounds),
+            chosen=np.concatenate(shown),
+            pack_length=max_length if pack_to_max_length else None,
+        )
 
     def largest_id(self) -> int:
         """Return the largest token id of all samples."""
         return max(cache.largest_id() for cache in self._caches)
-
-    def __len__(self) -> int:
-        return len(self._chosen) if self._packs is None else len(self._packs)
 
     @property
     def tokens(self) -> int:
@@ -130,21 +127,14 @@ class SFTDataset:
             "trained_tokens": self.trained_tokens,
         }
 
-    def item_tokens(self, index: int) -> int:
-        """Return how many tokens item `index` has."""
-        return int(self._lengths[self.pack(index)].sum())
-
-    def pack(self, index: int) -> list[int]:
-        """Return the samples of item `index`."""
-        places = [index] if self._packs is None else self._packs[index]
-        return [int(self._chosen[place]) for place in places]
-
     def sample(self, index: int) -> Sample:
         """Return one tokenised document."""
         source = int(np.searchsorted(self._starts, index, side="right")) - 1
         return self._caches[source].sample(index - int(self._starts[source]))
 
-    def batch(self, indices: Sequence[int]) -> Batch:
-        """Return the documents of these items end to end."""
-        samples = [sample for index in indices for sample in self.pack(index)]
-        return collate([self.sample(index) for index in samples], samples)
+
+@DATASETS.register_module()
+class SFTDataset(CachedDataset):
+    """Dialogues or texts as token samples, packed or not, from a cache on disk."""
+
+    makes: ClassVar[Makes] = "dialogues"

@@ -61,6 +61,10 @@ def fingerprint_source(source: Source, data_path: object) -> str:
     """Hash what rows a source has; of a source of the user's own also its code and arguments.
 
     An argument that names a file stands for the file's content, wherever it lies.
+
+    Args:
+        source: the opened source.
+        data_path: as the config names it.
     """
     if _is_ours(type(source)):
         return source.fingerprint()

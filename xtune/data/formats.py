@@ -96,6 +96,10 @@ def read_fields(map_fn: MapFn, row: Mapping[str, Any]) -> tuple[list[str], list[
 
     Found by leaving out one field after another and looking whether the outcome changes.
 
+    Args:
+        map_fn: reads rows.
+        row: an example.
+
     >>> from xtune.data.map_fns.openorca import openorca_map_fn
     >>> row = {'id': 1, 'system_prompt': 'Be brief.', 'question': '2?', 'response': '2'}
     >>> read_fields(openorca_map_fn, row)

@@ -47,6 +47,10 @@ def loads(text: str) -> Any:
 def first(text: str, place: int) -> tuple[Any, int]:
     """Read the value that begins at a place in a text, and return where it ends.
 
+    Args:
+        text: that holds JSON.
+        place: where the value begins, in characters.
+
     Raises:
         ValueError, RecursionError: as `loads` does.
     """

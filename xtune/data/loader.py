@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 
 from xtune.data.collate import filler
-from xtune.data.report import DataReport
+from xtune.data.protocol import Items
 from xtune.parallel.world import ALONE, World
 from xtune.structures import Batch
 
 __all__ = ["StepLoader"]
 
 _AHEAD = 2  # optimizer steps that are prepared while one is computed
-
-
-class _Items(Protocol):
-    report: DataReport
-
-    def __len__(self) -> int: ...
-
-    def batch(self, indices: Sequence[int]) -> Batch: ...
-
-    def item_tokens(self, index: int) -> int: ...
 
 
 class StepLoader:
@@ -57,7 +46,7 @@ class StepLoader:
 
     def __init__(
         self,
-        dataset: _Items,
+        dataset: Items,
         *,
         batch_size: int,
         accumulative_counts: int,

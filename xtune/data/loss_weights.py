@@ -16,15 +16,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, TypeAlias, get_args
 
 from xtune.data.templates.base import Template
 from xtune.data.tool_calls import MalformedCall, call_form, call_in
 from xtune.errors import ConfigError, did_you_mean
 from xtune.structures import Span
 
-__all__ = ["KINDS", "LossWeights"]
+__all__ = ["KINDS", "Kind", "LossWeights"]
 
-KINDS = ("thought", "call", "answer")
+Kind: TypeAlias = Literal["thought", "call", "answer"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # Where a call begins in the forms that no template writes
 _TEXT_CALLS = re.compile(
@@ -45,7 +47,7 @@ class LossWeights:
         ConfigError: not a dict; a kind that there is not; a weight that is no number from 0 on.
     """
 
-    def __init__(self, weights: Mapping[str, float], template: Template) -> None:
+    def __init__(self, weights: Mapping[Kind, float], template: Template) -> None:
         if not isinstance(weights, Mapping):
             raise ConfigError(
                 f"loss_weights must be a dict such as {{'call': 2.0}}, not {weights!r}; kinds: "
@@ -80,7 +82,7 @@ class LossWeights:
         )
         return span._replace(weights=() if all(w == 1 for _, w in parts) else parts)
 
-    def _parts(self, text: str) -> Iterator[tuple[str, int]]:
+    def _parts(self, text: str) -> Iterator[tuple[Kind, int]]:
         call = self._call_in(text)
         if call is not None:
             yield "thought", call

@@ -141,7 +141,12 @@ def names_in(code: CodeType) -> Iterator[str]:
 
 
 def imports_in(code: CodeType, package: str) -> Iterator[str]:
-    """The whole names of the modules that code imports, and of what it takes from them."""
+    """The whole names of the modules that code imports, and of what it takes from them.
+
+    Args:
+        code: compiled.
+        package: of the module it stands in, for relative imports.
+    """
     for part in _flat(code):
         before: list[Any] = [0, None]  # what the last two instructions have put on the stack
         for instruction in dis.get_instructions(part):

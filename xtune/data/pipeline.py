@@ -6,24 +6,24 @@ import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xtune.data.fit import fit
-from xtune.data.loss_weights import LossWeights
-from xtune.data.map_fns.base import MapFn, UnusableRow, fault, require_unicode
-from xtune.data.map_fns.build import checked_return, name_of
+from xtune.data.fit import fit, fit_group
+from xtune.data.groups import as_group
+from xtune.data.loss_weights import Kind, LossWeights
+from xtune.data.map_fns.base import MapFn, UnusableRow, require_unicode
 from xtune.data.plain_text import PlainText
 from xtune.data.recognise import look_of, other_choice
 from xtune.data.report import DataReport
+from xtune.data.row_reading import Makes, Mismatch, conversations_of
 from xtune.data.sources.base import Source, name_of_source, why_empty
 from xtune.data.templates.base import Template, tool_templates
 from xtune.data.templates.default_system import without_empty_system
 from xtune.data.templates.end_of_turn import special_tokens
 from xtune.data.templates.unwritten import TOOL_PARTS
 from xtune.data.tokenize import Encoder, sample_of
-from xtune.data.unread import read_row
 from xtune.errors import DataError, TemplateError
 from xtune.structures import IGNORE_INDEX, Conversation, Message, Sample, Span
 
@@ -39,17 +39,17 @@ class NothingUsable(DataError):
     """No row of all that were read makes a sample."""
 
 
-class _Mismatch(DataError):
-    """The map_fn fails at a row."""
+class _Dialogue(NamedTuple):
+    conversation: Conversation
+    samples: list[list[Span]]
+    has_special_text: bool = False  # the row's own text holds the text of a special token
+    tokenized: Sample | None = None  # in place of samples, for a row that is tokens already
+    lost_empty_system: bool = False
 
 
 class _Rendered(NamedTuple):
-    conversation: Conversation
-    samples: list[list[Span]]
-    has_special_text: bool  # the row's own text holds the text of a special token
-    unread: tuple[str, ...] = ()  # keys of the row; see unread.py
-    tokenized: Sample | None = None  # in place of samples, for a row that is tokens already
-    lost_empty_system: bool = False
+    dialogues: list[_Dialogue]  # the row's own, or the sides of its pair
+    unread: tuple[str, ...]  # keys of the row; see unread.py
 
 
 class Pipeline:
@@ -60,12 +60,13 @@ class Pipeline:
 
     Args:
         source: the rows.
-        map_fn: row to Conversation.
+        map_fn: row to Conversation, or to Preference where pairs are made.
         template: Conversation to text.
         tokenizer: text to ids.
         system: put before every dialogue that does not begin with a system message.
-        max_length: tokens of the longest sample that may be made.
+        max_length: tokens of the longest sample that may be made, or of the longest group.
         max_rows: read no more than this; None for all.
+        makes: what a row is to become: samples that stand alone, or a group of two.
         loss_weights: of thoughts, calls and answers; see loss_weights.py.
     """
 
@@ -79,11 +80,13 @@ class Pipeline:
         system: str = "",
         max_length: int,
         max_rows: int | None,
-        loss_weights: Mapping[str, float] | None = None,
+        makes: Makes = "dialogues",
+        loss_weights: Mapping[Kind, float] | None = None,
     ) -> None:
         self.report = DataReport(template=template.name, stop_words=template.stop_words)
         self._source = source
         self._map_fn = map_fn
+        self._makes = makes
         self._template = template
         self._unwritten = template.unwritten
         self.report.default_system = self._unwritten.default_system
@@ -143,41 +146,46 @@ class Pipeline:
         )
 
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
-        lost_empty_system = False
         try:
-            conversation, unread = self._conversation(where, row)
-            if unread:
-                unread = _unread_by(self._template.source, conversation, unread)
-            conversation = _begun_with(self._system, conversation)
-            if self._weigh is not None:
-                _require_answers(conversation, where)
-            if "input_ids" in conversation:
-                tokenized = self._tokenized(conversation, where)
-                return _Rendered(conversation, [], False, unread, tokenized)
-            special_text = any(map(self._special_text.search, _texts(conversation)))
-            if "messages" in conversation:
-                written = conversation["messages"]
-                messages = without_empty_system(written, lambda: self._unwritten.default_system)
-                lost_empty_system = len(messages) < len(written)
-                conversation = {**conversation, "messages": self._plain(messages)}
-            samples = self._template.samples_of(conversation)
-            for spans in samples:
-                for span in spans:
-                    require_unicode(span.text)
+            conversations, unread = self._conversations(where, row)
+            dialogues = []
+            for conversation in conversations:
+                if unread:
+                    unread = _unread_by(self._template.source, conversation, unread)
+                dialogues.append(self._dialogue(where, conversation))
         except UnusableRow as unusable:
             return unusable
         except TemplateError as error:
             raise TemplateError(f"{where}: {error}") from error
-        return _Rendered(
-            conversation, samples, special_text, unread, lost_empty_system=lost_empty_system
-        )
+        return _Rendered(dialogues, unread)
 
-    def _conversation(
+    def _dialogue(self, where: str, conversation: Conversation) -> _Dialogue:
+        conversation = _begun_with(self._system, conversation)
+        if self._weigh is not None:
+            _require_answers(conversation, where)
+        if "input_ids" in conversation:
+            tokenized = self._tokenized(conversation, where)
+            return _Dialogue(conversation, [], tokenized=tokenized)
+        special_text = any(map(self._special_text.search, _texts(conversation)))
+        lost_empty_system = False
+        if "messages" in conversation:
+            written = conversation["messages"]
+            messages = without_empty_system(written, lambda: self._unwritten.default_system)
+            lost_empty_system = len(messages) < len(written)
+            conversation = {**conversation, "messages": self._plain(messages)}
+        samples = self._template.samples_of(conversation)
+        for spans in samples:
+            for span in spans:
+                require_unicode(span.text)
+        return _Dialogue(conversation, samples, special_text, lost_empty_system=lost_empty_system)
+
+    def _conversations(
         self, where: str, row: dict[str, Any]
-    ) -> tuple[Conversation, tuple[str, ...]]:
+    ) -> tuple[list[Conversation], tuple[str, ...]]:
+        """The dialogue of a row, or those of its pair, and the keys that nobody reads."""
         try:
-            return _conversation(self._map_fn, where, row)
-        except _Mismatch as error:
+            return conversations_of(row, self._map_fn, where=where, makes=self._makes)
+        except Mismatch as error:
             look = look_of(self._source.rows(), self._map_fn)
             raise DataError(f"{error}\n{look}") from error
 
@@ -191,38 +199,39 @@ class Pipeline:
         return sample_of(np.array(ids, dtype=np.int32), np.array(conversation["trained"]))
 
     def _samples_of(self, rows: list[_Rendered | UnusableRow]) -> list[Sample]:
-        spans = [spans for row in rows if isinstance(row, _Rendered) for spans in row.samples]
-        encoded = iter(self._encode(spans))
+        read = [row for row in rows if isinstance(row, _Rendered)]
+        encoded = iter(self._encode([s for row in read for d in row.dialogues for s in d.samples]))
         kept: list[Sample] = []
         for row in rows:
             self.report.rows += 1
             try:
                 if isinstance(row, UnusableRow):
                     raise row
-                samples = list(islice(encoded, len(row.samples)))
-                if row.tokenized is not None:
-                    samples.append(row.tokenized)
-                kept += self._fitted(row.conversation, samples)
+                made = [_made_of(dialogue, encoded) for dialogue in row.dialogues]
+                fitted = self._pair if self._makes == "pairs" else self._alone
+                kept += fitted([one.conversation for one in row.dialogues], made)
             except UnusableRow as unusable:
                 self.report.dropped[unusable.reason] += 1
             else:
-                self.report.kept += 1
-                self.report.dialogues += "messages" in row.conversation
-                self.report.special_text_rows += row.has_special_text
-                self.report.empty_system_rows += row.lost_empty_system
-                self.report.unread.update(row.unread)
-                self._count_unwritten(row.conversation)
+                self._count_row(row)
         self._count(kept)
         return kept
 
-    def _count_unwritten(self, conversation: Conversation) -> None:
-        messages = conversation.get("messages")
-        if messages:
-            self.report.unwritten.update(self._unwritten.of(conversation))
-            if self.report.default_system and messages[0]["role"] != "system":
-                self.report.default_system_rows += 1
+    def _count_row(self, row: _Rendered) -> None:
+        report, dialogues = self.report, row.dialogues
+        report.kept += 1
+        report.dialogues += "messages" in dialogues[0].conversation
+        report.special_text_rows += any(one.has_special_text for one in dialogues)
+        report.empty_system_rows += any(one.lost_empty_system for one in dialogues)
+        report.unread.update(row.unread)
+        with_messages = [d.conversation for d in dialogues if d.conversation.get("messages")]
+        report.unwritten.update(set[str]().union(*map(self._unwritten.of, with_messages)))
+        if with_messages and report.default_system:
+            report.default_system_rows += with_messages[0]["messages"][0]["role"] != "system"
 
-    def _fitted(self, conversation: Conversation, samples: list[Sample]) -> list[Sample]:
+    def _alone(self, conversations: list[Conversation], made: list[list[Sample]]) -> list[Sample]:
+        """The samples of a row's one dialogue."""
+        (conversation,), (samples,) = conversations, made
         if not any(len(sample) for sample in samples):
             raise UnusableRow("no trained answer")
         samples = fit(
@@ -235,6 +244,24 @@ class Pipeline:
         )
         return [sample for sample in samples if len(sample)]
 
+    def _pair(self, conversations: list[Conversation], made: list[list[Sample]]) -> list[Sample]:
+        """The samples of a row's two dialogues, which begin alike."""
+        if not all(samples and all(map(len, samples)) for samples in made):
+            raise UnusableRow("no trained answer")
+        if any(len(samples) > 1 for samples in made):
+            raise UnusableRow("the template cannot write an answer of several messages as one text")
+        sides = fit_group(
+            conversations,
+            [sample for (sample,) in made],
+            template=self._template,
+            encode=self._encode,
+            max_length=self._max_length,
+            cut=self.report.cut,
+        )
+        if np.array_equal(sides[0].input_ids, sides[1].input_ids):
+            raise UnusableRow("chosen and rejected are the same tokens")
+        return as_group(sides)
+
     def _count(self, samples: list[Sample]) -> None:
         if not samples:
             return
@@ -244,38 +271,17 @@ class Pipeline:
         ends = trained & ~np.append(trained[1:], False)
         report = self.report
         report.samples += len(samples)
+        report.groups += sum(not sample.per_document.get("side") for sample in samples)
         report.tokens += len(ids)
         report.trained_tokens += int(trained.sum())
         report.answers += int(ends.sum())
         report.ended_answers += int(np.isin(ids[ends], self._end_ids).sum())
 
 
-def _conversation(
-    map_fn: MapFn, where: str, row: dict[str, Any]
-) -> tuple[Conversation, tuple[str, ...]]:
-    """What a map_fn makes of a row, and the keys that it does not read."""
-    name = name_of(map_fn)
-    try:
-        made, unread = read_row(map_fn, row)
-        made = checked_return(made)
-    except UnusableRow:
-        raise
-    except DataError as error:
-        raise _Mismatch(f"{where}: map_fn {name!r}: {fault(error)}") from error
-    except Exception as error:  # a user's own function may fail in any way
-        fields = ", ".join(map(repr, row)) or "none"
-        raise _Mismatch(
-            f"{where}: map_fn {name!r} fails with {type(error).__name__}: {error}. "
-            f"Fields of the row: {fields}"
-        ) from error
-    if "prompt" in made:
-        kind = "preference pairs" if "chosen" in made else "prompts without answers"
-        raise DataError(
-            f"{where}: map_fn {name!r} makes {kind}, which supervised fine-tuning cannot learn "
-            "from: it needs one dialogue a row. Name a map_fn that makes dialogues (xtune "
-            "list-formats), or write one that takes the chosen answers: map_fn='my_code.py:name'"
-        )
-    return cast(Conversation, made), unread
+def _made_of(dialogue: _Dialogue, encoded: Iterator[Sample]) -> list[Sample]:
+    if dialogue.tokenized is not None:
+        return [dialogue.tokenized]
+    return list(islice(encoded, len(dialogue.samples)))
 
 
 def _unread_by(jinja: str, conversation: Conversation, unread: tuple[str, ...]) -> tuple[str, ...]:

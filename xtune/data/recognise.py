@@ -19,10 +19,19 @@ from typing import Any, NamedTuple
 
 from xtune.data.formats import Format, all_formats, kind_of, read_fields
 from xtune.data.map_fns.base import MapFn, UnusableRow, fault
-from xtune.data.sources.base import why_empty
+from xtune.data.map_fns.build import build_map_fn
+from xtune.data.sources.base import Source, why_empty
 from xtune.errors import DataError
 
-__all__ = ["Choice", "look_of", "most_fitting", "nearest", "other_choice", "recognise"]
+__all__ = [
+    "Choice",
+    "look_of",
+    "map_fn_for",
+    "most_fitting",
+    "nearest",
+    "other_choice",
+    "recognise",
+]
 
 _ROWS = 100  # looked at
 _CANDIDATES = 3  # shown where none fits
@@ -56,6 +65,23 @@ class _Fit(NamedTuple):
     format: Format
     outcomes: list[object]
     fields: set[str]
+
+
+def map_fn_for(source: Source, named: str | MapFn | Mapping[str, Any]) -> tuple[MapFn, str]:
+    """Return the function that reads a source, and with 'auto' what was recognised and why.
+
+    Args:
+        source: its first rows are looked at with 'auto', and none else.
+        named: a config's map_fn.
+
+    Raises:
+        DataError: with 'auto' no format, or none alone, fits.
+        RegistryError: nothing has that name.
+    """
+    if named != "auto":
+        return build_map_fn(named), ""
+    choice = recognise(source.rows(), source=source)
+    return choice.format.map_fn, f"{choice.format.name}: {choice.why}"
 
 
 def recognise(all_rows: Iterable[tuple[str, dict[str, Any]]], *, source: object = None) -> Choice:

@@ -48,8 +48,8 @@ class SourceReport:
 
 
 _COUNTS = (
-    *("rows", "kept", "dropped", "cut", "samples", "tokens", "trained_tokens", "answers"),
-    *("ended_answers", "dialogues", "special_text_rows"),
+    *("rows", "kept", "dropped", "cut", "samples", "groups", "tokens", "trained_tokens"),
+    *("answers", "ended_answers", "dialogues", "special_text_rows"),
     *("unread", "unwritten", "default_system_rows", "empty_system_rows"),
 )
 
@@ -64,6 +64,8 @@ class DataReport:
         dropped: rows by the reason why they made none.
         cut: what was cut because it was longer than max_length, by kind; see fit.py.
         samples: documents.
+        groups: samples that belong together counted as one: pairs; see groups.py. As many as
+            samples where each stands alone.
         tokens: of all samples.
         trained_tokens: of these, the ones that have a label.
         answers: unbroken stretches of trained tokens.
@@ -96,6 +98,7 @@ class DataReport:
     dropped: Counter[str] = field(default_factory=Counter)
     cut: Counter[str] = field(default_factory=Counter)
     samples: int = 0
+    groups: int = 0
     tokens: int = 0
     trained_tokens: int = 0
     answers: int = 0
@@ -114,6 +117,9 @@ class DataReport:
     packs: int = 0
     pack_length: int = 0
     sources: list[SourceReport] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return "\n".join(self.lines())
 
     @property
     def trained_percent(self) -> float:
@@ -149,7 +155,8 @@ class DataReport:
         lines.append(f"rows      {self.rows:,} read, {self.kept:,} kept")
         lines += [f"dropped   {count:,}: {why}" for why, count in self.dropped.most_common()]
         lines += [f"too long  {count:,}: {what}" for what, count in self.cut.most_common()]
-        lines.append(f"samples   {self.samples:,}")
+        grouped = f" in {self.groups:,} groups" if 0 < self.groups < self.samples else ""
+        lines.append(f"samples   {self.samples:,}{grouped}")
         if self.packs:
             lines.append(
                 f"packs     {self.packs:,} of {self.pack_length:,} tokens, "
@@ -233,7 +240,9 @@ class DataReport:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataReport:
         """Read what `to_dict` wrote."""
-        given = {name: values[name] for name in cls.__slots__}
+        # A cache of before there were groups does not tell of them
+        told = {"groups": values["samples"], **values}
+        given = {name: told[name] for name in cls.__slots__}
         given["sources"] = [SourceReport(**source) for source in given["sources"]]
         for name in ("dropped", "cut", "unread", "unwritten"):
             given[name] = Counter(given[name])

@@ -14,25 +14,24 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from xtune.data.collate import collate
-from xtune.data.fingerprint import (
-    cache_key,
-    fingerprint_function,
-    fingerprint_source,
-    fingerprint_template,
-)
+import numpy as np
+
+from xtune.data.fingerprint import fingerprint_source
+from xtune.data.groups import bounds_of
 from xtune.data.loader import StepLoader
-from xtune.data.map_fns import MapFn, build_map_fn
+from xtune.data.loss_weights import Kind
+from xtune.data.map_fns import MapFn
 from xtune.data.mixture import is_mixture
-from xtune.data.pack import pack
-from xtune.data.pipeline import NothingUsable, Pipeline
-from xtune.data.recognise import recognise
+from xtune.data.packs import Packs
+from xtune.data.pipeline import NothingUsable
+from xtune.data.preparation import Preparation
+from xtune.data.recognise import map_fn_for
 from xtune.data.report import DataReport
+from xtune.data.row_reading import Makes
 from xtune.data.sources import open_source
 from xtune.data.sources.base import name_of_source, why_empty
 from xtune.data.templates import Template, build_template
@@ -43,57 +42,52 @@ from xtune.structures import Batch, Sample
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["StreamLoader", "StreamedSFTDataset", "Window"]
+__all__ = ["StreamLoader", "StreamedDataset", "StreamedSFTDataset", "Window"]
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Window:
-    """Packs of the samples of some rows, as a data set of its own.
+class Window(Packs):
+    """Packs of the samples of some rows.
 
     Attributes:
         epoch: passes over the source before it.
         row: of the source, where it begins.
         samples: its documents.
-        packs: which of them make each item.
+
+    Args:
+        epoch: see above.
+        row: see above.
+        samples: see above.
         report: what became of its rows.
-        template: how the dialogues were rendered.
+        pack_length: tokens that a pack has room for; None: each group is an item.
     """
 
-    epoch: int
-    row: int
-    samples: list[Sample]
-    packs: list[list[int]]
-    report: DataReport
-    template: Template
-
-    def __len__(self) -> int:
-        return len(self.packs)
-
-    def pack(self, index: int) -> list[int]:
-        """Return the samples of item `index`."""
-        return self.packs[index]
+    def __init__(
+        self,
+        epoch: int,
+        row: int,
+        samples: list[Sample],
+        report: DataReport,
+        *,
+        pack_length: int | None,
+    ) -> None:
+        self.epoch = epoch
+        self.row = row
+        self.samples = samples
+        bounds = bounds_of(sample.per_document.get("side", 0) for sample in samples)
+        super().__init__(report, np.array([*map(len, samples)]), bounds, pack_length=pack_length)
 
     def sample(self, index: int) -> Sample:
         """Return one tokenised document."""
         return self.samples[index]
 
-    def item_tokens(self, index: int) -> int:
-        """Return how many tokens item `index` has."""
-        return sum(len(self.samples[number]) for number in self.packs[index])
 
-    def batch(self, indices: Sequence[int]) -> Batch:
-        """Return the documents of these items end to end."""
-        numbers = [number for index in indices for number in self.packs[index]]
-        return collate([self.samples[number] for number in numbers], numbers)
-
-
-@DATASETS.register_module()
-class StreamedSFTDataset:
-    """What `SFTDataset` is, read window by window; the run needs `max_steps`.
+class StreamedDataset:
+    """Rows as token samples, read window by window; the run needs `max_steps`.
 
     Attributes:
+        makes: what a row becomes; see row_reading.py.
         template: how the dialogues are rendered.
 
     Args:
@@ -104,7 +98,7 @@ class StreamedSFTDataset:
         template: as `SFTDataset` takes it.
         day: '2026-11-30', for a template that tells today's date; None: by the clock.
         system: put before every dialogue that does not begin with a system message of its own.
-        max_length: tokens of the longest sample, and of a pack.
+        max_length: tokens of the longest sample, or of the longest group, and of a pack.
         split: which part of the source, where it has parts.
         pack_to_max_length: put several samples into one item, up to `max_length` tokens.
         loss_weights: as `SFTDataset` takes it.
@@ -115,6 +109,8 @@ class StreamedSFTDataset:
         DataError: the data cannot be read, or are a mixture.
         TemplateError: the template does not fit the tokenizer.
     """
+
+    makes: ClassVar[Makes]
 
     def __init__(
         self,
@@ -128,7 +124,7 @@ class StreamedSFTDataset:
         max_length: int,
         split: str = "train",
         pack_to_max_length: bool = True,
-        loss_weights: Mapping[str, float] | None = None,
+        loss_weights: Mapping[Kind, float] | None = None,
         window_rows: int = 10_000,
     ) -> None:
         if is_mixture(data_path):
@@ -137,25 +133,21 @@ class StreamedSFTDataset:
             raise DataError(f"window_rows={window_rows} must be at least 1")
         self._data_path = data_path
         self._source = open_source(data_path, split=split)
-        self._recognised = ""
-        if map_fn == "auto":
-            choice = recognise(self._source.rows(), source=self._source)
-            self._map_fn = choice.format.map_fn
-            self._recognised = f"{choice.format.name}: {choice.why}"
-        else:
-            self._map_fn = build_map_fn(map_fn)
+        self._map_fn, self._recognised = map_fn_for(self._source, map_fn)
         self.template: Template = build_template(template, tokenizer, day=day)
-        self._tokenizer = tokenizer
-        self._system = system
-        self._max_length = max_length
-        self._packing = pack_to_max_length
-        self._window_rows = window_rows
-        self._loss_weights = loss_weights
-        # Before any row is read: a function may keep something of the rows that it has seen
-        self._code = cache_key(
-            map_fn=fingerprint_function(self._map_fn),
-            template=fingerprint_template(template, self.template),
+        self._preparation = Preparation(
+            template=self.template,
+            template_name=template,
+            tokenizer=tokenizer,
+            system=system,
+            max_length=max_length,
+            makes=self.makes,
+            loss_weights=loss_weights,
         )
+        self._pack_length = max_length if pack_to_max_length else None
+        self._window_rows = window_rows
+        # Before any row is read: a function may keep something of the rows that it has seen
+        self._code = self._preparation.code(self._map_fn)
 
     @cached_property
     def identity(self) -> dict[str, int | str]:
@@ -166,7 +158,18 @@ class StreamedSFTDataset:
     @cached_property
     def report(self) -> DataReport:
         """What becomes of the rows of the first window, for a plan."""
-        return next(self.windows()).report
+        return self.preview().report
+
+    def largest_id(self) -> None:
+        """Return nothing: nobody has seen all tokens."""
+
+    def loader(self, **settings: Any) -> StreamLoader:
+        """Return the micro-batches of each step; `settings` are `StepLoader`'s."""
+        return StreamLoader(self, **settings)
+
+    def preview(self) -> Window:
+        """Return the first window."""
+        return next(self.windows())
 
     def windows(self, epoch: int = 0, row: int = 0) -> Iterator[Window]:
         """Yield one window after the other, for ever: after the last row comes the first.
@@ -195,24 +198,18 @@ class StreamedSFTDataset:
             epoch, row = epoch + 1, 0
 
     def _window(self, epoch: int, row: int, rows: list[tuple[str, dict[str, Any]]]) -> Window:
-        pipeline = Pipeline(
-            _Rows(rows, name_of_source(self._source)),
-            self._map_fn,
-            self.template,
-            self._tokenizer,
-            system=self._system,
-            max_length=self._max_length,
-            max_rows=None,
-            loss_weights=self._loss_weights,
-        )
+        read = _Rows(rows, name_of_source(self._source))
+        pipeline = self._preparation.pipeline(read, self._map_fn)
         samples = [sample for chunk in pipeline.chunks() for sample in chunk]
-        report = pipeline.report
-        report.recognised = self._recognised
-        packs = [[number] for number in range(len(samples))]
-        if self._packing:
-            packs = pack([len(sample) for sample in samples], length=self._max_length)
-            report.packs, report.pack_length = len(packs), self._max_length
-        return Window(epoch, row, samples, packs, report, self.template)
+        pipeline.report.recognised = self._recognised
+        return Window(epoch, row, samples, pipeline.report, pack_length=self._pack_length)
+
+
+@DATASETS.register_module()
+class StreamedSFTDataset(StreamedDataset):
+    """What `SFTDataset` is, read window by window; the run needs `max_steps`."""
+
+    makes: ClassVar[Makes] = "dialogues"
 
 
 class _Rows:
@@ -248,7 +245,7 @@ class StreamLoader:
 
     steps_per_epoch = None
 
-    def __init__(self, dataset: StreamedSFTDataset, **settings: Any) -> None:
+    def __init__(self, dataset: StreamedDataset, **settings: Any) -> None:
         self._dataset = dataset
         self._settings = settings
         self._first_step = 0

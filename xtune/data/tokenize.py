@@ -215,4 +215,4 @@ def sample_of(ids: np.ndarray, trained: np.ndarray, weights: np.ndarray | None =
     labels[places] = ids[places]
     if weights is None or (weights[places] == 1).all():
         return Sample(ids[:length], labels)
-    return Sample(ids[:length], labels, weights[:length])
+    return Sample(ids[:length], labels, {"weights": weights[:length]})

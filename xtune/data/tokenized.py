@@ -2,87 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 
 from xtune.data.cache import TokenCache, open_cache
-from xtune.data.fingerprint import (
-    cache_key,
-    fingerprint_function,
-    fingerprint_source,
-    fingerprint_template,
-    fingerprint_tokenizer,
-)
-from xtune.data.map_fns import build_map_fn
+from xtune.data.groups import totals
 from xtune.data.mixture import Share
-from xtune.data.pipeline import Pipeline
-from xtune.data.recognise import recognise
+from xtune.data.preparation import Preparation
+from xtune.data.recognise import map_fn_for
 from xtune.data.report import DataReport, SourceReport
 from xtune.data.sources import open_source
-from xtune.data.templates import Template
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["report_of", "tokenized"]
 
 
-def tokenized(
-    share: Share,
-    template: Template,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    template_name: str,
-    system: str,
-    max_length: int,
-    loss_weights: Mapping[str, float] | None = None,
-) -> tuple[TokenCache, DataReport]:
+def tokenized(share: Share, preparation: Preparation) -> tuple[TokenCache, DataReport]:
     """Open the cache of a source's samples; the rows are read only where there is none.
 
     Args:
         share: the source; how often it is shown changes nothing here.
-        template: renders the dialogues.
-        tokenizer: makes the ids.
-        template_name: what the config calls the template.
-        system: put before every dialogue that does not begin with a system message of its own.
-        max_length: tokens of the longest sample.
-        loss_weights: of thoughts, calls and answers; see loss_weights.py.
+        preparation: what becomes of its rows.
 
     Raises:
         DataError: the data cannot be read or make no sample.
         TemplateError: the template does not fit the dialogues.
     """
     source = open_source(share.data_path, split=share.split)
-    recognised = ""
-    if share.map_fn == "auto":
-        choice = recognise(source.rows(), source=source)
-        function, recognised = choice.format.map_fn, f"{choice.format.name}: {choice.why}"
-    else:
-        function = build_map_fn(share.map_fn)
-    pipeline = Pipeline(
-        source,
-        function,
-        template,
-        tokenizer,
-        system=system,
-        max_length=max_length,
-        max_rows=share.max_rows,
-        loss_weights=loss_weights,
-    )
-    key = cache_key(
-        source=fingerprint_source(source, share.data_path),
-        map_fn=fingerprint_function(function),
-        template=fingerprint_template(template_name, template),
-        tokenizer=fingerprint_tokenizer(tokenizer),
-        system=system,
-        max_length=max_length,
-        max_rows=share.max_rows,
-        loss_weights={kind: w for kind, w in (loss_weights or {}).items() if w != 1},
-    )
+    map_fn, recognised = map_fn_for(source, share.map_fn)
+    pipeline = preparation.pipeline(source, map_fn, max_rows=share.max_rows)
     cache = open_cache(
-        key,
+        preparation.key(source, map_fn, data_path=share.data_path, max_rows=share.max_rows),
         pipeline.chunks,
         lambda: pipeline.report.to_dict(),
         read_report=DataReport.from_dict,
@@ -98,11 +48,18 @@ def report_of(
     reports: Sequence[DataReport],
     chosen: Sequence[np.ndarray],
 ) -> DataReport:
-    """Put the reports of the sources together; samples and tokens are those of an epoch."""
+    """Put the reports of the sources together; samples and tokens are those of an epoch.
+
+    Args:
+        shares: the sources.
+        caches: of each, its samples.
+        reports: of each, what became of its rows.
+        chosen: of each, the groups that an epoch has.
+    """
     if len(shares) == 1 and shares[0].epochs is None:
         return reports[0]
     whole = DataReport.sum_of(reports)
-    whole.samples = whole.tokens = whole.trained_tokens = 0
+    whole.samples = whole.groups = whole.tokens = whole.trained_tokens = 0
     for share, cache, report, indices in zip(shares, caches, reports, chosen, strict=True):
         part = SourceReport(
             name=share.name,
@@ -110,12 +67,13 @@ def report_of(
             rows=report.rows,
             kept=report.kept,
             samples=report.samples,
-            shown=len(indices),
-            tokens=int(cache.lengths[indices].sum()),
-            trained_tokens=int(cache.trained_lengths[indices].sum()),
+            shown=int(np.diff(cache.bounds)[indices].sum()),
+            tokens=int(totals(cache.lengths, cache.bounds)[indices].sum()),
+            trained_tokens=int(totals(cache.trained_lengths, cache.bounds)[indices].sum()),
         )
         whole.sources.append(part)
         whole.samples += part.shown
+        whole.groups += len(indices)
         whole.tokens += part.tokens
         whole.trained_tokens += part.trained_tokens
     return whole

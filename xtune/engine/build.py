@@ -14,22 +14,20 @@ from torch import nn
 
 from xtune.checkpoint.state import recorded_day
 from xtune.config.continued import adapter_notes, origin_of_adapter, overruled_note
-from xtune.data.loader import StepLoader
+from xtune.config.recipe import Recipe, recipe_of
+from xtune.data.protocol import Dataset, Loader, missing_names
 from xtune.data.report import DataReport
-from xtune.data.streaming import StreamedSFTDataset, StreamLoader
 from xtune.engine.hooks.base import Hook
-from xtune.engine.loops import TrainLoop
+from xtune.engine.loops import Loop
 from xtune.errors import ConfigError, DataError, did_you_mean
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
 from xtune.parallel.world import ALONE, World
-from xtune.registry import DATASETS, HOOKS, TRAIN_LOOPS, build, resolve
+from xtune.registry import DATASETS, HOOKS, MODELS, TRAIN_LOOPS, build, resolve
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from xtune.data.dataset import SFTDataset
-    from xtune.engine.memory_check import MemoryCheck
 
 __all__ = [
     "adapter_trained_further",
@@ -40,7 +38,6 @@ __all__ = [
     "day_of_run",
     "require_ends",
     "require_sliceable",
-    "sequence_parallel_size",
     "validation_loader",
     "weights_from",
 ]
@@ -48,19 +45,19 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 
-def adapter_trained_further(cfg: Mapping[str, Any], checkpoint: Path | None) -> dict[str, Any]:
+def adapter_trained_further(recipe: Recipe, checkpoint: Path | None) -> dict[str, Any]:
     """Return what is known of the adapter that a run begins with; {} if it begins a new one.
 
     Args:
-        cfg: a sheet's values.
+        recipe: of the run.
         checkpoint: that the run goes on from; it knows from its own beginning.
 
     Returns:
         `vocabulary`, the adapter's, if it has tokens of its own, and `began_with`, its origin.
     """
-    if not (given := cfg["model"].get("adapter_folder")):
+    if recipe.adapter_folder is None:
         return {}
-    folder = Path(given).expanduser()
+    folder = Path(recipe.adapter_folder).expanduser()
     notes = adapter_notes(checkpoint / "adapter" if checkpoint else folder)
     if checkpoint is None:
         settings = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
@@ -68,10 +65,10 @@ def adapter_trained_further(cfg: Mapping[str, Any], checkpoint: Path | None) -> 
             f"{name}={settings[name]!r}" for name in ("r", "lora_alpha") if name in settings
         )
         logger.info("training %s further, as it is (%s); `lora` is not used", folder, shown)
-        if note := overruled_note(cfg["model"]):
+        if note := overruled_note(recipe.adapter_folder, recipe.adapter):
             logger.warning(note)
         system = notes.get("system")
-        if system and system != (cfg.get("SYSTEM") or ""):
+        if system and system != recipe.system:
             logger.warning("it was trained with the system text %r: SYSTEM is another", system)
     began = notes.get("began_with") if checkpoint else origin_of_adapter(folder)
     known = {"vocabulary": notes.get("vocabulary"), "began_with": began}
@@ -80,27 +77,60 @@ def adapter_trained_further(cfg: Mapping[str, Any], checkpoint: Path | None) -> 
 
 def build_datasets(
     cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, day: str | None = None
-) -> tuple[SFTDataset | StreamedSFTDataset, SFTDataset | None]:
+) -> tuple[Dataset, Dataset | None]:
     """Return training and validation data; no validation data where its data_path is None.
 
     Args:
         cfg: the sheet's values.
         tokenizer: of the run.
         day: on which the run began, '2026-11-30'; for templates that tell today's date.
+
+    Raises:
+        ConfigError: the algorithm cannot learn from what the rows become, or a data set of the
+            user's own lacks what a run asks of it.
     """
-    train = _dataset(cfg["train_dataset"], tokenizer, day)
+    algorithm = cfg["model"]["type"]
+    train = _dataset("train_dataset", cfg, tokenizer, day, algorithm)
     validation = cfg.get("val_dataset")
     if validation is None or validation.get("data_path") is None:
         return train, None
-    return train, _dataset(validation, tokenizer, day)
+    return train, _dataset("val_dataset", cfg, tokenizer, day, algorithm)
 
 
-def _dataset(cfg: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, day: str | None) -> Any:
+def _dataset(
+    key: str,
+    cfg: Mapping[str, Any],
+    tokenizer: PreTrainedTokenizerBase,
+    day: str | None,
+    algorithm: Any,
+) -> Dataset:
+    kind = cfg[key]["type"]
+    made_by = resolve(DATASETS, kind)
+    learns_from = getattr(resolve(MODELS, algorithm), "learns_from", None)
+    makes = getattr(made_by, "makes", None)
+    if learns_from is not None and makes is not None and makes != learns_from:
+        raise ConfigError(  # before the rows are read
+            f"{key}.type={_name(kind)!r} makes {makes} of rows, and model.type="
+            f"{_name(algorithm)!r} learns from {learns_from}. Name an algorithm that learns from "
+            f"{makes}, or a data set that makes {learns_from}"
+        )
     supplied: dict[str, Any] = {"tokenizer": tokenizer}
-    takes_a_day = "day" in signature(resolve(DATASETS, cfg["type"])).parameters  # a user's may not
-    if day is not None and takes_a_day and cfg.get("day") is None:
+    takes_a_day = "day" in signature(made_by).parameters  # a user's may not
+    if day is not None and takes_a_day and cfg[key].get("day") is None:
         supplied["day"] = day
-    return build(DATASETS, cfg, **supplied)
+    dataset = build(DATASETS, cfg[key], **supplied)
+    if lacking := missing_names(dataset):
+        raise ConfigError(
+            f"{key}.type={_name(kind)!r} has no {', '.join(lacking)}, which a run asks of its "
+            "data: xtune/data/protocol.py says what each is, and Packs in xtune/data/packs.py "
+            "gives loader and preview to a class that has its samples by number"
+        )
+    made: Dataset = dataset
+    return made
+
+
+def _name(named: Any) -> str:
+    return named if isinstance(named, str) else str(named.__name__)
 
 
 def day_of_run(checkpoint: Path | None, world: World) -> str:
@@ -109,59 +139,53 @@ def day_of_run(checkpoint: Path | None, world: World) -> str:
     return world.from_main(recorded or date.today().isoformat())
 
 
-def require_ends(report: DataReport, memory_check: MemoryCheck | None) -> None:
+def require_ends(report: DataReport, *, force: bool) -> None:
     """Refuse data that nothing good can be learnt from, such as answers without an end.
 
     Args:
         report: of the training data.
-        memory_check: knows whether the run is forced, and is only to be warned.
+        force: only warn.
 
     Raises:
         DataError: they are such.
     """
-    force = memory_check is not None and memory_check.force
     for failure in report.failures:
         if not force:
             raise DataError(f"{failure}. To train all the same: --force")
         logger.warning("%s", failure)
 
 
-def sequence_parallel_size(cfg: Mapping[str, Any]) -> int:
-    """Return how many processes share each row of tokens."""
-    return (cfg.get("parallel") or {}).get("sequence_parallel_size", 1)
-
-
-def require_sliceable(cfg: Mapping[str, Any]) -> None:
+def require_sliceable(recipe: Recipe) -> None:
     """Check, before any weight is loaded, that the model can be trained on shared rows.
 
     Raises:
         ConfigError: it cannot, with the reason.
     """
-    size = sequence_parallel_size(cfg)
-    if size == 1:
+    size, name = recipe.sharing, recipe.base_model
+    if size == 1 or name is None or recipe.longest is None:
         return
-    llm = cfg["model"]["llm"]
-    name = llm["pretrained_model_name_or_path"]
-    config = load_config(name, trust_remote_code=llm.get("trust_remote_code", False))
-    longest = max(
-        cfg[data]["max_length"]
-        for data in ("train_dataset", "val_dataset")
-        if cfg.get(data) and cfg[data].get("data_path") is not None
-    )
-    if reason := why_not_slices(config, size, longest):
+    config = load_config(name, trust_remote_code=recipe.trust_remote_code)
+    if reason := why_not_slices(config, size, recipe.longest):
         raise ConfigError(f"{name!r} with sequence_parallel_size={size}: {reason}")
 
 
 def build_loop(
-    cfg: Mapping[str, Any], dataset: SFTDataset | StreamedSFTDataset, world: World = ALONE
-) -> tuple[TrainLoop, StepLoader | StreamLoader]:
-    """Return the loop and the loader that gives it the micro-batches of each step."""
+    cfg: Mapping[str, Any], dataset: Dataset, world: World = ALONE
+) -> tuple[Loop, Loader]:
+    """Return the loop and the loader that gives it the micro-batches of each step.
+
+    Raises:
+        ConfigError: the sheet's `train_cfg` names no Loop.
+    """
     loop = build(TRAIN_LOOPS, cfg["train_cfg"])
-    make: Any = StreamLoader if isinstance(dataset, StreamedSFTDataset) else StepLoader
-    loader = make(
-        dataset,
+    if not isinstance(loop, Loop):
+        raise ConfigError(
+            f"train_cfg: {type(loop).__name__} is no Loop. Derive it from xtune's "
+            "(from xtune.engine.loops import Loop), or leave type='TrainLoop'"
+        )
+    loader = dataset.loader(
         accumulative_counts=loop.accumulative_counts,
-        seed=cfg["randomness"]["seed"],
+        seed=recipe_of(cfg).seed,
         world=world,
         **cfg["train_dataloader"],
     )
@@ -169,14 +193,13 @@ def build_loop(
 
 
 def validation_loader(
-    cfg: Mapping[str, Any], dataset: SFTDataset | None, world: World = ALONE
-) -> StepLoader | None:
+    cfg: Mapping[str, Any], dataset: Dataset | None, world: World = ALONE
+) -> Loader | None:
     """Return a loader that goes through the validation data once, in order."""
     if dataset is None:
         return None
-    return StepLoader(
-        dataset,
-        batch_size=cfg["train_dataloader"]["batch_size"],
+    return dataset.loader(
+        batch_size=recipe_of(cfg).rows,
         accumulative_counts=1,
         seed=0,
         shuffle=False,

@@ -13,7 +13,7 @@ import torch
 from peft import PeftModel
 from torch import Tensor
 
-from xtune.checkpoint.export import write_adapter, write_model
+from xtune.checkpoint.background import Writer
 from xtune.checkpoint.folder import LEFTOVER, save_checkpoint
 from xtune.checkpoint.parts import (
     OptimizerParts,
@@ -30,72 +30,71 @@ from xtune.engine.notes import notes_of
 from xtune.engine.rng import load_rng_state, rng_state
 from xtune.engine.strategies.sharding import with_weights
 from xtune.errors import CheckpointError
+from xtune.export.export import write_adapter, write_model
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
-__all__ = ["Writer", "checkpoint_writer", "load_checkpoint"]
-
-# Is given an event that is set when the run ends with an error; returns the main process's folder.
-Writer = Callable[[Event], Path | None]
+__all__ = ["checkpoint_writer", "load_checkpoint"]
 
 _PARTS = "parts"
 # of Strategy.state_dict, where the weights are the model's and the optimizer's state is in parts
 _NO_STATE: dict[str, Any] = {"trainable": {}, "optimizer": {}, "scaler": {}}
 
 
-def checkpoint_writer(runner: Runner, max_keep: int | None) -> Writer | None:
+def checkpoint_writer(run: Run, max_keep: int | None) -> Writer | None:
     """Return what writes the run as it stands now; all processes call this.
 
     The run may go on before it is written, but for a whole model on the CPU of one process, of
     which there is no second copy: that one is written here.
 
     Args:
-        runner: between two steps.
+        run: between two steps.
         max_keep: delete the oldest beyond so many. None: keep all.
 
     Returns:
         What the main process calls, and what others call that hold parts of a whole model. None for
         those that have nothing to write.
     """
-    is_adapter = isinstance(runner.llm, PeftModel)
-    parts = None if is_adapter else runner.strategy.parts()
+    is_adapter = isinstance(run.llm, PeftModel)
+    parts = None if is_adapter else run.strategy.parts()
     state = {
-        "step": runner.step,
-        "max_steps": runner.max_steps,
-        "tokens": runner.tokens,
-        "trained_tokens": runner.trained_tokens,
-        "day": runner.day,
-        "data": runner.train_dataset.identity,
-        "vocabulary": vocabulary_digest(runner.tokenizer),
-        "base": _base_digest(runner) if is_adapter and runner.world.is_main else None,
-        "items_per_step": runner.loader.items_per_step,
-        "loader": runner.loader.state_dict(),
+        "step": run.step,
+        "max_steps": run.max_steps,
+        "tokens": run.tokens,
+        "trained_tokens": run.trained_tokens,
+        "day": run.day,
+        "data": run.train_dataset.identity,
+        "vocabulary": vocabulary_digest(run.tokenizer),
+        "base": _base_digest(run) if is_adapter and run.world.is_main else None,
+        "items_per_step": run.loader.items_per_step,
+        "loader": run.loader.state_dict(),
+        "loop": run.loop.state_dict(),
         "threads": torch.get_num_threads(),
-        "precision": runner.strategy.precision.name,
-        "rng": runner.world.gather(rng_state()),
-        "strategy": runner.strategy.state_dict() if parts is None else _NO_STATE,
-        "hooks": {name: hook.state_dict() for name, hook in runner.hooks.items()},
+        "precision": run.strategy.precision.name,
+        "rng": run.world.gather(rng_state()),
+        "strategy": run.strategy.state_dict() if parts is None else _NO_STATE,
+        "hooks": {name: hook.state_dict() for name, hook in run.hooks.items()},
     }
-    runner.call_hooks("before_save_checkpoint", state)
+    run.call_hooks("before_save_checkpoint", state)
     if parts is not None:
-        return _writer_of_parts(runner, state, parts, max_keep)
-    adapter = snapshot(runner.strategy.gather_adapter()) if is_adapter else {}
-    if not runner.world.is_main:
+        return _writer_of_parts(run, state, parts, max_keep)
+    adapter = snapshot(run.strategy.gather_adapter()) if is_adapter else {}
+    if not run.world.is_main:
         return None
-    model: Any = None if is_adapter else runner.strategy.whole_model()
-    at_once = model is runner.llm
-    if not (at_once or runner.strategy.divides_state):  # such a one has put copies together
+    model: Any = None if is_adapter else run.strategy.whole_model()
+    at_once = model is run.llm
+    if not (at_once or run.strategy.divides_state):  # such a one has put copies together
         state = snapshot(state)
     needed = state_bytes(state) + state_bytes(adapter if is_adapter else model.state_dict())
-    write_result = _result_writer(runner, adapter)
+    write_result = _result_writer(run, adapter)
 
     def fill(folder: Path) -> None:
         save_state(folder / "state", state)
         write_result(folder, model)
 
-    root, step = runner.work_dir / "checkpoints", runner.step
-    origin = {key: value for key, value in runner.began_with.items() if key == "began_with"}
+    root, step = run.work_dir / "checkpoints", run.step
+    origin = {key: value for key, value in run.began_with.items() if key == "began_with"}
 
     def write(_: Event) -> Path:
         return save_checkpoint(
@@ -109,10 +108,10 @@ def checkpoint_writer(runner: Runner, max_keep: int | None) -> Writer | None:
 
 
 def _writer_of_parts(
-    runner: Runner, state: dict[str, Any], parts: dict[str, Part], max_keep: int | None
+    run: Run, state: dict[str, Any], parts: dict[str, Part], max_keep: int | None
 ) -> Writer:
     """Return what writes this process's parts; on the main one also the rest, when all have."""
-    root, step, world = runner.work_dir / "checkpoints", runner.step, runner.world
+    root, step, world = run.work_dir / "checkpoints", run.step, run.world
     folder = root / f"{LEFTOVER}parts-{step:06d}"
     if world.is_main:
         shutil.rmtree(folder, ignore_errors=True)
@@ -124,15 +123,15 @@ def _writer_of_parts(
     # and in the model's own files.
     needed = (3 * weights + kept) * world.size
     state = snapshot(state)
-    buffers = {name: value.cpu() for name, value in runner.llm.named_buffers()}
-    write_result = _result_writer(runner, {})
+    buffers = {name: value.cpu() for name, value in run.llm.named_buffers()}
+    write_result = _result_writer(run, {})
 
     def fill(final: Path, ending: Event) -> None:
         save_state(final / "state", state)
         wait_for_parts(folder, world.size, ending)
         found = whole_weights(folder, folder / "whole")
         named = {name.removeprefix("llm."): weight for name, weight in found.items()}
-        write_result(final, with_weights(runner.llm, named | buffers))
+        write_result(final, with_weights(run.llm, named | buffers))
         keep_state(folder, final / "state" / _PARTS)
 
     def write(ending: Event) -> Path | None:
@@ -153,9 +152,9 @@ def _writer_of_parts(
     return write
 
 
-def _result_writer(runner: Runner, adapter: dict[str, Tensor]) -> Callable[[Path, Any], None]:
+def _result_writer(run: Run, adapter: dict[str, Tensor]) -> Callable[[Path, Any], None]:
     """Return what writes the adapter, or a whole model that it is given, into a folder."""
-    llm, tokenizer, notes = runner.llm, runner.tokenizer_to_write, notes_of(runner)
+    llm, tokenizer, notes = run.llm, run.tokenizer_to_write, notes_of(run)
 
     def write(folder: Path, model: Any) -> None:
         if model is None:
@@ -166,12 +165,12 @@ def _result_writer(runner: Runner, adapter: dict[str, Tensor]) -> Callable[[Path
     return write
 
 
-def _base_digest(runner: Runner) -> str | None:
-    name = runner.cfg["model"]["llm"].get("pretrained_model_name_or_path")
-    return base_digest(name) if isinstance(name, str) else None
+def _base_digest(run: Run) -> str | None:
+    name = run.recipe.base_model
+    return None if name is None else base_digest(name)
 
 
-def load_checkpoint(runner: Runner, checkpoint: Path) -> None:
+def load_checkpoint(run: Run, checkpoint: Path) -> None:
     """Let a prepared run go on from a checkpoint.
 
     Raises:
@@ -180,40 +179,41 @@ def load_checkpoint(runner: Runner, checkpoint: Path) -> None:
     state = load_state(checkpoint / "state")
     if (parts := checkpoint / "state" / _PARTS).is_dir():
         state["strategy"]["optimizer"] = OptimizerParts(parts)
-    require_same_base(checkpoint, runner.fingerprint)
-    before, per_step = state.get("items_per_step"), runner.loader.items_per_step
+    require_same_base(checkpoint, run.fingerprint)
+    before, per_step = state.get("items_per_step"), run.loader.items_per_step
     if before not in (None, per_step):
         raise CheckpointError(
             f"a step took {before} items when {checkpoint} was written, and takes {per_step} "
-            f"with {runner.world.size} processes: the data would not go on where they were. "
+            f"with {run.world.size} processes: the data would not go on where they were. "
             "Change accumulative_counts or batch_size so that processes x accumulative_counts "
             f"x batch_size is {before} again"
         )
-    runner.strategy.load_state_dict(state["strategy"])
-    runner.loader.load_state_dict(state["loader"])
-    runner.step = state["step"]
-    runner.tokens, runner.trained_tokens = state["tokens"], state["trained_tokens"]
-    for name, hook in runner.hooks.items():
+    run.strategy.load_state_dict(state["strategy"])
+    run.loader.load_state_dict(state["loader"])
+    run.loop.load_state_dict(state.get("loop", {}))  # older checkpoints have none
+    run.step = state["step"]
+    run.tokens, run.trained_tokens = state["tokens"], state["trained_tokens"]
+    for name, hook in run.hooks.items():
         if name in state["hooks"]:
             hook.load_state_dict(state["hooks"][name])
-    if runner.world.rank < len(state["rng"]):
-        load_rng_state(state["rng"][runner.world.rank])
-    if runner.world.size != len(state["rng"]):
-        runner.logger.warning(
+    if run.world.rank < len(state["rng"]):
+        load_rng_state(state["rng"][run.world.rank])
+    if run.world.size != len(state["rng"]):
+        run.logger.warning(
             "%d processes now, %d before: the data go on where they were, dropout draws anew",
-            runner.world.size,
+            run.world.size,
             len(state["rng"]),
         )
-    runner.logger.info("resumed from %s", checkpoint)
-    now, before = runner.strategy.precision.name, state.get("precision")
+    run.logger.info("resumed from %s", checkpoint)
+    now, before = run.strategy.precision.name, state.get("precision")
     if before not in (None, now):
-        runner.logger.warning(
+        run.logger.warning(
             "%s now, %s before: the losses are not those of a run never stopped; "
             "--cfg-options strategy.precision=%s goes on exactly",
             *(now, before, before),
         )
-    if runner.strategy.device.type == "cpu" and state["threads"] != torch.get_num_threads():
-        runner.logger.warning(
+    if run.strategy.device.type == "cpu" and state["threads"] != torch.get_num_threads():
+        run.logger.warning(
             "%d threads now, %d before: sums may differ in their last bit; OMP_NUM_THREADS=%d "
             "goes on exactly",
             torch.get_num_threads(),

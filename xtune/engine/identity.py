@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import try_to_load_from_cache
 
+from xtune.config.recipe import Recipe
 from xtune.errors import CheckpointError, ModelError
 from xtune.models import same_base
 from xtune.models.gguf import is_gguf, resolve_alias
@@ -68,7 +69,7 @@ def vocabulary_digest(tokenizer: PreTrainedTokenizerBase) -> str:
 
 def require_same_inputs(
     checkpoint: Path,
-    cfg: Mapping[str, Any],
+    recipe: Recipe,
     tokenizer: PreTrainedTokenizerBase,
     data: Mapping[str, Any],
 ) -> None:
@@ -76,7 +77,7 @@ def require_same_inputs(
 
     Args:
         checkpoint: a step folder.
-        cfg: the sheet's values.
+        recipe: of the run.
         tokenizer: of the run as it is now.
         data: `identity` of its training data.
 
@@ -102,12 +103,12 @@ def require_same_inputs(
         )
     if state.get("vocabulary") not in (None, vocabulary_digest(tokenizer)):
         raise CheckpointError(
-            f"the tokenizer {cfg['tokenizer']['pretrained_model_name_or_path']!r} has other tokens "
+            f"the tokenizer {recipe.tokenizer!r} has other tokens "
             f"than the one that {checkpoint} was trained with. Give that one, wherever it lies "
             "now, or start in another --work-dir"
         )
-    name, before = cfg["model"]["llm"].get("pretrained_model_name_or_path"), state.get("base")
-    if before is not None and (now := base_digest(name)) not in (None, before):
+    name, before = recipe.base_model, state.get("base")
+    if name is not None and before is not None and (now := base_digest(name)) not in (None, before):
         raise CheckpointError(
             f"the weights of {name!r} are not those that {checkpoint} was trained on: {before} "
             f"then, {now} now. Give that model, wherever it lies now, or start in another "

@@ -3,22 +3,35 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 from rich.console import Console
 
-__all__ = ["FILE_ONLY", "close_logs", "log_to_console", "log_to_file"]
+__all__ = ["FILE_ONLY", "close_logs", "log_to_console", "log_to_file", "open_console"]
 
 # logger.info(..., extra=FILE_ONLY) keeps a line off the console: the progress bar shows it there.
 FILE_ONLY = {"file_only": True}
 
 
 class _ConsoleHandler(logging.Handler):
-    """Prints through the console that draws the progress bar, so that lines stay above the bar."""
+    """Prints through the console that draws the progress bar, so that lines stay above the bar.
+
+    While it is open, handlers that the user's program has given the root logger do not print the
+    same lines on the same screen; those that write elsewhere, to a file, still get them.
+    """
 
     def __init__(self, console: Console) -> None:
         super().__init__(logging.INFO)
         self.console = console
+        screens = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+        self._others = [
+            other
+            for other in logging.getLogger().handlers
+            if isinstance(other, logging.StreamHandler) and other.stream in screens
+        ]
+        for other in self._others:
+            other.addFilter(_is_not_ours)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record; warnings in yellow, errors in red."""
@@ -33,12 +46,27 @@ class _ConsoleHandler(logging.Handler):
             soft_wrap=True,
         )
 
+    def close(self) -> None:
+        """Let the user's handlers print again."""
+        for other in self._others:
+            other.removeFilter(_is_not_ours)
+        super().close()
+
 
 class _LogFile(logging.FileHandler):
     """A log that cannot be written (a full disk) is no reason to fill the console."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
         """Pass over a line that could not be written."""
+
+
+def open_console() -> Console:
+    """Return the console of a run; in a notebook it writes plain text, not an output a line."""
+    console = Console()
+    if not console.is_jupyter:
+        return console
+    # A kernel's streams say that they are terminals, and cannot draw a line again.
+    return Console(force_jupyter=False, force_terminal=False)
 
 
 def log_to_console(console: Console) -> logging.Handler:
@@ -55,9 +83,16 @@ def log_to_file(file: Path) -> logging.Handler:
 
 def close_logs(handlers: list[logging.Handler]) -> None:
     """Detach and close handlers that the functions above attached."""
+    logger = logging.getLogger("xtune")
     for handler in handlers:
-        logging.getLogger("xtune").removeHandler(handler)
+        logger.removeHandler(handler)
         handler.close()
+    if not logger.handlers:
+        logger.setLevel(logging.NOTSET)
+
+
+def _is_not_ours(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] != "xtune"
 
 
 def _attach(handler: logging.Handler) -> logging.Handler:

@@ -1,30 +1,73 @@
-"""The loop over optimizer steps."""
+"""Loops: each says where the micro-batches of an optimizer step come from, and how many steps.
+
+A loop is not much more than this, with batches from wherever it likes:
+
+    while not run.is_over:
+        result = update(run, batches)       engine/update.py
+        run.end_step(result.metrics)
+"""
 
 from __future__ import annotations
 
-import math
-import resource
-import sys
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from xtune.engine.rng import preserved_rng
-from xtune.engine.spread import Spread, WorkTimer
+from xtune.engine.update import update
 from xtune.errors import ConfigError
 from xtune.parallel.progress import beat, enter
 from xtune.parallel.slices import slice_of
 from xtune.registry import TRAIN_LOOPS
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
-__all__ = ["TrainLoop"]
+__all__ = ["Loop", "TrainLoop", "validation_loss"]
+
+
+class Loop(ABC):
+    """Goes through the steps of a run, as a sheet's `train_cfg` names it.
+
+    Attributes:
+        accumulative_counts: micro-batches that the run's loader gives for a step.
+    """
+
+    accumulative_counts: int = 1
+
+    @abstractmethod
+    def total_steps(self, steps_per_epoch: int | None) -> int:
+        """Return how many optimizer steps the run has.
+
+        Args:
+            steps_per_epoch: of the training data; None: nobody knows, they are streamed.
+
+        Raises:
+            ConfigError: the sheet does not say.
+        """
+
+    @abstractmethod
+    def run(self, run: Run) -> None:
+        """Train from `run.step` to the last step, or until the run is told to stop.
+
+        All processes take as many steps: `run.is_over` is the same on all after `run.end_step`.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a resumed run must give back to this loop: JSON values and tensors.
+
+        It is saved between two steps, and is the main process's, for all.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:  # noqa: B027 - most have none
+        """Take back what `state_dict` returned; {} where a checkpoint has none."""
 
 
 @TRAIN_LOOPS.register_module()
-class TrainLoop:
+class TrainLoop(Loop):
     """Counts optimizer steps; the micro-batches that one accumulates over are inside it.
 
     Args:
@@ -61,6 +104,9 @@ class TrainLoop:
     def total_steps(self, steps_per_epoch: int | None) -> int:
         """Return how many optimizer steps the run has.
 
+        Args:
+            steps_per_epoch: of the training data; None: nobody knows, they are streamed.
+
         Raises:
             ConfigError: the epochs of a streamed data set, whose length nobody knows.
         """
@@ -73,122 +119,43 @@ class TrainLoop:
             )
         return self.max_epochs * steps_per_epoch
 
-    def run(self, runner: Runner) -> None:
-        """Train from `runner.step` to the last step, or until the runner is told to stop."""
-        runner.model.train()
-        runner.agree_to_end()  # it may have been told so before the first step
-        while not runner.is_over:
-            metrics = self._train_step(runner)
-            if self._validates_at(runner):
-                enter("validation loss", step=runner.step)
-                metrics["val_loss"] = validation_loss(runner)
-            runner.metrics = metrics
-            enter("hooks after the step", step=runner.step)
-            runner.call_hooks("after_train_iter", metrics)
-            runner.take_saved()
-            enter("agreeing to go on", step=runner.step)
-            runner.agree_to_end()
+    def run(self, run: Run) -> None:  # noqa: D102
+        run.model.train()
+        run.agree_to_end()  # it may have been told so before the first step
+        while not run.is_over:
+            began = time.perf_counter()
+            enter("loading the batches", step=run.step + 1)
+            batches = run.loader.step(run.step)
+            metrics = update(run, batches, began=began).metrics
+            if self._validates_at(run):
+                enter("validation loss", step=run.step)
+                metrics["val_loss"] = validation_loss(run)
+            run.end_step(metrics)
 
-    def _train_step(self, runner: Runner) -> dict[str, Any]:
-        started = time.perf_counter()
-        number = runner.step + 1
-        enter("loading the batches", step=number)
-        batches = runner.loader.step(runner.step)
-        runner.longest = max(batch.tokens for batch in batches)
-        runner.call_hooks("before_train_iter", batches)
-        loading_s = time.perf_counter() - started
-        strategy = runner.strategy
-        sequence = runner.sequence
-        # All processes of a group have the same batches: one of them counts.
-        own = [batch for batch in batches if not batch.is_filler and sequence.rank == 0]
-        *counted, normalizer = runner.world.sum(
-            [
-                sum(batch.tokens for batch in own),
-                sum(batch.trained_tokens for batch in own),
-                runner.throughput.flops(own),
-                sum(batch.trained_weight for batch in own),
-            ]
-        )
-        tokens, trained, flops = map(int, counted)
-        # Sums stay on the device: a GPU is waited for once a step, not once a micro-batch.
-        sums: dict[str, torch.Tensor] = {}
-        runner.micro_losses = []
-        work = WorkTimer(strategy.device)
-        for count, batch in enumerate(batches, start=1):
-            is_last = count == len(batches)
-            own_slice = slice_of(batch, sequence)
-            enter(f"forward {count}/{len(batches)}", step=number)
-            outputs = strategy.forward(own_slice, normalizer=normalizer or 1, is_last=is_last)
-            runner.micro_losses.append(outputs["loss"].detach())
-            if is_last:
-                work.stop()
-            exchange = ", all-reduce" if is_last and runner.world.size > 1 else ""
-            enter(f"backward {count}/{len(batches)}{exchange}", step=number)
-            strategy.backward(outputs["loss"])
-            for name, value in outputs.items():
-                sums[name] = sums[name] + value.detach() if name in sums else value.detach()
-        enter("gradient norm", step=number)
-        norm = strategy.clip_grad_norm(runner.max_norm)
-        shares = {name: value.item() for name, value in sums.items()}
-        memory_mb = peak_memory_mb(strategy.device)
-        mine = Spread([loading_s + work.seconds], [memory_mb], [shares["loss"]])
-        totals = runner.world.sum([*shares.values(), *mine.padded(runner.world)])
-        values = dict(zip(shares, totals, strict=False))
-        runner.spread = Spread.of(totals[len(shares) :])
-        grad_norm = norm.item()
-        runner.call_hooks("before_optimizer_step", batches, values["loss"], grad_norm)
-        enter("optimizer", step=number)
-        factor = runner.schedule(runner.step, runner.max_steps)
-        strategy.step(factor)
-        runner.step += 1
-        runner.tokens += tokens
-        runner.trained_tokens += trained
-        seconds = time.perf_counter() - started
-        return {
-            "step": runner.step,
-            **values,
-            "lr": runner.base_lr * factor,
-            "grad_norm": grad_norm,
-            "tokens": runner.tokens,
-            "trained_tokens": runner.trained_tokens,
-            **runner.throughput.rates(tokens=tokens, trained=trained, flops=flops, seconds=seconds),
-            "peak_memory_mb": peak_memory_mb(strategy.device),
-            **(runner.spread.metrics if runner.world.size > 1 else {}),
-            "time": time.time(),
-        }
-
-    def _validates_at(self, runner: Runner) -> bool:
-        if runner.val_loader is None:
+    def _validates_at(self, run: Run) -> bool:
+        if run.val_loader is None:
             return False
-        due = self.val_interval is not None and runner.step % self.val_interval == 0
-        return due or runner.step == runner.max_steps
+        due = self.val_interval is not None and run.step % self.val_interval == 0
+        return due or run.step == run.max_steps
 
 
 @torch.no_grad()
-def validation_loss(runner: Runner) -> float:
+def validation_loss(run: Run) -> float:
     """Return the mean loss over all trained tokens of the validation data, by their weights."""
-    assert runner.val_loader is not None
+    assert run.val_loader is not None
     total, weight = 0.0, 0.0
-    runner.model.eval()
+    run.model.eval()
     with preserved_rng():
-        steps = runner.val_loader.steps_per_epoch
+        steps = run.val_loader.steps_per_epoch
         assert steps is not None
         for step in range(steps):
             beat(f"{step}/{steps}")
-            for batch in runner.val_loader.step(step):
-                own = slice_of(batch, runner.sequence)
-                total += runner.strategy.forward(own, normalizer=1)["loss"].item()
-                weight += own.trained_weight
-    runner.model.train()
-    total, weight = runner.world.sum([total, weight])
+            for batch in run.val_loader.step(step):
+                own = slice_of(batch, run.sequence)
+                total += run.strategy.forward(own, normalizer=1)["loss"].item()
+                # As in training: of a whole batch, by one process of a group.
+                if run.sequence.rank == 0 and not batch.is_filler:
+                    weight += run.model.weight(batch)
+    run.model.train()
+    total, weight = run.world.sum([total, weight])
     return total / (weight or 1)
-
-
-def peak_memory_mb(device: torch.device) -> float:
-    """Return the most memory held so far: of the GPU, or of the process where there is none."""
-    if device.type == "cuda":
-        held = torch.cuda.max_memory_allocated(device)
-    else:
-        unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss, in bytes
-        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return math.ceil(held / 2**20)

@@ -11,18 +11,18 @@ import gc
 import logging
 import traceback
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from xtune.engine.advice import advice_for, advice_lines
-from xtune.engine.budget import Need, Place, place_of
-from xtune.engine.known_needs import known_need
 from xtune.errors import AdapterError, ModelError, TrainingError
 from xtune.parallel.progress import now
+from xtune.planning.advice import advice_for, advice_lines
+from xtune.planning.requirement import DeviceMemory, Requirement, place_of
+from xtune.planning.requirement_cache import known_need
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["MemoryCheck", "is_out_of_memory", "out_of_memory"]
 
@@ -41,16 +41,16 @@ class MemoryCheck:
 
     def __init__(self, *, force: bool = False) -> None:
         self.force = force
-        self.need: Need | None = None
-        self.place: Place | None = None
+        self.need: Requirement | None = None
+        self.place: DeviceMemory | None = None
 
-    def before_loading(self, runner: Runner) -> None:
+    def before_loading(self, run: Run) -> None:
         """Say what the run needs.
 
         Raises:
             TrainingError: more than there is, and not `force`.
         """
-        self.look(runner)
+        self.look(run)
         if self.need is None or self.place is None:
             return
         has = "" if self.place.gib is None else f" of {self.place.gib:.1f}"
@@ -62,23 +62,23 @@ class MemoryCheck:
             logger.warning("that is more than 90 % of it: memory may run out")
             return
         text = (
-            f"the run needs about {self.need.gib:.1f} GiB and {runner.strategy.device} has "
-            f"{self.place.gib:.1f}:\n{self.table()}\n{_advice(runner, self.place, self.need)}"
+            f"the run needs about {self.need.gib:.1f} GiB and {run.strategy.device} has "
+            f"{self.place.gib:.1f}:\n{self.table()}\n{_advice(run, self.place, self.need)}"
         )
         if not self.force:
             raise TrainingError(f"{text}\nTo try it all the same: --force")
         logger.warning("%s", text)
 
-    def look(self, runner: Runner) -> None:
+    def look(self, run: Run) -> None:
         """Find out what the run needs, and what there is; nothing where that cannot be known."""
-        self.place = place_of(runner.strategy.device, runner.world.size)
+        self.place = place_of(run.strategy.device, run.world.size)
         try:
             self.need = known_need(
-                runner.cfg,
-                runner.strategy.precision,
+                run.cfg,
+                run.strategy.precision,
                 self.place,
-                trained_share=_trained_share(runner),
-                pieces=runner.pieces,
+                trained_share=_trained_share(run),
+                pieces=run.pieces,
             )
         except AdapterError:
             raise
@@ -98,38 +98,39 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | OSError) and any(word in text for word in _WORDS)
 
 
-def out_of_memory(runner: Runner, error: BaseException) -> TrainingError:
-    """Say what was being done, what takes the memory, and what would fit; gives the model up."""
+def out_of_memory(run: Run, error: BaseException, check: MemoryCheck | None) -> TrainingError:
+    """Say what was being done, what takes the memory, and what would fit; releases the model.
+
+    Args:
+        run: that has ended so.
+        error: with which.
+        check: of the run, if it has one.
+    """
     where, first = (
-        runner.ended_in or str(now()),
+        run.ended_in or str(now()),
         (str(error) or type(error).__name__).splitlines()[0],
     )
-    longest = f"; the longest pack has {runner.longest:,} tokens" if runner.longest else ""
-    check = runner.memory_check or MemoryCheck(force=True)
+    longest = f"; the longest pack has {run.longest:,} tokens" if run.longest else ""
+    check = check or MemoryCheck(force=True)
     # What the model took is needed to work out the advice.
     traceback.clear_frames(error.__traceback__)
-    for name in ("model", "llm"):
-        runner.__dict__.pop(name, None)
-    strategy: Any = runner.__dict__.get("strategy")
-    for name in ("model", "optimizer", "trainable"):
-        if strategy is not None:
-            strategy.__dict__.pop(name, None)
+    run.release_model()
     gc.collect()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
     text = f"memory has run out in {where}{longest} ({first})"
     try:
-        if check.need is None and strategy is not None:
-            check.look(runner)
+        if check.need is None and hasattr(run, "strategy"):
+            check.look(run)
         if check.place is not None:
-            advice = _advice(runner, _less(check), check.need)
+            advice = _advice(run, _less(check), check.need)
             text += f"\nWhat the run takes:\n{check.table()}\n{advice}"
     except (RuntimeError, MemoryError):  # there is too little even for that
         text += f"\n{check.table()}\nWhat would fit: xtune estimate CONFIG"
     return TrainingError(text)
 
 
-def _less(check: MemoryCheck) -> Place:
+def _less(check: MemoryCheck) -> DeviceMemory:
     """A place for less than was not there, whatever the estimate had said."""
     assert check.place is not None
     if check.need is None:
@@ -140,19 +141,19 @@ def _less(check: MemoryCheck) -> Place:
     )
 
 
-def _advice(runner: Runner, place: Place, need: Need | None) -> str:
+def _advice(run: Run, place: DeviceMemory, need: Requirement | None) -> str:
     logger.info("looking for what would fit %.1f GiB", place.gib or 0.0)  # it takes seconds
     advice = advice_for(
-        runner.cfg,
-        runner.strategy.precision,
+        run.cfg,
+        run.strategy.precision,
         place,
         need=need,
-        trained_share=_trained_share(runner),
-        pieces=runner.pieces,
+        trained_share=_trained_share(run),
+        pieces=run.pieces,
     )
     return "\n".join(advice_lines(advice, place))
 
 
-def _trained_share(runner: Runner) -> float:
-    percent = runner.train_dataset.report.trained_percent
+def _trained_share(run: Run) -> float:
+    percent = run.train_dataset.report.trained_percent
     return percent / 100 if percent else 1.0

@@ -9,27 +9,25 @@ from xtune.data.templates.end_ids import stop_words_of
 from xtune.models.vocabulary import vocabulary_notes
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["notes_of"]
 
 
-def notes_of(runner: Runner) -> dict[str, Any]:
+def notes_of(run: Run) -> dict[str, Any]:
     """Return what chat, export and a later training have to know of a run, for JSON."""
-    cfg = runner.cfg
-    growth = vocabulary_notes(
-        runner.tokenizer, runner.pieces, **(cfg["model"].get("vocabulary") or {})
-    )
+    cfg, recipe = run.cfg, run.recipe
+    growth = vocabulary_notes(run.tokenizer, run.pieces, **(cfg["model"].get("vocabulary") or {}))
     return {
-        "base_model": cfg["model"]["llm"]["pretrained_model_name_or_path"],
-        "base_vocab_size": runner.llm.config.get_text_config().vocab_size,
-        "base_fingerprint": runner.fingerprint,
+        "base_model": recipe.base_model,
+        "base_vocab_size": run.llm.config.get_text_config().vocab_size,
+        "base_fingerprint": run.fingerprint,
         **({"vocabulary": growth} if growth else {}),
-        **runner.began_with,
-        "template": runner.template.name,
-        "stop_words": stop_words_of(runner.template, runner.tokenizer),
-        "system": cfg.get("SYSTEM") or "",
+        **run.began_with,
+        "template": run.template.name,
+        "stop_words": stop_words_of(run.template, run.tokenizer),
+        "system": recipe.system,
         # what chat's --lagent gives the model if the user names no tools
-        **({"tools": cfg["agent_tools"]} if cfg.get("agent_tools") else {}),
-        "map_fn": noted_name(cfg["train_dataset"], runner.loader.report.recognised),
+        **({"tools": recipe.tools} if recipe.tools else {}),
+        "map_fn": noted_name(cfg["train_dataset"], run.loader.report.recognised),
     }

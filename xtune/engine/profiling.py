@@ -19,7 +19,7 @@ of: torch numbers both alike.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import nn
 from torch.profiler import record_function
 
-from xtune.models.generation import base_of
+from xtune.models.algorithms.base import Algorithm
 
 __all__ = ["PARTS", "Part", "Scopes", "sum_by_part"]
 
@@ -68,8 +68,8 @@ class Scopes:
         model: the algorithm; nothing of it is changed but its hooks.
     """
 
-    def __init__(self, model: Any) -> None:
-        backbone = base_of(model.llm).base_model
+    def __init__(self, model: Algorithm) -> None:
+        bodies = [backbone.body for backbone in model.backbones()]
         adapted: list[Any] = [
             layer for layer in model.modules() if isinstance(layer, BaseTunerLayer)
         ]
@@ -79,7 +79,7 @@ class Scopes:
             hook
             for module in model.modules()
             if module not in within
-            if (part := _part_of(module, model, backbone)) is not None
+            if (part := _part_of(module, model, bodies)) is not None
             for hook in self._mark(module, part)
         ]
 
@@ -112,11 +112,11 @@ class Scopes:
             hook.remove()
 
 
-def _part_of(module: nn.Module, model: nn.Module, backbone: nn.Module) -> str | None:
+def _part_of(module: nn.Module, model: nn.Module, bodies: Sequence[nn.Module]) -> str | None:
     kind = type(module).__name__
     if module is model:
         return "loss"
-    if module is backbone:
+    if any(module is body for body in bodies):
         return "other"
     if isinstance(module, nn.Linear | BaseTunerLayer):
         return "linear"

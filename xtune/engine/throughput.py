@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
 
 from xtune.engine.strategies.base import Strategy
+from xtune.models.algorithms.base import Algorithm
 from xtune.models.flops import count_work
 from xtune.models.peaks import peak_tflops
 from xtune.structures import Batch
@@ -27,7 +27,7 @@ class Throughput:
         strategy: whose device and precision, and how many processes.
     """
 
-    def __init__(self, model: nn.Module, strategy: Strategy) -> None:
+    def __init__(self, model: Algorithm, strategy: Strategy) -> None:
         self._work = count_work(model)
         self._devices = strategy.world.size
         self._peak = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from xtune.config.recipe import Recipe
 from xtune.errors import ModelError
 from xtune.models.loading import load_config
 from xtune.models.vocabulary_rows import without_rows
@@ -13,6 +13,7 @@ from xtune.models.vocabulary_rows import without_rows
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from xtune.data.protocol import Dataset
     from xtune.models.vocabulary import Pieces
 
 __all__ = ["require_rows"]
@@ -21,10 +22,10 @@ logger = logging.getLogger(__name__)
 
 
 def require_rows(
-    cfg: Mapping[str, Any],
+    recipe: Recipe,
     tokenizer: PreTrainedTokenizerBase,
     pieces: Pieces,
-    *datasets: Any,
+    *datasets: Dataset | None,
 ) -> None:
     """Refuse data with a token that the model's embedding has no row for.
 
@@ -32,7 +33,7 @@ def require_rows(
     published tokenizers have them. A streamed data set's tokens are not known beforehand.
 
     Args:
-        cfg: of the run.
+        recipe: of the run.
         tokenizer: of the run.
         pieces: of the tokens that the sheet adds; the embedding grows for them.
         datasets: of the run; None among them is passed over.
@@ -40,11 +41,10 @@ def require_rows(
     Raises:
         ModelError: such a token is in the data.
     """
-    if pieces:
+    name = recipe.base_model
+    if pieces or name is None:
         return
-    settings = cfg["model"]["llm"]
-    name = settings["pretrained_model_name_or_path"]
-    config = load_config(name, trust_remote_code=settings.get("trust_remote_code", False))
+    config = load_config(name, trust_remote_code=recipe.trust_remote_code)
     rows: int | None = getattr(config.get_text_config(), "vocab_size", None)
     if rows is None:
         return
@@ -52,7 +52,8 @@ def require_rows(
     if found is None:
         return
     what, _ = found
-    largest = max((d.largest_id() for d in datasets if hasattr(d, "largest_id")), default=-1)
+    ids = [dataset.largest_id() for dataset in datasets if dataset is not None]
+    largest = max((one for one in ids if one is not None), default=-1)
     if largest < rows:
         logger.warning("%s. The data use none of them", what)
         return

@@ -273,6 +273,10 @@ class WorkDir:
 def require_shared(path: Path, world: World) -> None:
     """Refuse a work dir that is another folder on another host; all processes call this.
 
+    Args:
+        path: the work dir.
+        world: the run's processes.
+
     Raises:
         ConfigError: it is.
     """

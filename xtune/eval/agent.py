@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from xtune.chat.agent.base import Outcome, Step, ignore
-from xtune.chat.agent.forms import Form, NativeForm
-from xtune.chat.agent.react import ReAct
-from xtune.chat.agent.react_text import ReActForm
-from xtune.chat.tools.toolbox import ToolBox
+from xtune.agents.base import Outcome, Step, ignore
+from xtune.agents.forms import Form, NativeForm
+from xtune.agents.react import ReAct
+from xtune.agents.react_text import ReActForm
 from xtune.data.map_fns import build_map_fn
 from xtune.data.sources import open_source
 from xtune.errors import DataError
 from xtune.eval.agent_turns import TogetherModel
 from xtune.eval.answer_match import same_arguments, states
 from xtune.eval.result import EvaluationResult, EvaluationRow
-from xtune.registry import EVALUATIONS
+from xtune.registry import EVALUATIONS, TOOLS
 from xtune.structures import Conversation, Message
+from xtune.tools.toolbox import ToolBox
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,7 +55,7 @@ class AgentEvaluation:
         self,
         *,
         data_path: str | Sequence[str] | Mapping[str, Any],
-        tools: Mapping[str, Mapping[str, Any]],
+        tools: Mapping[Annotated[str, TOOLS], Mapping[str, Any]],
         split: str = "held_out",
         batch_size: int = 32,
         max_turns: int = 4,

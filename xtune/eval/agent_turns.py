@@ -6,13 +6,11 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xtune.chat.agent.base import Reply
-from xtune.chat.agent.local import LocalModel, reply_of
-from xtune.chat.generate import answer_prompts, prompt_ids
-from xtune.chat.model import ChatModel
-from xtune.chat.settings import GenerationSettings
-from xtune.data.templates import build_template
-from xtune.data.tool_calls import call_form
+from xtune.agents.local import LocalModel
+from xtune.generation.generate import answer_prompts, prompt_ids
+from xtune.generation.model import ChatModel
+from xtune.generation.reply import Reply, reply_of
+from xtune.generation.settings import GenerationSettings
 from xtune.structures import Message
 
 if TYPE_CHECKING:
@@ -44,7 +42,7 @@ class TogetherModel(LocalModel):
         loaded = ChatModel(llm=llm, tokenizer=tokenizer, stop_words=tuple(stop_words))
         settings = GenerationSettings(max_new_tokens=max_new_tokens, temperature=0.0)
         super().__init__(loaded, settings)
-        self._reads = call_form(build_template("auto", tokenizer))
+        self._reads = loaded.call_form
         self._left = count
         self._asked: list[_Question] = []
         self._changed = threading.Condition()

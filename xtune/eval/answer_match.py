@@ -14,6 +14,10 @@ __all__ = ["same_arguments", "states"]
 def states(answer: str, facts: Iterable[str]) -> bool:
     """Whether all facts stand in an answer, as whole words and numbers; capitals do not matter.
 
+    Args:
+        answer: the model's text.
+        facts: that must stand in it.
+
     >>> states("That is 12.5 feet.", ["12.5"]), states("That is 112.53 feet.", ["12.5"])
     (True, False)
     """
@@ -25,6 +29,10 @@ def states(answer: str, facts: Iterable[str]) -> bool:
 
 def same_arguments(given: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether arguments are equal: numbers by value, texts without regard to capitals.
+
+    Args:
+        given: by the model.
+        wanted: by the row.
 
     >>> same_arguments({"value": 3.0, "to": "Foot"}, {"value": 3, "to": "foot"})
     True

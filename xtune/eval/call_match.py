@@ -16,6 +16,10 @@ def same_call(answer: str, expected: str) -> bool:
     Names, argument names and strings must be equal letter by letter, numbers by value
     (301 == 301.0); the order of keys does not matter.
 
+    Args:
+        answer: the model's text.
+        expected: the row's answer, a call.
+
     >>> same_call('{"arguments": {"value": 301.0}, "name": "f"}',
     ...           '{"name": "f", "arguments": {"value": 301}}')
     True
@@ -51,7 +55,12 @@ def is_attempt(answer: str) -> bool:
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Whether two JSON values are equal: numbers by value, True and 1 not."""
+    """Whether two JSON values are equal: numbers by value, True and 1 not.
+
+    Args:
+        a: decoded JSON.
+        b: decoded JSON.
+    """
     if isinstance(a, bool) or isinstance(b, bool):  # True == 1 in Python, not in JSON
         return a is b
     if isinstance(a, dict) and isinstance(b, dict):

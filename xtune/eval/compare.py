@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xtune.chat.locate import find_adapter, training_notes
 from xtune.checkpoint.folder import find_resumable
 from xtune.config import Sheet
+from xtune.config.recipe import recipe_of
 from xtune.errors import CheckpointError, ConfigError
 from xtune.eval.loss_curve import read_loss_curve
-from xtune.eval.report import Report
+from xtune.eval.result import Report
+from xtune.generation.locate import find_adapter, training_notes
 from xtune.models import load_adapter, load_model, load_tokenizer
-from xtune.models.packed_weights import pack_weights
+from xtune.models.onednn_weights import pack_weights
 from xtune.registry import EVALUATIONS, MODELS, build
 
 if TYPE_CHECKING:
@@ -68,9 +69,9 @@ def compare(
             on_progress=lambda done, total: on_progress(stage, done, total),
         )
 
-    llm_cfg = sheet.values["model"]["llm"]
+    recipe = recipe_of(sheet.values)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    llm = build(MODELS, llm_cfg, device=device)
+    llm = build(MODELS, sheet.values["model"]["llm"], device=device)
     pack_weights(llm)
     # The untouched model in its own words if it has any, and its own tokens: the fairest "before".
     tokenizer = load_tokenizer(**{**sheet.values["tokenizer"], "added_tokens": None})
@@ -80,12 +81,12 @@ def compare(
         llm = load_adapter(llm, trained)
     else:
         del llm  # two whole models may not fit
-        llm = load_model(str(trained), dtype=llm_cfg.get("dtype", "auto"), device=device)
+        llm = load_model(str(trained), dtype=recipe.dtype, device=device)
         pack_weights(llm)
     after = measure("after", llm, trained_tokenizer)
     return Report(
         title=f"What {work_dir.name if adapter is None else trained.name} has learnt",
-        model=llm_cfg["pretrained_model_name_or_path"],
+        model=recipe.base_model or "a model of the config's own",
         trained=str(trained),
         date=time.strftime("%Y-%m-%d %H:%M"),
         before=before,

@@ -9,12 +9,8 @@ import base64
 from collections.abc import Iterator
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
-from xtune.eval.result import EvaluationRow, Share
-
-if TYPE_CHECKING:
-    from xtune.eval.report import Report
+from xtune.eval.result import EvaluationRow, Report, Share
 
 __all__ = ["render_page"]
 

@@ -19,7 +19,14 @@ _BEFORE, _AFTER, _INK = "#b8bec7", "#2f6fb5", "#333a44"
 def draw_picture(
     path: Path, before: EvaluationResult, after: EvaluationResult, curve: LossCurve
 ) -> None:
-    """Write a PNG of two panels; of one where there is no loss curve."""
+    """Write a PNG of two panels; of one where there is no loss curve.
+
+    Args:
+        path: of the PNG.
+        before: of the untouched model.
+        after: with what was trained.
+        curve: the run's losses.
+    """
     from matplotlib.figure import Figure  # half a second, and only needed here
 
     kinds = len(after.by_kind)

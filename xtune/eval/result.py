@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["EvaluationResult", "EvaluationRow", "Share"]
+from xtune.eval.loss_curve import LossCurve
+
+__all__ = ["EvaluationResult", "EvaluationRow", "Report", "Share"]
 
 
 class Share(NamedTuple):
@@ -83,7 +85,12 @@ class EvaluationResult:
         return sum(row.needless for row in self.rows)
 
     def check(self, name: str, kind: str | None = None) -> Share:
-        """How many rows pass a check, out of those that have it: all, or those of a kind."""
+        """How many rows pass a check, out of those that have it: all, or those of a kind.
+
+        Args:
+            name: of the check.
+            kind: of the rows; None for all.
+        """
         passed = [
             row.checks[name] for row in self.rows if kind in (None, row.kind) and name in row.checks
         ]
@@ -118,3 +125,35 @@ def _share(rows: Iterable[EvaluationRow]) -> Share:
 
 def _plain(share: Share) -> dict[str, Any]:
     return {"right": share.right, "total": share.total, "rate": share.rate}
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The same requests before and after training.
+
+    Attributes:
+        title: of the page.
+        model: the model that was trained.
+        trained: the adapter or model folder that the training made.
+        date: when this was measured.
+        before: of the untouched model.
+        after: with what was trained.
+        curve: the run's losses.
+    """
+
+    title: str
+    model: str
+    trained: str
+    date: str
+    before: EvaluationResult
+    after: EvaluationResult
+    curve: LossCurve
+
+    @property
+    def totals(self) -> list[tuple[str, Share, Share]]:
+        """Name, before and after of each rate over all kinds; those that count no row left out."""
+        both = [
+            ("exact calls", self.before.exact_calls, self.after.exact_calls),
+            ("no needless call", self.before.no_needless_calls, self.after.no_needless_calls),
+        ]
+        return [each for each in both if each[2].total]

@@ -10,8 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from xtune.chat.agent.react_text import read_react
-from xtune.chat.generate import prompt_ids
+from xtune.agents.react_text import read_react
 from xtune.data.templates import build_template
 from xtune.data.tool_calls import (
     Call,
@@ -26,6 +25,7 @@ from xtune.eval.call_match import is_attempt
 from xtune.eval.tool_formats.case import ToolCase
 from xtune.eval.tool_formats.nexusraven import argument_names
 from xtune.eval.tool_formats.python_calls import read_calls
+from xtune.generation.generate import prompt_ids
 from xtune.structures import Message
 
 if TYPE_CHECKING:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from xtune.chat.generate import answer_prompts, context_length
-from xtune.chat.model import ChatModel
 from xtune.data.sources import open_source
 from xtune.errors import DataError, TemplateError, UsageError
 from xtune.eval.result import EvaluationResult, EvaluationRow
@@ -15,6 +13,8 @@ from xtune.eval.tool_answer import ReadAnswer, ToolTalk
 from xtune.eval.tool_formats import FORMATS, ToolCase, detect_format
 from xtune.eval.tool_formats.nexusraven import read_tools
 from xtune.eval.tool_match import judge
+from xtune.generation.generate import answer_prompts, context_length
+from xtune.generation.model import ChatModel
 
 __all__ = ["ToolBenchmark", "ask", "load_benchmark"]
 

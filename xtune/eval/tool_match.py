@@ -27,7 +27,12 @@ class Verdict(NamedTuple):
 
 
 def judge(case: ToolCase, calls: Sequence[Call]) -> Verdict:
-    """Compare an answer's calls with the expected ones, in whatever order they come."""
+    """Compare an answer's calls with the expected ones, in whatever order they come.
+
+    Args:
+        case: the request and what is accepted.
+        calls: the model's.
+    """
     made = list(calls[:1] if case.first_only else calls)
     names = sorted(call.name for call in made)
     alike = [all_of for all_of in case.accepted if sorted(c.name for c in all_of) == names]

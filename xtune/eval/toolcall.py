@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from xtune.chat.generate import answer_batch
 from xtune.data.map_fns import UnusableRow, build_map_fn
 from xtune.data.sources import open_source
 from xtune.data.tool_calls import call_in
 from xtune.errors import DataError
 from xtune.eval.call_match import is_attempt, same_call
 from xtune.eval.result import EvaluationResult, EvaluationRow
+from xtune.generation.generate import answer_batch
 from xtune.registry import EVALUATIONS
 from xtune.structures import Conversation, Message
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xtune.losses.where import runs_on_cpu, steps_to_run
+from xtune.losses.devices import runs_on_cpu, steps_to_run
 
 __all__ = ["Passed", "Scoring", "Wanted", "pass_chunks", "product_dtype"]
 
@@ -54,7 +54,13 @@ class Wanted(NamedTuple):
 
     @classmethod
     def of(cls, hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Wanted:
-        """Ask the tensors, and whether a graph is recorded: a custom function is not told that."""
+        """Ask the tensors, and whether a graph is recorded: a custom function is not told that.
+
+        Args:
+            hidden: [N, D].
+            weight: of the head, [V, D].
+            bias: of the head, [V], or None.
+        """
         recording = torch.is_grad_enabled()
         tensors = (hidden, weight, bias)
         return cls(*(recording and t is not None and t.requires_grad for t in tensors))

@@ -2,6 +2,7 @@
 
     build_model(cfg)            everything below, from the sheet's `model` dict
     load_model, load_tokenizer  a hub id, a folder, a .gguf file, or the alias smollm2
+    Algorithm, Backbone         what trains: the contract, and a language model run on batches
     SupervisedFinetune          the loss on packed documents
     generation_mode             let the model that is being trained answer
 
@@ -16,20 +17,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xtune.models.adapters import attach_adapter, load_adapter, merge_adapter
+    from xtune.models.algorithms.backbone import Backbone
+    from xtune.models.algorithms.base import Algorithm, ModelPart
+    from xtune.models.algorithms.sft import SupervisedFinetune
     from xtune.models.build import build_model
     from xtune.models.fingerprint import base_fingerprint, same_base
     from xtune.models.generation import base_of, generation_mode
-    from xtune.models.loading import load_config, load_model, load_tokenizer
-    from xtune.models.memory import MemoryEstimate, estimate_memory
+    from xtune.models.loading import load_config, load_model
     from xtune.models.precision import Precision, choose_precision
-    from xtune.models.sft import SupervisedFinetune
+    from xtune.models.tokenizer import load_tokenizer
 
 # On processors with AVX512-BF16 bitsandbytes warns at every import that a kernel which it would
 # fetch from a hub, and which only inference could use, is not there.
 logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 __all__ = [
-    "MemoryEstimate",
+    "Algorithm",
+    "Backbone",
+    "ModelPart",
     "Precision",
     "SupervisedFinetune",
     "attach_adapter",
@@ -37,7 +42,6 @@ __all__ = [
     "base_of",
     "build_model",
     "choose_precision",
-    "estimate_memory",
     "generation_mode",
     "load_adapter",
     "load_config",
@@ -48,20 +52,21 @@ __all__ = [
 ]
 
 _HOMES = {
-    "MemoryEstimate": "memory",
+    "Algorithm": "algorithms.base",
+    "Backbone": "algorithms.backbone",
+    "ModelPart": "algorithms.base",
     "Precision": "precision",
-    "SupervisedFinetune": "sft",
+    "SupervisedFinetune": "algorithms.sft",
     "attach_adapter": "adapters",
     "base_fingerprint": "fingerprint",
     "base_of": "generation",
     "build_model": "build",
     "choose_precision": "precision",
-    "estimate_memory": "memory",
     "generation_mode": "generation",
     "load_adapter": "adapters",
     "load_config": "loading",
     "load_model": "loading",
-    "load_tokenizer": "loading",
+    "load_tokenizer": "tokenizer",
     "merge_adapter": "adapters",
     "same_base": "fingerprint",
 }

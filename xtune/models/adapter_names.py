@@ -21,14 +21,14 @@ from peft.utils.transformers_weight_conversion import (
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
-from xtune.errors import AdapterError, ModelError, did_you_mean
+from xtune.errors import did_you_mean
 from xtune.models.tied import embedding_and_head, saved_whole
 
 if TYPE_CHECKING:
     from peft import PeftConfig
     from transformers import PreTrainedModel
 
-__all__ = ["Misnamed", "linear_names", "misnamed", "misnamed_in", "taken_by_their_ends"]
+__all__ = ["Misnamed", "linear_names", "misnamed", "taken_by_their_ends"]
 
 _SHOWN = 24  # names of modules in a message
 
@@ -51,29 +51,6 @@ def misnamed(config: PeftConfig, llm: PreTrainedModel) -> list[Misnamed]:
     return list(_Model(llm).misnamed(config))
 
 
-def misnamed_in(model_cfg: Mapping[str, Any]) -> list[Misnamed]:
-    """Return what is wrong with the adapter of a sheet's `model`, on the model without weights.
-
-    Names first; if they are all there, whatever PEFT says when it attaches the adapter.
-    """
-    from xtune.models.adapters import attach_adapter, build_adapter
-    from xtune.models.loading import load_model
-
-    settings = {**model_cfg["llm"], "device": "meta", "quantization": None}
-    settings.pop("type")
-    try:
-        llm = load_model(**settings)
-        config = build_adapter(llm, model_cfg["adapter"])
-        if wrong := misnamed(config, llm):
-            return wrong
-        attach_adapter(llm, config)
-    except AdapterError as error:
-        return [Misnamed("", str(error))]
-    except ModelError:  # the run will say so
-        return []
-    return []
-
-
 def linear_names(llm: PreTrainedModel) -> list[str]:
     """Return the last parts of the names of all linear layers but the head, sorted."""
     head = llm.get_output_embeddings()
@@ -90,6 +67,10 @@ def taken_by_their_ends(config: PeftConfig, llm: PreTrainedModel) -> dict[str, l
     """Return, for entries of `modules_to_save`, modules that PEFT takes besides those so called.
 
     PEFT compares ends of whole names there, so that 'norm' is input_layernorm too.
+
+    Args:
+        config: as it goes to PEFT.
+        llm: with weights or on 'meta', without an adapter.
     """
     surprises = {}
     for entry in getattr(config, "modules_to_save", None) or ():

@@ -44,7 +44,13 @@ def stored_shapes(file: Path) -> Shapes:
 
 
 def difference(stored: Shapes, must: Shapes, may: Shapes) -> str:
-    """The first weight that does not fit, in words; empty if all do."""
+    """The first weight that does not fit, in words; empty if all do.
+
+    Args:
+        stored: in the file.
+        must: weights that must be there.
+        may: weights that may be there, `must` among them.
+    """
     for key in sorted(stored.keys() & may.keys()):
         if stored[key] != may[key]:
             return f"{key} is {list(stored[key])} in the file, {list(may[key])} would fit"

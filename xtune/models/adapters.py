@@ -33,8 +33,8 @@ from xtune.models.adapter_names import linear_names, misnamed, taken_by_their_en
 from xtune.models.adapter_shapes import difference, fitting_shapes, stored_shapes
 from xtune.models.fingerprint import base_fingerprint, same_base
 from xtune.models.fp32_weights import train_in_fp32
-from xtune.models.loading import load_tokenizer
 from xtune.models.tied import is_tied, join_equal, part_adapted, share_trained, with_both_whole
+from xtune.models.tokenizer import load_tokenizer
 from xtune.models.vocabulary import grow_vocabulary, rows_needed
 from xtune.registry import ADAPTERS, build
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 
-from xtune.errors import AdapterError
+from xtune.errors import AdapterError, ModelError
+from xtune.models.algorithms.base import Algorithm
 from xtune.models.loading import load_model
 from xtune.models.precision import Precision, choose_precision
 from xtune.models.self_test import check_packed_logits, check_slices
@@ -27,7 +27,7 @@ def build_model(
     pieces: Pieces | None = None,
     as_stored: bool = False,
     sequence: SequenceGroup = UNSHARED,
-) -> nn.Module:
+) -> Algorithm:
     """Build the algorithm that `cfg` describes: its llm first, then its adapter, then itself.
 
     `cfg['vocabulary']`, `dict(init='subtokens', pad_to_multiple_of=None)`, says how rows for new
@@ -50,7 +50,7 @@ def build_model(
 
     Raises:
         ModelError: the checkpoint cannot be loaded, or its family cannot train on packs, or not
-            on shared rows.
+            on shared rows; what `cfg['type']` names is no Algorithm.
         ConfigError: a name or argument that does not exist.
         AdapterError: an adapter that does not fit; tokens added to one that is trained further.
     """
@@ -91,6 +91,12 @@ def build_model(
 
             peft_config = train_new_rows(llm, build_adapter(llm, adapter), pieces or {})
         model = build(MODELS, settings, llm=llm, adapter=peft_config)
+    if not isinstance(model, Algorithm):
+        raise ModelError(
+            f"model.type={cfg['type']!r} makes a {type(model).__name__}, which does not say what "
+            "it trains: name an algorithm, such as SupervisedFinetune, or derive yours from "
+            "xtune.models.Algorithm"
+        )
     if place.type != "meta":
         check_packed_logits(model)
         check_slices(model, sequence)

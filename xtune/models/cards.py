@@ -9,7 +9,12 @@ _ROOM = 0.9  # of a card: an estimate is true to 10 %, and memory is lost in fra
 
 
 def fits(gib: float, card: float) -> bool:
-    """Whether so many GiB are likely to fit a GPU sold with `card` GB: 10 % of it are left free."""
+    """Whether so many GiB are likely to fit a GPU sold with `card` GB: 10 % of it are left free.
+
+    Args:
+        gib: that a run needs.
+        card: GB that the GPU is sold with.
+    """
     return gib <= _ROOM * card
 
 

@@ -56,7 +56,12 @@ def base_fingerprint(llm: torch.nn.Module) -> str:
 
 
 def same_base(one: str, other: str) -> bool:
-    """Tell whether two fingerprints come from the same base model."""
+    """Tell whether two fingerprints come from the same base model.
+
+    Args:
+        one: as `base_fingerprint` gives it.
+        other: likewise.
+    """
     (architecture, _, signs), (other_architecture, _, other_signs) = (
         one.partition("-"),
         other.partition("-"),

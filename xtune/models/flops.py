@@ -28,7 +28,8 @@ from typing import Any
 
 from torch import nn
 
-from xtune.models.generation import base_of
+from xtune.models.algorithms.backbone import Backbone
+from xtune.models.algorithms.base import Algorithm
 
 __all__ = ["Work", "count_work"]
 
@@ -72,19 +73,28 @@ class Work:
         return 2.0 * (sum(lengths) * self.body + trained * self.head + scores)
 
 
-def count_work(model: nn.Module) -> Work:
-    """Count the work of an algorithm's language model, `model.llm`, with weights or on 'meta'.
+def count_work(model: Algorithm) -> Work:
+    """Count the work of an algorithm's language models, with weights or on 'meta'.
 
-    A token takes as many of a layer's experts as the config says.
+    Each runs once; a token takes as many of a layer's experts as the config says.
     """
-    base = base_of(model.llm)
+    body = head = 0.0
+    attention: Counter[int | None] = Counter()
+    for work in map(_work_of, model.backbones()):
+        body, head = body + work.body, head + work.head
+        attention.update(work.attention)
+    return Work(body=body, head=head, attention=dict(attention))
+
+
+def _work_of(backbone: Backbone) -> Work:
+    base = backbone.base
     config = base.config.get_text_config()
     head_of = base.get_output_embeddings()
     in_head = set() if head_of is None else set(head_of.modules())
     body = head = 0.0
     lowest: int | None = None
     layers: set[int] = set()
-    for name, weight, module in _matrices(model):
+    for name, weight, module in _matrices(backbone.model):
         number = re.search(r"\.(\d+)\.", name)
         layer = int(number[1]) if number else None
         size = _size(weight) * (_active_share(config) if ".experts." in name else 1.0)

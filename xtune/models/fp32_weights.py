@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from xtune.models.fused.adopt import adopt
+from xtune.models.fused.subclassing import adopt
 
 __all__ = ["train_in_fp32"]
 

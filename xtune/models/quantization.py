@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
 from torch import nn
@@ -15,7 +15,23 @@ from xtune.models.precision import Precision, parse_dtype
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel
 
-__all__ = ["keep_differentiable", "pack_shapes", "quantization_config"]
+__all__ = ["Quantization", "keep_differentiable", "pack_shapes", "quantization_config"]
+
+
+class Quantization(TypedDict, total=False):
+    """What a sheet's `quantization` may say; `bits` alone is enough.
+
+    Attributes:
+        bits: of each weight; 4 where it is left out.
+        quant_type: of 4 bits, 'nf4' where it is left out.
+        double_quant: of 4 bits: their scales are quantized too.
+        compute_dtype: a dtype's name, or 'auto' for the run's own.
+    """
+
+    bits: Literal[4, 8]
+    quant_type: Literal["nf4", "fp4"]
+    double_quant: bool
+    compute_dtype: str
 
 
 def keep_differentiable(llm: nn.Module) -> None:

@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from xtune.errors import ModelError
-from xtune.models.attention import why_not_one_row
-from xtune.models.generation import base_of, generation_mode
-from xtune.models.head import Head
-from xtune.models.sft import SupervisedFinetune
+from xtune.models.algorithms.backbone import Backbone
+from xtune.models.algorithms.base import Algorithm
+from xtune.models.generation import generation_mode
 from xtune.parallel.sequence import SequenceGroup
 from xtune.parallel.slices import slice_of
 from xtune.structures import Batch
@@ -30,13 +29,18 @@ _DOCUMENTS = 6
 
 
 @torch.no_grad()
-def check_packed_logits(model: SupervisedFinetune) -> None:
-    """Compare the logits of the training path with those of the model's own forward pass.
+def check_packed_logits(model: Algorithm) -> None:
+    """Compare the logits of the training path with those of each model's own forward pass.
 
     Raises:
         ModelError: they differ by more than rounding; with the family's name and by how much.
     """
-    base = base_of(model.llm)
+    for backbone in model.backbones():
+        _check_packed(backbone)
+
+
+def _check_packed(backbone: Backbone) -> None:
+    base = backbone.base
     device = base.device
     ids = 5 + torch.arange(2 * _DOCUMENTS, device=device).view(_DOCUMENTS, 2)
     batch = Batch(
@@ -46,25 +50,25 @@ def check_packed_logits(model: SupervisedFinetune) -> None:
         cu_seqlens=torch.arange(0, ids.numel() + 1, 2, dtype=torch.int32, device=device),
         max_seqlen=2,
     )
-    training = model.training
-    model.eval()
-    packed = Head.of(base).logits(model.hidden_states(batch)).view(*ids.shape, -1)
-    model.train(training)
-    with generation_mode(model.llm):
+    training = backbone.model.training
+    backbone.model.eval()
+    packed = backbone.head.logits(backbone.hidden_states(batch)).view(*ids.shape, -1)
+    backbone.model.train(training)
+    with generation_mode(backbone.model):
         alone = base(input_ids=ids, use_cache=False).logits
     # The first document has none before it
     pairs = zip(packed[1:], alone[1:], strict=True)
     difference = float(torch.tensor([_difference(*pair) for pair in pairs]).median())
     if not difference <= _TOLERATED.get(alone.dtype, 1e-3):
         raise ModelError(
-            f"{base.config.get_text_config().model_type!r} does not give the same logits on packed "
+            f"{backbone.family!r} does not give the same logits on packed "
             f"documents as on single ones (relative difference {difference:.1e}), so training it "
             "here would be silently wrong. Please report the family"
         )
 
 
 @torch.no_grad()
-def check_slices(model: SupervisedFinetune, group: SequenceGroup) -> None:
+def check_slices(model: Algorithm, group: SequenceGroup) -> None:
     """Compare this process's slice of a row with the same positions of the whole row.
 
     Args:
@@ -77,13 +81,17 @@ def check_slices(model: SupervisedFinetune, group: SequenceGroup) -> None:
     """
     if group.size == 1:
         return
-    base = base_of(model.llm)
-    kind = base.config.get_text_config().model_type
+    for backbone in model.backbones():
+        _check_slices(backbone, group)
+
+
+def _check_slices(backbone: Backbone, group: SequenceGroup) -> None:
+    kind = backbone.family
     way_out = "Set sequence_parallel_size=1, or train another family"
-    if not model.one_row:
+    if backbone.why_apart is not None:
         raise ModelError(
             f"{kind!r} is run document by document, so that processes cannot share its rows: "
-            f"{why_not_one_row(base)}. {way_out}"
+            f"{backbone.why_apart}. {way_out}"
         )
     # Two documents, the first of which ends in the second half: every slice but one begins or
     # ends within a document.
@@ -96,13 +104,13 @@ def check_slices(model: SupervisedFinetune, group: SequenceGroup) -> None:
         labels=torch.full_like(ids, -100)[None],
         cu_seqlens=torch.cat([torch.zeros(1), lengths.cumsum(0)]).int(),
         max_seqlen=int(lengths[0]),
-    ).to(base.device)
-    training = model.training
-    model.eval()
-    head = Head.of(base)
-    own = head.logits(model.hidden_states(slice_of(row, group)))[0]
-    whole = head.logits(model.hidden_states(row))[0].chunk(group.size)[group.rank]
-    model.train(training)
+    ).to(backbone.base.device)
+    training = backbone.model.training
+    backbone.model.eval()
+    head = backbone.head
+    own = head.logits(backbone.hidden_states(slice_of(row, group)))[0]
+    whole = head.logits(backbone.hidden_states(row))[0].chunk(group.size)[group.rank]
+    backbone.model.train(training)
     difference = _difference(own, whole)
     if not difference <= _TOLERATED.get(whole.dtype, 1e-3):
         raise ModelError(

@@ -42,7 +42,12 @@ def is_tied(llm: PreTrainedModel) -> bool:
 
 
 def saved_whole(path: str, entries: Iterable[str]) -> bool:
-    """Whether `modules_to_save` takes a module: PEFT compares ends of names."""
+    """Whether `modules_to_save` takes a module: PEFT compares ends of names.
+
+    Args:
+        path: of the module.
+        entries: of `modules_to_save`.
+    """
     return any(path.endswith(entry) for entry in entries)
 
 
@@ -50,6 +55,10 @@ def with_both_whole(llm: PreTrainedModel, config: PeftConfig) -> PeftConfig:
     """Return `config` such that a tied weight that is trained whole is named by both its names.
 
     So any program that reads the adapter gives both layers the trained weight.
+
+    Args:
+        llm: without the adapter.
+        config: of the adapter; it stays as it is.
     """
     entries = list(getattr(config, "modules_to_save", None) or ())
     pair = embedding_and_head(llm) if entries and is_tied(llm) else {}

@@ -35,7 +35,6 @@ __all__ = [
     "Pieces",
     "add_tokens",
     "grow_vocabulary",
-    "open_vocabulary",
     "rows_needed",
     "token_pieces",
     "train_new_rows",
@@ -51,6 +50,10 @@ def add_tokens(tokenizer: PreTrainedTokenizerBase, tokens: Sequence[str]) -> lis
 
     They are found in a text before it is split into words, and are kept when an answer is
     decoded.
+
+    Args:
+        tokenizer: changed in place.
+        tokens: texts.
 
     Raises:
         ModelError: a token that is empty or white space.
@@ -97,7 +100,13 @@ def token_pieces(
 
 
 def rows_needed(rows: int, pieces: Pieces, pad_to_multiple_of: int | None = None) -> int:
-    """Return how many rows a vocabulary of `rows` must have with the new tokens."""
+    """Return how many rows a vocabulary of `rows` must have with the new tokens.
+
+    Args:
+        rows: of the embedding as it is.
+        pieces: of the new tokens.
+        pad_to_multiple_of: round up to a multiple of this.
+    """
     rows = max([rows, *(number + 1 for number in pieces)])
     multiple = pad_to_multiple_of or 1
     return -(-rows // multiple) * multiple
@@ -154,26 +163,6 @@ def grow_vocabulary(
             part.vocab_size = rows
 
 
-def open_vocabulary(
-    settings: Mapping[str, Any],
-) -> tuple[PreTrainedTokenizerBase, dict[int, list[int]]]:
-    """Return the tokenizer of a sheet, and the pieces of the tokens that the sheet adds.
-
-    Args:
-        settings: the sheet's `tokenizer`.
-
-    Raises:
-        ModelError: there is no such tokenizer, or a token that cannot be added.
-    """
-    from xtune.models.loading import load_tokenizer
-
-    tokenizer = load_tokenizer(**settings)
-    if not settings.get("added_tokens"):
-        return tokenizer, {}
-    before = load_tokenizer(**{**settings, "added_tokens": None})
-    return tokenizer, token_pieces(before, tokenizer)
-
-
 def vocabulary_notes(
     tokenizer: PreTrainedTokenizerBase,
     pieces: Pieces,
@@ -181,7 +170,14 @@ def vocabulary_notes(
     init: str = "subtokens",
     pad_to_multiple_of: int | None = None,
 ) -> dict[str, Any]:
-    """Return what `load_adapter` must know to let the plain base grow alike; {} if nothing grew."""
+    """Return what `load_adapter` must know to let the plain base grow alike; {} if nothing grew.
+
+    Args:
+        tokenizer: with the new tokens.
+        pieces: of the new tokens.
+        init: how their rows began.
+        pad_to_multiple_of: what the rows were rounded up to.
+    """
     if not pieces and not pad_to_multiple_of:
         return {}
     return {

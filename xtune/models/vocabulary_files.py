@@ -101,7 +101,12 @@ def spoilt_file(folder: Path) -> str | None:
 
 
 def name_tokens(tokenizer: PreTrainedTokenizerBase, files: CheckpointFiles) -> None:
-    """Name the ends of a text by the model's config: tokenizer.json alone has no names for them."""
+    """Name the ends of a text by the model's config: tokenizer.json alone has no names for them.
+
+    Args:
+        tokenizer: changed in place.
+        files: of its checkpoint.
+    """
     for role in ("eos_token", "bos_token"):
         for name in ("generation_config.json", "config.json"):
             number = files.json(name).get(f"{role}_id")

@@ -1,1 +1,1 @@
-"""The processes of a run: who they are, and the few words that they exchange."""
+"""The processes of a run: who they are, and what they compute together."""

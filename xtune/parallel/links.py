@@ -23,12 +23,22 @@ def reduce_scatter_bytes(size: float, devices: int) -> float:
 
 
 def all_gather_bytes(size: float, devices: int) -> float:
-    """Return what one device sends so that each ends with the whole of `size` bytes."""
+    """Return what one device sends so that each ends with the whole of `size` bytes.
+
+    Args:
+        size: bytes of the whole.
+        devices: that take part.
+    """
     return size * (devices - 1) / devices
 
 
 def all_reduce_bytes(size: float, devices: int) -> float:
-    """Return what one device sends so that each ends with the whole sum of `size` bytes."""
+    """Return what one device sends so that each ends with the whole sum of `size` bytes.
+
+    Args:
+        size: bytes of the whole.
+        devices: that take part.
+    """
     return reduce_scatter_bytes(size, devices) + all_gather_bytes(size, devices)
 
 

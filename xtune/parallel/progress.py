@@ -62,7 +62,13 @@ def restart() -> None:
 
 
 def enter(phase: str, *, step: int | None = None, slow: bool = False) -> None:
-    """Go on to the next phase; all processes of a run enter the same ones in the same order."""
+    """Go on to the next phase; all processes of a run enter the same ones in the same order.
+
+    Args:
+        phase: in words, for messages.
+        step: optimizer step it belongs to.
+        slow: it may take minutes without a sign of life.
+    """
     global _now
     with _changing:
         _now = Progress(_now.place + 1, phase, step, beats=_now.beats + 1, is_slow=slow)

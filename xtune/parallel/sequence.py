@@ -22,7 +22,13 @@ from torch.autograd.function import once_differentiable
 from xtune.errors import ConfigError
 from xtune.parallel.world import TIMEOUT, World
 
-__all__ = ["UNSHARED", "SequenceGroup", "all_to_all", "group_sum", "sequence_group"]
+__all__ = [
+    "UNSHARED",
+    "SequenceGroup",
+    "all_to_all",
+    "group_sum",
+    "sequence_group",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,22 +12,24 @@ Shapes: T tokens of the row with its padding, N processes, S documents of it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
 
 from xtune.parallel.sequence import UNSHARED, SequenceGroup, group_sum
 from xtune.structures import IGNORE_INDEX, Batch
+from xtune.vectors import VECTORS
 
-__all__ = ["BatchSlice", "slice_of", "sum_by_document"]
+__all__ = ["BatchSlice", "group_numbers", "slice_of", "sum_by_document"]
 
 
 @dataclass(slots=True)
 class BatchSlice(Batch):
-    """A Batch whose ids, positions, labels and weights are a slice of its row: [1, T / N].
+    """A Batch whose ids, positions, labels and `per_token` are a slice of its row: [1, T / N].
 
-    `cu_seqlens`, `max_seqlen` and `samples` stay those of the whole row, which attention sees.
+    All else stays as it is of the whole row, which attention sees; in `per_document` the padding
+    has no entry.
 
     Attributes:
         group: the processes that have the other slices.
@@ -54,18 +56,14 @@ def slice_of(batch: Batch, group: SequenceGroup) -> Batch:
     padded = _padded(batch, -batch.tokens % group.size)
     length = padded.tokens // group.size
     own = slice(group.rank * length, (group.rank + 1) * length)
-    return BatchSlice(
-        input_ids=padded.input_ids[:, own],
-        position_ids=padded.position_ids[:, own],
-        labels=padded.labels[:, own],
-        weights=None if padded.weights is None else padded.weights[:, own],
-        cu_seqlens=padded.cu_seqlens,
-        max_seqlen=padded.max_seqlen,
-        samples=padded.samples,
-        is_filler=padded.is_filler,
-        group=group,
-        documents=len(batch.cu_seqlens) - 1,
-    )
+    whole = {one.name: getattr(padded, one.name) for one in fields(Batch)}
+    sliced = {
+        "input_ids": padded.input_ids[:, own],
+        "position_ids": padded.position_ids[:, own],
+        "labels": padded.labels[:, own],
+        "per_token": {name: values[:, own] for name, values in padded.per_token.items()},
+    }
+    return BatchSlice(**whole | sliced, group=group, documents=len(batch.cu_seqlens) - 1)
 
 
 def sum_by_document(values: Tensor, batch: Batch) -> Tensor:
@@ -94,9 +92,8 @@ def sum_by_document(values: Tensor, batch: Batch) -> Tensor:
             f"values of shape {tuple(values.shape)} for a batch of {batch.tokens} tokens: give "
             "one number for each token, [T]"
         )
-    group, documents = UNSHARED, len(batch.cu_seqlens) - 1
-    if isinstance(batch, BatchSlice):
-        group, documents = batch.group, batch.documents
+    group = batch.group if isinstance(batch, BatchSlice) else UNSHARED
+    documents = _documents(batch)
     start = group.rank * batch.tokens
     bounds = (batch.cu_seqlens[: documents + 1].long() - start).clamp(0, batch.tokens)
     # What comes after the last document is padding
@@ -105,8 +102,34 @@ def sum_by_document(values: Tensor, batch: Batch) -> Tensor:
     return group_sum(sums[:documents], group).float()
 
 
+def group_numbers(batch: Batch) -> Tensor:
+    """Return which group of samples each document is of: the two of a pair have one number.
+
+        side      [0 1 0 1 0 1]
+        numbers   [0 0 1 1 2 2]
+
+    Args:
+        batch: whose documents they are; a group is whole in it, in a slice and in a filler too.
+
+    Returns:
+        int64 [S]; documents that are no groups are counted one by one.
+    """
+    sides = batch.per_document.get("side")
+    if sides is None:
+        return torch.arange(_documents(batch), device=batch.input_ids.device)
+    return (sides == 0).cumsum(0) - 1
+
+
+def _documents(batch: Batch) -> int:
+    """S, without the padding of a slice."""
+    return batch.documents if isinstance(batch, BatchSlice) else len(batch.cu_seqlens) - 1
+
+
 def _padded(batch: Batch, count: int) -> Batch:
-    """Add a document of `count` tokens: the last one again and again, nothing of it trained."""
+    """Add a document of `count` tokens: the last one again and again, nothing of it trained.
+
+    `per_document` stays: the sums by document leave it out too.
+    """
     if count == 0:
         return batch
     last = batch.input_ids[:, -1:]
@@ -119,7 +142,10 @@ def _padded(batch: Batch, count: int) -> Batch:
         input_ids=longer(batch.input_ids, last.expand(1, count)),
         position_ids=longer(batch.position_ids, torch.arange(count)[None]),
         labels=longer(batch.labels, torch.full((1, count), IGNORE_INDEX)),
-        weights=None if batch.weights is None else longer(batch.weights, torch.ones(1, count)),
+        per_token={
+            name: longer(values, torch.full((1, count), VECTORS[name].neutral))
+            for name, values in batch.per_token.items()
+        },
         cu_seqlens=torch.cat([batch.cu_seqlens, batch.cu_seqlens[-1:] + count]),
         max_seqlen=max(batch.max_seqlen, count),
     )

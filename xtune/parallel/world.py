@@ -114,6 +114,10 @@ def world_of_environment() -> World:
 def number_of_environment(name: str, default: int) -> int:
     """Return the whole number that an environment variable holds; `default` where it is not set.
 
+    Args:
+        name: of the variable.
+        default: where it is not set.
+
     Raises:
         UsageError: it is no number.
     """

@@ -3,7 +3,7 @@ from mmengine.config import read_base
 with read_base():
     from .sft import *
 
-# Requests, calls, what the tools return, and answers, from a seed: xtune/chat/demo/agent_tools.py
+# Requests, calls, what the tools return, and answers, from a seed: xtune/demos/agent_tools.py
 data_path = 'agent_tools'
 val_data_path = 'agent_tools'
 map_fn = 'openai'
@@ -13,7 +13,7 @@ prompt_template = 'chatml_tools'  # a line for each tool; SmolLM2's own has no p
 # the adapter. A folder 'xtune:NAME' is one that xtune brings
 agent_tools = dict(
     calculator=dict(), convert=dict(), date=dict(), timer=dict(),
-    search=dict(folder='xtune:chat/demo/notes', count=1))
+    search=dict(folder='xtune:notes', count=1))
 
 # What `xtune eval` measures, before and after
 test_cfg = dict(

@@ -3,7 +3,7 @@ from mmengine.config import read_base
 with read_base():
     from .sft import *
 
-# Requests and the calls that answer them, generated from a seed: xtune/data/sources/toolcall.py
+# Requests and the calls that answer them, generated from a seed: xtune/demos/toolcall.py
 data_path = 'toolcall'
 val_data_path = 'toolcall'
 map_fn = 'openai'

@@ -14,6 +14,13 @@ max_length = 2048  # tokens
 pack_to_max_length = True
 loss_weights = dict(thought=1.0, call=1.0, answer=1.0)  # factors in the loss, of tool dialogues
 added_tokens = []  # words to become one token each, with rows that are trained
+
+# Method: the loss, and what it trains. Where lora and adapter are None: every weight
+algorithm = dict(type='SupervisedFinetune')  # or with any argument of it
+lora = None
+adapter = None
+quantization = None  # of frozen weights, under an adapter: dict(bits=4)
+
 # Computed again in the backward pass, for less memory: True every layer (a third slower), 2 one
 # layer of two (k one of k), 'auto' as few as fit the device
 gradient_checkpointing = False

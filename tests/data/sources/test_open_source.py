@@ -5,7 +5,7 @@ from xtune.data.sources import open_source
 from xtune.data.sources.files import FilesSource
 from xtune.data.sources.hub import HubSource
 from xtune.data.sources.modelscope import ModelScopeSource
-from xtune.data.sources.toolcall import ToolcallSource
+from xtune.demos.toolcall import ToolcallSource
 from xtune.errors import DataError, RegistryError
 from xtune.registry import SOURCES, names_alone
 

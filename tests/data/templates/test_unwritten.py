@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.data.tiny_tokenizer import tiny_tokenizer
-from xtune.chat.generate import prompt_ids
 from xtune.data.dataset import SFTDataset
 from xtune.data.templates import build_template
 from xtune.data.templates.unwritten import TOOL_PARTS
 from xtune.errors import DataError
+from xtune.generation.generate import prompt_ids
 from xtune.registry import TEMPLATES, names
 
 FIRST_CALL = (

@@ -22,9 +22,9 @@ from safetensors.torch import save_file
 from tests.models.families.case import Case, all_cases
 from tests.models.families.published import read_checkpoint
 from tests.models.packs import pack, plain_loss, random_documents
-from xtune.chat.shared_prefix import computed_once
-from xtune.checkpoint.export import write_model
 from xtune.errors import ModelError
+from xtune.export.export import write_model
+from xtune.generation.shared_prefix import computed_once
 from xtune.models import (
     SupervisedFinetune,
     attach_adapter,
@@ -164,7 +164,7 @@ def documents(case):
 
 def test_packed_is_unpacked_loss_and_gradients(case, fresh):
     model = SupervisedFinetune(fresh, loss_chunk_size=7)
-    assert model.one_row == (case.packs == "row")
+    assert (model.backbone.why_apart is None) == (case.packs == "row")
     rows = documents(case)
     batch = pack(rows)
     expected = plain_loss(model.llm, rows, batch.trained_tokens)
@@ -184,7 +184,7 @@ def test_packed_is_unpacked_in_bf16_on_a_cpu(case, published):
     precision = choose_precision("cpu", "bf16")
     cfg = {"type": "SupervisedFinetune", "llm": cfg}
     model = build_model(cfg, device="cpu", precision=precision)  # a faulty one raises
-    assert model.one_row == (case.packs == "row")
+    assert (model.backbone.why_apart is None) == (case.packs == "row")
 
 
 def one_step(model, case):

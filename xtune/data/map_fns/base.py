@@ -53,6 +53,11 @@ class UnusableRow(DataError):
 def field(row: Mapping[str, Any], name: str, *, of: str = "the row") -> Any:
     """Return `row[name]`.
 
+    Args:
+        row: as it was read.
+        name: of the field.
+        of: what the row is called in messages.
+
     Raises:
         DataError: there is no such field; the fields that there are stand in the message.
     """
@@ -73,6 +78,11 @@ def fault(error: DataError) -> str:
 def text_field(row: Mapping[str, Any], name: str, *, of: str = "the row") -> str:
     """Return the text in `row[name]`; null is the empty text, as in csv files.
 
+    Args:
+        row: as it was read.
+        name: of the field.
+        of: what the row is called in messages.
+
     Raises:
         DataError: there is no such field, or it holds something else than text.
     """
@@ -89,6 +99,10 @@ def flag(value: object, *, name: str) -> bool:
 
     >>> flag(True, name='loss'), flag('False', name='loss'), flag('true', name='loss')
     (True, False, True)
+
+    Args:
+        value: as it was read.
+        name: of the field, for messages.
 
     Raises:
         DataError: it is neither.

@@ -35,6 +35,10 @@ def colossalchat_sft_map_fn(row: dict[str, Any]) -> Conversation:
 def colossalchat_messages(row: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """Return the messages in `row[name]`, one or a list, in the form that `dialogue` takes.
 
+    Args:
+        row: as it was read.
+        name: of the field.
+
     Raises:
         DataError: there is no such field, or a message is not of this form.
     """

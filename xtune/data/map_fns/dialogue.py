@@ -110,6 +110,10 @@ def _is_null_system(message: Message, raw: object) -> bool:
 def as_list(value: object, *, name: str) -> list[Any]:
     """Return a list that may be text, see `literal_list`, or null, which is an empty one.
 
+    Args:
+        value: as it was read.
+        name: of the field, for messages.
+
     Raises:
         DataError: it is something else.
     """

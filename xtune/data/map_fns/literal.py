@@ -43,6 +43,10 @@ def literal_list(value: object, *, name: str) -> list[Any]:
     >>> literal_list("[{'from': 'user', 'value': None}]", name='conversations')
     [{'from': 'user', 'value': None}]
 
+    Args:
+        value: as it was read.
+        name: of the field, for messages.
+
     Raises:
         DataError: it is something else.
     """
@@ -55,6 +59,10 @@ def literal_list(value: object, *, name: str) -> list[Any]:
 
 def messages_or_text(value: object, *, name: str) -> Any:
     """Return a value of a field that may be messages or a text: JSON of messages is no text.
+
+    Args:
+        value: as it was read.
+        name: of the field, for messages.
 
     >>> messages_or_text('[{"role": "user", "content": "Hi"}]', name='chosen')
     [{'role': 'user', 'content': 'Hi'}]
@@ -73,6 +81,10 @@ def messages_or_text(value: object, *, name: str) -> Any:
 
 def parsed_text(text: str, *, name: str) -> Any:
     """Return what a text is as JSON, or else as a Python literal, whose tuples become lists.
+
+    Args:
+        text: of a cell.
+        name: of the field, for messages.
 
     Raises:
         DataError: it is neither; or a key stands twice in an object.

@@ -38,6 +38,11 @@ def pair(
 def exchange(request: str, answer: str, *, system: str = "") -> Conversation:
     """Make a dialogue of one turn; a blank `system` is left out.
 
+    Args:
+        request: the user's.
+        answer: the assistant's.
+        system: goes before both.
+
     Raises:
         UnusableRow: the request or the answer is blank.
     """

@@ -42,6 +42,10 @@ def preference_map_fn(row: dict[str, Any]) -> Preference:
 def split_pair(better: Sequence[Any], worse: Sequence[Any]) -> Preference:
     """Make a pair of two whole dialogues: the messages that they begin with alike are the prompt.
 
+    Args:
+        better: the dialogue whose answer is preferred.
+        worse: the other.
+
     Raises:
         UnusableRow, DataError: as `preference_of`.
     """
@@ -61,6 +65,11 @@ def preference_of(
     prompt: Sequence[Any], chosen: Sequence[Any], rejected: Sequence[Any]
 ) -> Preference:
     """Check the three parts of a pair, in OpenAI's form, and put them together.
+
+    Args:
+        prompt: messages before the answers.
+        chosen: the better answer's messages.
+        rejected: the worse one's.
 
     Raises:
         UnusableRow: an empty request or answer, nothing asked, or both answers are the same.

@@ -62,7 +62,12 @@ def binary_kind(head: bytes) -> str | None:
 
 
 def advice_for(content: bytes, name: str) -> str:
-    """Return what to do with a file that is not UTF-8."""
+    """Return what to do with a file that is not UTF-8.
+
+    Args:
+        content: the bytes around the first that are not UTF-8.
+        name: of the file.
+    """
     if wide := _looks_wide(content):
         return _convert(wide, name)
     content = content[: content.rfind(b"\n") + 1] or content

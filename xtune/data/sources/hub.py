@@ -104,7 +104,12 @@ def _is_cached(path: str) -> bool:
 
 
 def rows_of(dataset: Dataset, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each row of a data set of `datasets` with its place: 'name row 12'."""
+    """Yield each row of a data set of `datasets` with its place: 'name row 12'.
+
+    Args:
+        dataset: of the library `datasets`.
+        name: for the places.
+    """
     number = itertools.count(1)
     for table in dataset.with_format("arrow").iter(batch_size=_ROWS_AT_ONCE):
         for batch in table.to_batches():

@@ -26,7 +26,12 @@ def raise_it(error: DataError) -> None:
 
 
 def located(path: Path, line: int) -> str:
-    """Return where a line stands, for messages: 'data.jsonl:12'."""
+    """Return where a line stands, for messages: 'data.jsonl:12'.
+
+    Args:
+        path: of the file.
+        line: counted from 1.
+    """
     return f"{path}:{line}"
 
 

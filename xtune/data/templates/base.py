@@ -280,6 +280,10 @@ def build_template(
 def eos_of(tokenizer: PreTrainedTokenizerBase, name: str) -> str:
     """Return the EOS of a tokenizer for the template `name`, which ends its answers with it.
 
+    Args:
+        tokenizer: of the run.
+        name: of the template, for the message.
+
     Raises:
         TemplateError: it has none.
     """

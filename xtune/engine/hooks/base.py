@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from xtune.structures import Batch
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["Hook"]
 
@@ -22,11 +22,11 @@ class Hook:
         before_run  before_train
             before_train_iter  before_optimizer_step  after_train_iter       each optimizer step
                 before_save_checkpoint  after_save_checkpoint                each checkpoint
-        after_train                         all steps are done, or `runner.stop` was called
+        after_train                         all steps are done, or `run.stop` was called
         on_interrupt                        instead of after_train: Ctrl-C or SIGTERM
         after_run                           always, after an error too
 
-    A hook may call `runner.stop(reason)` and `runner.save_checkpoint()`, and raise to end the run.
+    A hook may call `run.stop(reason)` and `run.save_checkpoint()`, and raise to end the run.
 
     Attributes:
         essential: False for a hook whose failure is reported and otherwise ignored.
@@ -38,39 +38,66 @@ class Hook:
     essential = True
     on_every_process = False
 
-    def after_load_data(self, runner: Runner) -> None:
+    def after_load_data(self, run: Run) -> None:
         """The data sets are there, the model is not."""
 
-    def before_run(self, runner: Runner) -> None:
-        """Everything is built; `runner.step` is above 0 in a resumed run."""
+    def before_run(self, run: Run) -> None:
+        """Everything is built; `run.step` is above 0 in a resumed run."""
 
-    def before_train(self, runner: Runner) -> None:
+    def before_train(self, run: Run) -> None:
         """The first step comes next."""
 
-    def before_train_iter(self, runner: Runner, batches: list[Batch]) -> None:
-        """The micro-batches of a step are known."""
+    def before_train_iter(self, run: Run, batches: list[Batch]) -> None:
+        """The micro-batches of a step are known.
+
+        Args:
+            run: at its step.
+            batches: this process's micro-batches of the step.
+        """
 
     def before_optimizer_step(
-        self, runner: Runner, batches: list[Batch], loss: float, grad_norm: float
+        self, run: Run, batches: list[Batch], loss: float, grad_norm: float
     ) -> None:
-        """Gradients are there; the weights are still those of the step before."""
+        """Gradients are there; the weights are still those of the step before.
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
-        """A step is done; `metrics` are those of metrics.jsonl, and `val_loss` when measured."""
+        Args:
+            run: at its step.
+            batches: this process's micro-batches of the step.
+            loss: of the step, over all processes.
+            grad_norm: before clipping.
+        """
 
-    def before_save_checkpoint(self, runner: Runner, state: dict[str, Any]) -> None:
-        """`state` is about to be written; what is added under a new key is saved with it."""
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
+        """A step is done; `metrics` are those of metrics.jsonl, and `val_loss` when measured.
 
-    def after_save_checkpoint(self, runner: Runner, folder: Path) -> None:
-        """`folder` is whole and `latest` points at it; the training may be some steps further."""
+        Args:
+            run: after its step.
+            metrics: of the step, over all processes.
+        """
 
-    def after_train(self, runner: Runner) -> None:
+    def before_save_checkpoint(self, run: Run, state: dict[str, Any]) -> None:
+        """`state` is about to be written; what is added under a new key is saved with it.
+
+        Args:
+            run: at its step.
+            state: that is saved; a hook may add to it.
+        """
+
+    def after_save_checkpoint(self, run: Run, folder: Path) -> None:
+        """`folder` is whole and `latest` points at it; the training may be some steps further.
+
+        Args:
+            run: at its step.
+            folder: of the checkpoint.
+        """
+
+    def after_train(self, run: Run) -> None:
         """The run has come to its end, early or not."""
 
-    def on_interrupt(self, runner: Runner) -> None:
+    def on_interrupt(self, run: Run) -> None:
         """A signal ended the loop after a whole step."""
 
-    def after_run(self, runner: Runner) -> None:
+    def after_run(self, run: Run) -> None:
         """Close what was opened."""
 
     def state_dict(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from xtune.registry import HOOKS
 from xtune.structures import IGNORE_INDEX, Batch
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["CheckLossHook"]
 
@@ -31,18 +31,18 @@ class CheckLossHook(Hook):
     on_every_process = True
 
     def before_optimizer_step(
-        self, runner: Runner, batches: list[Batch], loss: float, grad_norm: float
+        self, run: Run, batches: list[Batch], loss: float, grad_norm: float
     ) -> None:
         """Raise TrainingError where the loss or the gradients are not finite."""
         # With fp16 loss scaling an infinite gradient only means: skip this step, scale less.
-        expected = runner.strategy.precision.loss_scaling
+        expected = run.strategy.precision.loss_scaling
         if math.isfinite(loss) and (math.isfinite(grad_norm) or expected):
             return
-        step, world = runner.step + 1, runner.world
-        blamed = runner.spread.ranks_without_a_loss or list(range(world.size))
+        step, world = run.step + 1, run.world
+        blamed = run.spread.ranks_without_a_loss or list(range(world.size))
         name = f"nan_batch_step_{step}" + (f".rank{world.rank}" if world.size > 1 else "") + ".json"
-        path = runner.work_dir / name
-        parts = [part.item() for part in runner.micro_losses]
+        path = run.work_dir / name
+        parts = [part.item() for part in run.micro_losses]
         if world.rank in blamed:
             aside = {
                 "step": step,
@@ -50,7 +50,7 @@ class CheckLossHook(Hook):
                 "loss": repr(loss),
                 "losses": [repr(part) for part in parts],
                 "grad_norm": repr(grad_norm),
-                "micro_batches": [_documents(runner, batch) for batch in batches],
+                "micro_batches": [_documents(run, batch) for batch in batches],
             }
             text = json.dumps(aside, indent=1, ensure_ascii=False)
             path.write_text(text + "\n", encoding="utf-8")
@@ -78,7 +78,7 @@ def _where(rank: int, batches: list[Batch], parts: list[float]) -> str:
     return f"rank {rank}, micro-batch {count} of {len(parts)}, samples {listed}"
 
 
-def _documents(runner: Runner, batch: Batch) -> list[dict[str, Any]]:
+def _documents(run: Run, batch: Batch) -> list[dict[str, Any]]:
     bounds = batch.cu_seqlens.tolist()
     documents = []
     for index, (start, end) in enumerate(zip(bounds, bounds[1:], strict=False)):
@@ -87,7 +87,7 @@ def _documents(runner: Runner, batch: Batch) -> list[dict[str, Any]]:
         documents.append(
             {
                 "sample": batch.samples[index] if index < len(batch.samples) else None,
-                "text": runner.tokenizer.decode(ids),
+                "text": run.tokenizer.decode(ids),
                 "trained_tokens": int((labels != IGNORE_INDEX).sum()),
                 "input_ids": ids,
                 "labels": labels.tolist(),

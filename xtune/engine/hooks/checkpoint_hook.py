@@ -9,7 +9,7 @@ from xtune.errors import ConfigError
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["CheckpointHook"]
 
@@ -36,24 +36,24 @@ class CheckpointHook(Hook):
         self.max_keep = max_keep
         self._saved = 0
 
-    def before_train(self, runner: Runner) -> None:
+    def before_train(self, run: Run) -> None:
         """A resumed run has its first step on disk already."""
-        self._saved = runner.step
+        self._saved = run.step
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Save when it is time."""
-        if self.interval is not None and runner.step % self.interval == 0:
-            self._save(runner, wait=False)
+        if self.interval is not None and run.step % self.interval == 0:
+            self._save(run, wait=False)
 
-    def after_train(self, runner: Runner) -> None:
+    def after_train(self, run: Run) -> None:
         """Save the result."""
-        self._save(runner)
+        self._save(run)
 
-    def on_interrupt(self, runner: Runner) -> None:
+    def on_interrupt(self, run: Run) -> None:
         """Save what there is."""
-        self._save(runner)
+        self._save(run)
 
-    def _save(self, runner: Runner, *, wait: bool = True) -> None:
-        if runner.step != self._saved:
-            runner.save_checkpoint(max_keep=self.max_keep, wait=wait)
-            self._saved = runner.step
+    def _save(self, run: Run, *, wait: bool = True) -> None:
+        if run.step != self._saved:
+            run.save_checkpoint(max_keep=self.max_keep, wait=wait)
+            self._saved = run.step

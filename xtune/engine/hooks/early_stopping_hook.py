@@ -10,7 +10,7 @@ from xtune.errors import ConfigError
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["EarlyStoppingHook"]
 
@@ -38,15 +38,15 @@ class EarlyStoppingHook(Hook):
         self.best: float | None = None
         self.waited = 0
 
-    def before_run(self, runner: Runner) -> None:
+    def before_run(self, run: Run) -> None:
         """Refuse to wait for a number that never comes."""
-        if self.monitor == "val_loss" and runner.val_dataset is None:
+        if self.monitor == "val_loss" and run.val_dataset is None:
             raise ConfigError(
                 "EarlyStoppingHook watches val_loss, and there is no validation data: "
                 "set val_data_path, or monitor='loss'"
             )
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Compare, when there is a new measurement."""
         if self.monitor not in metrics:
             return
@@ -56,7 +56,7 @@ class EarlyStoppingHook(Hook):
             return
         self.waited += 1
         if self.waited >= self.patience:
-            runner.stop(
+            run.stop(
                 f"{self.monitor} has not fallen below {self.best:.4f} in {self.waited} measurements"
             )
 

@@ -7,15 +7,15 @@ from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from xtune.chat.generate import answer_prompts, prompt_ids
 from xtune.engine.hooks.base import Hook
 from xtune.engine.rng import preserved_rng
+from xtune.generation.generate import answer_prompts, prompt_ids
 from xtune.models.adapters import without_idle_adapter
 from xtune.registry import HOOKS
 from xtune.structures import Message
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["EvaluateChatHook"]
 
@@ -54,50 +54,50 @@ class EvaluateChatHook(Hook):
         self.temperature = temperature
         self._done_at = -1
 
-    def before_train(self, runner: Runner) -> None:
+    def before_train(self, run: Run) -> None:
         """Ask the untouched model; a resumed run has asked already."""
-        if runner.step == 0:
-            alone = runner.world.size == 1
-            with without_idle_adapter(runner.llm) if alone else nullcontext():
-                self._evaluate(runner)
+        if run.step == 0:
+            alone = run.world.size == 1
+            with without_idle_adapter(run.llm) if alone else nullcontext():
+                self._evaluate(run)
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Ask when it is time."""
-        if self.interval is not None and runner.step % self.interval == 0:
-            self._evaluate(runner)
+        if self.interval is not None and run.step % self.interval == 0:
+            self._evaluate(run)
 
-    def after_train(self, runner: Runner) -> None:
+    def after_train(self, run: Run) -> None:
         """Ask the result."""
-        self._evaluate(runner)
+        self._evaluate(run)
 
-    def _evaluate(self, runner: Runner) -> None:
-        if not self.evaluation_inputs or self._done_at == runner.step:
+    def _evaluate(self, run: Run) -> None:
+        if not self.evaluation_inputs or self._done_at == run.step:
             return
-        self._done_at = runner.step
-        together = runner.strategy.shards_model
-        if not (runner.world.is_main or together):
+        self._done_at = run.step
+        together = run.strategy.shards_model
+        if not (run.world.is_main or together):
             return
         answer = partial(
             answer_prompts,
-            runner.llm,
-            runner.tokenizer,
-            [prompt_ids(runner.tokenizer, self._dialogue(r)) for r in self.evaluation_inputs],
-            stop_words=runner.template.stop_words,
+            run.llm,
+            run.tokenizer,
+            [prompt_ids(run.tokenizer, self._dialogue(r)) for r in self.evaluation_inputs],
+            stop_words=run.template.stop_words,
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
-            seed=runner.cfg["randomness"]["seed"],
+            seed=run.recipe.seed,
             together=together,
         )
         with preserved_rng():
-            answers = runner.strategy.run_apart(answer)
-        if not runner.world.is_main:
+            answers = run.strategy.run_apart(answer)
+        if not run.world.is_main:
             return
         pairs = zip(self.evaluation_inputs, answers, strict=True)
         text = "\n\n".join(f"> {request}\n{answer.marked}" for request, answer in pairs)
-        folder = runner.work_dir / "chat_samples"
+        folder = run.work_dir / "chat_samples"
         folder.mkdir(exist_ok=True)
-        (folder / f"step_{runner.step}.txt").write_text(text + "\n", encoding="utf-8")
-        runner.logger.info("answers at step %d:\n%s", runner.step, text)
+        (folder / f"step_{run.step}.txt").write_text(text + "\n", encoding="utf-8")
+        run.logger.info("answers at step %d:\n%s", run.step, text)
 
     def _dialogue(self, request: str) -> list[Message]:
         system: list[Message] = [{"role": "system", "content": self.system}] if self.system else []

@@ -10,7 +10,7 @@ from xtune.engine.hooks.base import Hook
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["LossCurveHook"]
 
@@ -21,20 +21,20 @@ class LossCurveHook(Hook):
 
     essential = False
 
-    def after_save_checkpoint(self, runner: Runner, folder: Path) -> None:
+    def after_save_checkpoint(self, run: Run, folder: Path) -> None:
         """Draw what there is so far."""
-        self._draw(runner)
+        self._draw(run)
 
-    def after_train(self, runner: Runner) -> None:
+    def after_train(self, run: Run) -> None:
         """Draw the whole run."""
-        self._draw(runner)
+        self._draw(run)
 
-    def _draw(self, runner: Runner) -> None:
-        metrics = runner.work_dir / "metrics.jsonl"
+    def _draw(self, run: Run) -> None:
+        metrics = run.work_dir / "metrics.jsonl"
         if not metrics.exists():  # the sheet has no MetricsHook
             return
         rows = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
-        draw_loss_curve(rows, runner.work_dir / "loss_curve.png", title=runner.sheet.name)
+        draw_loss_curve(rows, run.work_dir / "loss_curve.png", title=run.sheet.name)
 
 
 def draw_loss_curve(rows: list[dict[str, float]], path: Path, *, title: str) -> None:

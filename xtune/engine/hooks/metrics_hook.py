@@ -11,7 +11,7 @@ from xtune.engine.hooks.base import Hook
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["MetricsHook"]
 
@@ -48,19 +48,19 @@ class MetricsHook(Hook):
     def __init__(self) -> None:
         self._file: IO[str] | None = None
 
-    def before_run(self, runner: Runner) -> None:
+    def before_run(self, run: Run) -> None:
         """Open the file where the run goes on."""
-        path = runner.work_dir / "metrics.jsonl"
+        path = run.work_dir / "metrics.jsonl"
         if path.exists():
-            _truncate(path, runner.step)
+            _truncate(path, run.step)
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Write the step's line."""
         assert self._file is not None
         self._file.write(json.dumps({k: _json_value(v) for k, v in metrics.items()}) + "\n")
 
-    def after_run(self, runner: Runner) -> None:
+    def after_run(self, run: Run) -> None:
         """Close the file."""
         if self._file is not None:
             self._file.close()

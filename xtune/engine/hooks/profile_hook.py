@@ -18,7 +18,7 @@ from xtune.registry import HOOKS
 from xtune.structures import Batch
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["ProfileHook"]
 
@@ -40,54 +40,54 @@ class ProfileHook(Hook):
         self.steps = steps
         self.lines: list[str] = []
 
-    def before_train(self, runner: Runner) -> None:  # noqa: D102
+    def before_train(self, run: Run) -> None:  # noqa: D102
         self._flops = 0.0
         self._micro_batches = self._done = 0
         self._profiler: Any = None
         self._scopes: Any = None
 
-    def before_train_iter(self, runner: Runner, batches: list[Batch]) -> None:  # noqa: D102
+    def before_train_iter(self, run: Run, batches: list[Batch]) -> None:  # noqa: D102
         if self._profiler is not None:
             self._scopes.leave()  # the data
-            self._flops += runner.throughput.flops(batches)
+            self._flops += run.throughput.flops(batches)
             self._micro_batches += len(batches)
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:  # noqa: D102
-        device = runner.strategy.device
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:  # noqa: D102
+        device = run.strategy.device
         if self._profiler is None and not self._done:
             activities = [ProfilerActivity.CPU]
             if device.type == "cuda":
                 activities.append(ProfilerActivity.CUDA)
-            self._scopes = Scopes(runner.model)
+            self._scopes = Scopes(run.model)
             self._profiler = profile(activities=activities, profile_memory=True)
             self._profiler.start()
             self._started = time.perf_counter()
         elif self._profiler is not None:
             self._done += 1
             if self._done == self.steps:
-                self._finish(runner)
+                self._finish(run)
                 return
         if self._profiler is not None:
             self._scopes.enter("data")
 
-    def _finish(self, runner: Runner) -> None:
-        device = runner.strategy.device
+    def _finish(self, run: Run) -> None:
+        device = run.strategy.device
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds = time.perf_counter() - self._started
         self._profiler.stop()
         self._scopes.close()
-        trace = runner.work_dir / "trace.json"
+        trace = run.work_dir / "trace.json"
         self._profiler.export_chrome_trace(str(trace))
         parts = sum_by_part(self._profiler.events(), on_gpu=device.type == "cuda")
         self._profiler = None
-        rates = measure_rates(device, runner.strategy.precision.compute_dtype)
+        rates = measure_rates(device, run.strategy.precision.compute_dtype)
         self.lines = [
             *self._table(parts, seconds),
-            *self._limit(runner, rates, seconds),
+            *self._limit(run, rates, seconds),
             f"trace: {trace} (open it at https://ui.perfetto.dev)",
         ]
-        Path(runner.work_dir / "profile.txt").write_text("\n".join(self.lines) + "\n", "utf-8")
+        Path(run.work_dir / "profile.txt").write_text("\n".join(self.lines) + "\n", "utf-8")
 
     def _table(self, parts: dict[str, Part], seconds: float) -> Iterator[str]:
         spent = sum(part.forward + part.backward for part in parts.values())
@@ -107,15 +107,15 @@ class ProfileHook(Hook):
             )
         yield f"{'nothing':16}{idle / self.steps:>8.3f} s{'':10}{idle / seconds:>8.1%}"
 
-    def _limit(self, runner: Runner, rates: Rates, seconds: float) -> Iterator[str]:
-        parameters = list(runner.model.parameters())
+    def _limit(self, run: Run, rates: Rates, seconds: float) -> Iterator[str]:
+        parameters = list(run.model.parameters())
         weights = sum(p.numel() * p.element_size() for p in parameters)
         trained = sum(p.numel() for p in parameters if p.requires_grad)
         # Weights are read twice a micro-batch. The optimizer reads weight, gradient and two
         # moments, and writes all but the gradient, in fp32.
         moved = 2 * weights * self._micro_batches + 28 * trained * self.steps
         products, traffic = seconds_at_least(rates, flops=self._flops, moved=moved)
-        number = runner.strategy.precision.name
+        number = run.strategy.precision.name
         yield (
             f"measured here: {rates.flops / 1e12:.3g} TFLOP/s in a {number} product, "
             f"{rates.copy / 1e9:.3g} GB/s in a copy"

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal, plain lines elsewhere."""
+"""A progress bar on a terminal and in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xtune.engine.hooks.base import Hook
 from xtune.engine.logs import FILE_ONLY
+from xtune.engine.notebook import NotebookBar, notebook_screen
 from xtune.errors import ConfigError
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["ProgressHook"]
 
@@ -31,55 +33,68 @@ class ProgressHook(Hook):
         if interval < 1:
             raise ConfigError(f"ProgressHook: interval is {interval!r}; it is 1 or more")
         self.interval = interval
-        self._bar: Progress | None = None
+        self._bar: _TerminalBar | NotebookBar | None = None
 
-    def before_train(self, runner: Runner) -> None:
-        """Draw the bar, if there is a terminal to draw it on."""
-        self._first_step, self._started = runner.step, time.monotonic()
+    def before_train(self, run: Run) -> None:
+        """Draw the bar, if there is a terminal or a notebook to draw it on."""
+        self._first_step, self._started = run.step, time.monotonic()
         self._timed_from = self._first_step
-        if runner.console.is_terminal:
-            self._bar = Progress(
-                TextColumn("step"),
-                MofNCompleteColumn(),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[numbers]}"),
-                TimeRemainingColumn(),
-                console=runner.console,
-            )
-            self._task = self._bar.add_task(
-                "train", total=runner.max_steps, completed=runner.step, numbers=""
-            )
-            self._bar.start()
+        if run.console.is_terminal:
+            self._bar = _TerminalBar(run.console, total=run.max_steps, done=run.step)
+        elif (screen := notebook_screen()) is not None:
+            self._bar = NotebookBar(screen, total=run.max_steps, done=run.step)
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Move the bar; write a plain line when it is time."""
-        if runner.step == self._first_step + 1:  # it compiles, and is not like the others
-            self._timed_from, self._started = runner.step, time.monotonic()
-        if self._bar is not None:
-            self._bar.update(self._task, completed=runner.step, numbers=_numbers(metrics))
-        ends = runner.step in (self._first_step + 1, runner.max_steps)
-        if ends or runner.step % self.interval == 0 or "val_loss" in metrics:
-            runner.logger.info(
+        if run.step == self._first_step + 1:  # it compiles, and is not like the others
+            self._timed_from, self._started = run.step, time.monotonic()
+        if isinstance(self._bar, NotebookBar):  # the terminal's counts the time itself
+            self._bar.update(run.step, f"{_numbers(metrics)}  left {self._time_left(run)}")
+        elif self._bar is not None:
+            self._bar.update(run.step, _numbers(metrics))
+        ends = run.step in (self._first_step + 1, run.max_steps)
+        if ends or run.step % self.interval == 0 or "val_loss" in metrics:
+            run.logger.info(
                 "step %d/%d  %s  left %s",
-                runner.step,
-                runner.max_steps,
+                run.step,
+                run.max_steps,
                 _numbers(metrics),
-                self._time_left(runner),
+                self._time_left(run),
                 extra=FILE_ONLY if self._bar is not None else None,
             )
 
-    def after_run(self, runner: Runner) -> None:
+    def after_run(self, run: Run) -> None:
         """Leave the bar as it stands."""
         if self._bar is not None:
             self._bar.stop()
 
-    def _time_left(self, runner: Runner) -> str:
-        if runner.step == self._timed_from:
-            return "?" if runner.step < runner.max_steps else "0:00:00"
-        seconds_a_step = (time.monotonic() - self._started) / (runner.step - self._timed_from)
-        minutes, seconds = divmod(round(seconds_a_step * (runner.max_steps - runner.step)), 60)
+    def _time_left(self, run: Run) -> str:
+        if run.step == self._timed_from:
+            return "?" if run.step < run.max_steps else "0:00:00"
+        seconds_a_step = (time.monotonic() - self._started) / (run.step - self._timed_from)
+        minutes, seconds = divmod(round(seconds_a_step * (run.max_steps - run.step)), 60)
         hours, minutes = divmod(minutes, 60)
         return f"{hours}:{minutes:02d}:{seconds:02d}"
+
+
+class _TerminalBar:
+    def __init__(self, console: Console, *, total: int, done: int) -> None:
+        self._progress = Progress(
+            TextColumn("step"),
+            MofNCompleteColumn(),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[numbers]}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._progress.add_task("train", total=total, completed=done, numbers="")
+        self._progress.start()
+
+    def update(self, done: int, numbers: str) -> None:
+        self._progress.update(self._task, completed=done, numbers=numbers)
+
+    def stop(self) -> None:
+        self._progress.stop()
 
 
 def _numbers(metrics: dict[str, Any]) -> str:

@@ -10,7 +10,7 @@ from xtune.errors import ConfigError
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["SwanlabHook"]
 
@@ -37,24 +37,24 @@ class SwanlabHook(Hook):
         self.mode = mode
         self._run: Any = None
 
-    def before_run(self, runner: Runner) -> None:
+    def before_run(self, run: Run) -> None:
         """Open the experiment."""
         import swanlab
 
         self._run = swanlab.init(
             project=self.project,
-            experiment_name=self.name or runner.sheet.name,
-            logdir=str(runner.work_dir / "swanlab"),
-            config={"sheet": runner.sheet.text},
+            experiment_name=self.name or run.sheet.name,
+            logdir=str(run.work_dir / "swanlab"),
+            config={"sheet": run.sheet.text},
             mode=self.mode,
         )
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Send the step's numbers."""
         if self._run is not None:
-            self._run.log(metrics, step=runner.step)
+            self._run.log(metrics, step=run.step)
 
-    def after_run(self, runner: Runner) -> None:
+    def after_run(self, run: Run) -> None:
         """Close the experiment."""
         if self._run is not None:
             self._run.finish()

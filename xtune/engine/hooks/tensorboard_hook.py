@@ -8,7 +8,7 @@ from xtune.engine.hooks.base import Hook
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["TensorboardHook"]
 
@@ -22,23 +22,21 @@ class TensorboardHook(Hook):
     def __init__(self) -> None:
         self._writer: Any = None
 
-    def before_run(self, runner: Runner) -> None:
+    def before_run(self, run: Run) -> None:
         """Open the event file; TensorBoard hides what an earlier process wrote past this step."""
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(
-            str(runner.work_dir / "tensorboard"), purge_step=runner.step + 1
-        )
+        self._writer = SummaryWriter(str(run.work_dir / "tensorboard"), purge_step=run.step + 1)
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Add the step's numbers."""
         if self._writer is None:
             return
         for name, value in metrics.items():
             if name not in ("step", "time"):
-                self._writer.add_scalar(f"train/{name}", value, runner.step)
+                self._writer.add_scalar(f"train/{name}", value, run.step)
 
-    def after_run(self, runner: Runner) -> None:
+    def after_run(self, run: Run) -> None:
         """Close the event file."""
         if self._writer is not None:
             self._writer.close()

@@ -10,7 +10,7 @@ from xtune.errors import ConfigError
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
-    from xtune.engine.runner import Runner
+    from xtune.engine.run import Run
 
 __all__ = ["WandbHook"]
 
@@ -33,23 +33,23 @@ class WandbHook(Hook):
         self.name = name
         self._run: Any = None
 
-    def before_run(self, runner: Runner) -> None:
+    def before_run(self, run: Run) -> None:
         """Open the run."""
         import wandb
 
         self._run = wandb.init(
             project=self.project,
-            name=self.name or runner.sheet.name,
-            dir=str(runner.work_dir),
-            config={"sheet": runner.sheet.text},
+            name=self.name or run.sheet.name,
+            dir=str(run.work_dir),
+            config={"sheet": run.sheet.text},
         )
 
-    def after_train_iter(self, runner: Runner, metrics: dict[str, Any]) -> None:
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Send the step's numbers."""
         if self._run is not None:
-            self._run.log(metrics, step=runner.step)
+            self._run.log(metrics, step=run.step)
 
-    def after_run(self, runner: Runner) -> None:
+    def after_run(self, run: Run) -> None:
         """Close the run."""
         if self._run is not None:
             self._run.finish()

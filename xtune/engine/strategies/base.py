@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xtune.checkpoint.parts import Part
+from xtune.models.algorithms.base import Algorithm
 from xtune.parallel.world import ALONE, World
 from xtune.structures import Batch
 
@@ -50,7 +51,7 @@ class Strategy(ABC):
 
     @abstractmethod
     def prepare(
-        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
         """Take the model, on `loads_on`, and give it its optimizer.
 
@@ -66,12 +67,15 @@ class Strategy(ABC):
 
         Args:
             batch: on any device.
-            normalizer: trained tokens of the whole optimizer step, each counted by its weight, on
-                all processes.
+            normalizer: the sum of `Algorithm.weight` over the micro-batches of the whole optimizer
+                step, on all processes.
             is_last: whether it is the step's last micro-batch here.
 
         Returns:
-            What the model returns: 'loss', an fp32 scalar, and other metrics.
+            What the model returns: 'loss', an fp32 scalar, and other metrics, scalars too. Each is
+            a share of a sum over the step's micro-batches and all processes, such as a count
+            divided by `normalizer`; see `xtune.engine.update`. Where processes share a row, what
+            each of them has computed of the whole row is divided by how many they are.
         """
 
     @abstractmethod
@@ -129,6 +133,9 @@ class Strategy(ABC):
         Where the model is sharded all processes call it, with the same function.
         """
         return function()
+
+    def release(self) -> None:  # noqa: B027 - a strategy may hold no model
+        """Let go of the model and its optimizer, after an error, so that their memory is free."""
 
     def close(self) -> None:  # noqa: B027 - most strategies have nothing to give back
         """Give back what belongs to the process, such as the processor's rounding mode."""

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from xtune.engine.strategies.single import SingleStrategy
+from xtune.models.algorithms.base import Algorithm
 from xtune.parallel.world import World, world_of_environment
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
@@ -33,7 +34,7 @@ class DDPStrategy(SingleStrategy):
         super().__init__(precision=precision, device=device_of_process(self.world, device))
 
     def prepare(  # noqa: D102
-        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
         super().prepare(model, make_optimizer)
         self._replica = DistributedDataParallel(
@@ -53,6 +54,10 @@ class DDPStrategy(SingleStrategy):
     def backward(self, loss: Tensor) -> None:  # noqa: D102
         # The replicas' gradients are averaged, and the loss is a share of the sum over all.
         super().backward(loss * self.world.size)
+
+    def release(self) -> None:  # noqa: D102
+        super().release()
+        self.__dict__.pop("_replica", None)
 
     def _run(self, batch: Batch, normalizer: float) -> dict[str, Tensor]:
         if torch.is_grad_enabled():

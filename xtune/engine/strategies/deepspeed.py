@@ -19,14 +19,13 @@ from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
-from torch import Tensor, distributed, nn
+from torch import Tensor, distributed
 
 from xtune.checkpoint.parts import Part
 from xtune.config.deepspeed import read_engine_settings
 from xtune.engine.strategies.ddp import device_of_process
 from xtune.engine.strategies.sharding import (
     cast_weights,
-    decoder_layers,
     quiet_deprecations,
     refuse_adapter_on_head,
     refuse_documents_apart,
@@ -34,8 +33,7 @@ from xtune.engine.strategies.sharding import (
 )
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.errors import ConfigError
-from xtune.models.generation import base_of
-from xtune.models.head import Head
+from xtune.models.algorithms.base import Algorithm
 from xtune.models.precision import Precision
 from xtune.parallel.world import world_of_environment
 from xtune.registry import STRATEGIES
@@ -109,7 +107,7 @@ class DeepSpeedStrategy(SingleStrategy):
         return f"Use --strategy fsdp, or {install}"
 
     def prepare(  # noqa: D102
-        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
         quiet_deprecations()
         self._check(model)
@@ -121,7 +119,7 @@ class DeepSpeedStrategy(SingleStrategy):
                 world_size=1,
             )
             self._is_alone = True
-        all_is_trained = not isinstance(model.llm, PeftModel)
+        all_is_trained = not isinstance(model.language_model, PeftModel)
         settings = with_precision(self.settings, self.precision, all_is_trained=all_is_trained)
         zero = settings["zero_optimization"] = dict(settings["zero_optimization"])
         # DeepSpeed sets the whole bucket aside, and its default is 5e8 numbers.
@@ -138,14 +136,15 @@ class DeepSpeedStrategy(SingleStrategy):
             if settings["bf16"]["enabled"] and p.requires_grad and p.dtype == torch.float32
         }
         if self.shards_model:
-            for layer in decoder_layers(model.llm):
+            for layer in (layer for backbone in model.backbones() for layer in backbone.layers):
                 cast_weights(layer, **dtypes)
                 self._deepspeed.zero.Init(module=layer, config_dict_or_path=settings)
             cast_weights(model, **dtypes)
             self._deepspeed.zero.Init(module=model, config_dict_or_path=settings)
-            # The loss takes the head apart from its module, in the forward pass of the whole.
-            for parameter in Head.of(base_of(model.llm)).module.parameters():
-                self._deepspeed.zero.register_external_parameter(model, parameter)
+            # The loss takes a head apart from its module, in the forward pass of the whole.
+            for backbone in model.backbones():
+                for parameter in backbone.head.module.parameters():
+                    self._deepspeed.zero.register_external_parameter(model, parameter)
         else:
             cast_weights(model, **dtypes)
         super().prepare(model, make_optimizer)
@@ -237,7 +236,7 @@ class DeepSpeedStrategy(SingleStrategy):
             for name, p in self.trainable.items()
         }
         return get_peft_model_state_dict(
-            self.model.llm, state_dict=weights, save_embedding_layers=False
+            self.model.language_model, state_dict=weights, save_embedding_layers=False
         )
 
     def parts(self) -> dict[str, Part]:  # noqa: D102
@@ -281,17 +280,23 @@ class DeepSpeedStrategy(SingleStrategy):
         }
         return Part(start, shape, safe_get_local_fp32_param(parameter)[:count], state)
 
+    def release(self) -> None:  # noqa: D102
+        super().release()
+        for name in ("engine", "_zero"):
+            self.__dict__.pop(name, None)
+
     def close(self) -> None:  # noqa: D102
         super().close()
         if self._is_alone:
             distributed.destroy_process_group()
             self._is_alone = False
 
-    def _check(self, model: Any) -> None:
+    def _check(self, model: Algorithm) -> None:
         if not self.shards_model:
             return
         refuse_documents_apart(model, "ZeRO 3")
-        if getattr(base_of(model.llm), "quantization_method", None) is not None:
+        bases: list[Any] = [backbone.base for backbone in model.backbones()]
+        if any(getattr(base, "quantization_method", None) is not None for base in bases):
             raise ConfigError(
                 "ZeRO 3 cannot part quantized weights: use --strategy fsdp, which can, or "
                 "--deepspeed deepspeed_zero2, which holds them whole on each device"

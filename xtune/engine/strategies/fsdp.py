@@ -28,13 +28,13 @@ from xtune.checkpoint.parts import Part
 from xtune.engine.strategies.ddp import device_of_process
 from xtune.engine.strategies.sharding import (
     cast_weights,
-    decoder_layers,
     quiet_deprecations,
     refuse_documents_apart,
     refuse_other_optimizers,
 )
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.errors import ConfigError
+from xtune.models.algorithms.base import Algorithm
 from xtune.parallel.world import world_of_environment
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
@@ -91,11 +91,11 @@ class FSDPStrategy(SingleStrategy):
             )
 
     def prepare(  # noqa: D102
-        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
         quiet_deprecations()
         refuse_documents_apart(model, "FSDPStrategy")
-        self.all_is_trained = not isinstance(model.llm, PeftModel)
+        self.all_is_trained = not isinstance(model.language_model, PeftModel)
         bf16 = self.precision.compute_dtype == torch.bfloat16
         settings: dict[str, Any] = {
             "mesh": init_device_mesh(self.device.type, (self.world.size,)),
@@ -108,7 +108,7 @@ class FSDPStrategy(SingleStrategy):
             "reshard_after_forward": self.reshard_after_forward,
             **({"offload_policy": CPUOffloadPolicy()} if self.offload else {}),
         }
-        for layer in decoder_layers(model.llm):
+        for layer in (layer for backbone in model.backbones() for layer in backbone.layers):
             self._place(layer)
             fully_shard(layer, **settings)
         self._place(model)

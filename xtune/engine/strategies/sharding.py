@@ -10,35 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from xtune.errors import ConfigError
-from xtune.models.generation import base_of
-from xtune.models.head import Head
+from xtune.models.algorithms.base import Algorithm
 
 __all__ = [
     "cast_weights",
-    "decoder_layers",
     "quiet_deprecations",
     "refuse_adapter_on_head",
     "refuse_documents_apart",
     "refuse_other_optimizers",
     "with_weights",
 ]
-
-
-def decoder_layers(llm: Any) -> nn.ModuleList:
-    """Return the layers of a language model, in order.
-
-    Raises:
-        ConfigError: it has no list of so many modules as its config says.
-    """
-    base = base_of(llm)
-    count = base.config.get_text_config().num_hidden_layers
-    for module in base.base_model.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == count:
-            return module
-    raise ConfigError(
-        f"no list of {count} layers was found in {type(base).__name__}, so it cannot be sharded "
-        "layer by layer: use DDPStrategy"
-    )
 
 
 def cast_weights(
@@ -55,7 +36,7 @@ def quiet_deprecations() -> None:
     warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
 
 
-def refuse_adapter_on_head(model: Any, strategy: str) -> None:
+def refuse_adapter_on_head(model: Algorithm, strategy: str) -> None:
     """Refuse an adapter on the head: processes would wait for each other without end.
 
     Such a head is called once for each chunk of trained tokens, of which one process has more than
@@ -64,7 +45,7 @@ def refuse_adapter_on_head(model: Any, strategy: str) -> None:
     Raises:
         ConfigError: there is one.
     """
-    if not Head.of(base_of(model.llm)).is_matrix:
+    if not all(backbone.head.is_matrix for backbone in model.backbones()):
         raise ConfigError(
             f"{strategy} cannot train an adapter on the head. Leave the head out of "
             "lora.target_modules, train it whole (lora.modules_to_save=['lm_head']), or use "
@@ -72,18 +53,19 @@ def refuse_adapter_on_head(model: Any, strategy: str) -> None:
         )
 
 
-def refuse_documents_apart(model: Any, strategy: str) -> None:
+def refuse_documents_apart(model: Algorithm, strategy: str) -> None:
     """Refuse a family that runs once for each document: processes would not meet.
 
     Raises:
         ConfigError: it is one.
     """
-    if not model.one_row:
-        kind = base_of(model.llm).config.get_text_config().model_type
-        raise ConfigError(
-            f"{kind} is run document by document, and the processes of {strategy} would not run it "
-            "equally often: use DDPStrategy, or ZeRO 1 or 2 (--deepspeed deepspeed_zero2)"
-        )
+    for backbone in model.backbones():
+        if backbone.why_apart is not None:
+            raise ConfigError(
+                f"{backbone.family} is run document by document, and the processes of {strategy} "
+                "would not run it equally often: use DDPStrategy, or ZeRO 1 or 2 "
+                "(--deepspeed deepspeed_zero2)"
+            )
 
 
 def refuse_other_optimizers(optimizer: torch.optim.Optimizer, strategy: str) -> None:

@@ -10,9 +10,10 @@ from peft import PeftModel, get_peft_model_state_dict
 from torch import Tensor, nn
 
 from xtune.engine.strategies.base import Strategy
-from xtune.engine.strategies.heap import keep_freed_memory
+from xtune.engine.strategies.malloc import keep_freed_memory
 from xtune.engine.strategies.sharding import with_weights
 from xtune.errors import CheckpointError
+from xtune.models.algorithms.base import Algorithm
 from xtune.models.generation import checkpoints_layers
 from xtune.models.precision import choose_precision
 from xtune.registry import STRATEGIES
@@ -39,7 +40,7 @@ class SingleStrategy(Strategy):
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.loss_scaling)
 
     def prepare(  # noqa: D102
-        self, model: nn.Module, make_optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+        self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
         if self.device.type == "cpu":
             # Vanishing gradients become denormals, on which a CPU computes ~100 times slower.
@@ -110,14 +111,18 @@ class SingleStrategy(Strategy):
         self.scaler.load_state_dict(state["scaler"])
 
     def gather_adapter(self) -> dict[str, Tensor]:  # noqa: D102
-        adapter = get_peft_model_state_dict(self.model.llm, save_embedding_layers=False)
+        adapter = get_peft_model_state_dict(self.model.language_model, save_embedding_layers=False)
         return {name: self._whole(tensor.detach()).cpu() for name, tensor in adapter.items()}
 
     def whole_model(self) -> Any:  # noqa: D102
-        llm = self.model.llm
+        llm = self.model.language_model
         if self.device.type == "cpu":
             return llm
         return with_weights(llm, {name: value.cpu() for name, value in llm.state_dict().items()})
+
+    def release(self) -> None:  # noqa: D102
+        for name in ("model", "optimizer", "trainable"):
+            self.__dict__.pop(name, None)
 
     def close(self) -> None:  # noqa: D102
         torch.set_flush_denormal(False)
@@ -142,7 +147,7 @@ class SingleStrategy(Strategy):
         return value
 
     def _adapter_weights(self) -> dict[str, Tensor]:
-        return dict(self.trainable) if isinstance(self.model.llm, PeftModel) else {}
+        return dict(self.trainable) if isinstance(self.model.language_model, PeftModel) else {}
 
     def _names_by_index(self) -> dict[int, str]:
         """The optimizer numbers parameters group by group; their names outlive that order."""

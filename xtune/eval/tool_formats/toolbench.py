@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from xtune.chat.agent.react_text import read_react
+from xtune.agents.react_text import read_react
 from xtune.data.map_fns.toolbench import toolbench_map_fn
 from xtune.errors import DataError
 from xtune.eval.tool_formats.case import ToolCase, plain_calls

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xtune.losses.where import runs_on_cpu
+from xtune.losses.devices import runs_on_cpu
 
 __all__ = ["attend_by_document"]
 

@@ -131,7 +131,12 @@ def to_heads(
 
 
 def to_slices(out: Tensor, group: SequenceGroup) -> Tensor:
-    """Exchange some heads of the whole row, [1, T, H / N, E], for all of a slice, [1, t, H, E]."""
+    """Exchange some heads of the whole row, [1, T, H / N, E], for all of a slice, [1, t, H, E].
+
+    Args:
+        out: [1, T, H / N, E].
+        group: the N processes that share the row.
+    """
     blocks = out[0].unflatten(0, (group.size, -1))  # [N, t, H / N, E]
     return all_to_all(blocks, group).transpose(0, 1).flatten(1, 2)[None]
 

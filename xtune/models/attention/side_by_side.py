@@ -33,7 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from xtune.losses.where import steps_to_run
+from xtune.losses.devices import steps_to_run
 
 __all__ = ["Alike", "attend_side_by_side", "sort_by_length"]
 

@@ -29,7 +29,7 @@ from transformers import AttentionInterface, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
 from xtune.errors import ModelError
-from xtune.losses.where import runs_on_cpu
+from xtune.losses.devices import runs_on_cpu
 from xtune.models.attention.by_document import attend_by_document
 from xtune.models.attention.by_heads import to_heads, to_slices
 from xtune.models.attention.gpu_kernels import (

@@ -57,6 +57,11 @@ def rope_parameters(
 ) -> dict[str, Any]:
     """Translate `rope_theta` and `rope_scaling` of a published config.json.
 
+    Args:
+        fields: of a config.json.
+        family: its name, for messages.
+        default_base: where the fields name none.
+
     Raises:
         ModelError: a kind of scaling other than 'dynamic' and 'linear'.
     """

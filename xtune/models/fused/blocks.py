@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from xtune.losses.where import runs_on_cpu, steps_to_run
+from xtune.losses.devices import runs_on_cpu, steps_to_run
 
 __all__ = ["row_blocks"]
 

@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xtune.models.fused.adopt import adopt
+from xtune.models.fused.subclassing import adopt
 
 __all__ = ["dense_weight", "draw_kept", "fuse_lora", "lora_linear"]
 
@@ -135,7 +135,12 @@ def _dtype_of_products(layer: Any, x: Tensor) -> torch.dtype | None:
 
 
 def dense_weight(weight: Any, dtype: torch.dtype) -> Tensor:
-    """The matrix [O, D] that a weight stands for."""
+    """The matrix [O, D] that a weight stands for.
+
+    Args:
+        weight: [O, D], or packed in 4 bits.
+        dtype: of the result.
+    """
     state = getattr(weight, "quant_state", None)
     if state is None:
         return weight.to(dtype)
@@ -150,6 +155,10 @@ def draw_kept(x: Tensor, dropout: float) -> Tensor:
     Each is decided by a number of 16 bits, so that the probability is rounded to a multiple of
     2^-16. On a CPU torch's own draw takes five times as long, which with 0.1 on all layers was
     two fifths of a step; and a product with bool takes four times as long as one with uint8.
+
+    Args:
+        x: of any shape.
+        dropout: probability with which an element is dropped.
     """
     words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
     numbers = words.random_(-(2**63), None).view(torch.int16)[: x.numel()]

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xtune.models.fused.adopt import adopt
 from xtune.models.fused.blocks import row_blocks
+from xtune.models.fused.subclassing import adopt
 
 __all__ = ["fuse_norm", "is_norm", "rms_norm"]
 

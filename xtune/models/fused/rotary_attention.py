@@ -24,7 +24,7 @@ from transformers import AttentionInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from xtune.models.attention import NAME
-from xtune.models.fused.adopt import adopt
+from xtune.models.fused.subclassing import adopt
 
 __all__ = ["fuse_attention", "is_attention", "rotate"]
 

@@ -1,0 +1,129 @@
+"""The contract between an algorithm and everything that trains, measures or saves it.
+
+Nobody else knows what an algorithm is made of: they ask.
+
+    forward     the loss of a micro-batch, and whatever else is to be measured, as shares of a sum
+    weight      what a micro-batch counts in the sum that a step is divided by
+    parts       name -> module: what is trained, what is frozen, and where each is saved
+    backbones   the language models that it runs on batches, trained or not
+    example     a batch as it trains on, to be traced before there are data
+"""
+
+from __future__ import annotations
+
+import itertools
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from xtune.models.algorithms.backbone import Backbone
+from xtune.structures import IGNORE_INDEX, Batch
+
+__all__ = ["Algorithm", "ModelPart"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPart:
+    """One of the modules that an algorithm is made of, and where a checkpoint has its weights.
+
+    Attributes:
+        module: the algorithm's attribute of the part's name.
+        saved_as: 'model': the language model that comes out of the run. It is in `model/` in
+            Hugging Face's format, or its adapter is in `adapter/` in PEFT's. One part is that.
+            'weights': in `<name>/weights.safetensors`, under the module's own names.
+            None: in no file. It is frozen, and is built again from the sheet.
+    """
+
+    module: nn.Module
+    saved_as: Literal["model", "weights"] | None
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether a gradient goes to any of its weights."""
+        return any(parameter.requires_grad for parameter in self.module.parameters())
+
+
+class Algorithm(nn.Module, ABC):
+    """A loss, and the modules that it trains.
+
+    A new one derives from this and is registered in MODELS; a sheet's `model` names it.
+
+    Attributes:
+        learns_from: which groups it takes of what a data set makes of its rows: 'dialogues' or
+            'pairs'; a data set that makes others is refused before its rows are read.
+    """
+
+    learns_from: ClassVar[str] = "dialogues"
+
+    @abstractmethod
+    def forward(self, batch: Batch, *, normalizer: float) -> dict[str, Tensor]:
+        """Compute the loss of one micro-batch.
+
+        Every value is a **share of a sum**: whoever runs a step adds them up over its micro-batches
+        and over all processes, and the sum is what is logged. So a mean over pairs is the sum over
+        this batch's pairs / `normalizer`, and never `.mean()`, which would come out multiplied by
+        the number of micro-batches. Where processes share a row (`BatchSlice`), what all of a
+        group compute alike is divided by `group.size` besides; see `group_sum`.
+
+        Args:
+            batch: documents end to end, labels already shifted. It may be a filler, of which
+                nothing counts; all that is trained must have a gradient of it all the same.
+            normalizer: the sum of `weight` over all micro-batches and processes of the step, so
+                that any split of the same data gives the same gradient.
+
+        Returns:
+            `loss`, an fp32 scalar with a gradient, and further scalars by the names that they have
+            in metrics.jsonl.
+        """
+
+    @abstractmethod
+    def weight(self, batch: Batch) -> float:
+        """Return what a micro-batch counts in `normalizer`: its trained tokens, pairs, answers.
+
+        Args:
+            batch: whole, on the CPU; never a slice or a filler.
+        """
+
+    @abstractmethod
+    def parts(self) -> Mapping[str, ModelPart]:
+        """Return every module with weights, by the name of the attribute that it is."""
+
+    @abstractmethod
+    def backbones(self) -> Sequence[Backbone]:
+        """Return the language models that are run on batches, the one that is trained first."""
+
+    def example(self, lengths: Sequence[int], *, trained: int) -> Batch:
+        """Return a batch of such documents, without meaning, that `forward` takes.
+
+        Args:
+            lengths: tokens of each document, in sum those of a full micro-batch. An algorithm of
+                pairs makes two of each.
+            trained: how many of all tokens have a label.
+        """
+        row = torch.zeros(1, sum(lengths), dtype=torch.long)
+        labels = torch.full_like(row, IGNORE_INDEX)
+        labels[:, : max(1, trained)] = 0
+        return Batch(
+            input_ids=row,
+            position_ids=torch.cat([torch.arange(length) for length in lengths])[None],
+            labels=labels,
+            cu_seqlens=torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32),
+            max_seqlen=max(lengths),
+        )
+
+    @property
+    def language_model(self) -> Any:
+        """The model that comes out of the run, and answers meanwhile; a PeftModel if adapted."""
+        return next(part.module for part in self.parts().values() if part.saved_as == "model")
+
+    def train(self, mode: bool = True) -> Algorithm:
+        """Switch to training; a part that is not trained has no dropout and stays as it is."""
+        super().train(mode)
+        for part in self.parts().values():
+            if not part.is_trained:
+                part.module.eval()
+        return self

@@ -1,0 +1,1 @@
+"""Optimizers, parameter groups, and the learning rate as a function of the step."""

@@ -1,0 +1,1 @@
+"""What other programs can ask: tools over HTTP, and as a Model Context Protocol server."""

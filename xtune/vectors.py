@@ -1,0 +1,107 @@
+"""`Vector`: what a name in `per_token` or `per_document` of a Sample and of a Batch stands for.
+
+    kind       in a Sample           in a Batch
+    label      [L], a token each     [1, T], moved to where the token's label stands
+    token      [L], a token each     [1, T], where the token stands
+    document   one number            [S]
+
+A part of a toolkit or a run that needs a new one declares it, once, where it is made or read:
+
+    declare(Vector("margin", "document"))
+
+The token cache, collate, the slices of a row, rounded rows and fillers carry it from then on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from xtune.errors import DataError, did_you_mean
+
+if TYPE_CHECKING:  # `xtune --help` needs no numpy
+    import numpy as np
+
+__all__ = ["VECTORS", "Vector", "declare", "require_declared"]
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    """One number for each token, or for each document.
+
+    Attributes:
+        name: in Python and of its file in the token cache.
+        kind: see above.
+        dtype: as numpy and torch both call it.
+        neutral: what stands for a sample that has none, where a document's last token has no
+            label, and in padding.
+    """
+
+    name: str
+    kind: Literal["label", "token", "document"]
+    dtype: str = "float32"
+    neutral: float = 0
+
+    def neutrals(self, tokens: int) -> np.ndarray:
+        """Return what stands for a sample that has none: [tokens], or [1] if of a document."""
+        import numpy as np
+
+        return np.full(1 if self.kind == "document" else tokens, self.neutral, dtype=self.dtype)
+
+
+VECTORS: dict[str, Vector] = {}  # all that are declared
+_FILES_OF_THE_CACHE = ("ids", "trained", "offsets", "report")
+
+
+def declare(vector: Vector) -> Vector:
+    """Make a vector known to all that carry it.
+
+    Args:
+        vector: under a name that nothing else has; declaring it again changes nothing.
+
+    Raises:
+        DataError: the name is taken, or can be none.
+    """
+    if not vector.name.isidentifier() or vector.name in _FILES_OF_THE_CACHE:
+        raise DataError(
+            f"no vector can be called {vector.name!r}: give a Python name other than "
+            f"{', '.join(_FILES_OF_THE_CACHE)}, which are files of the token cache"
+        )
+    if VECTORS.setdefault(vector.name, vector) != vector:
+        raise DataError(
+            f"{vector} is declared, but {VECTORS[vector.name]} has that name already: give it "
+            "another"
+        )
+    return vector
+
+
+def require_declared(per_token: Iterable[str], per_document: Iterable[str]) -> None:
+    """Check names where they enter a Sample or a Batch.
+
+    Args:
+        per_token: names of vectors with a number for each token.
+        per_document: names of vectors with a number for each document.
+
+    Raises:
+        DataError: nothing of that name is declared, or it is of the other kind.
+    """
+    for place, given in (("per_token", per_token), ("per_document", per_document)):
+        for name in given:
+            if name not in VECTORS:
+                raise DataError(
+                    f"{place} has {name!r}, which is not declared"
+                    f"{did_you_mean(name, list(VECTORS)) or '.'} Declared are: "
+                    f"{', '.join(sorted(VECTORS))}. Declare your own with xtune.vectors.declare"
+                )
+            if (VECTORS[name].kind == "document") != (place == "per_document"):
+                raise DataError(
+                    f"{place} has {name!r}, which is declared as kind={VECTORS[name].kind!r}: it "
+                    f"belongs into {'per_token' if place == 'per_document' else 'per_document'}"
+                )
+
+
+declare(Vector("weights", "label", neutral=1))
+# The number of a sample within its group, the first's is 0: a pair's chosen answer has 0, the
+# rejected one 1. Samples without one are groups of their own; see xtune/data/groups.py.
+declare(Vector("side", "document", dtype="int64"))
