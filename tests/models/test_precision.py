@@ -11,10 +11,11 @@ from xtune.models import precision as module
 
 
 @pytest.fixture(autouse=True)
-def never_asked():
-    module._gain_of_bf16.cache_clear()
+def nothing_is_known_of_this_cpu():
+    """Each test asks anew, and leaves nothing that it has set to those after it."""
+    module._probe_cpu.cache_clear()
     yield
-    module._gain_of_bf16.cache_clear()
+    module._probe_cpu.cache_clear()
 
 
 def with_cpu(monkeypatch, *, gain, **abilities):
@@ -51,6 +52,19 @@ def test_a_processor_is_asked_once_and_not_long_where_bf16_is_hopeless(monkeypat
     )
     assert choose_precision("cpu") == choose_precision("cpu")
     assert asked == rounds * [torch.float32, torch.bfloat16]
+
+
+def test_a_cpu_is_timed_once_for_each_number_of_threads(monkeypatch):
+    timed = []
+    with_cpu(monkeypatch, gain=2.0, avx512_bf16=True)
+    monkeypatch.setattr(module, "_seconds_of_product", lambda dtype: timed.append(dtype) or 1.0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    first = choose_precision("cpu")
+    products = len(timed)
+    assert (choose_precision("cpu"), len(timed)) == (first, products)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    choose_precision("cpu")
+    assert len(timed) == 2 * products
 
 
 def test_this_cpu_is_given_what_it_is_faster_in():

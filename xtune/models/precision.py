@@ -69,7 +69,7 @@ def choose_precision(device: torch.device | str = "cpu", wanted: str = "auto") -
             return _precision(torch.bfloat16, "this GPU computes in bf16")
         return _precision(torch.float16, "this GPU has no bf16; fp16 with loss scaling")
     if kind == "cpu":
-        return _probe_cpu()
+        return _probe_cpu(torch.get_num_threads())
     return _precision(torch.float32, f"bf16 is not probed on {kind!r} devices")
 
 
@@ -98,7 +98,9 @@ def _precision(dtype: torch.dtype, reason: str) -> Precision:
     )
 
 
-def _probe_cpu() -> Precision:
+@functools.cache  # once a process: a run asks four times, and computes in one format
+def _probe_cpu(threads: int) -> Precision:
+    """Time products of both formats on so many threads."""
     able = torch.cpu.get_capabilities()
     if not (able.get("amx_bf16") or able.get("avx512_bf16")):
         return _precision(torch.float32, "this CPU has neither AMX nor AVX512-bf16")
@@ -108,12 +110,11 @@ def _probe_cpu() -> Precision:
     return _precision(torch.float32, f"bf16 products are only {gain:.1f} times as fast here")
 
 
-@functools.cache
 def _gain_of_bf16() -> float:
-    """How many times faster bf16 is, asked once: a run asks four times, and takes one answer.
+    """How many times faster bf16 is.
 
     Where torch may not use what the processor has, it is a hundred times slower, and five rounds
-    take two seconds.
+    would take two seconds: two are enough to see it.
     """
     best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     for before in range(_ROUNDS):  # by turns: what else the machine does hits both
