@@ -72,7 +72,7 @@ def require_both(name: str, made: Hook | Loop, base: type) -> None:
         )
 
 
-def require_writable(states: Mapping[str, Mapping[str, Any]]) -> None:
+def require_writable(states: Mapping[str, dict[str, Any]]) -> None:
     """Refuse, before the first step, a state that no checkpoint could hold.
 
     Args:
