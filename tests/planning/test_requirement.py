@@ -24,7 +24,6 @@ from xtune.planning.requirement import (
     MicroBatch,
     need_of,
     place_of,
-    strategy_name,
 )
 
 BF16 = choose_precision("cpu", "bf16")
@@ -216,21 +215,6 @@ def test_a_micro_batch_is_as_long_as_the_data_make_it_and_max_length_allows():
         assert unknown == MicroBatch(None, 1.0)
         assert (unknown.rows(recipe), unknown.rows(shorter)) == ([2048, 2048], [512, 512])
         assert "4,096 tokens: the data are not read yet, so 2 rows are" in unknown.words(recipe)
-
-
-@pytest.mark.parametrize(
-    ("strategy", "devices", "name"),
-    [
-        ({"type": "SingleStrategy"}, 1, "single"),
-        ({"type": "SingleStrategy"}, 2, "ddp"),
-        ({"type": "FSDPStrategy", "offload": True}, 2, "fsdp+offload"),
-        ({"type": "DeepSpeedStrategy", "config": "deepspeed_zero1"}, 2, "zero1"),
-        ({"type": "DeepSpeedStrategy", "config": "deepspeed_zero2_offload"}, 1, "zero2+offload"),
-        ({"type": "DeepSpeedStrategy", "config": "deepspeed_zero3_offload"}, 4, "zero3+offload"),
-    ],
-)
-def test_a_sheets_strategy_has_a_name(strategy, devices, name):
-    assert strategy_name(strategy, devices) == name
 
 
 def test_this_machine_has_some_memory():

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 from xtune import registry
 from xtune.config import adapters
 from xtune.config.deepspeed import contradictions
+from xtune.config.strategies import Traits, divides_state, sharding_of_sheet
+from xtune.errors import ConfigError
 from xtune.hub import MODELSCOPE, is_hub_id
 from xtune.local_path import is_path, misspells_a_file, not_there
 
@@ -41,6 +43,7 @@ def breaches(values: Values, *, data: bool = True) -> Iterator[Breach]:
         _offload,
         _deepspeed,
         _divided_optimizer,
+        _strategy,
         *((_data_files,) if data else ()),
         _mixtures,
         _model_files,
@@ -158,7 +161,6 @@ def _adapter(values: Values) -> Iterator[Breach]:
 
 # Those of bitsandbytes: what holds a part of each weight cannot hold their state
 _UNDIVIDED = ("AdamW8bit", "PagedAdamW8bit", "PagedAdamW32bit")
-_DIVIDING = ("FSDPStrategy", "DeepSpeedStrategy")
 
 
 def divisible_optimizer(name: Any) -> Any:
@@ -172,12 +174,30 @@ def divisible_optimizer(name: Any) -> Any:
 
 def _divided_optimizer(values: Values) -> Iterator[Breach]:
     strategy, optimizer = _get(values, "strategy.type"), _get(values, "optimizer.type")
-    if strategy in _DIVIDING and optimizer in _UNDIVIDED:
+    if divides_state(strategy) and optimizer in _UNDIVIDED:
         yield Breach(
             "optimizer.type",
             f"{strategy} cannot hold its state in parts",
             "take AdamW, whose state is divided among the devices, or DDPStrategy",
         )
+
+
+def _strategy(values: Values) -> Iterator[Breach]:
+    """What the strategy refuses, as far as a sheet tells; the run asks again of the model."""
+    strategy = values.get("strategy")
+    if not isinstance(strategy, Mapping) or "type" not in strategy:
+        return
+    targets = _get(values, "model.adapter.target_modules")
+    traits = Traits(
+        quantized=_get(values, "model.llm.quantization") is not None,
+        adapter_on_head=isinstance(targets, list | tuple | set) and "lm_head" in targets,
+    )
+    try:
+        refusal = sharding_of_sheet(strategy).refuses(traits)
+    except (ConfigError, KeyError):  # of DeepSpeed's settings, which another rule reports
+        return
+    if refusal is not None:
+        yield Breach(*refusal)
 
 
 _DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)

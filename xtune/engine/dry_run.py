@@ -193,6 +193,8 @@ def _model_lines(
     yield (
         f"parameters  {estimate.trainable:,} trained of {estimate.parameters:,} ({percent:.2f} %)"
     )
+    if need.refusal is not None:
+        raise ConfigError(need.refusal)
     for number, line in enumerate(need.lines()):
         yield f"{'memory' if number == 0 else '':<11} {line}"
     yield f"{'':<11} {largest.words(recipe)}"
