@@ -15,7 +15,8 @@ import xtune
 from xtune import registry
 from xtune.config.continued import found_adapter
 from xtune.errors import RegistryError
-from xtune.hub import MODELSCOPE, fetch_it_first
+from xtune.hub import fetch_it_first
+from xtune.names import Kind, is_hub_id, kind_of
 
 __all__ = ["Refusal", "config_is_here", "contradictions", "names_modules", "refusal"]
 
@@ -168,14 +169,14 @@ def names_modules(adapter: Any) -> bool:
 
 def config_is_here(name: Any) -> bool:
     """Whether a model's config.json is on this disk, so that it can be read without a network."""
-    if not isinstance(name, str) or name.startswith(MODELSCOPE):
+    if not isinstance(name, str) or kind_of(name) is Kind.MODELSCOPE:
         return False
     shipped = Path(xtune.__file__).parent / "models/published_configs"
     if (shipped / f"{name.replace('/', '--')}.json").is_file():
         return True
     if (Path(name).expanduser() / "config.json").is_file():
         return True
-    if name.count("/") != 1:
+    if not is_hub_id(name):
         return False
     cache = os.environ.get("HF_HUB_CACHE") or os.path.join(
         os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub"

@@ -13,8 +13,8 @@ from xtune.config import adapters
 from xtune.config.deepspeed import contradictions
 from xtune.config.strategies import Traits, divides_state, sharding_of_sheet
 from xtune.errors import ConfigError
-from xtune.hub import MODELSCOPE, is_hub_id
-from xtune.local_path import is_path, misspells_a_file, not_there
+from xtune.local_path import misspells_a_file, not_there
+from xtune.names import Kind, hub_id_in, is_path, kind_of
 
 __all__ = ["Breach", "breaches", "divisible_optimizer"]
 
@@ -264,9 +264,7 @@ def _generated_sources() -> list[str]:
 def _is_no_file(name: str) -> bool:
     """Whether this names a source that generates its rows, or a data set on the hub."""
     is_on_hub = (
-        is_hub_id(name.removeprefix(MODELSCOPE))
-        and not _DATA_SUFFIX.search(name)
-        and not misspells_a_file(name)
+        hub_id_in(name) is not None and not _DATA_SUFFIX.search(name) and not misspells_a_file(name)
     )
     return is_on_hub or name in _generated_sources()
 
@@ -283,8 +281,8 @@ def _model_files(values: Values) -> Iterator[Breach]:
         name = _get(values, key)
         if not isinstance(name, str):
             continue
-        if name.startswith(MODELSCOPE):
-            if not is_hub_id(name.removeprefix(MODELSCOPE)):
+        if kind_of(name) is Kind.MODELSCOPE:
+            if hub_id_in(name) is None:
                 yield Breach(key, f"{name!r} names no model", "an id is 'modelscope:owner/name'")
             continue
         if is_path(name) and not Path(name).expanduser().exists():
