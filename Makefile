@@ -22,7 +22,7 @@ demo: demo-times $(VENV)/.runtime
 demo-times:
 	@echo 'make demo, on two cores (slow without bf16, and quick with it):'
 	@echo '  1. install into $(VENV)/: a minute, or the download of 700 MB; done once'
-	@echo '  2. convert the model: half a minute; done once'
+	@echo '  2. convert the model: 5 seconds; done once'
 	@echo '  3. train: 3 minutes, or 1.5; 4. ask 240 questions: 1.5 minutes, or 40 seconds; 5. chat: 20 seconds'
 	@echo 'Interrupted? make demo goes on where it was.'
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.once import once
 from tests.parrot import LINES, write_parrot
-from tests.runs import Inputs, write_inputs
+from tests.runs import Inputs, inputs_in, write_inputs
 
 
 def pytest_collection_finish():
@@ -46,14 +47,12 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
-def inputs(tmp_path_factory) -> Inputs:
-    """A tiny model's folder and small data files, for whole runs."""
-    return write_inputs(tmp_path_factory.mktemp("inputs"))
+def inputs(shared_folder) -> Inputs:
+    """A tiny model's folder and small data files, for whole runs; not to be changed."""
+    return inputs_in(once(shared_folder / "inputs", write_inputs))
 
 
 @pytest.fixture(scope="session")
-def parrot_folder(tmp_path_factory):
+def parrot_folder(shared_folder):
     """A checkpoint folder of a tiny model that knows `tests.parrot.LINES` by heart."""
-    folder = tmp_path_factory.mktemp("models") / "parrot"
-    write_parrot(folder, LINES)
-    return folder
+    return once(shared_folder / "parrot", lambda folder: write_parrot(folder, LINES))

@@ -15,7 +15,16 @@ from typing import Any
 
 from tests.tiny import write_tiny_llama
 
-__all__ = ["Inputs", "losses", "metrics", "options", "sheet_of", "train", "write_inputs"]
+__all__ = [
+    "Inputs",
+    "inputs_in",
+    "losses",
+    "metrics",
+    "options",
+    "sheet_of",
+    "train",
+    "write_inputs",
+]
 
 WORDS = "have miles what is that in kilometres weather alarm seven Thank you all Paris"
 
@@ -29,9 +38,14 @@ class Inputs:
     val: Path
 
 
+def inputs_in(folder: Path) -> Inputs:
+    """What `write_inputs` has written."""
+    return Inputs(folder / "llama", folder / "data.jsonl", folder / "val.jsonl")
+
+
 def write_inputs(folder: Path) -> Inputs:
     """Write a tiny Llama, 48 dialogues to train on and 6 to validate on."""
-    inputs = Inputs(folder / "llama", folder / "data.jsonl", folder / "val.jsonl")
+    inputs = inputs_in(folder)
     write_tiny_llama(inputs.model)
     _write_dialogues(inputs.data, 48, random.Random(0))
     _write_dialogues(inputs.val, 6, random.Random(1))

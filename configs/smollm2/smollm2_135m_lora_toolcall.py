@@ -28,11 +28,6 @@ lora = dict(
 save_steps = 30
 evaluation_freq = 200
 evaluation_inputs = ['I have 301 miles, what is that in km?', 'Thank you, that is all!']
-custom_hooks = [
-    dict(
-        type='EvaluateChatHook',
-        interval=evaluation_freq,
-        system=SYSTEM,
-        evaluation_inputs=evaluation_inputs,
-        max_new_tokens=48)  # a call has 40 at most
-]
+custom_hooks = [dict(
+    type='EvaluateChatHook', interval=evaluation_freq, system=SYSTEM,
+    evaluation_inputs=evaluation_inputs, max_new_tokens=48)]  # a call has 40 at most

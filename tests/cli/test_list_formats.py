@@ -36,7 +36,7 @@ def test_a_pattern_finds_names_titles_and_fields(capsys):
         blocks = capsys.readouterr().out.split("\n\n")
         return [block.split()[0] for block in blocks[:-1]]
 
-    assert found("Query") == ["metamath", "xlam"]
+    assert found("Query") == ["metamath", "query_response", "xlam"]
     assert found("alpaca") == ["alpaca", "alpaca_zh", "code_alpaca", "guanaco"]
     assert found("nothing-like-this", code=1) == []
 

@@ -51,6 +51,8 @@ PROMISES = {
     "check custom_sft_full": LIBRARIES,
     "check custom_sft_qlora": LIBRARIES,
     "check internlm_7b_qlora_alpaca --json": LIBRARIES,
+    "check smollm2_135m_lora_toolcall": LIBRARIES,  # names layers, and linear layers in them
+    "check custom_sft_lora --cfg-options lora.target_modules=['q_proj','v_proj']": LIBRARIES,
     f"{CHECK} --cfg-options adapter=MODEL": LIBRARIES,  # there is no such adapter
     f"{CHECK} --cfg-options lora.rr=3": LIBRARIES,  # misspelt
     f"{CHECK} --cfg-options optimizer.type=AdamWW strategy.type=DeepSpeedStrateg": LIBRARIES,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import hashlib
+import pickle
 import re
 import runpy
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from tests.once import once
 from xtune.config import check, find_config, list_configs, render
 from xtune.config.find import config_root
 from xtune.config.notes import estimated_gib, laptop_gib, notes
@@ -155,22 +158,26 @@ def _not_replaced(part: str, leaf: str) -> list[str]:
     return lines
 
 
-@pytest.fixture(scope="module")
-def needs():
+@pytest.fixture(scope="session")
+def needs(shared_folder):
     """Sheet -> what it needs on one GPU in bf16; leaves that differ in their data share one."""
     made: dict[str, Requirement] = {}
 
     def of(values) -> Requirement:
         accumulates = values.train_cfg.accumulative_counts > 1
         shape = (values.max_length, values.batch_size, values.optimizer.type, accumulates)
-        key = repr((values.model, *shape))
+        key = hashlib.sha256(repr((values.model, *shape)).encode()).hexdigest()
         if key not in made:
-            made[key] = need_of(
-                values, choose_precision("cuda", "bf16"), DeviceMemory("cuda", None)
-            )
+            file = once(shared_folder / "needs" / key, lambda path: _write_need(path, values))
+            made[key] = pickle.loads(file.read_bytes())
         return made[key]
 
     return of
+
+
+def _write_need(path: Path, values) -> None:
+    need = need_of(values, choose_precision("cuda", "bf16"), DeviceMemory("cuda", None))
+    path.write_bytes(pickle.dumps(need))
 
 
 @every_leaf

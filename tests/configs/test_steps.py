@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.once import once
 from xtune.config import list_configs, render
 from xtune.config.find import config_root
 from xtune.data.examples import write_examples
@@ -94,15 +95,15 @@ def test_a_leaf_that_does_not_train_differs_from_one_that_does_in_its_data_alone
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory):
+def tiny(shared_folder):
     """Model id, least layers -> a tiny checkpoint in its layout, made once."""
-    made: dict[tuple[str, int], Path] = {}
 
     def of(published: str, layers: int) -> Path:
-        if (published, layers) not in made:
-            made[published, layers] = tmp_path_factory.mktemp("tiny") / "model"
-            write_tiny(made[published, layers], published, layers=layers)
-        return made[published, layers]
+        name = f"{published.replace('/', '--')}_{layers}"
+        return once(
+            shared_folder / "tiny" / name,
+            lambda folder: write_tiny(folder, published, layers=layers),
+        )
 
     return of
 

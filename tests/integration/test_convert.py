@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from tests.integration.local_bytes import launch
+from tests.once import once
 from tests.runs import options
 from xtune.cli.entry import main
 from xtune.errors import CheckpointError
@@ -26,10 +27,10 @@ KINDS = {
 }
 
 
-@pytest.fixture(scope="module")
-def trained(inputs, tmp_path_factory) -> Path:
+@pytest.fixture(scope="session")
+def trained(inputs, shared_folder) -> Path:
     """The folder with a work_dir of two kinds, and shards in it; one start for both."""
-    return _train(inputs, tmp_path_factory.mktemp("shards"), ["zero2", "fsdp"])
+    return once(shared_folder / "shards", lambda folder: _train(inputs, folder, ["zero2", "fsdp"]))
 
 
 def _train(inputs, folder: Path, kinds: list[str]) -> Path:
@@ -40,6 +41,7 @@ def _train(inputs, folder: Path, kinds: list[str]) -> Path:
         for name, (_, words) in KINDS.items()
         if name in kinds
     ]
+    folder.mkdir(exist_ok=True)
     launch(folder, runs, 2)
     return folder
 

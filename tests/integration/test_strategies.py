@@ -21,6 +21,7 @@ from tests.integration.equivalence import (
     run_rows,
     train_alone,
 )
+from tests.once import once
 from tests.runs import Inputs, metrics
 
 
@@ -36,19 +37,23 @@ LORA = [_case(row, "lora") for row in ROWS if "lora" in row.methods]
 CLOSE = {"full": 1e-4, "lora": 1e-4, "qlora": 5e-4, "pairs": 1e-4, "pairs lora": 1e-4}
 
 
-@pytest.fixture(scope="module")
-def launched(inputs, tmp_path_factory):
+@pytest.fixture(scope="session")
+def launched(inputs, shared_folder):
     """Give the folder of all rows of so many processes, run when the first is asked for."""
-    root, said = tmp_path_factory.mktemp("rows"), {}
-    run_alone(inputs, root)
+    root = shared_folder / "rows"
+    once(root / "alone", lambda _: run_alone(inputs, root))
 
     def of(processes: int) -> tuple[Path, str]:
         for count in sorted({row.processes for row in ROWS if row.processes <= processes}):
-            if count not in said:  # more processes go on from checkpoints of fewer
-                said[count] = run_rows(inputs, root, count)
-        return root, said[processes]
+            # more processes go on from checkpoints of fewer
+            said = once(root / f"said_by_{count}", _run_rows(inputs, root, count))
+        return root, said.read_text(encoding="utf-8")
 
     return of
+
+
+def _run_rows(inputs: Inputs, root: Path, count: int):
+    return lambda said: said.write_text(run_rows(inputs, root, count), encoding="utf-8")
 
 
 def _weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -10,6 +10,14 @@ from xtune.models import choose_precision
 from xtune.models import precision as module
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_known_of_this_cpu():
+    """Each test asks anew, and leaves nothing that it has set to those after it."""
+    module._probe_cpu.cache_clear()
+    yield
+    module._probe_cpu.cache_clear()
+
+
 def with_cpu(monkeypatch, *, gain, **abilities):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: abilities)
     seconds = {torch.float32: gain, torch.bfloat16: 1.0}
@@ -32,6 +40,31 @@ def test_a_cpu_with_bf16_is_timed(monkeypatch, ability, gain, dtype):
     chosen = choose_precision("cpu")
     assert chosen.compute_dtype == dtype
     assert chosen.autocast == (dtype == torch.bfloat16)
+
+
+@pytest.mark.parametrize(("gain", "rounds"), [(5.0, 5), (0.3, 5), (0.2, 2)])
+def test_a_processor_is_asked_once_and_not_long_where_bf16_is_hopeless(monkeypatch, gain, rounds):
+    with_cpu(monkeypatch, gain=gain, avx512_bf16=True)
+    asked = []
+    seconds = module._seconds_of_product
+    monkeypatch.setattr(
+        module, "_seconds_of_product", lambda dtype: asked.append(dtype) or seconds(dtype)
+    )
+    assert choose_precision("cpu") == choose_precision("cpu")
+    assert asked == rounds * [torch.float32, torch.bfloat16]
+
+
+def test_a_cpu_is_timed_once_for_each_number_of_threads(monkeypatch):
+    timed = []
+    with_cpu(monkeypatch, gain=2.0, avx512_bf16=True)
+    monkeypatch.setattr(module, "_seconds_of_product", lambda dtype: timed.append(dtype) or 1.0)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    first = choose_precision("cpu")
+    products = len(timed)
+    assert (choose_precision("cpu"), len(timed)) == (first, products)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    choose_precision("cpu")
+    assert len(timed) == 2 * products
 
 
 def test_this_cpu_is_given_what_it_is_faster_in():

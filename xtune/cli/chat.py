@@ -26,7 +26,7 @@ import io
 import sys
 from typing import TYPE_CHECKING, Any
 
-from xtune.garbage import uncollected
+from xtune.garbage import lasting_imports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -291,7 +291,7 @@ def _noted_tools(
 
 
 def _load(args: argparse.Namespace) -> ChatModel:
-    with uncollected():
+    with lasting_imports():
         from xtune.generation.model import ChatModel
 
     return ChatModel.load(

@@ -14,7 +14,7 @@ import argparse
 
 from xtune.cli.gigabytes import gigabytes
 from xtune.errors import UsageError
-from xtune.garbage import uncollected
+from xtune.garbage import lasting_imports
 
 __all__ = ["add_arguments", "run"]
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
     sheet = render(args.config, args.cfg_options)
     require_valid(sheet, data=False)
-    with uncollected():
+    with lasting_imports():
         import torch
 
         from xtune.models.precision import choose_precision

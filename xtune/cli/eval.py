@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xtune.garbage import uncollected
+from xtune.garbage import lasting_imports
 
 if TYPE_CHECKING:
     from xtune.config import Sheet
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f"--rows {args.rows}: ask 1 or more")
     sheet, work_dir = sheet_and_folder(args.run, args.work_dir)
 
-    with uncollected():
+    with lasting_imports():
         from xtune.eval.compare import compare
         from xtune.eval.report import write_report
 

@@ -15,6 +15,7 @@ Under torchrun or srun it joins what is there.
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import shlex
 import sys
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xtune.cli.strategy import add_strategy_arguments
+from xtune.garbage import lasting_imports
 
 if TYPE_CHECKING:
     from xtune.engine.run import Run
@@ -86,6 +88,8 @@ def run(args: argparse.Namespace) -> int:
 
         print("\n".join(make_plan(sheet, work_dir, resume=args.resume, force=args.force)))
         return 0
+    with lasting_imports():  # run_sheet, which a notebook calls too, leaves its objects alone
+        importlib.import_module("xtune.engine.runner")
     trained = run_sheet(sheet, work_dir=work_dir, resume=args.resume, force=args.force)
     return _report_end(trained, args) if trained.world.is_main else 0
 

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import xtune
 from xtune import registry
 from xtune.config.continued import found_adapter
+from xtune.config.linear_layers import are_linear_layers
 from xtune.errors import RegistryError
 from xtune.hub import fetch_it_first
 from xtune.names import Kind, is_hub_id, kind_of
@@ -169,27 +170,33 @@ def names_modules(adapter: Any) -> bool:
 
 def config_is_here(name: Any) -> bool:
     """Whether a model's config.json is on this disk, so that it can be read without a network."""
+    return _config_file(name) is not None
+
+
+def _config_file(name: Any) -> Path | None:
+    """The config.json that a model is built from without a network: the shipped one comes first."""
     if not isinstance(name, str) or kind_of(name) is Kind.MODELSCOPE:
-        return False
-    shipped = Path(xtune.__file__).parent / "models/published_configs"
-    if (shipped / f"{name.replace('/', '--')}.json").is_file():
-        return True
-    if (Path(name).expanduser() / "config.json").is_file():
-        return True
+        return None
+    published = Path(xtune.__file__).parent / "models/published_configs"
+    shipped = published / f"{name.replace('/', '--')}.json"
+    own = Path(name).expanduser() / "config.json"
+    for file in (shipped, own):
+        if file.is_file():
+            return file
     if not is_hub_id(name):
-        return False
+        return None
     cache = os.environ.get("HF_HUB_CACHE") or os.path.join(
         os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub"
     )
     folder = Path(cache).expanduser() / f"models--{name.replace('/', '--')}"
-    return any(folder.glob("snapshots/*/config.json"))
+    return next(folder.glob("snapshots/*/config.json"), None)
 
 
 def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield dotted key, message and hint of what is wrong with the adapter of a sheet.
 
-    Names are matched where the model's config.json is at hand; that loads torch and PEFT, which a
-    sheet that names no module does not.
+    Names are matched where the model's config.json is at hand. For LoRA on linear layers of a kind
+    of model that is known, that is a look into a table; else it loads torch and PEFT.
     """
     model: Any = values.get("model")
     adapter, llm = (_mapping(model, key) for key in ("adapter", "llm"))
@@ -224,6 +231,8 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
         return
     if not names_modules(adapter) or llm.get("trust_remote_code") or not config_is_here(name):
         return
+    if _is_on_linear_layers(kind, adapter, name):
+        return
     try:
         registry.resolve(registry.ADAPTERS, kind)
     except RegistryError:  # the check of types says so
@@ -234,6 +243,19 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     for argument, message, hint in misnamed_in(model):
         key = f"model.adapter.{argument}" if argument else "model.adapter"
         yield key, message, hint.removeprefix("; ")
+
+
+def _is_on_linear_layers(kind: str | type, adapter: Mapping[str, Any], name: Any) -> bool:
+    """Whether a table says that each name in LoRA's settings is in the model; see linear_layers."""
+    file, targets = _config_file(name), adapter.get("target_modules")
+    others = (argument for argument in _NAMING if argument != "layers_to_transform")
+    return (
+        str(kind).rpartition(".")[2] == "LoraConfig"
+        and isinstance(targets, list | tuple | set)
+        and not any(adapter.get(argument) for argument in others)
+        and file is not None
+        and are_linear_layers(list(targets), adapter.get("layers_to_transform"), file)
+    )
 
 
 def _mapping(section: Any, key: str) -> Mapping[str, Any]:

@@ -35,6 +35,7 @@ from types import (
 from typing import Any
 
 from xtune.data.own_files import (
+    compiled,
     file_of,
     files_named_in,
     imports_in,
@@ -186,7 +187,7 @@ class OwnCode:
                 yield named
         if file is None:
             package = scope.get("__package__") or ""
-            self._imports(function.__code__, package)
+            self._imports(sorted(set(imports_in(function.__code__, package))))
             written_in = scope.get("__file__")
             self._named_files(
                 function.__code__, Path(written_in).resolve().parent if written_in else None
@@ -295,20 +296,20 @@ class OwnCode:
             if file.suffix != ".py":
                 self._tell(hashlib.sha256(text).hexdigest())
                 return
-            code = compile(text, file.name, "exec", dont_inherit=True)
+            code, said, imported = compiled(text, file.name, package)
         except (OSError, SyntaxError, ValueError):  # gone, or broken since it was imported
             self._tell("unreadable")
             return
-        self._code(code)
-        self._imports(code, package)
+        self._tell(*said)
+        self._imports(imported)
         if not is_ours(file):
             self._named_files(code, file.parent)
 
     def _code(self, code: CodeType) -> None:
         self._tell(*said_by(code))
 
-    def _imports(self, code: CodeType, package: str) -> None:
-        for name in sorted(set(imports_in(code, package))):
+    def _imports(self, names: list[str]) -> None:
+        for name in names:
             for file, its_package in own_files(name):
                 self._read(file, its_package)
 

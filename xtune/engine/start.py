@@ -142,10 +142,7 @@ def run_sheet(sheet: Sheet, *, work_dir: Path, resume: str | None, force: bool) 
         XtuneError: of the kind that fits; or another run trains in this process.
     """
     if not _TRAINING.acquire(blocking=False):
-        raise UsageError(
-            "another run trains in this process, and two would share their random generators: "
-            "wait for it, or start this one in a process of its own: xtune train"
-        )
+        raise _another_run()
     try:
         with uncollected():
             import torch
@@ -168,8 +165,17 @@ def how_it_stopped(run: Run) -> str:
     return f"stopped by {run.interrupted.name} after step {run.step} of {run.max_steps}; {where}"
 
 
+def _another_run() -> UsageError:
+    return UsageError(
+        "another run trains in this process, and two would share their random generators: "
+        "wait for it, or start this one in a process of its own: xtune train"
+    )
+
+
 def _require_this_process() -> None:
-    """Refuse what only the command line does: to start further processes."""
+    """Refuse a second run, and what only the command line does: to start further processes."""
+    if _TRAINING.locked():  # said before the sheet is looked at
+        raise _another_run()
     asked = [
         f"{name}={os.environ[name]}"
         for name in ("NPROC_PER_NODE", "NNODES")

@@ -1,7 +1,7 @@
 """GGUF files, and the alias `smollm2`: converted once, then loaded like any folder.
 
-Dequantising SmolLM2 takes 15 s, loading the converted folder one. Training needs plain weights in
-any case: packed ones train ten times slower.
+Converting SmolLM2 takes some seconds, loading the converted folder one. Training needs plain
+weights in any case: packed ones train ten times slower.
 
     $XTUNE_CACHE/models/<file stem>-<first 12 digits of its sha256>-<form>/  default ~/.cache/xtune
 """
@@ -105,17 +105,22 @@ def _convert(file: Path, folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     from xtune.models.gguf_tokenizer import gguf_tokenizer
+    from xtune.models.gguf_weights import is_unpacked_here, unpacked_model
     from xtune.models.older_readers import name_as_before, save_tokenizer
 
     no_progress_in_logs()
-    tokenizer: Any = gguf_tokenizer(read_gguf_metadata(file), file.name)
+    metadata = read_gguf_metadata(file)
+    tokenizer: Any = gguf_tokenizer(metadata, file.name)
     where = {"pretrained_model_name_or_path": str(file.parent), "gguf_file": file.name}
     try:
         if tokenizer is None:
             tokenizer = AutoTokenizer.from_pretrained(**where)
-        model = AutoModelForCausalLM.from_pretrained(
-            **where, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
-        )
+        if is_unpacked_here(metadata):
+            model: Any = unpacked_model(file, metadata)
+        else:
+            model = AutoModelForCausalLM.from_pretrained(
+                **where, quantization_config=GgufConfig(dequantize=True), dtype=torch.float32
+            )
     except (OSError, ValueError, KeyError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"transformers cannot read {file}: {error}") from error
     tokenizer.model_max_length = model.config.max_position_embeddings  # GGUF keeps it elsewhere

@@ -6,6 +6,7 @@ CPU is probed with a small matrix product. fp16 is never used on a CPU.
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ __all__ = ["DTYPES", "Precision", "choose_precision", "parse_dtype"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _ROUNDS = 5  # the first call chooses and loads the kernel
+_HOPELESS = 4  # bf16 that is so many times slower after two rounds is not asked again
 _GAIN = 1.3  # bf16 has to be this many times faster than fp32 to be worth its rounding
 
 
@@ -67,7 +69,7 @@ def choose_precision(device: torch.device | str = "cpu", wanted: str = "auto") -
             return _precision(torch.bfloat16, "this GPU computes in bf16")
         return _precision(torch.float16, "this GPU has no bf16; fp16 with loss scaling")
     if kind == "cpu":
-        return _probe_cpu()
+        return _probe_cpu(torch.get_num_threads())
     return _precision(torch.float32, f"bf16 is not probed on {kind!r} devices")
 
 
@@ -96,17 +98,30 @@ def _precision(dtype: torch.dtype, reason: str) -> Precision:
     )
 
 
-def _probe_cpu() -> Precision:
+@functools.cache  # once a process: a run asks four times, and computes in one format
+def _probe_cpu(threads: int) -> Precision:
+    """Time products of both formats on so many threads."""
     able = torch.cpu.get_capabilities()
     if not (able.get("amx_bf16") or able.get("avx512_bf16")):
         return _precision(torch.float32, "this CPU has neither AMX nor AVX512-bf16")
-    best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
-    for _ in range(_ROUNDS):  # by turns: what else the machine does hits both
-        best = {dtype: min(least, _seconds_of_product(dtype)) for dtype, least in best.items()}
-    gain = best[torch.float32] / best[torch.bfloat16]
+    gain = _gain_of_bf16()
     if gain >= _GAIN:
         return _precision(torch.bfloat16, f"bf16 products are {gain:.1f} times faster here")
     return _precision(torch.float32, f"bf16 products are only {gain:.1f} times as fast here")
+
+
+def _gain_of_bf16() -> float:
+    """How many times faster bf16 is.
+
+    Where torch may not use what the processor has, it is a hundred times slower, and five rounds
+    would take two seconds: two are enough to see it.
+    """
+    best = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
+    for before in range(_ROUNDS):  # by turns: what else the machine does hits both
+        best = {dtype: min(least, _seconds_of_product(dtype)) for dtype, least in best.items()}
+        if before and best[torch.bfloat16] > _HOPELESS * best[torch.float32]:
+            break
+    return best[torch.float32] / best[torch.bfloat16]
 
 
 def _seconds_of_product(dtype: torch.dtype) -> float:

@@ -91,26 +91,29 @@ def state_bytes(model: nn.Module, cfg: Mapping[str, Any]) -> int:
         cfg: the sheet's `optimizer`.
     """
     counts = Counter(p.shape for p in model.parameters() if p.requires_grad)
-    total = 0
-    for shape, count in counts.items():
-        with FakeTensorMode(allow_non_fake_inputs=True), _NoKernels():
-            parameter = nn.Parameter(torch.empty(shape))
-            parameter.grad = torch.empty(shape)
-            optimizer: Any = build(OPTIMIZERS, cfg, params=[parameter])
-            if hasattr(optimizer, "init_state"):  # bitsandbytes, whose step needs its kernels
-                optimizer.is_paged = False
-                optimizer.name2qmap = {"dynamic": torch.empty(256), "udynamic": torch.empty(256)}
-                optimizer.init_state(optimizer.param_groups[0], parameter, 0, 0)
-            else:
-                optimizer.step()
-            state = optimizer.state[parameter]
+    if not counts:
+        return 0
+    with FakeTensorMode(allow_non_fake_inputs=True), _NoKernels():
+        parameters = [nn.Parameter(torch.empty(shape)) for shape in counts]
+        for parameter in parameters:
+            parameter.grad = torch.empty_like(parameter)
+        optimizer: Any = build(OPTIMIZERS, cfg, params=parameters)
+        if hasattr(optimizer, "init_state"):  # bitsandbytes, whose step needs its kernels
+            optimizer.is_paged = False
+            optimizer.name2qmap = {"dynamic": torch.empty(256), "udynamic": torch.empty(256)}
+            for index, parameter in enumerate(parameters):
+                optimizer.init_state(optimizer.param_groups[0], parameter, 0, index)
+        else:
+            optimizer.step()
+        total = 0
+        for parameter in parameters:
             # The tables of 8-bit numbers are one for all parameters.
             held = {
                 value.untyped_storage()._cdata: value.untyped_storage().nbytes()
-                for key, value in state.items()
+                for key, value in optimizer.state[parameter].items()
                 if isinstance(value, torch.Tensor) and not key.startswith("qmap")
             }
-            total += count * sum(held.values())
+            total += counts[parameter.shape] * sum(held.values())
     return total
 
 

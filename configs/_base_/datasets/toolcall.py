@@ -14,5 +14,5 @@ test_cfg = dict(
     type='ToolCallEvaluation',
     data_path=data_path,
     split='held_out',
-    batch_size=60,
+    batch_size=120,
     max_new_tokens=40)
