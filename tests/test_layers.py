@@ -16,7 +16,7 @@ PACKAGE = Path(__file__).parents[1] / "xtune"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = [
     {
-        *("__init__", "errors", "garbage", "hub", "local_path", "paths", "registry"),
+        *("__init__", "errors", "garbage", "hub", "local_path", "names", "paths", "registry"),
         *("structures", "vectors"),
     },
     {"config", "losses", "parallel"},

@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import functools
 import os
-import re
+from pathlib import Path
 from typing import Literal
 
-from xtune.local_path import MODELSCOPE, is_path
+from xtune.names import Kind, is_hub_id, kind_of
 
 __all__ = [
-    "MODELSCOPE",
     "TIMEOUT",
     "WITHOUT_NETWORK",
+    "cached_config",
     "cached_folder",
     "fetch_it_first",
-    "is_hub_id",
     "why_not",
     "why_not_modelscope",
 ]
 
-_HUB_ID = re.compile(r"\w[\w.-]*/[\w.-]+")
 TIMEOUT = 10.0  # seconds; an address that is blocked may never answer
 
 _ANYWAY = (
@@ -45,15 +43,6 @@ _LOG_IN = (
     "Ask for access on its page, then log in with `hf auth login`, or set HF_TOKEN to a token of "
     "yours. See docs/en/offline.md"
 )
-
-
-def is_hub_id(name: str) -> bool:
-    """Whether a name may be a model's or data set's on the hub: owner/name, and no path.
-
-    >>> [is_hub_id(name) for name in ('owner/name', './name', 'work_dirs/x', 'smollm2', 'a/b/c')]
-    [True, False, False, False, False]
-    """
-    return bool(_HUB_ID.fullmatch(name)) and not is_path(name)
 
 
 @functools.cache  # the answer stays for a process: tokenizer, config and weights ask alike
@@ -122,11 +111,28 @@ def _said(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(". ")
 
 
+def cached_config(name: str) -> Path | None:
+    """Return the config.json of a model that was fetched from the hub before, or None.
+
+    Args:
+        name: any; only a hub id, or a word such as 'gpt2', can have been fetched.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    if kind_of(name) not in (Kind.HUB, Kind.WORD):
+        return None
+    try:
+        found = try_to_load_from_cache(name, "config.json")
+    except ValueError:  # no name that a hub would give
+        return None
+    return Path(found) if isinstance(found, str) else None
+
+
 def cached_folder(name: str) -> str | None:
     """Return the folder of a model that was fetched from the hub before, or None."""
-    from huggingface_hub import snapshot_download, try_to_load_from_cache
+    from huggingface_hub import snapshot_download
 
-    if not isinstance(try_to_load_from_cache(name, "config.json"), str):
+    if cached_config(name) is None:
         return None
     return snapshot_download(name, local_files_only=True)
 

@@ -1,32 +1,13 @@
-"""Names that can only mean something on this disk, and what is near one that is not there."""
+"""What is near a path that leads nowhere."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path
 
-__all__ = ["MODELSCOPE", "is_path", "misspells_a_file", "not_there"]
+__all__ = ["misspells_a_file", "not_there"]
 
-MODELSCOPE = "modelscope:"  # before the owner/name of what lies on ModelScope
 _MOST = 6  # names that are listed
-
-
-def is_path(name: str) -> bool:
-    """Whether a name is a path, and no hub id (owner/name), alias or URL.
-
-    >>> [is_path(name) for name in ('./x', '../x', '~/x', '/x', 'work_dirs/x', 'a/b/c', 'x/')]
-    [True, True, True, True, True, True, True]
-    >>> [is_path(name) for name in ('owner/name', 'smollm2', 'modelscope:a/b', 'http://host/v1')]
-    [False, False, False, False]
-    """
-    if "://" in name or name.startswith(MODELSCOPE):
-        return False
-    return (
-        name.startswith((".", "/", "~", "work_dirs/"))
-        or name == "work_dirs"
-        or name.endswith(("/", ".gguf"))
-        or name.count("/") > 1
-    )
 
 
 def misspells_a_file(name: str) -> bool:

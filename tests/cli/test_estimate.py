@@ -8,6 +8,7 @@ import pytest
 
 from tests.runs import options
 from xtune.cli.entry import main
+from xtune.config.strategies import SHARDINGS, Traits
 from xtune.planning import advice
 
 
@@ -70,3 +71,15 @@ def test_a_model_that_nobody_knows_here_is_a_failure(capsys):
     option = ["--cfg-options", "pretrained_model_name_or_path=nobody/nothing"]
     assert main(["estimate", "smollm2_135m_lora_toolcall", *option]) == 1
     assert "nobody/nothing" in capsys.readouterr().err
+
+
+def test_what_the_strategy_refuses_is_said_before_a_run_is_paid_for(inputs, capsys):
+    """A pattern of modules tells nothing before there is a model; then it is the run's own text."""
+    chosen = [*options(inputs), r"lora.target_modules=.*\.q_proj|lm_head"]
+    chosen.remove("strategy.precision=fp32")
+    words = ["estimate", "custom_sft_lora", "--gpu-memory", "80", "--cfg-options", *chosen]
+    assert main(words) == 0
+    assert "refused" not in capsys.readouterr().out
+    assert main([*words, "strategy={'type':'DeepSpeedStrategy','config':'deepspeed_zero3'}"]) == 1
+    refusal = SHARDINGS["zero3"].refuses(Traits(adapter_on_head=True))
+    assert f"refused: {refusal}\n" in capsys.readouterr().out

@@ -12,6 +12,7 @@ from xtune.cli import train as train_verb
 from xtune.cli.entry import main
 from xtune.cli.parser import VerbParser
 from xtune.config import check, render
+from xtune.config.strategies import SHARDINGS, Traits
 from xtune.engine.hooks.base import Hook
 from xtune.engine.strategy_choice import with_strategy
 from xtune.registry import HOOKS
@@ -149,6 +150,15 @@ def test_the_plan_of_a_model_that_is_not_here_says_what_was_not_checked(monkeypa
     assert "trained of 7," in said
     assert "GiB  frozen weights" in said
     assert "checked     everything" not in said
+
+
+def test_the_plan_says_what_the_strategy_refuses(inputs, capsys):
+    pytest.importorskip("deepspeed")
+    pattern = r"lora.target_modules=.*\.q_proj|lm_head"
+    code = _train(inputs, pattern, words=["--dry-run", "--deepspeed", "deepspeed_zero3"])
+    assert code == 2
+    refused = str(SHARDINGS["zero3"].refuses(Traits(adapter_on_head=True)))
+    assert refused in capsys.readouterr().err
 
 
 def test_the_plan_finds_what_the_run_would_trip_over(inputs, tmp_path, capsys):

@@ -77,11 +77,3 @@ def test_what_json_and_config_both_say_differently_is_reported_all_at_once(tmp_p
     said = "\n".join(map(str, check(sheet(str(file)))))
     assert "batch_size = 1: 'train_micro_batch_size_per_gpu' of DeepSpeed's JSON is 8" in said
     assert "take 'optimizer' out of the JSON" in said
-
-
-def test_zero_3_of_quantized_weights_is_refused_before_they_are_loaded():
-    strategy = {"type": "DeepSpeedStrategy", "config": "deepspeed_zero3"}
-    qlora = render("custom_sft_qlora", [f"strategy={strategy!r}"])
-    ((key, message, hint),) = contradictions(qlora.values)
-    assert (key, message) == ("model.llm.quantization", "ZeRO 3 cannot part quantized weights")
-    assert "--strategy fsdp can" in hint

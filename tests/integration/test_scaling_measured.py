@@ -10,10 +10,11 @@ import pytest
 from tests.integration import local_bytes
 from tests.runs import metrics, options
 from xtune.config import render
+from xtune.config.strategies import SHARDINGS
 from xtune.models import choose_precision
 from xtune.planning.memory import estimate_memory
 from xtune.planning.sharded_state import state_of
-from xtune.planning.weight_shards import SHARDINGS
+from xtune.planning.weight_shards import bytes_held
 
 HOOK = f"default_hooks.tensorboard={{'type': '{local_bytes.__file__}:LocalBytesHook'}}"
 STARTED_BY = {
@@ -67,7 +68,7 @@ def test_each_process_holds_what_was_said(inputs, trained, strategy, case):
     # At the optimizer's step fsdp has parted an adapter's gradients too: as in the paper.
     sharding = SHARDINGS[strategy]
     number = formats.compute_dtype.itemsize
-    said, _ = sharding.held(state_of(sharding, components, number, 0), devices)
+    said, _ = bytes_held(sharding, state_of(sharding, components, number, 0), devices)
     assert {"trained weights", "optimizer"} <= measured[0].keys()
     for kind in measured[0]:
         # Parts are rounded up to whole rows, so that the first processes hold some more.

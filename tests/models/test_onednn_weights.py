@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from xtune.models import load_model, packed_weights
+from xtune.models import load_model, onednn_weights
 from xtune.models.onednn_weights import pack_weights
 
 
@@ -57,7 +57,7 @@ def test_a_model_answers_the_same(tiny_llama):
 
 
 def test_more_than_half_of_what_is_free_is_not_taken(monkeypatch, caplog):
-    monkeypatch.setattr(packed_weights, "_SHARE", 0.0)
+    monkeypatch.setattr(onednn_weights, "_SHARE", 0.0)
     with caplog.at_level("INFO"):
         assert pack_weights(nn.Linear(64, 48)) == 0
     assert "not packed" in caplog.text
@@ -67,7 +67,7 @@ def test_a_torch_without_the_operators_is_told_and_does_without(monkeypatch, cap
     def missing(weight):
         raise AttributeError("no such operator")
 
-    monkeypatch.setattr(packed_weights, "_packed", missing)
+    monkeypatch.setattr(onednn_weights, "_packed", missing)
     with caplog.at_level("INFO"):
         assert pack_weights(nn.Linear(64, 48)) == 0
     assert "no such operator" in caplog.text

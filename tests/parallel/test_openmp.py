@@ -130,3 +130,18 @@ def test_linux_counts_how_long_threads_wait():
             thread.join()
     finally:
         os.sched_setaffinity(0, on_one)
+
+
+@pytest.mark.parametrize("library", ["libiomp5.so", "libomp.so.5"])
+def test_another_library_than_gnus_is_left_as_it_is(monkeypatch, tmp_path, two_threads, library):
+    maps = tmp_path / "maps"
+    maps.write_text(
+        f"7f0-7f1 r-xp 0 fe:00 1 /usr/lib/libgomp.so.1\n7f2-7f3 r-xp 0 0 2 /l/{library}\n"
+    )
+    monkeypatch.setattr("xtune.parallel.openmp._MAPS", maps)
+    waiting = Waiting()
+    waiting.share = 1.9
+    before = threading.active_count()
+    with sharing_processors(every=0.01, waited=waiting):
+        assert until(lambda: threading.active_count() == before)  # nobody watches any more
+        assert sleeping() == 0

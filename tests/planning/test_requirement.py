@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from tests.runs import options
-from tests.tiny import write_tiny_llama
+from tests.tiny import write_tiny_llama, write_tiny_model
 from xtune.config import render
 from xtune.config.recipe import recipe_of
+from xtune.config.strategies import SHARDINGS, Traits
 from xtune.models import build_model, choose_precision
 from xtune.optim.optimizers import state_bytes
 from xtune.planning.advice import advice_for, advice_lines
@@ -24,10 +25,10 @@ from xtune.planning.requirement import (
     MicroBatch,
     need_of,
     place_of,
-    strategy_name,
 )
 
 BF16 = choose_precision("cpu", "bf16")
+PLACE = DeviceMemory("cpu", None, 2)
 FALCON_180B = {
     "model_type": "falcon",
     "architectures": ["FalconForCausalLM"],
@@ -219,18 +220,34 @@ def test_a_micro_batch_is_as_long_as_the_data_make_it_and_max_length_allows():
 
 
 @pytest.mark.parametrize(
-    ("strategy", "devices", "name"),
+    ("family", "kind", "refused"),
     [
-        ({"type": "SingleStrategy"}, 1, "single"),
-        ({"type": "SingleStrategy"}, 2, "ddp"),
-        ({"type": "FSDPStrategy", "offload": True}, 2, "fsdp+offload"),
-        ({"type": "DeepSpeedStrategy", "config": "deepspeed_zero1"}, 2, "zero1"),
-        ({"type": "DeepSpeedStrategy", "config": "deepspeed_zero2_offload"}, 1, "zero2+offload"),
-        ({"type": "DeepSpeedStrategy", "config": "deepspeed_zero3_offload"}, 4, "zero3+offload"),
+        ("gemma2", "cpu", True),
+        ("gemma2", "cuda", False),  # kernels of GPUs cap its scores: the run will know
+        ("bloom", "cuda", True),
+        ("llama", "cpu", False),
     ],
 )
-def test_a_sheets_strategy_has_a_name(strategy, devices, name):
-    assert strategy_name(strategy, devices) == name
+def test_what_a_strategy_is_known_to_refuse_is_said_with_what_it_needs(
+    family, kind, refused, tmp_path
+):
+    folder = write_tiny_model(tmp_path / family, family)
+    cfg = values_of("custom_sft_full", folder, "strategy={'type': 'FSDPStrategy'}")
+    refusal = SHARDINGS["fsdp"].refuses(Traits(family_apart=family))
+    need = need_of(cfg, BF16, DeviceMemory(kind, None, 2))
+    assert need.refusal == (str(refusal) if refused else None)
+    assert need_of({**cfg, "strategy": {"type": "DDPStrategy"}}, BF16, PLACE).refusal is None
+
+
+def test_no_strategy_is_advised_that_refuses_the_model(tmp_path):
+    cfg = values_of("custom_sft_full", write_tiny_model(tmp_path / "bloom", "bloom"))
+    zero_3 = {"type": "DeepSpeedStrategy", "config": "deepspeed_zero3"}
+    refused = need_of({**cfg, "strategy": zero_3}, BF16, DeviceMemory("cuda", None, 64))
+    place = DeviceMemory("cuda", (refused.gib + 1e-4) / 0.9, 64)
+    assert refused.fits(place)  # it would have been advised
+    advice = advice_for(cfg, BF16, place)
+    flags = [] if advice is None else [change.flag for change in advice.changes]
+    assert not {"--strategy fsdp", "--deepspeed deepspeed_zero3"} & set(flags)
 
 
 def test_this_machine_has_some_memory():

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from xtune.planning.weight_shards import SHARDINGS, sharding_of
+from xtune.config.strategies import SHARDINGS
+from xtune.planning.weight_shards import bytes_held, bytes_moved, bytes_sent, sharding_of
 
 PSI = 7.5e9  # parameters of the paper's example
 # Mixed precision with Adam, section 3.1: 2 bytes a weight, 2 a gradient, K = 12 of the optimizer
@@ -43,7 +44,7 @@ SMALL |= {"activations": 500.0, "runtime": 7.0}
     ],
 )
 def test_memory_is_the_papers(devices, strategy, gigabytes):
-    held, host = SHARDINGS[strategy].held(MIXED, devices)
+    held, host = bytes_held(SHARDINGS[strategy], MIXED, devices)
     assert sum(held.values()) / 1e9 == pytest.approx(gigabytes, rel=0.03)
     assert host == {}
 
@@ -53,7 +54,7 @@ def test_memory_is_the_papers(devices, strategy, gigabytes):
 )
 def test_what_is_sent_is_the_papers(strategy, times):
     """Section 7, in elements of 2 bytes; the paper takes (N - 1) / N for 1."""
-    sent = SHARDINGS[strategy].sent(MIXED, 1024, micro_batches=1) / 2
+    sent = bytes_sent(SHARDINGS[strategy], MIXED, 1024, micro_batches=1) / 2
     assert sent == pytest.approx(times * PSI * 1023 / 1024)
 
 
@@ -71,7 +72,7 @@ BY_HAND = {  # on 4 devices: weights, adapter, gradients, optimizer, and of the 
 
 @pytest.mark.parametrize("strategy", BY_HAND)
 def test_an_adapter_by_hand(strategy):
-    held, host = SHARDINGS[strategy].held(SMALL, 4)
+    held, host = bytes_held(SHARDINGS[strategy], SMALL, 4)
     names = ("frozen weights", "trained weights", "gradients", "optimizer")
     assert (*(held.get(name, 0) for name in names), sum(host.values())) == BY_HAND[strategy]
     assert held["activations"] == 500
@@ -92,17 +93,17 @@ def test_an_adapter_by_hand(strategy):
 )
 def test_three_micro_batches_by_hand(strategy, sent, moved):
     sharding = SHARDINGS[strategy]
-    assert sharding.sent(SMALL, 4, micro_batches=3) == sent
-    assert sharding.moved(SMALL, 4, micro_batches=3) == moved
+    assert bytes_sent(sharding, SMALL, 4, micro_batches=3) == sent
+    assert bytes_moved(sharding, SMALL, 4, micro_batches=3) == moved
 
 
 def test_with_an_adapter_fsdp_adds_up_whole_gradients_and_exchanges_them_once():
     fsdp = sharding_of("fsdp", with_adapter=True)
-    assert fsdp.held(SMALL, 4)[0]["gradients"] == 40
-    assert fsdp.held(SMALL, 4)[0]["frozen weights"] == 200
-    assert fsdp.sent(SMALL, 4, micro_batches=3) == (40 + 3 * 2 * 840) * 3 / 4
+    assert bytes_held(fsdp, SMALL, 4)[0]["gradients"] == 40
+    assert bytes_held(fsdp, SMALL, 4)[0]["frozen weights"] == 200
+    assert bytes_sent(fsdp, SMALL, 4, micro_batches=3) == (40 + 3 * 2 * 840) * 3 / 4
     offloaded = sharding_of("fsdp+offload", with_adapter=True)
-    assert "gradients" in offloaded.held(SMALL, 4)[0]
+    assert "gradients" in bytes_held(offloaded, SMALL, 4)[0]
     for name, sharding in SHARDINGS.items():
         assert sharding_of(name, with_adapter=False) is sharding
         if not name.startswith("fsdp"):
@@ -120,11 +121,11 @@ def test_with_an_adapter_fsdp_adds_up_whole_gradients_and_exchanges_them_once():
 def test_more_devices_never_hold_more_each_nor_send_less(strategy, devices, sizes, micro_batches):
     sharding = SHARDINGS[strategy]
     components = dict(zip(SMALL, sizes, strict=True))
-    before, after = (sharding.held(components, n) for n in (devices, devices + 1))
+    before, after = (bytes_held(sharding, components, n) for n in (devices, devices + 1))
     for old, new in zip(before, after, strict=True):
         assert old.keys() == new.keys()
         assert all(new[name] <= old[name] for name in old)
-    sent = [sharding.sent(components, n, micro_batches) for n in (1, devices, devices + 1)]
+    sent = [bytes_sent(sharding, components, n, micro_batches) for n in (1, devices, devices + 1)]
     assert sent[0] == 0
     assert sent[1] <= sent[2] * (1 + 1e-12)
 
@@ -138,7 +139,7 @@ def test_more_devices_never_hold_more_each_nor_send_less(strategy, devices, size
 def test_each_stage_holds_no_more_than_the_one_before(devices, sizes):
     components = dict(zip(SMALL, sizes, strict=True))
     totals = [
-        sum(SHARDINGS[name].held(components, devices)[0].values())
+        sum(bytes_held(SHARDINGS[name], components, devices)[0].values())
         for name in ("ddp", "zero1", "zero2", "zero3", "zero3+offload")
     ]
     assert all(b <= a * (1 + 1e-12) for a, b in zip(totals, totals[1:], strict=False))
@@ -148,6 +149,6 @@ def test_each_stage_holds_no_more_than_the_one_before(devices, sizes):
 def test_nothing_is_lost(devices):
     """Over all devices and their hosts every byte of the state is somewhere, at least once."""
     for sharding in SHARDINGS.values():
-        held, host = sharding.held(SMALL, devices)
+        held, host = bytes_held(sharding, SMALL, devices)
         for name, size in SMALL.items():
             assert devices * (held.get(name, 0) + host.get(name, 0)) >= size * (1 - 1e-12)

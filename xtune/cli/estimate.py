@@ -76,6 +76,9 @@ def run(args: argparse.Namespace) -> int:
     for number, line in enumerate(need.lines()):
         print(f"{each if number == 0 else ''}{line}")
     print(FULL.words(recipe_of(sheet.values)))
+    if need.refusal is not None:
+        print(f"refused: {need.refusal}")
+        return 1
     if gib is None:
         if card := smallest_card(need.gib):
             print(f"fits a GPU of {card} GB")

@@ -70,7 +70,8 @@ def sheet_and_folder(given: str, work_dir: Path | None) -> tuple[Sheet, Path]:
     """
     from xtune.config import render, require_valid
     from xtune.errors import UsageError
-    from xtune.local_path import is_path, not_there
+    from xtune.local_path import not_there
+    from xtune.names import is_path
 
     folder = Path(given).expanduser()
     if is_path(given) and not folder.exists():

@@ -137,8 +137,9 @@ def _also_wrong(given: str) -> str:
     """What is to be said of the model's name too, where the data cannot be read: sentences."""
     from xtune.config import find_config
     from xtune.errors import UsageError
+    from xtune.names import Kind, kind_of
 
-    if Path(given).expanduser().exists() or "/" in given or ":" in given or given == "smollm2":
+    if Path(given).expanduser().exists() or ":" in given or kind_of(given) is not Kind.WORD:
         return ""
     try:
         find_config(given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from xtune.engine.strategy_choice import STRATEGY_NAMES
+from xtune.config.strategies import STRATEGY_WORDS
 
 __all__ = ["add_strategy_arguments"]
 
@@ -13,7 +13,7 @@ def add_strategy_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare --strategy and --deepspeed."""
     parser.add_argument(
         "--strategy",
-        choices=STRATEGY_NAMES,
+        choices=STRATEGY_WORDS,
         help="how the processes share the work (default: the config's; on several ddp, or fsdp "
         "where a GPU cannot hold the model)",
     )

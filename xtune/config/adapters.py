@@ -16,7 +16,8 @@ from xtune import registry
 from xtune.config.continued import found_adapter
 from xtune.config.linear_layers import are_linear_layers
 from xtune.errors import RegistryError
-from xtune.hub import MODELSCOPE, fetch_it_first
+from xtune.hub import fetch_it_first
+from xtune.names import Kind, is_hub_id, kind_of
 
 __all__ = ["Refusal", "config_is_here", "contradictions", "names_modules", "refusal"]
 
@@ -174,7 +175,7 @@ def config_is_here(name: Any) -> bool:
 
 def _config_file(name: Any) -> Path | None:
     """The config.json that a model is built from without a network: the shipped one comes first."""
-    if not isinstance(name, str) or name.startswith(MODELSCOPE):
+    if not isinstance(name, str) or kind_of(name) is Kind.MODELSCOPE:
         return None
     published = Path(xtune.__file__).parent / "models/published_configs"
     shipped = published / f"{name.replace('/', '--')}.json"
@@ -182,7 +183,7 @@ def _config_file(name: Any) -> Path | None:
     for file in (shipped, own):
         if file.is_file():
             return file
-    if name.count("/") != 1:
+    if not is_hub_id(name):
         return None
     cache = os.environ.get("HF_HUB_CACHE") or os.path.join(
         os.environ.get("HF_HOME") or "~/.cache/huggingface", "hub"

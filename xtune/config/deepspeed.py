@@ -80,14 +80,6 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
                 f"{key!r} of DeepSpeed's JSON is {given[key]!r}",
                 f'write "{key}": "auto" in the JSON, or make them equal',
             )
-    stage = (given.get("zero_optimization") or {}).get("stage")
-    llm = (values.get("model") or {}).get("llm") or {}
-    if stage == 3 and llm.get("quantization") is not None:
-        yield (
-            "model.llm.quantization",
-            "ZeRO 3 cannot part quantized weights",
-            "--strategy fsdp can; --deepspeed deepspeed_zero2 holds them whole on each device",
-        )
     precision = strategy.get("precision", "auto")
     for kind in ("fp16", "bf16"):
         enabled = (given.get(kind) or {}).get("enabled", "auto")

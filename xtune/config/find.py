@@ -8,7 +8,8 @@ from pathlib import Path
 
 from xtune.config.foreign_configs import answer_to_config
 from xtune.errors import UsageError
-from xtune.local_path import is_path, not_there
+from xtune.local_path import not_there
+from xtune.names import is_path
 
 __all__ = ["config_root", "find_config", "list_configs", "xtuners_name"]
 

@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 from xtune import registry
 from xtune.config import adapters
 from xtune.config.deepspeed import contradictions
-from xtune.hub import MODELSCOPE, is_hub_id
-from xtune.local_path import is_path, misspells_a_file, not_there
+from xtune.config.strategies import Traits, divides_state, sharding_of_sheet
+from xtune.errors import ConfigError
+from xtune.local_path import misspells_a_file, not_there
+from xtune.names import Kind, hub_id_in, is_path, kind_of
 
 __all__ = ["Breach", "breaches", "divisible_optimizer"]
 
@@ -43,6 +45,7 @@ def breaches(values: Values, *, data: bool = True) -> Iterator[Breach]:
         _offload,
         _deepspeed,
         _divided_optimizer,
+        _strategy,
         *((_data_files,) if data else ()),
         _mixtures,
         _model_files,
@@ -185,7 +188,6 @@ def _adapter(values: Values) -> Iterator[Breach]:
 
 # Those of bitsandbytes: what holds a part of each weight cannot hold their state
 _UNDIVIDED = ("AdamW8bit", "PagedAdamW8bit", "PagedAdamW32bit")
-_DIVIDING = ("FSDPStrategy", "DeepSpeedStrategy")
 
 
 def divisible_optimizer(name: Any) -> Any:
@@ -199,12 +201,30 @@ def divisible_optimizer(name: Any) -> Any:
 
 def _divided_optimizer(values: Values) -> Iterator[Breach]:
     strategy, optimizer = _get(values, "strategy.type"), _get(values, "optimizer.type")
-    if strategy in _DIVIDING and optimizer in _UNDIVIDED:
+    if divides_state(strategy) and optimizer in _UNDIVIDED:
         yield Breach(
             "optimizer.type",
             f"{strategy} cannot hold its state in parts",
             "take AdamW, whose state is divided among the devices, or DDPStrategy",
         )
+
+
+def _strategy(values: Values) -> Iterator[Breach]:
+    """What the strategy refuses, as far as a sheet tells; the run asks again of the model."""
+    strategy = values.get("strategy")
+    if not isinstance(strategy, Mapping) or "type" not in strategy:
+        return
+    targets = _get(values, "model.adapter.target_modules")
+    traits = Traits(
+        quantized=_get(values, "model.llm.quantization") is not None,
+        adapter_on_head=isinstance(targets, list | tuple | set) and "lm_head" in targets,
+    )
+    try:
+        refusal = sharding_of_sheet(strategy).refuses(traits)
+    except (ConfigError, KeyError):  # of DeepSpeed's settings, which another rule reports
+        return
+    if refusal is not None:
+        yield Breach(*refusal)
 
 
 _DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)
@@ -271,9 +291,7 @@ def _generated_sources() -> list[str]:
 def _is_no_file(name: str) -> bool:
     """Whether this names a source that generates its rows, or a data set on the hub."""
     is_on_hub = (
-        is_hub_id(name.removeprefix(MODELSCOPE))
-        and not _DATA_SUFFIX.search(name)
-        and not misspells_a_file(name)
+        hub_id_in(name) is not None and not _DATA_SUFFIX.search(name) and not misspells_a_file(name)
     )
     return is_on_hub or name in _generated_sources()
 
@@ -290,8 +308,8 @@ def _model_files(values: Values) -> Iterator[Breach]:
         name = _get(values, key)
         if not isinstance(name, str):
             continue
-        if name.startswith(MODELSCOPE):
-            if not is_hub_id(name.removeprefix(MODELSCOPE)):
+        if kind_of(name) is Kind.MODELSCOPE:
+            if hub_id_in(name) is None:
                 yield Breach(key, f"{name!r} names no model", "an id is 'modelscope:owner/name'")
             continue
         if is_path(name) and not Path(name).expanduser().exists():

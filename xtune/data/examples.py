@@ -40,6 +40,8 @@ def write_examples(folder: Path, data_path: Any, map_fn: Any, *, rows: int = 8) 
         ]
     if data_path in names_alone(SOURCES, "split"):
         return data_path
+    if map_fn == "auto":  # which recognises any form that has a name of its own
+        map_fn = "openai"
     if map_fn not in all_formats():
         raise UsageError(f"map_fn {map_fn!r} has no example row; name a file of yours: data_path=")
     file = folder / f"{map_fn}.jsonl"

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import try_to_load_from_cache
-
 from xtune.config import Sheet, require_valid
 from xtune.config.continued import overruled_note
 from xtune.config.recipe import recipe_of
@@ -23,10 +21,11 @@ from xtune.engine.identity import require_same_inputs
 from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir
 from xtune.errors import AdapterError, ConfigError, DataError, ModelError
-from xtune.hub import MODELSCOPE, is_hub_id
+from xtune.hub import cached_config
 from xtune.models.modelscope import fetched
 from xtune.models.tokenizer import open_vocabulary
 from xtune.models.vocabulary import Pieces
+from xtune.names import Kind, hub_id_in, kind_of
 from xtune.parallel.world import ALONE
 from xtune.planning.advice import advice_for, advice_lines
 from xtune.planning.memory import smallest_card
@@ -193,6 +192,8 @@ def _model_lines(
     yield (
         f"parameters  {estimate.trainable:,} trained of {estimate.parameters:,} ({percent:.2f} %)"
     )
+    if need.refusal is not None:
+        raise ConfigError(need.refusal)
     for number, line in enumerate(need.lines()):
         yield f"{'memory' if number == 0 else '':<11} {line}"
     yield f"{'':<11} {largest.words(recipe)}"
@@ -208,25 +209,26 @@ def _model_lines(
 
 
 def _is_here(name: str) -> bool:
-    if name == "smollm2" or Path(name).expanduser().exists():
+    kind = kind_of(name)
+    if kind is Kind.ALIAS or Path(name).expanduser().exists():
         return True
-    if name.startswith(MODELSCOPE):
+    if kind is Kind.MODELSCOPE:
         try:
             return fetched(name, local_files_only=True).is_dir()
         except ModelError:
             return False
-    return is_hub_id(name) and isinstance(try_to_load_from_cache(name, "config.json"), str)
+    return kind is Kind.HUB and cached_config(name) is not None
 
 
 def _is_remote(name: str) -> bool:
     """Whether `name` can only be on a hub: owner/name, and nothing on this disk."""
-    return is_hub_id(name.removeprefix(MODELSCOPE)) and not _is_here(name)
+    return hub_id_in(name) is not None and not _is_here(name)
 
 
 def _is_remote_data(data_path: Any) -> bool:
     """Whether a data set comes from a hub: by its id, or by the source that it names."""
     if isinstance(data_path, str):
-        return data_path.startswith(MODELSCOPE) or _is_remote(data_path)
+        return kind_of(data_path) is Kind.MODELSCOPE or _is_remote(data_path)
     if isinstance(data_path, Mapping):
         return data_path.get("type") in ("hub", "modelscope")
     return any(isinstance(one, Mapping) and _is_remote_data(one["data_path"]) for one in data_path)

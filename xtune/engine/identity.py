@@ -19,14 +19,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from huggingface_hub import try_to_load_from_cache
-
 from xtune.config.recipe import Recipe
 from xtune.errors import CheckpointError, ModelError
-from xtune.hub import MODELSCOPE
+from xtune.hub import cached_config
 from xtune.models import same_base
-from xtune.models.gguf import is_gguf, resolve_alias
+from xtune.models.gguf import resolve_alias
 from xtune.models.modelscope import fetched
+from xtune.names import Kind, kind_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -181,16 +180,17 @@ def require_same_others(
 
 
 def _weight_files(name: str) -> list[Path]:
-    if is_gguf(name):
+    kind = kind_of(name)
+    if kind in (Kind.ALIAS, Kind.GGUF):
         return [resolve_alias(name)]
     folder = Path(name).expanduser()
-    if name.startswith(MODELSCOPE):
+    if kind is Kind.MODELSCOPE:
         folder = fetched(name, local_files_only=True)
     elif not folder.is_dir():
-        config = try_to_load_from_cache(name, "config.json") if name.count("/") <= 1 else None
-        if not isinstance(config, str):
+        config = cached_config(name)
+        if config is None:
             return []
-        folder = Path(config).parent
+        folder = config.parent
     for index in sorted(folder.glob("*.index.json")):  # model. before pytorch_model.
         if index.name.startswith(("model.", "pytorch_model.")):
             named = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())

@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import try_to_load_from_cache
-
 from xtune.config import Sheet, flat_items
 from xtune.data.sources.files import find_files, is_data_file
 from xtune.errors import ConfigError
-from xtune.local_path import MODELSCOPE, is_path
-from xtune.models.gguf import is_gguf
+from xtune.hub import cached_config
+from xtune.names import Kind, is_path, kind_of
 
 __all__ = ["is_place", "require_places"]
 
@@ -91,8 +89,8 @@ def _paths(key: str, value: Any) -> Iterator[str]:
 
 def _is_unknown(name: str) -> bool:
     """Whether it is nothing on this disk: neither here nor in the hub's cache."""
-    known = is_gguf(name) or name.startswith(MODELSCOPE) or is_path(name) or _there(name)
-    return not known and not isinstance(try_to_load_from_cache(name, "config.json"), str)
+    may_be_fetched = kind_of(name) in (Kind.HUB, Kind.WORD)
+    return may_be_fetched and not _there(name) and cached_config(name) is None
 
 
 def _there(name: str) -> bool:

@@ -232,12 +232,12 @@ class Runner:
     def _check_processes(self) -> None:
         run = self.run
         name, count = type(run.strategy).__name__, run.world.size
-        if run.strategy.processes == "one" and count > 1:
+        if run.strategy.sharding.processes == "one" and count > 1:
             raise ConfigError(
                 f"{name} is for one process, and {count} were started: leave --strategy out, or "
                 "name ddp"
             )
-        if run.strategy.processes == "several" and count == 1:
+        if run.strategy.sharding.processes == "several" and count == 1:
             raise ConfigError(
                 f"{name} is for several processes, and this is the only one. Start them: "
                 "NPROC_PER_NODE=2 xtune train CONFIG, or use --strategy single"

@@ -7,22 +7,16 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from xtune.config.strategies import STRATEGY_WORDS, divides_state
 from xtune.errors import UsageError, did_you_mean
 from xtune.parallel.world import world_of_environment
 
 if TYPE_CHECKING:
     from xtune.config import Sheet
 
-__all__ = ["STRATEGY_NAMES", "with_strategy"]
+__all__ = ["with_strategy"]
 
 _log = logging.getLogger(__name__)
-
-STRATEGY_NAMES = {
-    "single": "SingleStrategy",
-    "ddp": "DDPStrategy",
-    "fsdp": "FSDPStrategy",
-    "deepspeed": "DeepSpeedStrategy",
-}
 
 
 def with_strategy(
@@ -32,7 +26,7 @@ def with_strategy(
 
     Args:
         sheet: rendered.
-        strategy: a key of STRATEGY_NAMES; None: the sheet's, or on several processes ddp, or fsdp
+        strategy: a key of STRATEGY_WORDS; None: the sheet's, or on several processes ddp, or fsdp
             where a GPU cannot hold the model.
         deepspeed: a name or file of DeepSpeed's settings: `deepspeed_zero2`, `my_zero.json`.
 
@@ -41,10 +35,10 @@ def with_strategy(
     """
     from xtune.config import render
 
-    if strategy is not None and strategy not in STRATEGY_NAMES:
-        near = did_you_mean(strategy, STRATEGY_NAMES) or ";"
+    if strategy is not None and strategy not in STRATEGY_WORDS:
+        near = did_you_mean(strategy, STRATEGY_WORDS) or ";"
         raise UsageError(
-            f"there is no strategy {strategy!r}{near} there are: {', '.join(STRATEGY_NAMES)}"
+            f"there is no strategy {strategy!r}{near} there are: {', '.join(STRATEGY_WORDS)}"
         )
     given = sheet.values.get("strategy")
     settings = dict(given) if isinstance(given, Mapping) else {}
@@ -56,13 +50,13 @@ def with_strategy(
     elif name == "deepspeed" and "config" not in settings:
         settings["config"] = "deepspeed_zero2"
     processes = world_of_environment().size
-    if name is None and processes > 1 and settings.get("type") == STRATEGY_NAMES["single"]:
+    if name is None and processes > 1 and settings.get("type") == STRATEGY_WORDS["single"]:
         name = _chosen(sheet, processes)
     if name is None:
         return sheet
-    settings["type"] = STRATEGY_NAMES[name]
+    settings["type"] = STRATEGY_WORDS[name]
     options = [f"strategy={settings!r}"]
-    if name in ("fsdp", "deepspeed"):
+    if divides_state(settings["type"]):
         options += _with_divisible_optimizer(sheet, name)
     return render(sheet, options)
 

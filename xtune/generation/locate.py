@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from xtune.errors import AdapterError, UsageError
-from xtune.hub import MODELSCOPE, fetch_it_first
-from xtune.local_path import is_path, not_there
-from xtune.models.gguf import ALIASES
+from xtune.hub import fetch_it_first
+from xtune.local_path import not_there
+from xtune.names import Kind, is_path, kind_of
 
 __all__ = ["Located", "find_adapter", "find_model", "locate", "training_notes"]
 
@@ -57,7 +57,7 @@ def find_model(given: str) -> str:
     folder = Path(given).expanduser()
     if not folder.is_dir():
         if is_path(given) and not folder.exists():
-            what = "GGUF file" if given.endswith(".gguf") else "folder"
+            what = "GGUF file" if kind_of(given) is Kind.GGUF else "folder"
             raise UsageError(f"{not_there(given, what)} MODEL is a run's folder or a model's")
         return given
     found = _within(folder, "model")
@@ -155,7 +155,7 @@ def _base_of(adapter: Path) -> str:
     names = [name for name in dict.fromkeys(named) if isinstance(name, str) and name]
     for name in names:
         here = Path(name).expanduser().exists()
-        if here or name in ALIASES or name.startswith(MODELSCOPE):
+        if here or kind_of(name) in (Kind.ALIAS, Kind.MODELSCOPE):
             return name
     moved = [name for name in names if is_path(name)]
     if names and not moved:

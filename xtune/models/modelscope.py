@@ -8,7 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from xtune.errors import ModelError
-from xtune.hub import MODELSCOPE, why_not_modelscope
+from xtune.hub import why_not_modelscope
+from xtune.names import MODELSCOPE
 
 __all__ = ["fetched"]
 

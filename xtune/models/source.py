@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 from xtune.errors import ModelError, NoSuchModelError, did_you_mean
-from xtune.hub import MODELSCOPE, WITHOUT_NETWORK, cached_folder, why_not
-from xtune.local_path import is_path, not_there
+from xtune.hub import WITHOUT_NETWORK, cached_folder, why_not
+from xtune.local_path import not_there
 from xtune.models.families import all_families
-from xtune.models.gguf import converted_gguf, is_gguf
+from xtune.models.gguf import converted_gguf
 from xtune.models.modelscope import fetched
+from xtune.names import Kind, kind_of
 
 __all__ = ["explained", "name_for_others", "some", "source_of"]
 
@@ -31,9 +32,10 @@ def name_for_others(name: str) -> str:
 
 def source_of(name: str, *also_enough: str) -> str:
     """The folder, with config.json or a file that is `also_enough`, or the hub id to load from."""
-    if is_gguf(name):
+    kind = kind_of(name)
+    if kind in (Kind.ALIAS, Kind.GGUF):
         return str(converted_gguf(name))
-    if name.startswith(MODELSCOPE):
+    if kind is Kind.MODELSCOPE:
         return str(fetched(name))
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -46,7 +48,7 @@ def source_of(name: str, *also_enough: str) -> str:
         return str(folder)
     if folder.is_file():
         raise ModelError(f"{name!r} is a file; give the folder it is in, or a .gguf file")
-    if is_path(name):
+    if kind is Kind.PATH:
         raise NoSuchModelError(not_there(name))
     if reason := why_not(name):
         # What was fetched before needs no network; its folder is read without a request.

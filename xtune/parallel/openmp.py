@@ -6,10 +6,11 @@ busy program it is the slowest: a thread spins away the time that the thread it 
 half of the fair share of the processors is left, next to ten busy programs a fiftieth.
 
 How long threads spin is fixed when the library is loaded, with one exception, which GNU's manual
-(GOMP_SPINCOUNT) and LLVM's source (`__kmp_zero_bt`) name: hardly at all, as long as there are more
-OpenMP threads than processors. So while this process's threads wait for processors, another team of
-threads exists, which sleeps. The threads that compute stay as many as they were, and so do the
-sums. `benchmarks/shared_cpu.py` measures it.
+(GOMP_SPINCOUNT) names: hardly at all, as long as there are more OpenMP threads than processors. So
+while this process's threads wait for processors, another team of threads exists, which sleeps. The
+threads that compute stay as many as they were, and so do the sums. `benchmarks/shared_cpu.py`
+measures it. Intel's and LLVM's libraries are left as they are: next to a busy program the team made
+training no faster there (2026-11-30); KMP_BLOCKTIME=0 is theirs to set.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _EVERY = 0.5  # seconds between two looks
 _CROWDED, _ALONE = 0.10, 0.05
 _DECIDED = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 _TASKS = Path("/proc/self/task")
+_MAPS = Path("/proc/self/maps")
 
 
 @contextmanager
@@ -72,6 +74,8 @@ def _watch(over: threading.Event, every: float, waited: Callable[[], float]) -> 
         if threads < 2:  # one waits for nobody
             continue
         if alone.is_set() and share > _CROWDED * threads:
+            if _is_another_library():
+                break
             alone = threading.Event()
             sleepers += _let_teams_sleep(threads, until=alone)
         elif share < _ALONE * threads:
@@ -105,6 +109,12 @@ def _computing_threads() -> int:
     if torch is None or getattr(torch.__spec__, "_initializing", False):
         return 1
     return int(torch.get_num_threads())
+
+
+def _is_another_library() -> bool:
+    """Whether Intel's or LLVM's OpenMP is loaded: it takes GNU's place, also where that is too."""
+    maps = _MAPS.read_text(errors="replace") if _MAPS.is_file() else ""
+    return "/libiomp5" in maps or "/libomp" in maps
 
 
 def _waited() -> float:

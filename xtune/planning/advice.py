@@ -13,6 +13,7 @@ from typing import Any
 
 from xtune.config.recipe import recipe_of
 from xtune.config.rules import divisible_optimizer
+from xtune.config.strategies import SHARDINGS, Sharding, Traits, sharding_of_sheet
 from xtune.errors import ModelError
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
@@ -37,12 +38,14 @@ class Change:
         flag: of `xtune train`.
         cost: in words.
         values: dotted key -> value, what it does to the sheet.
+        sharding: the strategy, if it is another.
     """
 
     option: str
     flag: str
     cost: str
     values: Mapping[str, Any]
+    sharding: Sharding | None = None
 
     @property
     def touches_weights(self) -> bool:
@@ -114,7 +117,7 @@ class _Trials:
         self._weights[_of_weights(changes)] = need.weights_gib
 
     def __call__(self, changes: Sequence[Change]) -> Requirement | None:
-        """Return what the run then needs if it fits, else None.
+        """Return what the run then needs if it fits and is not refused, else None.
 
         Raises:
             ModelError: it cannot be run with these changes.
@@ -124,7 +127,7 @@ class _Trials:
             return None
         found = self._need(changes)
         self.learn(changes, found)
-        return found if found.fits(self._place) else None
+        return found if found.fits(self._place) and found.refusal is None else None
 
 
 def _of_weights(changes: Sequence[Change]) -> tuple[str, ...]:
@@ -159,10 +162,16 @@ def _tried(trial: _Trials, changes: Sequence[Change]) -> Requirement | None:
 def _excludes(later: Change, one: Change) -> bool:
     """Whether a change takes the place of an earlier one: it sets the same, or cannot go with it.
 
-    A shorter length, more offload; and DeepSpeed divides no 4-bit weights, and no 8-bit state.
+    A shorter length, more offload; and ZeRO 3 divides no 4-bit weights, and no 8-bit state.
     """
-    quantizes = "model.llm.quantization" in later.values and "zero3" in one.flag
-    return quantizes or not one.values.keys().isdisjoint(later.values)
+    refused = _refuses(one, quantized="model.llm.quantization" in later.values)
+    return refused or not one.values.keys().isdisjoint(later.values)
+
+
+def _refuses(change: Change, *, quantized: bool) -> bool:
+    """Whether the strategy that a change brings does not train such weights."""
+    traits = Traits(quantized=quantized)
+    return change.sharding is not None and change.sharding.refuses(traits) is not None
 
 
 def _without_what_is_not_needed(taken: list[Change], found: Requirement, trial: _Trials) -> Advice:
@@ -183,10 +192,12 @@ def _changes(cfg: Mapping[str, Any], place: DeviceMemory, longest: int) -> Itera
         yield _set(
             cfg, "model.gradient_checkpointing", True, "the same result, a third to a half slower"
         )
-    if place.devices > 1 and strategy in ("SingleStrategy", "DDPStrategy"):
+    whole = [one for one in SHARDINGS.values() if one.type == strategy and not one.divided]
+    if place.devices > 1 and whole:
         for stage in (2, 3):
-            if stage == 2 or not quantized:
-                yield _deepspeed(cfg, f"deepspeed_zero{stage}")
+            change = _deepspeed(cfg, f"deepspeed_zero{stage}")
+            if not _refuses(change, quantized=quantized):
+                yield change
         yield Change(
             "",
             "--strategy fsdp",
@@ -195,13 +206,14 @@ def _changes(cfg: Mapping[str, Any], place: DeviceMemory, longest: int) -> Itera
                 "strategy.type": "FSDPStrategy",
                 "optimizer.type": divisible_optimizer(optimizer),
             },
+            SHARDINGS["fsdp"],
         )
     if place.kind == "cuda":
-        if optimizer == "AdamW" and strategy in ("SingleStrategy", "DDPStrategy"):
+        if optimizer == "AdamW" and whole:
             yield _set(cfg, "optimizer.type", "PagedAdamW8bit", "moments in 8 bits")
         if not model.get("activation_offload"):
             yield _offload(cfg)
-        if strategy == "SingleStrategy" and not with_adapter:
+        if whole == [SHARDINGS["single"]] and not with_adapter:
             yield _deepspeed(cfg, "deepspeed_zero2_offload")
             yield _deepspeed(cfg, "deepspeed_zero3_offload")
     if not with_adapter:
@@ -246,7 +258,8 @@ def _deepspeed(cfg: Mapping[str, Any], name: str) -> Change:
         "strategy.config": name,
         "optimizer.type": divisible_optimizer(cfg["optimizer"]["type"]),
     }
-    return Change("", f"--deepspeed {name}", cost, values)
+    strategy = {"type": "DeepSpeedStrategy", "config": name}
+    return Change("", f"--deepspeed {name}", cost, values, sharding_of_sheet(strategy))
 
 
 def _changed(cfg: Mapping[str, Any], changes: Sequence[Change]) -> Mapping[str, Any]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from xtune.config.deepspeed import read_engine_settings
 from xtune.config.recipe import Recipe, recipe_of
+from xtune.config.strategies import sharding_of_sheet
 from xtune.models.build import build_model
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
@@ -22,6 +22,7 @@ from xtune.optim.optimizers import state_bytes
 from xtune.parallel.world import number_of_environment
 from xtune.planning.memory import MemoryEstimate, fits, memory_of
 from xtune.planning.scaling import held_by
+from xtune.planning.weight_shards import refusal_of
 
 if TYPE_CHECKING:
     from xtune.data.protocol import Dataset
@@ -33,7 +34,6 @@ __all__ = [
     "Requirement",
     "need_of",
     "place_of",
-    "strategy_name",
 ]
 
 _GIB = 2**30
@@ -109,15 +109,17 @@ class Requirement:
 
     Attributes:
         estimate: of one device alone.
-        strategy: a name of `xtune.planning.weight_shards.SHARDINGS`.
+        strategy: a name of `xtune.config.strategies.SHARDINGS`.
         held: component -> bytes on each device.
         host: bytes in its host's memory for each device.
+        refusal: why the strategy does not train such a model; None: it does.
     """
 
     estimate: MemoryEstimate
     strategy: str
     held: dict[str, float]
     host: float
+    refusal: str | None = None
 
     @property
     def gib(self) -> float:
@@ -183,7 +185,10 @@ def need_of(
     if recipe.sharing > 1:
         lengths = [-(-sum(lengths) // recipe.sharing)]
     model = build_model(cfg["model"], device="meta", precision=precision, pieces=pieces)
-    strategy = strategy_name(cfg["strategy"], place.devices)
+    sharding = sharding_of_sheet(cfg["strategy"], place.devices)
+    strategy = sharding.name
+    refused = refusal_of(sharding, model, recipe, kernels=place.kind == "cuda")
+    refusal = None if refused is None else str(refused)
     estimate = memory_of(
         model,
         cfg["model"],
@@ -198,7 +203,7 @@ def need_of(
         return Requirement(estimate, strategy, dict(estimate.components), float(estimate.offloaded))
     number = precision.compute_dtype.itemsize
     held, host = held_by(strategy, model, estimate, number, place.devices)
-    return Requirement(estimate, strategy, held, sum(host.values()) + estimate.offloaded)
+    return Requirement(estimate, strategy, held, sum(host.values()) + estimate.offloaded, refusal)
 
 
 def _optimizer_bytes(model: Any, cfg: Mapping[str, Any]) -> int | None:
@@ -206,24 +211,6 @@ def _optimizer_bytes(model: Any, cfg: Mapping[str, Any]) -> int | None:
         return state_bytes(model, cfg)
     except Exception:  # a user's own may do anything; then its state is counted as Adam's
         return None
-
-
-def strategy_name(cfg: Mapping[str, Any], devices: int = 1) -> str:
-    """Return what `xtune.planning.weight_shards` calls a sheet's `strategy`.
-
-    Args:
-        cfg: the sheet's `strategy`.
-        devices: how many; on several SingleStrategy becomes ddp, as `xtune train` makes it.
-    """
-    kind = cfg["type"]
-    if kind == "FSDPStrategy":
-        return "fsdp+offload" if cfg.get("offload") else "fsdp"
-    if kind == "DeepSpeedStrategy":
-        zero = read_engine_settings(cfg["config"]).get("zero_optimization", {})
-        stage = zero.get("stage", 0)
-        offloads = zero.get("offload_param" if stage == 3 else "offload_optimizer")
-        return f"zero{stage}" + ("+offload" if offloads and stage > 1 else "")
-    return "single" if devices == 1 else "ddp"
 
 
 def place_of(device: torch.device, devices: int = 1) -> DeviceMemory:

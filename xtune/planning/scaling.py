@@ -13,6 +13,7 @@ from typing import Any
 
 from xtune.config.recipe import Recipe, recipe_of
 from xtune.config.rules import divisible_optimizer
+from xtune.config.strategies import SHARDINGS
 from xtune.models.algorithms.base import Algorithm
 from xtune.models.build import build_model
 from xtune.models.flops import count_work
@@ -21,7 +22,13 @@ from xtune.optim.optimizers import state_bytes
 from xtune.parallel.links import Links
 from xtune.planning.memory import MemoryEstimate, fits, memory_of
 from xtune.planning.sharded_state import exchanged, state_of
-from xtune.planning.weight_shards import SHARDINGS, sharding_of
+from xtune.planning.weight_shards import (
+    bytes_held,
+    bytes_moved,
+    bytes_sent,
+    refusal_of,
+    sharding_of,
+)
 
 __all__ = ["Hardware", "Plan", "Row", "held_by", "plan_scaling", "strategy_that_fits"]
 
@@ -123,14 +130,14 @@ def plan_scaling(
     rows: list[Row] = []
     for count in devices:
         for name in _worth_showing(count):
-            plain = name.removesuffix("+offload")
+            sharding = sharding_of(name, with_adapter=model.has_adapter)
+            plain = sharding.plain
             if plain in refused or (plain != name and _fits_already(rows, count, plain)):
                 continue
-            sharding = sharding_of(name, with_adapter=model.has_adapter)
-            taken = whole if name in ("single", "ddp") else estimate
+            taken = estimate if sharding.divided else whole
             held, host = held_by(name, model, taken, number, count)
-            sent = sharding.sent(on_wire, count, micro_batches)
-            moved = sharding.moved(on_wire, count, micro_batches)
+            sent = bytes_sent(sharding, on_wire, count, micro_batches)
+            moved = bytes_moved(sharding, on_wire, count, micro_batches)
             takes = sent / links.ring(count) + moved / links.memory
             rows.append(
                 Row(
@@ -172,24 +179,28 @@ def held_by(
     """
     sharding = sharding_of(name, with_adapter=model.has_adapter)
     whole = _whole_layers(model, estimate, number)
-    return sharding.held(state_of(sharding, estimate.components, number, whole), devices)
+    return bytes_held(sharding, state_of(sharding, estimate.components, number, whole), devices)
 
 
 def _worth_showing(devices: int) -> Iterator[str]:
     """Alone there is nothing to divide, but DeepSpeed can let the host hold something."""
-    alone = ("single", "zero2+offload", "zero3+offload")
-    several = (name for name in SHARDINGS if name != "single")
-    yield from alone if devices == 1 else several
+    for name, sharding in SHARDINGS.items():
+        if devices > 1:
+            shown = sharding.processes != "one"
+        else:
+            shown = sharding.processes != "several" and (
+                not sharding.divided or bool(sharding.offloaded)
+            )
+        if shown:
+            yield name
 
 
 def _refused(model: Algorithm, recipe: Recipe) -> dict[str, str]:
     """Which strategies do not train such a model, and why."""
-    if any(backbone.why_apart is not None for backbone in model.backbones()):
-        why = "the family is run document by document, and processes would not run it equally often"
-        return {"zero3": why, "fsdp": why}
-    if recipe.quantization:
-        return {"zero3": "DeepSpeed cannot divide quantized weights"}
-    return {}
+    refusals = (
+        (sharding.plain, refusal_of(sharding, model, recipe)) for sharding in SHARDINGS.values()
+    )
+    return {name: str(why) for name, why in refusals if why is not None}
 
 
 def _fits_already(rows: Sequence[Row], devices: int, plain: str) -> bool:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from xtune.planning.weight_shards import Sharding
+from xtune.config.strategies import Sharding
 
 __all__ = ["exchanged", "state_of"]
 
@@ -25,7 +25,7 @@ _MASTER = 4  # bytes
 def state_of(
     sharding: Sharding, components: Mapping[str, float], number: int, whole_layers: float
 ) -> dict[str, float]:
-    """Return component -> bytes, for `Sharding.held` to divide.
+    """Return component -> bytes, for `bytes_held` to divide.
 
     Args:
         sharding: the strategy.
@@ -36,11 +36,11 @@ def state_of(
     state = dict(components)
     if "weights" in sharding.divided:
         state["whole layers"] = whole_layers
-    if sharding.name.startswith("zero"):
+    if sharding.zero:
         masters = components["trained weights"]
         share = _share(components, number)
         state["trained weights"] = masters * share
-        in_fp32 = sharding.offloaded or sharding.name != "zero1"
+        in_fp32 = sharding.offloaded or sharding.zero > 1
         state["gradients"] = masters if in_fp32 else masters * share
         state["optimizer"] = components["optimizer"] + masters
         state["buckets"] = min(_BUCKET, masters / _MASTER) * _MASTER * share
@@ -48,7 +48,7 @@ def state_of(
 
 
 def exchanged(components: Mapping[str, float], number: int) -> dict[str, float]:
-    """Return component -> bytes, for `Sharding.sent` and `.moved`.
+    """Return component -> bytes, for `bytes_sent` and `bytes_moved`.
 
     Args:
         components: of `MemoryEstimate`.

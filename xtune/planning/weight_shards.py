@@ -19,11 +19,15 @@ an adapter G and W are the adapter's alone, and F all the rest.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from xtune.config.recipe import Recipe
+from xtune.config.strategies import SHARDINGS, Refusal, Sharding, Traits
+from xtune.models.algorithms.base import Algorithm
+from xtune.models.attention.varlen import why_not_one_row
 from xtune.parallel.links import all_gather_bytes, all_reduce_bytes, reduce_scatter_bytes
 
-__all__ = ["SHARDINGS", "Sharding", "sharding_of"]
+__all__ = ["bytes_held", "bytes_moved", "bytes_sent", "refusal_of", "sharding_of"]
 
 # of `MemoryEstimate.components`; the others are each device's own
 _KINDS = {
@@ -34,96 +38,69 @@ _KINDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Sharding:
-    """A strategy: which kinds of state it divides, and which it keeps in the host's memory.
+def bytes_held(
+    sharding: Sharding, components: Mapping[str, float], devices: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the bytes that one device holds, and those that its host holds for it, by name.
 
-    Attributes:
-        name: of the strategy, with '+offload' if anything is kept by the host.
-        divided: of 'weights', 'gradients', 'optimizer'.
-        offloaded: the same; the device uses a copy that comes and goes.
-        adds_up: whether gradients are exchanged once a step, not in every micro-batch.
+    Args:
+        sharding: the strategy.
+        components: bytes that one device alone would hold, by the names of `MemoryEstimate`.
+        devices: N.
     """
-
-    name: str
-    divided: frozenset[str] = frozenset()
-    offloaded: frozenset[str] = frozenset()
-    adds_up: bool = True
-
-    def held(
-        self, components: Mapping[str, float], devices: int
-    ) -> tuple[dict[str, float], dict[str, float]]:
-        """Return the bytes that one device holds, and those that its host holds for it.
-
-        Args:
-            components: bytes that one device alone would hold, by the names of `MemoryEstimate`.
-            devices: N.
-        """
-        device: dict[str, float] = {}
-        host: dict[str, float] = {}
-        for name, size in components.items():
-            kind = _KINDS.get(name)
-            part = size / devices if kind in self.divided else float(size)
-            (host if kind in self.offloaded else device)[name] = part
-        return device, host
-
-    def sent(self, components: Mapping[str, float], devices: int, micro_batches: int) -> float:
-        """Return the bytes that one device sends to others in a step.
-
-        Args:
-            components: as for `held`, in the formats in which they are sent.
-            devices: N.
-            micro_batches: k, of one device.
-        """
-        gradients, trained = components["gradients"], components["trained weights"]
-        if not self.divided:
-            return all_reduce_bytes(gradients, devices)
-        times = 1 if self.adds_up else micro_batches
-        total = times * reduce_scatter_bytes(gradients, devices)
-        if "weights" in self.divided:
-            weights = trained + components.get("frozen weights", 0.0)
-            return total + 2 * micro_batches * all_gather_bytes(weights, devices)
-        return total + all_gather_bytes(trained, devices)
-
-    def moved(self, components: Mapping[str, float], devices: int, micro_batches: int) -> float:
-        """Return the bytes that pass between one device and its host's memory in a step.
-
-        Gradients go down after every micro-batch. Weights come up twice in each where the host has
-        them, else once, after the optimizer's step.
-
-        Args:
-            components: bytes by name, of the whole model.
-            devices: that share it.
-            micro_batches: of a step, on one device.
-        """
-        if not self.offloaded:
-            return 0.0
-        weights = components["trained weights"]
-        times = 1
-        if "weights" in self.offloaded:
-            weights += components.get("frozen weights", 0.0)
-            times = 2 * micro_batches
-        return (micro_batches * components["gradients"] + times * weights) / devices
+    device: dict[str, float] = {}
+    host: dict[str, float] = {}
+    for name, size in components.items():
+        kind = _KINDS.get(name)
+        part = size / devices if kind in sharding.divided else float(size)
+        (host if kind in sharding.offloaded else device)[name] = part
+    return device, host
 
 
-_OPTIMIZER = frozenset({"optimizer"})
-_STAGE_2 = _OPTIMIZER | {"gradients"}
-_STAGE_3 = _STAGE_2 | {"weights"}
+def bytes_sent(
+    sharding: Sharding, components: Mapping[str, float], devices: int, micro_batches: int
+) -> float:
+    """Return the bytes that one device sends to others in a step.
 
-SHARDINGS = {
-    sharding.name: sharding
-    for sharding in (
-        Sharding("single"),
-        Sharding("ddp"),
-        Sharding("zero1", _OPTIMIZER),
-        Sharding("zero2", _STAGE_2, adds_up=False),
-        Sharding("zero2+offload", _STAGE_2, _STAGE_2, adds_up=False),
-        Sharding("zero3", _STAGE_3, adds_up=False),
-        Sharding("zero3+offload", _STAGE_3, _STAGE_3, adds_up=False),
-        Sharding("fsdp", _STAGE_3, adds_up=False),
-        Sharding("fsdp+offload", _STAGE_3, _STAGE_3, adds_up=False),
-    )
-}
+    Args:
+        sharding: the strategy.
+        components: as for `bytes_held`, in the formats in which they are sent.
+        devices: N.
+        micro_batches: k, of one device.
+    """
+    gradients, trained = components["gradients"], components["trained weights"]
+    if not sharding.divided:
+        return all_reduce_bytes(gradients, devices)
+    times = 1 if sharding.adds_up else micro_batches
+    total = times * reduce_scatter_bytes(gradients, devices)
+    if "weights" in sharding.divided:
+        weights = trained + components.get("frozen weights", 0.0)
+        return total + 2 * micro_batches * all_gather_bytes(weights, devices)
+    return total + all_gather_bytes(trained, devices)
+
+
+def bytes_moved(
+    sharding: Sharding, components: Mapping[str, float], devices: int, micro_batches: int
+) -> float:
+    """Return the bytes that pass between one device and its host's memory in a step.
+
+    Gradients go down after every micro-batch. Weights come up twice in each where the host has
+    them, else once, after the optimizer's step.
+
+    Args:
+        sharding: the strategy.
+        components: bytes by name, of the whole model.
+        devices: that share it.
+        micro_batches: of a step, on one device.
+    """
+    if not sharding.offloaded:
+        return 0.0
+    weights = components["trained weights"]
+    times = 1
+    if "weights" in sharding.offloaded:
+        weights += components.get("frozen weights", 0.0)
+        times = 2 * micro_batches
+    return (micro_batches * components["gradients"] + times * weights) / devices
 
 
 def sharding_of(name: str, *, with_adapter: bool) -> Sharding:
@@ -134,7 +111,7 @@ def sharding_of(name: str, *, with_adapter: bool) -> Sharding:
         with_adapter: an adapter is trained, not the whole model.
     """
     sharding = SHARDINGS[name]
-    if with_adapter and name.startswith("fsdp"):
+    if with_adapter and sharding.adds_up_adapter:
         whole = frozenset({"gradients"})
         return replace(
             sharding,
@@ -143,3 +120,37 @@ def sharding_of(name: str, *, with_adapter: bool) -> Sharding:
             adds_up=True,
         )
     return sharding
+
+
+def refusal_of(
+    sharding: Sharding,
+    model: Algorithm,
+    recipe: Recipe | None = None,
+    *,
+    kernels: bool = False,
+) -> Refusal | None:
+    """Return why a strategy does not train a model, or None.
+
+    Args:
+        sharding: the strategy.
+        model: in memory, or on 'meta'.
+        recipe: of the run, for a model on 'meta', which is never quantized itself.
+        kernels: take it that GPUs are to have the kernels with which a family may be run in one
+            row, for a model on 'meta': such a one is not refused before the run knows.
+    """
+    backbones = model.backbones()
+    apart = (
+        backbone.family
+        for backbone in backbones
+        if backbone.why_apart is not None
+        and not (kernels and why_not_one_row(backbone.base, kernels=True) is None)
+    )
+    methods = (getattr(backbone.base, "quantization_method", None) for backbone in backbones)
+    asked = recipe is not None and recipe.quantization is not None
+    traits = Traits(
+        family_apart=next(apart, ""),
+        quantized=asked or any(method is not None for method in methods),
+        adapter_on_head=not sharding.adapter_on_head
+        and not all(backbone.head.is_matrix for backbone in backbones),
+    )
+    return sharding.refuses(traits)

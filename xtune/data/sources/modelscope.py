@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from xtune.data.sources.hub import rows_of
 from xtune.errors import DataError
-from xtune.hub import MODELSCOPE, why_not_modelscope
+from xtune.hub import why_not_modelscope
+from xtune.names import MODELSCOPE
 from xtune.registry import SOURCES
 
 if TYPE_CHECKING:

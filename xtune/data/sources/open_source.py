@@ -12,8 +12,8 @@ from xtune.data.sources.files import FilesSource, find_files, is_data_file, othe
 from xtune.data.sources.hub import HubSource
 from xtune.data.sources.modelscope import ModelScopeSource
 from xtune.errors import DataError, did_you_mean
-from xtune.hub import MODELSCOPE, is_hub_id
 from xtune.local_path import not_there
+from xtune.names import MODELSCOPE, Kind, kind_of
 from xtune.registry import SOURCES, names_alone, resolve
 
 __all__ = ["open_source"]
@@ -51,9 +51,9 @@ def open_source(data_path: str | Sequence[str] | Mapping[str, Any], *, split: st
         return FilesSource(str(folder / split))
     if find_files(data_path):
         return FilesSource(data_path)
-    if data_path.startswith(MODELSCOPE):
+    if kind_of(data_path) is Kind.MODELSCOPE:
         return ModelScopeSource(data_path.removeprefix(MODELSCOPE), split=split)
-    if is_hub_id(data_path) and not is_data_file(data_path):
+    if kind_of(data_path) is Kind.HUB and not is_data_file(data_path):
         return HubSource(data_path, split=split)
     raise DataError(_nothing_there(data_path))
 

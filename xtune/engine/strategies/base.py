@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from xtune.checkpoint.parts import Part
+from xtune.config.strategies import SHARDINGS, Sharding
+from xtune.errors import ConfigError
 from xtune.models.algorithms.base import Algorithm
 from xtune.parallel.world import ALONE, World
+from xtune.planning.weight_shards import refusal_of
 from xtune.structures import Batch
 
 __all__ = ["Strategy"]
@@ -31,20 +34,40 @@ class Strategy(ABC):
         device: where this process computes.
         precision: an `xtune.models.precision.Precision`, what it computes in.
         world: the processes that it runs on.
-        processes: how many it is for.
-        shards_model: whether a process holds a part of the model's weights only, so that all must
-            take part in whatever the model computes.
-        divides_state: whether each process holds a part of the training state only: it takes a
-            model from the CPU's memory, in the checkpoint's dtypes, casts and moves what a process
-            holds itself, and has `parts`.
+        sharding: what it divides among them, and what it refuses to train.
     """
 
     device: torch.device
     precision: Any
     world: World = ALONE
-    processes: Literal["one", "several", "any"] = "one"
-    shards_model: bool = False
-    divides_state: bool = False
+    sharding: Sharding = SHARDINGS["single"]
+
+    @property
+    def shards_model(self) -> bool:
+        """Whether a process holds a part of the weights only: all take part in what it computes."""
+        return "weights" in self.sharding.divided
+
+    @property
+    def divides_state(self) -> bool:
+        """Whether each process holds a part of the training state only.
+
+        Such a strategy takes a model from the CPU's memory, in the checkpoint's dtypes, casts and
+        moves what a process holds itself, and has `parts`.
+        """
+        return bool(self.sharding.divided)
+
+    def require_trainable(self, model: Algorithm) -> None:
+        """Refuse a model that the strategy cannot run, before it is touched.
+
+        Args:
+            model: in memory.
+
+        Raises:
+            ConfigError: it cannot; why, and what to do.
+        """
+        why = refusal_of(self.sharding, model)
+        if why is not None:
+            raise ConfigError(str(why))
 
     @property
     def loads_on(self) -> torch.device:

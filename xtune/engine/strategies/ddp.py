@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
+from xtune.config.strategies import SHARDINGS
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.models.algorithms.base import Algorithm
 from xtune.parallel.world import World, world_of_environment
@@ -28,7 +29,7 @@ class DDPStrategy(SingleStrategy):
         device: 'cpu' or 'cuda'; None: the GPUs if there are any.
     """
 
-    processes = "several"
+    sharding = SHARDINGS["ddp"]
 
     def __init__(self, *, precision: str = "auto", device: str | None = None) -> None:
         self.world = world_of_environment()

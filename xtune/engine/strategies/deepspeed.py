@@ -22,13 +22,12 @@ from torch import Tensor
 
 from xtune.checkpoint.parts import Part
 from xtune.config.deepspeed import read_engine_settings
+from xtune.config.strategies import sharding_of_sheet
 from xtune.engine.strategies.ddp import device_of_process
 from xtune.engine.strategies.deepspeed_settings import announce_compilation, with_precision
 from xtune.engine.strategies.sharding import (
     cast_weights,
     quiet_deprecations,
-    refuse_adapter_on_head,
-    refuse_documents_apart,
     refuse_other_optimizers,
 )
 from xtune.engine.strategies.single import SingleStrategy
@@ -62,9 +61,6 @@ class DeepSpeedStrategy(SingleStrategy):
         ConfigError: DeepSpeed is not installed, or cannot run here; no such file; not ZeRO 1 to 3.
     """
 
-    processes = "any"
-    divides_state = True
-
     def __init__(
         self,
         *,
@@ -81,7 +77,7 @@ class DeepSpeedStrategy(SingleStrategy):
                 f"DeepSpeedStrategy: zero_optimization.stage is {self.stage}; 1, 2 or 3 are "
                 "allowed. Without ZeRO use --strategy ddp"
             )
-        self.shards_model = self.stage == 3
+        self.sharding = sharding_of_sheet({"type": "DeepSpeedStrategy", "config": config})
         # Both are read when deepspeed is first imported, and when its engine is made.
         os.environ.setdefault("DS_ACCELERATOR", self.device.type)
         os.environ.setdefault("LOCAL_RANK", str(self.world.local_rank))
@@ -119,7 +115,7 @@ class DeepSpeedStrategy(SingleStrategy):
         }
         self._part_weights(model, settings)
         super().prepare(model, make_optimizer)
-        refuse_other_optimizers(self.optimizer, "DeepSpeedStrategy")
+        refuse_other_optimizers(self.optimizer, self.sharding.type)
         if self.device.type == "cpu" and self.world.is_main:
             announce_compilation()
         self.engine, _, _, _ = self._deepspeed.initialize(
@@ -143,7 +139,7 @@ class DeepSpeedStrategy(SingleStrategy):
     def _settings_for(self, model: Algorithm, *, all_is_trained: bool) -> dict[str, Any]:
         """The engine's settings for a model; the process is set up for it."""
         quiet_deprecations()
-        self._check(model)
+        self.require_trainable(model)
         self.machine.require_group()
         settings = with_precision(self.settings, self.precision, all_is_trained=all_is_trained)
         zero = settings["zero_optimization"] = dict(settings["zero_optimization"])
@@ -321,18 +317,6 @@ class DeepSpeedStrategy(SingleStrategy):
             enabled=self._autocasts,
             cache_enabled=not self._checkpoints,
         )
-
-    def _check(self, model: Algorithm) -> None:
-        if not self.shards_model:
-            return
-        refuse_documents_apart(model, "ZeRO 3")
-        bases: list[Any] = [backbone.base for backbone in model.backbones()]
-        if any(getattr(base, "quantization_method", None) is not None for base in bases):
-            raise ConfigError(
-                "ZeRO 3 cannot part quantized weights: use --strategy fsdp, which can, or "
-                "--deepspeed deepspeed_zero2, which holds them whole on each device"
-            )
-        refuse_adapter_on_head(model, "ZeRO 3")
 
     def _gathered(self, parameters: list[Any], *, changes: bool = False) -> Any:
         return self._deepspeed.zero.GatheredParameters(

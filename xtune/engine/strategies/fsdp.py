@@ -24,11 +24,11 @@ from torch.distributed.fsdp import (
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from xtune.checkpoint.parts import Part
+from xtune.config.strategies import SHARDINGS
 from xtune.engine.strategies.ddp import device_of_process
 from xtune.engine.strategies.sharding import (
     cast_weights,
     quiet_deprecations,
-    refuse_documents_apart,
     refuse_other_optimizers,
 )
 from xtune.engine.strategies.single import SingleStrategy
@@ -62,10 +62,6 @@ class FSDPStrategy(SingleStrategy):
         ConfigError: fp16; offload from a CPU.
     """
 
-    processes = "several"
-    shards_model = True
-    divides_state = True
-
     def __init__(
         self,
         *,
@@ -78,6 +74,7 @@ class FSDPStrategy(SingleStrategy):
         super().__init__(precision=precision, device=device_of_process(self.world, device))
         self.reshard_after_forward = reshard_after_forward
         self.offload = offload
+        self.sharding = SHARDINGS["fsdp+offload" if offload else "fsdp"]
         if self.precision.loss_scaling:
             raise ConfigError(
                 "FSDPStrategy has no loss scaling, which fp16 needs: strategy.precision=bf16 or "
@@ -92,14 +89,14 @@ class FSDPStrategy(SingleStrategy):
     def prepare(  # noqa: D102
         self, model: Algorithm, make_optimizer: Callable[[Algorithm], torch.optim.Optimizer]
     ) -> None:
-        refuse_documents_apart(model, "FSDPStrategy")
+        self.require_trainable(model)
         self.all_is_trained = not model.has_adapter
         self._shard(model)
         super().prepare(model, make_optimizer)
-        refuse_other_optimizers(self.optimizer, "FSDPStrategy")
+        refuse_other_optimizers(self.optimizer, self.sharding.type)
 
     def place(self, model: Algorithm) -> None:  # noqa: D102
-        refuse_documents_apart(model, "FSDPStrategy")
+        self.require_trainable(model)
         self.all_is_trained = False
         model.requires_grad_(False)  # before the weights are cast
         self._shard(model)

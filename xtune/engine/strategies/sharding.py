@@ -10,13 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from xtune.errors import ConfigError
-from xtune.models.algorithms.base import Algorithm
 
 __all__ = [
     "cast_weights",
     "quiet_deprecations",
-    "refuse_adapter_on_head",
-    "refuse_documents_apart",
     "refuse_other_optimizers",
     "saved_buffers",
     "under_all_names",
@@ -36,38 +33,6 @@ def cast_weights(
 def quiet_deprecations() -> None:
     """Say nothing of what FSDP and DeepSpeed call by names that torch 2.13 calls old."""
     warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
-
-
-def refuse_adapter_on_head(model: Algorithm, strategy: str) -> None:
-    """Refuse an adapter on the head: processes would wait for each other without end.
-
-    Such a head is called once for each chunk of trained tokens, of which one process has more than
-    another, and each call puts the head together on all of them.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    if not all(backbone.head.is_matrix for backbone in model.backbones()):
-        raise ConfigError(
-            f"{strategy} cannot train an adapter on the head. Leave the head out of "
-            "lora.target_modules, train it whole (lora.modules_to_save=['lm_head']), or use "
-            "--strategy fsdp or --deepspeed deepspeed_zero2"
-        )
-
-
-def refuse_documents_apart(model: Algorithm, strategy: str) -> None:
-    """Refuse a family that runs once for each document: processes would not meet.
-
-    Raises:
-        ConfigError: it is one.
-    """
-    for backbone in model.backbones():
-        if backbone.why_apart is not None:
-            raise ConfigError(
-                f"{backbone.family} is run document by document, and the processes of {strategy} "
-                "would not run it equally often: use DDPStrategy, or ZeRO 1 or 2 "
-                "(--deepspeed deepspeed_zero2)"
-            )
 
 
 def refuse_other_optimizers(optimizer: torch.optim.Optimizer, strategy: str) -> None:

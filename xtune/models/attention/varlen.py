@@ -56,16 +56,22 @@ _LAYERS = {
 }  # of config.layer_types, those that are right here
 
 
-def why_not_one_row(llm: PreTrainedModel) -> str | None:
+def why_not_one_row(llm: PreTrainedModel, *, kernels: bool | None = None) -> str | None:
     """Say why documents must not be given to `llm` end to end; None if they may be.
 
     They may where attention is all that mixes tokens, and where it is called through
     transformers' AttentionInterface and is of a kind that `varlen_attention` computes.
+
+    Args:
+        llm: the model, anywhere.
+        kernels: whether a kernel is there that caps attention scores, as GPUs have them; None: of
+            the model's own device.
     """
     config = llm.config.get_text_config()
     capped = getattr(config, "attn_logit_softcapping", None)
-    on_gpu = llm.device.type == "cuda"
-    if capped and not (on_gpu and (has_flash_attn() or has_flex(llm.device))):
+    if kernels is None:
+        kernels = llm.device.type == "cuda" and (has_flash_attn() or has_flex(llm.device))
+    if capped and not kernels:
         return "it caps its attention scores, which for packed rows only kernels for GPUs do"
     others = set(getattr(config, "layer_types", None) or ()) - _LAYERS
     if others or getattr(llm, "_is_stateful", False):
