@@ -45,6 +45,7 @@ __all__ = [
     "look_next_to",
     "names",
     "names_alone",
+    "require_whole",
     "resolve",
     "unknown",
 ]
@@ -115,6 +116,8 @@ def resolve(registry: Registry, named: str | Callable[..., Any]) -> Callable[...
     _scan(registry)
     if named in registry.module_dict:
         return registry.module_dict[named]
+    if named.endswith(".py"):
+        raise RegistryError(f"{named!r} names a file and nothing in it: write '{named}:name'")
     if "." in named:
         return _from_dotted_path(named)
     raise unknown(registry, named, names(registry))
@@ -147,6 +150,22 @@ def build(registry: Registry, cfg: Mapping[str, Any], **extra: Any) -> Any:
     """
     arguments = dict(cfg)
     return resolve(registry, arguments.pop("type"))(**arguments, **extra)
+
+
+def require_whole(made_by: Callable[..., Any]) -> None:
+    """Refuse a class that lacks what its base asks for, before anything is loaded for it.
+
+    Args:
+        made_by: a class, or a function, of which nothing is known.
+
+    Raises:
+        RegistryError: it is a class with abstract methods left.
+    """
+    if lacking := sorted(getattr(made_by, "__abstractmethods__", ())):
+        raise RegistryError(
+            f"{made_by.__name__} does not define {', '.join(lacking)}, which its base class asks "
+            "for"
+        )
 
 
 def _scan(registry: Registry) -> None:

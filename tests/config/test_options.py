@@ -119,6 +119,15 @@ def test_a_key_of_a_knob_that_is_none_says_to_give_it_whole():
     )
 
 
+def test_quantization_which_has_no_type_is_asked_for_without_one():
+    with pytest.raises(ConfigError) as caught:
+        render("custom_sft_lora", ["quantization.bits=4"])
+    assert str(caught.value) == (
+        "--cfg-options quantization.bits=4: 'quantization' is None and has no 'bits'; "
+        "give it whole: \"quantization={'bits': …}\""
+    )
+
+
 def test_what_a_dict_cannot_begin_with_is_named():
     for value in ("DPO", None):
         with pytest.raises(ConfigError, match=f"algorithm must be a dict, not {value!r}"):

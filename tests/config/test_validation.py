@@ -91,6 +91,19 @@ def test_every_problem_is_reported_at_once_with_its_line():
         ("accumulative_counts=0", "train_cfg.accumulative_counts = 0: must be at least 1"),
         ("max_norm=-1", "clip_grad.max_norm = -1: must be above 0"),
         ("betas=(0.9, 1.0)", "optimizer.betas.1 = 1.0: must be at least 0 and below 1"),
+        ("betas=(0.9,)", "optimizer.betas = (0.9,): must be two numbers; such as (0.9, 0.999)"),
+        ("algorithm.loss_chunk_size=0", "model.loss_chunk_size = 0: must be at least 1"),
+        ("gradient_checkpointing=-1", "model.gradient_checkpointing = -1: must be at least 0"),
+        (
+            "loss_weights={'call': -1}",
+            "train_dataset.loss_weights.call = -1: must be at least 0",
+        ),
+        (
+            "algorithm={'type': 'SupervisedFinetune', 'gradient_checkpointing': True}",
+            "algorithm.gradient_checkpointing = True: does not hold: model.gradient_checkpointing "
+            "is False; leave it out of algorithm, and set the knob",
+        ),
+        ("map_fn=mine.py", "'mine.py' names a file and nothing in it: write 'mine.py:name'"),
         ("max_length=0", "train_dataset.max_length = 0: must be at least 1"),
         ("save_steps=0", "default_hooks.checkpoint.interval = 0: must be at least 1"),
         ("seed=-1", "randomness.seed = -1: must be at least 0"),
@@ -134,6 +147,7 @@ def test_one_wrong_option(option, said):
             "val_data_path={'type': 'toolcall', 'split': 'train'}",
         ],
         ["val_data_path=None"],
+        ["algorithm={'type': 'SupervisedFinetune', 'fused': False, 'activation_offload': False}"],
         ["custom_hooks=[]", "default_hooks={}"],
         ["lora.init_lora_weights=gaussian"],
         ["default_hooks.tensorboard=None"],

@@ -1,9 +1,10 @@
-"""A hook that would never be called is refused before training."""
+"""A hook that is not called, or fails only at the first checkpoint, is refused before training."""
 
 from __future__ import annotations
 
 import pytest
 
+from tests.runs import metrics, train, write_inputs
 from xtune.engine.build import build_hooks
 from xtune.engine.hooks.base import Hook
 from xtune.errors import ConfigError
@@ -40,6 +41,30 @@ class Right(Hook):
         pass
 
 
+class SavesOnly(Hook):
+    """Counts, and would begin at 0 in a resumed run."""
+
+    def state_dict(self):
+        return {"count": 3}
+
+
+class TakesTooMuch(Hook):
+    """Written after another trainer's hooks; it would fail when the first checkpoint is there."""
+
+    def after_save_checkpoint(self, runner, folder, metrics):
+        pass
+
+
+class HasWhatNoFileHolds(Hook):
+    """A set is no JSON."""
+
+    def state_dict(self):
+        return {"seen": {1, 2}}
+
+    def load_state_dict(self, state):
+        pass
+
+
 def test_what_is_no_hook_is_refused_with_the_base_and_the_moments():
     with pytest.raises(ConfigError, match=r"0 Plain: Plain is no Hook.*hooks\.base.*on_int"):
         build_hooks({"custom_hooks": [{"type": Plain}]})
@@ -55,3 +80,25 @@ def test_a_moment_that_is_misspelt_is_refused_with_the_nearest():
 def test_a_hook_with_helpers_is_taken():
     hooks = build_hooks({"custom_hooks": [{"type": Right}], "default_hooks": {"progress": None}})
     assert list(hooks) == ["0 Right"]
+
+
+def test_a_hook_whose_state_would_not_come_back_is_refused():
+    with pytest.raises(ConfigError, match="SavesOnly has state_dict and no load_state_dict"):
+        build_hooks({"custom_hooks": [{"type": SavesOnly}]})
+
+
+def test_a_moment_that_is_called_with_fewer_arguments_is_refused():
+    with pytest.raises(ConfigError) as caught:
+        build_hooks({"custom_hooks": [{"type": TakesTooMuch}]})
+    assert str(caught.value) == (
+        "hook 0 TakesTooMuch: after_save_checkpoint takes (runner, folder, metrics), and is "
+        "called with (run, folder)"
+    )
+
+
+def test_a_state_that_no_checkpoint_holds_ends_the_run_before_its_first_step(tmp_path):
+    own = f"custom_hooks=[{{'type': '{__file__}:HasWhatNoFileHolds'}}]"
+    with pytest.raises(ConfigError, match=r"HasWhatNoFileHolds: its state_dict cannot be saved: O"):
+        train(write_inputs(tmp_path), tmp_path / "run", own)
+    assert not (tmp_path / "run" / "checkpoints").exists()
+    assert metrics(tmp_path / "run") == []

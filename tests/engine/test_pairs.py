@@ -12,7 +12,10 @@ from transformers import AutoModelForCausalLM
 
 from tests.forked import run_ranks
 from tests.runs import losses, metrics, options, sheet_of, train
+from xtune.engine.build import build_datasets
 from xtune.engine.dry_run import make_plan
+from xtune.errors import ConfigError
+from xtune.models import SupervisedFinetune
 
 OWN = str(Path(__file__).parent / "pair_loss.py")
 PLAIN = ["lora.lora_dropout=0.0", "max_steps=5", "lr=3e-3"]
@@ -81,3 +84,16 @@ def test_a_dry_run_counts_pairs(inputs, own, tmp_path):
     assert any("samples   26 in 13 groups" in line for line in lines)
     assert any(line.startswith("memory") for line in lines)
     assert not any("not counted" in line for line in lines)  # a pass over pairs was traced
+
+
+class TakesNoTokenizer:
+    """A data set of one's own that forgets what the run gives it."""
+
+    def __init__(self, *, data_path):
+        pass
+
+
+def test_a_data_set_that_takes_no_tokenizer_is_refused_with_that():
+    cfg = {"model": {"type": SupervisedFinetune}, "train_dataset": {"type": TakesNoTokenizer}}
+    with pytest.raises(ConfigError, match="'TakesNoTokenizer' takes no 'tokenizer', which the run"):
+        build_datasets(cfg, tokenizer=None)

@@ -13,8 +13,11 @@ from tests.forked import Forked, run_ranks
 from tests.runs import losses, metrics, options, sheet_of, train
 from xtune.checkpoint.folder import list_checkpoints
 from xtune.checkpoint.meta import write_meta
+from xtune.engine.loops import Loop
 from xtune.engine.runner import Runner
-from xtune.errors import ConfigError
+from xtune.errors import ConfigError, ModelError
+from xtune.models import Algorithm, SupervisedFinetune
+from xtune.models.algorithms.shares import require_shares
 
 OWN = str(Path(__file__).parent / "pool_loop.py")
 POOL = f"train_cfg={{'type': '{OWN}:PoolLoop', 'max_steps': 8}}"
@@ -103,3 +106,62 @@ def test_what_is_no_loop_is_refused_before_anything_is_loaded(inputs, tmp_path):
     sheet = sheet_of(inputs, f"train_cfg={{'type': '{OWN}:KillOnceSaved'}}")
     with pytest.raises(ConfigError, match="KillOnceSaved is no Loop.*Derive it from xtune's"):
         Runner(sheet, work_dir=tmp_path).train()
+
+
+class HalfALoop(Loop):
+    """Forgets to say how many steps there are."""
+
+    def run(self, run):
+        pass
+
+
+class HalfAStep(HalfALoop):
+    """Says that there are two and a half."""
+
+    accumulative_counts = 1
+
+    def total_steps(self, steps_per_epoch):
+        return 2.5
+
+
+class ForgetsParts(SupervisedFinetune):
+    """Of which no checkpoint would know what to hold."""
+
+    parts = Algorithm.parts
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("train_cfg={'type': 'HERE:HalfALoop'}", "HalfALoop does not define total_steps"),
+        (
+            "train_cfg={'type': 'HERE:HalfAStep'}",
+            r"HalfAStep.total_steps gives 2\.5; it is a",
+        ),
+        ("model.type=HERE:ForgetsParts", "ForgetsParts does not define parts, which its base"),
+    ],
+)
+def test_what_lacks_a_method_is_refused_before_anything_is_loaded(inputs, tmp_path, option, said):
+    sheet = sheet_of(inputs, option.replace("HERE", __file__))
+    with pytest.raises(ConfigError, match=said):
+        Runner(sheet, work_dir=tmp_path).train()
+
+
+LOSS = torch.tensor(1.0, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        (LOSS, "Mine.forward returns tensor(1., requires_grad=True); it is a dict with the tensor"),
+        ({"los": LOSS}, "Mine.forward returns a dict of los; it is a dict with the tensor 'loss'"),
+        ({"loss": LOSS, "right": 0.5}, "returns 0.5 as 'right'; it is a tensor without dimensions"),
+        ({"loss": LOSS, "right": torch.zeros(1, 3)}, "returns a tensor [1, 3] as 'right'"),
+        ({"loss": LOSS, "lr": torch.tensor(0.5)}, "returns 'lr', which means something else"),
+        ({"loss": LOSS.detach()}, "the 'loss' that Mine.forward returns has no gradient"),
+    ],
+)
+def test_what_is_no_share_of_a_sum_is_said(outputs, said):
+    with pytest.raises(ModelError) as caught:
+        require_shares("Mine", outputs, taken={"step", "lr"})
+    assert said in str(caught.value)

@@ -138,6 +138,15 @@ def test_parts_that_a_checkpoint_cannot_hold_are_refused(model, parts, message):
         require_saved(model)
 
 
+def test_what_is_no_part_is_refused_and_how_one_is_saved_is_spelt(model):
+    known = ScoredPairs.parts(model)
+    model.parts = lambda: known | {"score": model.score}
+    with pytest.raises(ModelError, match=r"names a Linear 'score'; each is a ModelPart\(module"):
+        require_saved(model)
+    with pytest.raises(ModelError, match="saved_as='model', 'weights' or None .*, not 'weight'"):
+        ModelPart(model.score, saved_as="weight")
+
+
 def test_a_part_under_another_name_is_refused(model):
     known = ScoredPairs.parts(model)
     model.parts = lambda: known | {"reward": ModelPart(nn.Linear(2, 2), "weights")}

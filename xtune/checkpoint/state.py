@@ -18,7 +18,7 @@ from torch import Tensor
 
 from xtune.errors import CheckpointError
 
-__all__ = ["load_state", "recorded_day", "save_state", "snapshot", "state_bytes"]
+__all__ = ["as_json", "load_state", "recorded_day", "save_state", "snapshot", "state_bytes"]
 
 _TENSOR = "$tensor"
 
@@ -39,6 +39,19 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     save_file(tensors, folder / "tensors.safetensors")
     text = json.dumps(_without_tensors(state, paths), indent=1)
     (folder / "state.json").write_text(text + "\n", encoding="utf-8")
+
+
+def as_json(state: dict[str, Any]) -> str:
+    """Return the text of state.json, as if no tensor stood in two places.
+
+    Args:
+        state: as for `save_state`.
+
+    Raises:
+        TypeError, ValueError: it holds what can be in no checkpoint.
+    """
+    paths = {_identity(tensor): path for path, tensor in _tensors(state)}
+    return json.dumps(_without_tensors(state, paths), indent=1)
 
 
 def load_state(folder: Path) -> dict[str, Any]:

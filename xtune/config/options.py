@@ -218,7 +218,8 @@ def _item(owner: Any, part: str, where: str, also_allowed: Iterable[str] = ()) -
         if not part.isdigit() or int(part) >= len(owner):
             raise ConfigError(f"{what} has {len(owner)} items, numbered from 0, and no {part!r}")
         return owner[int(part)]
-    whole = f"; give it whole: \"{where}={{'type': …, {part!r}: …}}\"" if owner is None else ""
+    kind = "" if where.rpartition(".")[2] == "quantization" else "'type': …, "  # it has no type
+    whole = f'; give it whole: "{where}={{{kind}{part!r}: …}}"' if owner is None else ""
     raise ConfigError(f"{what} is {owner!r} and has no {part!r}{whole}")
 
 

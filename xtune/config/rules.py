@@ -38,6 +38,8 @@ def breaches(values: Values, *, data: bool = True) -> Iterator[Breach]:
     """
     for rule in (
         _ranges,
+        _betas,
+        _overruled,
         _length_of_run,
         _quantization,
         _offload,
@@ -71,6 +73,9 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "val_dataset.max_length": _at_least(1),
     "model.vocabulary.pad_to_multiple_of": _at_least(1),
     "train_dataset.window_rows": _at_least(1),
+    "train_dataset.loss_weights.thought": _at_least(0),
+    "train_dataset.loss_weights.call": _at_least(0),
+    "train_dataset.loss_weights.answer": _at_least(0),
     "train_dataloader.batch_size": _at_least(1),
     "train_dataloader.num_workers": _at_least(0),
     "train_cfg.accumulative_counts": _at_least(1),
@@ -83,6 +88,8 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "optimizer.betas.1": _from_to_below(0, 1),
     "param_scheduler.warmup_ratio": _from_to_below(0, 1),
     "clip_grad.max_norm": _above(0),
+    "model.gradient_checkpointing": _at_least(0),
+    "model.loss_chunk_size": _at_least(1),
     "model.adapter.r": _at_least(1),
     "model.adapter.lora_alpha": _above(0),
     "model.adapter.lora_dropout": _from_to_below(0, 1),
@@ -102,6 +109,26 @@ def _ranges(values: Values) -> Iterator[Breach]:
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if is_number and not holds(value):
             yield Breach(key, message)
+
+
+def _betas(values: Values) -> Iterator[Breach]:
+    betas = _get(values, "optimizer.betas")
+    if isinstance(betas, list | tuple) and len(betas) != 2:
+        yield Breach("optimizer.betas", "must be two numbers", "such as (0.9, 0.999)")
+
+
+def _overruled(values: Values) -> Iterator[Breach]:
+    """What the knob `algorithm` says of an argument that `model` has from a knob of its own."""
+    algorithm, model = values.get("algorithm"), values.get("model")
+    if not (isinstance(algorithm, Mapping) and isinstance(model, Mapping)):
+        return
+    for key, given in algorithm.items():
+        if key in model and model[key] != given:
+            yield Breach(
+                f"algorithm.{key}",
+                f"does not hold: model.{key} is {model[key]!r}",
+                f"leave it out of algorithm, and set the knob that model.{key} is made of",
+            )
 
 
 _STREAMED = ("StreamedSFTDataset", "StreamedPreferenceDataset")

@@ -138,7 +138,7 @@ class Pipeline:
         reasons = "; ".join(f"{count:,} {why}" for why, count in report.dropped.most_common())
         rows = "the one row" if report.rows == 1 else f"the {report.rows:,} rows"
         other = other_choice(self._source.rows(), self._map_fn)
-        advice = f"; map_fn={other.format.name!r} reads them" if other else ""
+        advice = f" (map_fn={other.format.name!r} reads them)" if other else ""
         return (
             f"no sample can be made of {rows} of {name_of_source(self._source)}: {reasons}. "
             f"Check map_fn{advice}, prompt_template and max_length"

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Mapping
 from datetime import date
-from difflib import get_close_matches
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +19,20 @@ from xtune.data.protocol import Dataset, Loader, missing_names
 from xtune.data.report import DataReport
 from xtune.engine.hooks.base import Hook
 from xtune.engine.loops import Loop
-from xtune.errors import ConfigError, DataError, did_you_mean
+from xtune.engine.own_parts import require_both, require_called
+from xtune.errors import ConfigError, DataError
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
 from xtune.parallel.world import ALONE, World
-from xtune.registry import DATASETS, HOOKS, MODELS, TRAIN_LOOPS, build, resolve
+from xtune.registry import (
+    DATASETS,
+    HOOKS,
+    MODELS,
+    TRAIN_LOOPS,
+    build,
+    require_whole,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -91,6 +99,7 @@ def build_datasets(
             user's own lacks what a run asks of it.
     """
     algorithm = cfg["model"]["type"]
+    require_whole(resolve(MODELS, algorithm))
     train = _dataset("train_dataset", cfg, tokenizer, day, algorithm)
     validation = cfg.get("val_dataset")
     if validation is None or validation.get("data_path") is None:
@@ -116,7 +125,12 @@ def _dataset(
             f"{makes}, or a data set that makes {learns_from}"
         )
     supplied: dict[str, Any] = {"tokenizer": tokenizer}
-    takes_a_day = "day" in signature(made_by).parameters  # a user's may not
+    takes = signature(made_by).parameters
+    if not any(one.name == "tokenizer" or one.kind is one.VAR_KEYWORD for one in takes.values()):
+        raise ConfigError(
+            f"{key}.type={_name(kind)!r} takes no 'tokenizer', which the run gives its data"
+        )
+    takes_a_day = "day" in takes  # a user's may not
     if day is not None and takes_a_day and cfg[key].get("day") is None:
         supplied["day"] = day
     dataset = build(DATASETS, cfg[key], **supplied)
@@ -178,12 +192,14 @@ def build_loop(
     Raises:
         ConfigError: the sheet's `train_cfg` names no Loop.
     """
+    require_whole(resolve(TRAIN_LOOPS, cfg["train_cfg"]["type"]))
     loop = build(TRAIN_LOOPS, cfg["train_cfg"])
     if not isinstance(loop, Loop):
         raise ConfigError(
             f"train_cfg: {type(loop).__name__} is no Loop. Derive it from xtune's "
             "(from xtune.engine.loops import Loop), or leave type='TrainLoop'"
         )
+    require_both("train_cfg", loop, Loop)
     loader = dataset.loader(
         accumulative_counts=loop.accumulative_counts,
         seed=recipe_of(cfg).seed,
@@ -224,25 +240,9 @@ def build_hooks(cfg: Mapping[str, Any]) -> dict[str, Hook]:
     hooks = {name: build(HOOKS, hook) for name, hook in named.items() if hook is not None}
     moments = [one for one in vars(Hook) if not one.startswith("_") and callable(vars(Hook)[one])]
     for name, hook in hooks.items():
-        _require_called(name, hook, sorted(moments))
+        require_called(name, hook, sorted(moments))
+        require_both(f"hook {name}", hook, Hook)
     return hooks
-
-
-def _require_called(name: str, hook: Any, moments: list[str]) -> None:
-    if not isinstance(hook, Hook):
-        raise ConfigError(
-            f"hook {name}: {type(hook).__name__} is no Hook. Derive it from xtune's "
-            f"(from xtune.engine.hooks.base import Hook); it is called at: {', '.join(moments)}"
-        )
-    for own in dir(hook):
-        if hasattr(Hook, own) or own.startswith("_"):
-            continue
-        near = callable(getattr(hook, own)) and get_close_matches(own, moments, n=1, cutoff=0.9)
-        if near or own.startswith(("before_", "after_")):
-            raise ConfigError(
-                f"hook {name}: nothing calls {own!r}{did_you_mean(own, moments)}; a hook is called "
-                f"at: {', '.join(moments)}"
-            )
 
 
 def weights_from(checkpoint: Path | None, cfg: Mapping[str, Any]) -> dict[str, Any]:

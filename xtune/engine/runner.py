@@ -31,6 +31,7 @@ from xtune.engine.checkpoints import checkpoint_writer, load_checkpoint, load_fu
 from xtune.engine.identity import require_same_inputs
 from xtune.engine.logs import HeldLog, close_logs, log_to_console
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
+from xtune.engine.own_parts import require_writable
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
 from xtune.engine.run import Run
 from xtune.engine.throughput import Throughput
@@ -159,6 +160,11 @@ class Runner:
         run.loop, run.loader = build_loop(run.cfg, run.train_dataset, run.sequence.as_one)
         require_ends(run.loader.report, force=getattr(self.memory_check, "force", False))
         run.max_steps = run.loop.total_steps(run.loader.steps_per_epoch)
+        if not isinstance(run.max_steps, int) or run.max_steps < 1:
+            raise ConfigError(
+                f"train_cfg: {type(run.loop).__name__}.total_steps gives {run.max_steps!r}; it is "
+                "a whole number of steps from 1 on"
+            )
         run.val_loader = validation_loader(run.cfg, run.val_dataset, run.sequence.as_one)
         run.schedule = build(SCHEDULES, run.cfg["param_scheduler"])
         run.hooks = build_hooks(run.cfg)
@@ -250,6 +256,8 @@ class Runner:
         enter("hooks before the first step", slow=True)
         try:
             run.call_hooks("before_run")
+            states = {f"hook {name}": hook.state_dict() for name, hook in run.hooks.items()}
+            require_writable({"train_cfg": run.loop.state_dict(), **states})
             with run.signals:
                 run.call_hooks("before_train")
                 load_rng_state(start)

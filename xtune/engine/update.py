@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtune.engine.rank_stats import RankStats, WorkTimer
+from xtune.models.algorithms.shares import require_shares
 from xtune.parallel.progress import enter
 from xtune.parallel.slices import slice_of
 from xtune.structures import Batch
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
     from xtune.engine.run import Run
 
 __all__ = ["StepResult", "update"]
+
+
+# What a line of metrics.jsonl has besides what the algorithm returns; see `MetricsHook`
+_OWN_METRICS = frozenset(
+    {"step", "lr", "grad_norm", "tokens", "trained_tokens", "peak_memory_mb", "time", "val_loss"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,7 @@ def update(run: Run, batches: Sequence[Batch], *, began: float | None = None) ->
         own_slice = slice_of(batch, sequence)
         enter(f"forward {count}/{len(batches)}", step=number)
         outputs = strategy.forward(own_slice, normalizer=normalizer or 1, is_last=is_last)
+        require_shares(type(run.model).__name__, outputs, taken=_OWN_METRICS)
         run.micro_losses.append(outputs["loss"].detach())
         if is_last:
             work.stop()

@@ -92,3 +92,22 @@ def test_what_a_function_of_xtuners_returns_is_what_its_rows_are():
         checked_return({"conversation": [{"input": "Hi"}]})
     with pytest.raises(DataError, match=r"or \{'text': '...'\}"):
         checked_return({"conversations": turns})
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (
+            {"role": "human", "content": "Hi"},
+            r"messages\[0\] of what the function returns has the role 'human'; allowed: system, us",
+        ),
+        ({"role": "assistent", "content": "Hi"}, r"'assistent'; did you mean 'assistant'\?"),
+        (
+            {"role": "user", "content": 5},
+            r"messages\[0\]\['content'\] of what the function returns is 5; it is a text",
+        ),
+    ],
+)
+def test_what_a_function_of_ones_own_returns_is_checked(message, said):
+    with pytest.raises(DataError, match=said):
+        checked_return({"messages": [message]})

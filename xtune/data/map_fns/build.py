@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from xtune.data.map_fns.base import MapFn
+from xtune.data.map_fns.dialogue import ROLES
 from xtune.data.map_fns.turns import turns_map_fn
-from xtune.errors import DataError
+from xtune.errors import DataError, did_you_mean
 from xtune.registry import MAP_FNS, resolve
 
 __all__ = ["build_map_fn", "checked_return", "name_of", "noted_name"]
@@ -59,6 +60,8 @@ def checked_return(made: object) -> dict[str, Any]:
         if isinstance(made.get("text"), str) or _are_tokens(made):
             return made
         if keys and all(_are_messages(made[key]) for key in keys):
+            for key in keys:
+                _require_text(made[key], key)
             return made
     raise DataError(
         f"the function returns {str(made)[:100]!r}; it must return "
@@ -71,6 +74,22 @@ def _are_messages(value: object) -> bool:
     return isinstance(value, list) and all(
         isinstance(message, dict) and isinstance(message.get("role"), str) for message in value
     )
+
+
+def _require_text(messages: list[dict[str, Any]], key: str) -> None:
+    """Refuse a role that no template knows, and content that is no text."""
+    for place, message in enumerate(messages):
+        role, content = message["role"], message.get("content")
+        if role not in ROLES:
+            raise DataError(
+                f"{key}[{place}] of what the function returns has the role {role!r}"
+                f"{did_you_mean(role, ROLES) or ';'} allowed: {', '.join(ROLES)}"
+            )
+        if not isinstance(content, str | None):
+            raise DataError(
+                f"{key}[{place}]['content'] of what the function returns is {content!r}; it is a "
+                "text"
+            )
 
 
 def _are_tokens(made: dict[str, Any]) -> bool:

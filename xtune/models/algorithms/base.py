@@ -20,6 +20,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from xtune.errors import ModelError
 from xtune.models.algorithms.backbone import Backbone
 from xtune.structures import IGNORE_INDEX, Batch
 
@@ -40,6 +41,12 @@ class ModelPart:
 
     module: nn.Module
     saved_as: Literal["model", "weights"] | None
+
+    def __post_init__(self) -> None:
+        if self.saved_as not in ("model", "weights", None):
+            raise ModelError(
+                f"a part is saved_as='model', 'weights' or None (in no file), not {self.saved_as!r}"
+            )
 
     @property
     def is_trained(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from xtune.errors import ModelError
-from xtune.models.algorithms.base import Algorithm
+from xtune.models.algorithms.base import Algorithm, ModelPart
 
 __all__ = ["require_saved"]
 
@@ -31,6 +31,11 @@ def require_saved(model: Algorithm) -> None:
     """
     name, parts = type(model).__name__, model.parts()
     for key, part in parts.items():
+        if not isinstance(part, ModelPart):
+            raise ModelError(
+                f"{name}: parts() names a {type(part).__name__} {key!r}; each is a "
+                "ModelPart(module, saved_as=…)"
+            )
         if getattr(model, key, None) is not part.module:
             raise ModelError(f"{name}: its part {key!r} is not the attribute of that name")
         if part.saved_as == "weights" and key in _TAKEN:
