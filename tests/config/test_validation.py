@@ -393,3 +393,10 @@ def test_a_hub_id_next_to_a_folder_of_its_owners_name_stays_one(tmp_path, monkey
     (tmp_path / "tatsu-lab" / "alpaca-old").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert problems_of("data_path=tatsu-lab/alpaca") == []
+
+
+def test_a_number_format_that_there_is_not_is_named_with_its_line():
+    (problem,) = problems_of("strategy.precision=fp31")
+    assert "strategy.precision = 'fp31': must be " in problem
+    assert "'bf16'" in problem
+    assert problems_of("strategy.precision=bf16") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -142,3 +143,9 @@ def test_a_hub_id_while_offline(load):
 def test_a_file_is_not_a_folder(tiny_llama):
     with pytest.raises(ModelError, match="is a file; give the folder"):
         load_model(str(tiny_llama / "model.safetensors"))
+
+
+def test_a_misspelt_alias_is_offered_where_nothing_of_that_name_can_be_fetched():
+    said = "'smolm2' is no folder here; did you mean 'smollm2'? And as a hub id it cannot be fetched"
+    with pytest.raises(ModelError, match=re.escape(said)):
+        load_config("smolm2")

@@ -113,7 +113,7 @@ def _print_table(report: Report) -> None:
     Console().print(table)
     if not report.after.checks:
         return
-    table = Table("kind", title="Of which, before -> after", title_justify="left")
+    table = Table("kind", title="By kind, before -> after", title_justify="left")
     for name in report.after.checks:
         table.add_column(name, justify="right")
     for kind in report.after.checked_kinds:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import functools
 import time
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 
 from xtune.errors import ConfigError, did_you_mean
 
-__all__ = ["DTYPES", "Precision", "choose_precision", "parse_dtype"]
+__all__ = ["DTYPES", "Precision", "PrecisionName", "choose_precision", "parse_dtype"]
+
+PrecisionName: TypeAlias = Literal["auto", "fp32", "bf16", "fp16", "float32", "bfloat16", "float16"]
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _ROUNDS = 5  # the first call chooses and loads the kernel

@@ -11,7 +11,7 @@ from xtune.local_path import not_there
 from xtune.models.families import all_families
 from xtune.models.gguf import converted_gguf
 from xtune.models.modelscope import fetched
-from xtune.names import Kind, kind_of
+from xtune.names import ALIASES, Kind, kind_of
 
 __all__ = ["explained", "name_for_others", "some", "source_of"]
 
@@ -54,7 +54,7 @@ def source_of(name: str, *also_enough: str) -> str:
         # What was fetched before needs no network; its folder is read without a request.
         if kept := cached_folder(name):
             return kept
-        raise ModelError(f"{name!r} is no folder here, and {reason}")
+        raise ModelError(f"{_no_folder(name)} {reason}")
     return name
 
 
@@ -87,10 +87,15 @@ def explained(name: str, what: str, error: Exception) -> ModelError:
             )
     elif isinstance(error, OSError):
         return ModelError(
-            f"{name!r} is no folder here, and as a hub id it cannot be fetched: "
+            f"{_no_folder(name)} as a hub id it cannot be fetched: "
             f"{_first_line(error)}. {WITHOUT_NETWORK}"
         )
     return ModelError(f"cannot load the {what} of {name!r}: {_first_line(error)}")
+
+
+def _no_folder(name: str) -> str:
+    near = did_you_mean(name, ALIASES) if kind_of(name) is Kind.WORD else ""
+    return f"{name!r} is no folder here{near} And" if near else f"{name!r} is no folder here, and"
 
 
 def _first_line(error: Exception) -> str:

@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from xtune.config.strategies import SHARDINGS
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.models.algorithms.base import Algorithm
+from xtune.models.precision import PrecisionName
 from xtune.parallel.world import World, world_of_environment
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
@@ -31,7 +32,7 @@ class DDPStrategy(SingleStrategy):
 
     sharding = SHARDINGS["ddp"]
 
-    def __init__(self, *, precision: str = "auto", device: str | None = None) -> None:
+    def __init__(self, *, precision: PrecisionName = "auto", device: str | None = None) -> None:
         self.world = world_of_environment()
         super().__init__(precision=precision, device=device_of_process(self.world, device))
 

@@ -33,6 +33,7 @@ from xtune.engine.strategies.sharding import (
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.errors import ConfigError
 from xtune.models.algorithms.base import Algorithm
+from xtune.models.precision import PrecisionName
 from xtune.parallel.world import world_of_environment
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
@@ -65,7 +66,7 @@ class DeepSpeedStrategy(SingleStrategy):
         self,
         *,
         config: str | Mapping[str, Any],
-        precision: str = "auto",
+        precision: PrecisionName = "auto",
         device: str | None = None,
     ) -> None:
         self.world = world_of_environment()

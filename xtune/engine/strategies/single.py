@@ -15,6 +15,7 @@ from xtune.engine.strategies.sharding import cast_weights, with_weights
 from xtune.errors import CheckpointError
 from xtune.models.algorithms.base import Algorithm
 from xtune.models.generation import checkpoints_layers
+from xtune.models.precision import PrecisionName
 from xtune.registry import STRATEGIES
 from xtune.structures import Batch
 
@@ -34,7 +35,7 @@ class SingleStrategy(Strategy):
         device: 'cpu', 'cuda', 'cuda:1'; None: the GPU if there is one.
     """
 
-    def __init__(self, *, precision: str = "auto", device: str | None = None) -> None:
+    def __init__(self, *, precision: PrecisionName = "auto", device: str | None = None) -> None:
         self.machine = Machine(self.world, precision=precision, device=device)
         self.device, self.precision = self.machine.device, self.machine.precision
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.loss_scaling)
