@@ -142,14 +142,18 @@ def test_it_is_given_up_though_the_error_is_kept(knobs):
 
 def test_an_interrupt_saves_then_raises_and_the_run_goes_on_bit_for_bit(knobs):
     whole = xtune.train("custom_sft_lora", work_dir="whole", **knobs)
-    previous = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt) as stopped:
-        xtune.train("custom_sft_lora", work_dir="part", **{**knobs, **at(3, "SIGINT")})
+    # Python's own, as in a notebook: what started the tests may have left another
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt) as stopped:
+            xtune.train("custom_sft_lora", work_dir="part", **{**knobs, **at(3, "SIGINT")})
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert str(stopped.value) == (
         "stopped by SIGINT after step 3 of 6; saved part/checkpoints/step_000003. Go on: the same "
         "call with resume=True"
     )
-    assert signal.getsignal(signal.SIGINT) is previous
     assert len(xtune.results("part").metrics) == 3
     rest = xtune.train("custom_sft_lora", work_dir="part", resume=True, **knobs)
     assert losses(rest.work_dir) == losses(whole.work_dir)

@@ -123,7 +123,7 @@ def _overruled(values: Values) -> Iterator[Breach]:
     if not (isinstance(algorithm, Mapping) and isinstance(model, Mapping)):
         return
     for key, given in algorithm.items():
-        if key in model and model[key] != given:
+        if key != "type" and key in model and model[key] != given:  # a model may be given whole
             yield Breach(
                 f"algorithm.{key}",
                 f"does not hold: model.{key} is {model[key]!r}",
