@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import pickle
+import json
 import re
 import runpy
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from xtune.config.find import config_root
 from xtune.config.notes import estimated_gib, laptop_gib, notes
 from xtune.data.templates.system_texts import SYSTEM_TEXTS
 from xtune.models.precision import choose_precision
-from xtune.planning.memory import smallest_card
+from xtune.planning.memory import MemoryEstimate, smallest_card
 from xtune.planning.requirement import DeviceMemory, Requirement, need_of
 
 REPOSITORY = Path(__file__).parents[2]
@@ -169,7 +170,7 @@ def needs(shared_folder):
         key = hashlib.sha256(repr((values.model, *shape)).encode()).hexdigest()
         if key not in made:
             file = once(shared_folder / "needs" / key, lambda path: _write_need(path, values))
-            made[key] = pickle.loads(file.read_bytes())
+            made[key] = _read_need(file)
         return made[key]
 
     return of
@@ -177,7 +178,12 @@ def needs(shared_folder):
 
 def _write_need(path: Path, values) -> None:
     need = need_of(values, choose_precision("cuda", "bf16"), DeviceMemory("cuda", None))
-    path.write_bytes(pickle.dumps(need))
+    path.write_text(json.dumps(asdict(need)))
+
+
+def _read_need(path: Path) -> Requirement:
+    known = json.loads(path.read_text())
+    return Requirement(**known | {"estimate": MemoryEstimate(**known["estimate"])})
 
 
 @every_leaf

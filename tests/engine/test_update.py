@@ -125,7 +125,7 @@ class HalfAStep(HalfALoop):
 
 
 class ForgetsParts(SupervisedFinetune):
-    """Of which no checkpoint would know what to hold."""
+    """No checkpoint would know what to hold of it."""
 
     parts = Algorithm.parts
 
