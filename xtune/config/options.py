@@ -120,8 +120,9 @@ class _Editor:
             if name not in SHEET_KEYS:
                 known = {binding.key[0] for binding in top_level(tree)} | set(SHEET_KEYS)
                 near = hint(name) or did_you_mean(name, known).removeprefix("; ")
+                end = "" if near.endswith("?") else "."
                 raise ConfigError(
-                    f"the config has no {name!r}{f'; {near}' if near else ''}. "
+                    f"the config has no {name!r}{f'; {near}' if near else ''}{end} "
                     f"`xtune explain {self.path.stem}` lists its names"
                 )
             self.lines = [*self.lines, Line(f"{name} = {source}", origin)]
