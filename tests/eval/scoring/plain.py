@@ -30,7 +30,9 @@ def the_plain_way(model: Any, requests: list[LikelihoodRequest]) -> list[tuple[f
         total, greedy = 0.0, True
         for place in range(len(request.context), len(ids)):
             row = logits[place - 1]
-            total += float(row[ids[place]] - torch.log(torch.exp(row - row.max()).sum()) - row.max())
+            total += float(
+                row[ids[place]] - torch.log(torch.exp(row - row.max()).sum()) - row.max()
+            )
             greedy = greedy and int(row.argmax()) == ids[place]
         answers.append((total, greedy))
     return answers
