@@ -89,7 +89,7 @@ def test_another_error_is_none_of_memory(llm, requests):
 def test_the_budget_is_half_of_what_is_free_within_bounds(llm, monkeypatch):
     # width 32, inner 64, 4 heads of 8: 8 x 32 + 4 x 64 + 8 x 32 numbers of 4 bytes
     assert bytes_per_token(llm) == 3072
-    for gib, tokens in ((1.0, 4096), (2**-7, 2**23 // 2 // 3072), (0.0, 128)):
+    for gib, tokens in ((1.0, 2048), (2**-7, 2**23 // 2 // 3072), (0.0, 128)):
         monkeypatch.setattr(budget, "place_of", lambda device, gib=gib: SimpleNamespace(gib=gib))
         assert budget_of(llm) == tokens
 

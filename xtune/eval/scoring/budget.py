@@ -16,7 +16,7 @@ from xtune.planning.requirement import place_of
 
 __all__ = ["budget_of", "smaller"]
 
-_MOST = {"cpu": 4096, "cuda": 16384}  # tokens; longer rows share little more
+_MOST = {"cpu": 2048, "cuda": 16384}  # tokens; longer rows share little more
 _LEAST = 128
 _SHARE = 0.5  # of what is free, for a row
 _GIB = 2**30
