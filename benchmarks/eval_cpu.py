@@ -76,8 +76,8 @@ def main() -> int:
                 "",
                 "SmolLM2-135M, fp32, one thread; lm_eval 0.4.13 (HFLM, batches of "
                 f"{BATCH}). Speed is in items a CPU second, times lm_eval's; memory likewise. The "
-                "last column is the largest difference of a log-likelihood from lm_eval's, and how many "
-                "tokens the longest continuation has.",
+                "last column is the largest difference of a log-likelihood from lm_eval's, and how "
+                "many tokens the longest continuation has.",
                 "",
                 "| | items | requests | CPU s | items/CPU s | speed | goal | peak MB | memory "
                 "| goal | difference |",
