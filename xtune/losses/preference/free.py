@@ -45,6 +45,10 @@ class Cpo(PairLoss):
                 f"label_smoothing is {self.label_smoothing}; it is from 0 to below 0.5"
             )
 
+    def rewards(self, pairs: PairTerms) -> tuple[Tensor, Tensor]:
+        """Return beta times the answers' log-probabilities; see `PairLoss`."""
+        return self.beta * pairs.chosen, self.beta * pairs.rejected
+
     def __call__(self, pairs: PairTerms) -> Tensor:
         """Return the loss of each pair, [P]."""
         apart, e = self.beta * (pairs.chosen - pairs.rejected), self.label_smoothing
@@ -73,6 +77,10 @@ class SimPO(PairLoss):
         if self.gamma < 0:
             raise ConfigError(f"gamma is {self.gamma}; it is a margin, 0 or more")
 
+    def rewards(self, pairs: PairTerms) -> tuple[Tensor, Tensor]:
+        """Return beta times the answers' log-probabilities per token; see `PairLoss`."""
+        return self.beta * pairs.chosen_mean, self.beta * pairs.rejected_mean
+
     def __call__(self, pairs: PairTerms) -> Tensor:
         """Return the loss of each pair, [P]."""
         return -logsigmoid(self.beta * (pairs.chosen_mean - pairs.rejected_mean) - self.gamma)
@@ -95,6 +103,10 @@ class Orpo(PairLoss):
 
     def __post_init__(self) -> None:
         _require_beta(self.beta)
+
+    def rewards(self, pairs: PairTerms) -> tuple[Tensor, Tensor]:
+        """Return beta times the answers' log-probabilities per token; see `PairLoss`."""
+        return self.beta * pairs.chosen_mean, self.beta * pairs.rejected_mean
 
     def __call__(self, pairs: PairTerms) -> Tensor:
         """Return the loss of each pair, [P]."""

@@ -72,6 +72,14 @@ class PairLoss(ABC):
     needs_reference: ClassVar[bool] = True
 
     @abstractmethod
+    def rewards(self, pairs: PairTerms) -> tuple[Tensor, Tensor]:
+        """Return what the better and the worse answers are worth to the policy, [P] each.
+
+        Args:
+            pairs: as for the loss.
+        """
+
+    @abstractmethod
     def __call__(self, pairs: PairTerms) -> Tensor:
         """Return the loss of each pair, [P], in the dtype of the sums.
 
