@@ -104,6 +104,7 @@ def test_a_window_that_layers_keep_to_themselves_limits_the_tree(llm, requests, 
     assert allowed_way(llm) == Allowed("tree", None)
     llm.config.sliding_window = 20  # it is in the masks that the model makes
     llm.config.layer_types = ["sliding_attention"] * 2
+    llm.model.has_sliding_layers = True
     assert [layer.self_attn.sliding_window for layer in llm.model.layers] == [None, None]
     assert allowed_way(llm) == Allowed("tree", 20)
     windowed = the_plain_way(llm, requests)
