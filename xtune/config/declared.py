@@ -196,11 +196,29 @@ def _arguments(module: Module, node: Definition) -> Iterator[_Argument]:
                 raise NotReadable
             _, *others = _of_function(module, own["__init__"])  # without self
             yield from others
-        elif node.bases:
-            base = _named(module, node.bases[0]) if len(node.bases) == 1 else None
-            if base is None:
-                raise NotReadable
+        elif (base := _that_makes_it(module, node)) is not None:
             yield from _arguments(*base)
+
+
+def _that_makes_it(module: Module, node: ast.ClassDef) -> Found | None:
+    """The first of a class's bases, left before right, that says what makes it; None: none does."""
+    for base in node.bases:
+        if ast.unparse(base) == "ABC":
+            continue
+        found = _named(module, base)
+        if found is None or not isinstance(found.node, ast.ClassDef):
+            raise NotReadable
+        says = any(
+            isinstance(one, ast.FunctionDef) and one.name in ("__init__", "__new__")
+            for one in found.node.body
+        )
+        if (
+            says
+            or found.node.decorator_list
+            or _that_makes_it(found.module, found.node) is not None
+        ):
+            return found
+    return None
 
 
 def _of_function(module: Module, node: ast.FunctionDef) -> Iterator[_Argument]:

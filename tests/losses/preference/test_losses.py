@@ -10,7 +10,7 @@ import torch
 from xtune.errors import ConfigError
 from xtune.losses.preference import PairTerms
 from xtune.losses.preference.pair import loss_at_start
-from xtune.registry import PAIR_LOSSES, build, names
+from xtune.registry import PAIR_LOSSES, build, names, names_alone
 
 # sums of log-probabilities and lengths of three pairs: right, wrong, and even
 PAIRS = [
@@ -112,6 +112,14 @@ FORMULAS = [
         {"type": "sigmoid", "divergence": "alpha", "alpha": 0.5},
         lambda p: f_dpo(p, lambda x: (math.exp(-0.5 * x) - 1) / -0.5),
     ),
+    (
+        {
+            "type": "weighted",
+            "losses": [{"type": "sigmoid", "beta": 0.4}, {"type": "bco_pair"}],
+            "weights": [0.8, 0.2],
+        },
+        lambda p: 0.8 * sigmoid(p, 0.4) - 0.2 * (ls(0.1 * of(p)[0]) + ls(-0.1 * of(p)[1])),
+    ),
     ({"type": "cpo"}, lambda p: -ls(0.1 * (p["w"] - p["l"]))),
     (
         {"type": "cpo", "label_smoothing": 0.3},
@@ -167,7 +175,7 @@ def test_the_better_answer_is_to_become_likelier(name):
     assert (rejected.grad > 0).all()
 
 
-@pytest.mark.parametrize("name", names(PAIR_LOSSES))
+@pytest.mark.parametrize("name", names_alone(PAIR_LOSSES))
 def test_far_pairs_have_finite_losses_and_gradients(name):
     """Sums of a thousand tokens, and answers that are certain, in fp32."""
     far = [
@@ -197,6 +205,9 @@ def test_far_pairs_have_finite_losses_and_gradients(name):
         ({"type": "hinge", "divergence": "alpha", "alpha": 1.0}, "not 1"),
         ({"type": "simpo", "gamma": -1.0}, "gamma is -1.0"),
         ({"type": "discopop", "tau": 0}, "tau is 0"),
+        ({"type": "weighted", "losses": [{"type": "ipo"}], "weights": []}, "1 losses and 0 weig"),
+        ({"type": "weighted", "losses": [{"type": "ipo"}], "weights": [0]}, "must be above 0"),
+        ({"type": "weighted", "losses": [{"type": "cpo"}], "weights": [1]}, "without one cannot"),
     ],
 )
 def test_an_option_that_means_nothing_is_refused(loss, said):
