@@ -171,7 +171,7 @@ def test_winners_need_both_orders(files, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "| one | other | 0 | 6 | 0 | 50.0 % | 50.0 % |" in shown
     assert "the winner flips in 100.0 % of 6 matches; the first place gets +1.00 of all" in shown
-    assert "this judge sees places more than answers" in shown
+    assert "it may be all that parts them" in shown
 
 
 def test_a_judge_that_never_answers_in_form(files, tmp_path, capsys):
@@ -179,7 +179,7 @@ def test_a_judge_that_never_answers_in_form(files, tmp_path, capsys):
         assert judge(files, server, tmp_path / "out") == 1
     said = capsys.readouterr().err
     assert "never in the form that it was asked for (a b)" in said
-    assert f"Kept so far: {tmp_path}/out/verdicts.jsonl" in said
+    assert f"All answers are in {tmp_path}/out/verdicts.jsonl" in said
     assert (tmp_path / "out/verdicts.jsonl").read_text().count("\n") == 32
 
 

@@ -122,7 +122,8 @@ def run(args: argparse.Namespace) -> int:
             on_progress=_every_tenth(),
         )
     except ModelError as error:
-        raise ModelError(f"{error}\nKept so far: {store.path}") from error
+        told = "" if str(store.path) in str(error) else f"\nKept so far: {store.path}"
+        raise ModelError(f"{error}{told}") from error
     tally = judged(plan, sets, judge, store, baseline=args.baseline)
     if not any(row.verdict for row in tally.rows):
         raise ModelError(

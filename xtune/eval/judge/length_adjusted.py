@@ -3,7 +3,8 @@
 The minimal form of AlpacaEval's length control, without its published difficulty of each
 instruction, hence another name. The outcome y (1, 0.5 or 0) is fitted by the logit
 `model + slope * tanh(d / std(d))`, d being the difference of lengths in characters; the adjusted
-rate is the one at d = 0. A ridge of 0.001 keeps the fit finite where one model wins every match.
+rate is the one at d = 0. The slope has a ridge of 1, since a few matches tell little of it; the
+model's term has one of 0.001, which keeps it finite where one model wins every match.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 __all__ = ["FAR", "length_adjusted"]
 
 FAR = 0.10  # a difference from the raw rate that is worth a warning
-_RIDGE = 1e-3
+_RIDGE = np.array([1e-3, 1.0])  # of the model's term and the slope
 _STEPS = 100
 
 
@@ -40,7 +41,7 @@ def length_adjusted(outcomes: Sequence[float], longer: Sequence[int]) -> float:
     for _ in range(_STEPS):
         chance = 1 / (1 + np.exp(-features @ weights))
         gradient = features.T @ (y - chance) - _RIDGE * weights
-        hessian = (features.T * (chance * (1 - chance))) @ features + _RIDGE * np.eye(2)
+        hessian = (features.T * (chance * (1 - chance))) @ features + np.diag(_RIDGE)
         step = np.linalg.solve(hessian, gradient)
         while (better := _loss(features, y, weights + step)) > value + 1e-9 * abs(value):
             step /= 2
@@ -52,4 +53,4 @@ def length_adjusted(outcomes: Sequence[float], longer: Sequence[int]) -> float:
 
 def _loss(features: np.ndarray, y: np.ndarray, weights: np.ndarray) -> float:
     logits = features @ weights
-    return float((np.logaddexp(0, logits) - y * logits).sum() + _RIDGE * (weights @ weights) / 2)
+    return float((np.logaddexp(0, logits) - y * logits).sum() + _RIDGE @ weights**2 / 2)

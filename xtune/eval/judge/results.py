@@ -328,7 +328,7 @@ def _warnings(tally: Tally, sets: Sequence[AnswerSet], judge: Judge) -> list[str
     if bias and bias["flipped"] >= _FLIPPED:
         said.append(
             f"the winner changes with the order of the answers in {100 * bias['flipped']:.0f} % of "
-            "the matches: this judge sees places more than answers"
+            "the matches; where models are close it may be all that parts them"
         )
     for pair in values["pairs"]:
         if pair["matches"] and abs(pair["win_rate"] - pair["length_adjusted"]) > FAR:
