@@ -26,7 +26,7 @@ with read_base():
 # Data: a json, jsonl, csv or parquet file, a folder or list of them, or a hub id. This file is
 # in xtune's repository, questions about xtune, so that the config runs there as it stands
 data_path = 'examples/custom_preference.jsonl'
-map_fn = 'auto'
+map_fn = 'preference'
 accumulative_counts = 1
 save_steps = 100
 evaluation_freq = 100
