@@ -7,6 +7,7 @@ import math
 import pytest
 
 from tests.runs import losses, metrics, sheet_of
+from tests.tiny import write_tiny_llama
 from xtune.config import check
 from xtune.engine.runner import Runner
 
@@ -44,6 +45,20 @@ def test_it_goes_on_from_a_checkpoint_bit_for_bit(inputs, tmp_path):
     checkpoint = tmp_path / "whole" / "checkpoints" / "step_000005"
     train(inputs, tmp_path / "rest", "max_steps=8", "batch_size=2", resume=str(checkpoint))
     assert losses(tmp_path / "rest")[-3:] == losses(tmp_path / "whole")[-3:]
+
+
+def test_a_first_loss_that_is_not_the_known_one_is_reported(inputs, tmp_path, caplog):
+    """Two models: the reference is the policy's own start, and then another."""
+    other = write_tiny_llama(tmp_path / "other", seed=5)
+    for name, ref in (("same", inputs.model), ("other", other)):
+        loss = {"type": "ipo"}
+        named = {"type": "CausalLM", "pretrained_model_name_or_path": str(ref)}
+        chosen = {"type": "PreferenceOptimization", "loss": loss, "ref": named}
+        caplog.clear()
+        train(inputs, tmp_path / name, "max_steps=1", f"algorithm={chosen!r}")
+        said = [record.getMessage() for record in caplog.records]
+        warned = [line for line in said if "25.0000 is right while the model" in line]
+        assert len(warned) == (name == "other")
 
 
 @pytest.mark.parametrize(
