@@ -111,8 +111,8 @@ class Sample:
 
     def __post_init__(self) -> None:
         require_declared(self.per_token, self.per_document)
-        self.per_token = PerToken(self.per_token)
-        self.per_document = PerDocument(self.per_document)
+        self.per_token = PerToken.of(self.per_token)
+        self.per_document = PerDocument.of(self.per_document)
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -168,8 +168,8 @@ class Batch:
 
     def __post_init__(self) -> None:
         require_declared(self.per_token, self.per_document)
-        self.per_token = PerToken(self.per_token)
-        self.per_document = PerDocument(self.per_document)
+        self.per_token = PerToken.of(self.per_token)
+        self.per_document = PerDocument.of(self.per_document)
 
     @property
     def tokens(self) -> int:

@@ -15,9 +15,9 @@ The token cache, collate, the slices of a row, rounded rows and fillers carry it
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 
 from xtune.errors import DataError, did_you_mean
 
@@ -106,6 +106,11 @@ class _Named(dict[str, Any]):
     """Vectors by name; one that is asked for and is not there is named, with who asks for it."""
 
     place: ClassVar[str]
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Return the same vectors; what is one already, itself."""
+        return given if isinstance(given, cls) else cls(given)
 
     def __missing__(self, name: str) -> NoReturn:
         """Raise a DataError; `get` and `in` are a dict's."""
