@@ -312,3 +312,12 @@ class Task(ABC):
             scores: their answers' worth, in the same order.
         """
         return {}
+
+    def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
+        """Return what a reader must know about the numbers, a sentence each: a partial copy, say.
+
+        Args:
+            items: the questions.
+            scores: their answers' worth, in the same order.
+        """
+        return []
