@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
-from xtune.errors import DataError, TemplateError, UsageError
+from xtune.errors import DataError, TemplateError, UsageError, XtuneError
 from xtune.eval.prompts import Renderer
 from xtune.eval.requests import GenerationRequest, LikelihoodRequest
-from xtune.eval.scoring import score_likelihoods
+from xtune.eval.scoring import Scorer
 from xtune.eval.store import Store, request_key
 from xtune.eval.subject import Subject
 from xtune.eval.tasks.base import (
@@ -42,6 +43,7 @@ __all__ = ["Asker", "form_for"]
 
 _BLOCK = 256  # requests: an unfinished block is computed again
 Request = LikelihoodRequest | GenerationRequest
+_Block = list[tuple[str, Request]]
 
 
 class Asker:
@@ -67,6 +69,9 @@ class Asker:
         self.subject, self.form, self.store, self.world = subject, form, store, world
         self._on_progress = on_progress
         self._renderers: dict[tuple[Form, str], Renderer] = {}
+        self.scorer = Scorer(
+            subject.llm, token_budget=subject.token_budget, together=subject.together
+        )
 
     def answers(self, label: str, task: Task, items: Sequence[Item]) -> list[Response]:
         """Return what the model answers to each item, on every process.
@@ -89,7 +94,10 @@ class Asker:
             except DataError as error:
                 raise type(error)(f"{label}, {item.where or item.id}: {error}") from error
         self._compute(label, [one for each in requests for one in each])
-        return [self._response(each, task, form, item) for each, item in zip(requests, items, strict=True)]
+        return [
+            self._response(each, task, form, item)
+            for each, item in zip(requests, items, strict=True)
+        ]
 
     def first_prompt(self, task: Task, item: Item) -> str:
         """Return exactly what the model is given for an item, with the candidates it scores."""
@@ -101,7 +109,9 @@ class Asker:
             return self._renderer(form, ask).text(ask.prompt)
         renderer = self._renderer(form, ask)
         texts = {
-            renderer.text(one.prompt): [c.continuation for c in ask.candidates if c.prompt == one.prompt]
+            renderer.text(one.prompt): [
+                c.continuation for c in ask.candidates if c.prompt == one.prompt
+            ]
             for one in ask.candidates
         }
         return "\n\n".join(f"{text}⟦{'¦'.join(options)}⟧" for text, options in texts.items())
@@ -142,45 +152,73 @@ class Asker:
     def _compute(self, label: str, requests: Sequence[Request]) -> None:
         """Fill the store with an answer to each request."""
         unique = {self._key(request): request for request in requests}
-        ordered = sorted(unique.items(), key=lambda pair: _order(pair[1]))
-        blocks = [ordered[at : at + _BLOCK] for at in range(0, len(ordered), _BLOCK)]
         done = sum(key in self.store for key in unique)
-        mine: dict[str, Any] = {}
-        for number, block in enumerate(blocks):
-            if all(key in self.store for key, _ in block):
-                continue
-            if not self.subject.together and number % self.world.size != self.world.rank:
-                continue
 
-            def keep(at: int, answer: Any, block: list[tuple[str, Request]] = block) -> None:
+        def answer_own(mine: dict[str, Any]) -> None:
+            def keep(block: _Block, at: int, answer: Any) -> None:
                 nonlocal done
                 key = block[at][0]
                 done += key not in self.store
-                value = asdict(answer)
-                self.store.put(key, value)
-                mine[key] = value
+                mine[key] = asdict(answer)
+                self.store.put(key, mine[key])
                 self._on_progress(label, done, len(unique))
 
-            self._pass([request for _, request in block], keep)
-        if not self.subject.together:
-            for theirs in self.world.gather(mine):
-                self.store.add(theirs)
+            for kind in (LikelihoodRequest, GenerationRequest):
+                of_kind = {key: one for key, one in unique.items() if isinstance(one, kind)}
+                ours = self._dealt(of_kind, mine)
+                if self.subject.together:  # as many calls on each process, of its own requests
+                    ours = [[pair for block in ours for pair in block]]
+                for block in ours:
+                    self._pass(kind, [request for _, request in block], partial(keep, block))
 
-    def _pass(self, requests: list[Any], keep: Callable[[int, Any], None]) -> None:
-        """Let the model answer a block, whose requests are all of one kind."""
-        subject = self.subject
-        if isinstance(requests[0], LikelihoodRequest):
-            score_likelihoods(
-                subject.llm, requests, token_budget=subject.token_budget, on_result=keep
-            )
-        else:
-            generate_texts(
-                subject.llm,
-                subject.tokenizer,
-                requests,
-                stop_words=subject.stop_words,
-                on_result=keep,
-            )
+        self._share(answer_own)
+
+    def _dealt(self, unique: dict[str, Request], mine: dict[str, Any]) -> list[_Block]:
+        """This process's blocks in which an answer is missing; what it has of others is `mine`."""
+        ordered = sorted(unique.items(), key=lambda pair: _order(pair[1]))
+        blocks = [ordered[at : at + _BLOCK] for at in range(0, len(ordered), _BLOCK)]
+        missing = []
+        for block in blocks[self.world.rank :: self.world.size]:
+            known = {key: self.store[key] for key, _ in block if key in self.store}
+            if len(known) == len(block):
+                mine |= known
+            else:
+                missing.append(block)
+        return missing
+
+    def _share(self, answer_own: Callable[[dict[str, Any]], None]) -> None:
+        """Let each process answer its part, and give all of them all answers: folders may differ.
+
+        What fails on one process is raised on all, so that none waits for it.
+        """
+        mine: dict[str, Any] = {}
+        error: Exception | None = None
+        try:
+            answer_own(mine)
+        except Exception as caught:
+            error = caught
+        for rank, (theirs, failed) in enumerate(
+            self.world.gather((mine, None if error is None else repr(error)))
+        ):
+            if error is not None:
+                raise error
+            if failed is not None:
+                raise XtuneError(f"process {rank} could not answer its part: {failed}")
+            self.store.add(theirs)
+
+    def _pass(self, kind: type, requests: list[Any], keep: Callable[[int, Any], None]) -> None:
+        """Let the model answer requests of one kind."""
+        if kind is LikelihoodRequest:
+            self.scorer.score(requests, keep)
+            return
+        generate_texts(
+            self.subject.llm,
+            self.subject.tokenizer,
+            requests,
+            stop_words=self.subject.stop_words,
+            on_result=keep,
+            together=self.subject.together,
+        )
 
     def _response(self, requests: list[Request], task: Task, form: Form, item: Item) -> Response:
         stored = [self.store[self._key(request)] for request in requests]
@@ -196,27 +234,32 @@ class Asker:
     def _own_way(self, label: str, task: OwnWay, items: Sequence[Item]) -> list[Response]:
         """Ask blocks of a task that holds whole dialogues; the answers are kept likewise."""
         identity = f"{self.subject.identity} {task.name} {sorted(task.settings().items())}"
-        keys = [request_key(f"{identity} {task.identity(item)}", GenerationRequest((0,))) for item in items]
-        size = task.batch_size
-        mine: dict[str, Any] = {}
+        keys = [
+            request_key(f"{identity} {task.identity(item)}", GenerationRequest((0,)))
+            for item in items
+        ]
         done = sum(key in self.store for key in keys)
-        for start in range(0, len(items), size):
-            part = keys[start : start + size]
-            if all(key in self.store for key in part):
-                continue
-            if not self.subject.together and start // size % self.world.size != self.world.rank:
-                continue
-            responses = task.respond(self.subject, items[start : start + size])
-            for key, response in zip(part, responses, strict=True):
-                done += key not in self.store
-                mine[key] = asdict(response)
-                self.store.put(key, mine[key])
-            self._on_progress(label, done, len(keys))
-        if not self.subject.together:
-            for theirs in self.world.gather(mine):
-                self.store.add(theirs)
+
+        def answer_own(mine: dict[str, Any]) -> None:
+            nonlocal done
+            for number, start in enumerate(range(0, len(items), task.batch_size)):
+                part = keys[start : start + task.batch_size]
+                # What shares a model makes the same passes: all of them, on each process
+                if not self.subject.together and number % self.world.size != self.world.rank:
+                    continue
+                if not all(key in self.store for key in part):
+                    responses = task.respond(self.subject, items[start : start + task.batch_size])
+                    for key, response in zip(part, responses, strict=True):
+                        done += key not in self.store
+                        self.store.put(key, asdict(response))
+                    self._on_progress(label, done, len(keys))
+                mine |= {key: self.store[key] for key in part}
+
+        self._share(answer_own)
         stored = [self.store[key] for key in keys]
-        return [Texts(tuple(Text(**one) for one in each["samples"]), each["cut"]) for each in stored]
+        return [
+            Texts(tuple(Text(**one) for one in each["samples"]), each["cut"]) for each in stored
+        ]
 
 
 def form_for(task: Task, wanted: Form) -> Form:
@@ -225,7 +268,7 @@ def form_for(task: Task, wanted: Form) -> Form:
 
 
 def _order(request: Request) -> tuple[Any, ...]:
-    """Likelihoods first; those that share a beginning next to each other."""
+    """Those that share a beginning next to each other; answers: short prompts first."""
     if isinstance(request, LikelihoodRequest):
-        return (0, request.context, request.continuation)
-    return (1, len(request.prompt), request.prompt, request.seed)
+        return (request.context, request.continuation)
+    return (len(request.prompt), request.prompt, request.seed)

@@ -1,4 +1,4 @@
-"""From what a user writes to tasks: a name, a file of code, a file of questions, a config's dicts."""
+"""From what a user writes to tasks: names, files of code or of questions, a config's dicts."""
 
 from __future__ import annotations
 
@@ -146,7 +146,9 @@ def _made(name: str, made_by: Any, arguments: Mapping[str, Any]) -> Task:
         if each.default is each.empty and each.name not in arguments
     ]
     if missing:
-        way = "--data FOLDER" if missing == ["data_path"] else f"--task-options {name}.{missing[0]}=…"
+        way = (
+            "--data FOLDER" if missing == ["data_path"] else f"--task-options {name}.{missing[0]}=…"
+        )
         raise UsageError(f"{name} needs {' and '.join(missing)}: {way}")
     try:
         task: Task = made_by(**arguments)

@@ -104,9 +104,7 @@ class Comparison:
         """
         one, other = self.before[task].settings, self.after[task].settings
         own = {"template", "token_budget", "default_system"}  # of each model, or of the memory
-        return sorted(
-            key for key in {*one, *other} - own if one.get(key) != other.get(key)
-        )
+        return sorted(key for key in {*one, *other} - own if one.get(key) != other.get(key))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as JSON values; the items are in those of before and after."""

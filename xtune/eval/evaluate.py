@@ -1,8 +1,8 @@
 """Measure a model: base, adapter, quantised, a run or one that is going on.
 
-    evaluate('work_dirs/x', ['mmlu', 'gsm8k'], data='benchmarks')     one model, once
-    before_and_after(find_target('work_dirs/x'), tasks)               paired, item by item
-    measure(subject, tasks)                                           a model in memory
+evaluate('work_dirs/x', ['mmlu', 'gsm8k'], data='benchmarks')     one model, once
+before_and_after(find_target('work_dirs/x'), tasks)               paired, item by item
+measure(subject, tasks)                                           a model in memory
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xtune import __version__
 from xtune.errors import DataError
@@ -36,7 +36,14 @@ from xtune.parallel.world import ALONE, World, join, leave, world_of_environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Progress", "before_and_after", "evaluate", "evaluation_folder", "measure", "measure_target"]
+__all__ = [
+    "Progress",
+    "before_and_after",
+    "evaluate",
+    "evaluation_folder",
+    "measure",
+    "measure_target",
+]
 
 Progress = Callable[[str, str, int, int], None]
 _LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "sacrebleu", "jieba")
@@ -264,11 +271,13 @@ def _measured(label: str, task: Task, asker: Asker, rows: int | None) -> TaskRes
             "rows": _hash_of(items),
             "dtype": subject.dtype,
             "quantization": subject.quantization,
-            "token_budget": subject.token_budget,
+            "token_budget": asker.scorer.token_budget,
         },
         first_prompt=asker.first_prompt(task, items[0]),
         rows=found,
         overall=task.overall(items, scores),
+        notices=task.notices(items, scores),
+        attachments=task.attachments(items, scores),
         of=len(whole),
         seconds=round(time.time() - began, 1),
     )

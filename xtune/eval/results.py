@@ -94,6 +94,8 @@ class TaskResult:
         first_prompt: of the first item, exactly as the model was given it.
         rows: one an item, in the task's order.
         overall: metrics that are no mean over items.
+        notices: what the task itself says of the numbers.
+        attachments: files of the task's own, JSON values by name.
         of: how many items the task has, of which `rows` may be a part.
         seconds: that asking and scoring took.
     """
@@ -107,6 +109,8 @@ class TaskResult:
     first_prompt: str
     rows: list[ItemResult]
     overall: dict[str, float] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    attachments: dict[str, Any] = field(default_factory=dict)
     of: int = 0
     seconds: float = 0.0
 
@@ -185,11 +189,12 @@ class TaskResult:
     def warnings(self) -> list[str]:
         """What a reader must know before the numbers are believed."""
         masses = [row.notes["letter_mass"] for row in self.rows if "letter_mass" in row.notes]
-        said = []
-        if masses and mean_of(masses).value < 0.1:
+        said = list(self.notices)
+        mass = mean_of(masses).value if masses else 1.0
+        if mass < 0.1:
             said.append(
-                f"the letters have {100 * mean_of(masses).value:.2g} % of the probability where they are "
-                "read: the model would write something else there, such as 'The answer is'"
+                f"the letters have {100 * mass:.2g} % of the probability where they are read: the "
+                "model would write something else there, such as 'The answer is'"
             )
         if self.cut:
             said.append(f"{self.cut} prompts are longer than the model's context: cut at the left")
@@ -223,6 +228,7 @@ class TaskResult:
             "near_ties": self.near_ties,
             "cut": self.cut,
             "cut_answers": self.cut_answers,
+            "notices": self.notices,
             "warnings": self.warnings,
             "settings": self.settings,
             "first_prompt": self.first_prompt,
@@ -313,6 +319,10 @@ def write_results(results: Results, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     rows = (json_line(asdict(row)) for task in results.tasks.values() for row in task.rows)
     _replace(folder / "items.jsonl", b"".join(rows))
+    for task in results.tasks.values():
+        for name, value in task.attachments.items():
+            text = json.dumps(value, indent=1, ensure_ascii=False)
+            _replace(folder / name, text.encode("utf-8", "backslashreplace"))
     text = json.dumps(results.to_dict(), indent=1) + "\n"
     return _replace(folder / "results.json", text.encode())
 
@@ -351,6 +361,7 @@ def read_results(given: Path | str) -> Results:
                 first_prompt=task["first_prompt"],
                 rows=[row for row in rows if row.task == name],
                 overall=task["overall"],
+                notices=task["notices"],
                 of=task["of"],
                 seconds=values["run"]["task_seconds"][name],
             )

@@ -32,6 +32,8 @@ class Subject:
             the user says otherwise.
         together: all processes of a run hold a part of it and must make the same passes.
         token_budget: tokens of a pass at most; None: what the free memory allows.
+        known_weights: what stands for the weights' hash where they are not to be read: they are
+            being trained, or no process has them all.
     """
 
     llm: Any
@@ -42,6 +44,7 @@ class Subject:
     has_dialogues: bool = False
     together: bool = False
     token_budget: int | None = None
+    known_weights: str = ""
 
     @classmethod
     def of(cls, model: ChatModel) -> Subject:
@@ -81,7 +84,7 @@ class Subject:
     @cached_property
     def weights(self) -> str:
         """The hash of all weights, the adapter's too."""
-        return weights_hash(self.llm)
+        return self.known_weights or weights_hash(self.llm)
 
     @cached_property
     def tokens(self) -> str:

@@ -1,10 +1,10 @@
 """What a user wants measured: found before anything is loaded, then loaded, once for both stages.
 
-    smollm2                        a model as it is
-    smollm2 --adapter DIR          with an adapter
-    work_dirs/x                    a run: its newest whole checkpoint, also while it goes on
-    work_dirs/x/checkpoints/step_000500
-    CONFIG                         the run of that config
+smollm2                        a model as it is
+smollm2 --adapter DIR          with an adapter
+work_dirs/x                    a run: its newest whole checkpoint, also while it goes on
+work_dirs/x/checkpoints/step_000500
+CONFIG                         the run of that config
 """
 
 from __future__ import annotations
@@ -130,11 +130,14 @@ class Target:
             llm = self._load(str(self.trained))
             pack_weights(llm)
         llm.eval()
-        yield "after", Subject(
-            llm=llm,
-            tokenizer=tokenizer or load_tokenizer(str(self.base)),
-            name=f"{self.base} + {self.trained}" if self.has_adapter else str(self.trained),
-            **common,
+        yield (
+            "after",
+            Subject(
+                llm=llm,
+                tokenizer=tokenizer or load_tokenizer(str(self.base)),
+                name=f"{self.base} + {self.trained}" if self.has_adapter else str(self.trained),
+                **common,
+            ),
         )
 
     def _trained_tokenizer(self) -> PreTrainedTokenizerBase | None:

@@ -122,7 +122,9 @@ def _summary(names: list[str], after: Results, comparison: Comparison | None) ->
         silent = f"{task.unanswered} unanswered" if task.unanswered else ""
         if ties or silent:
             said = ", ".join(filter(None, (silent, ties)))
-            rows.append(f'<tr><td class="soft" colspan="{len(heads)}">{_words(name)}: {said}</td></tr>')
+            rows.append(
+                f'<tr><td class="soft" colspan="{len(heads)}">{_words(name)}: {said}</td></tr>'
+            )
     return (
         '<h2>Results</h2><div class="wide"><table><thead><tr>'
         f"{''.join(f'<th>{head}</th>' for head in heads)}</tr></thead>"
@@ -223,11 +225,10 @@ def _settings(task: TaskResult) -> str:
     )
 
 
-def _items(
-    names: list[str], after: Results, comparison: Comparison | None
-) -> dict[str, Any]:
+def _items(names: list[str], after: Results, comparison: Comparison | None) -> dict[str, Any]:
     """What page.js reads: `tasks`, and `rows` of [task, group, where, question, options, expected,
-    after, before], the last two [value, got, said, unanswered, near-tie]."""
+    after, before], the last two [value, got, said, unanswered, near-tie].
+    """
     rows = []
     for number, name in enumerate(names):
         task = after[name]

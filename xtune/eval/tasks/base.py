@@ -321,3 +321,12 @@ class Task(ABC):
             scores: their answers' worth, in the same order.
         """
         return []
+
+    def attachments(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, Any]:
+        """Return files to write next to the results, JSON values by name: a submission, say.
+
+        Args:
+            items: the questions.
+            scores: their answers' worth, in the same order.
+        """
+        return {}
