@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from xtune.generation.requests import Text
 from xtune.structures import Message
 
 __all__ = [
@@ -153,21 +154,6 @@ class Likelihoods:
 
     candidates: tuple[Likelihood, ...]
     cut: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Text:
-    """One answer in words.
-
-    Attributes:
-        text: without the stop string or the end token.
-        ended_by: 'stop' or 'length', the latter where it was cut.
-        tokens: how many were made.
-    """
-
-    text: str
-    ended_by: str
-    tokens: int
 
 
 @dataclass(frozen=True, slots=True)
