@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xtune.eval.target import Target
     from xtune.eval.tasks.base import Task
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "print_comparison", "run"]
 
 _GROUPS_IN_TABLE = 12  # of a task; more stand on the page alone
 
@@ -123,7 +123,7 @@ def _before_and_after(args: argparse.Namespace, target: Target, tasks: dict[str,
         return
     report = args.out or (folder if target.run is None else target.run / "report")
     paths = write_comparison(compared, report)
-    _print_comparison(compared)
+    print_comparison(compared)
     _print_files(compared.after, paths.values())
 
 
@@ -147,8 +147,8 @@ def _require_evaluations(target: Target) -> None:
 
     if target.sheet is None:
         raise UsageError(
-            f"{target.name} is no run, so name what to measure: --tasks mmlu gsm8k … "
-            "(xtune list-tasks)"
+            f"{target.name} is no run (it has no config.py), so name what to measure: "
+            "--tasks mmlu gsm8k … (xtune list-tasks)"
         )
     if not target.evaluations:
         raise ConfigError(
@@ -185,7 +185,12 @@ def _progress(stage: str, task: str, done: int, total: int) -> None:
         print(f"{stage}, {task}: {done} of {total} answered", file=sys.stderr, flush=True)
 
 
-def _print_comparison(compared: Comparison) -> None:
+def print_comparison(compared: Comparison) -> None:
+    """Print a table a task: its groups, its metrics, what changed and whether by luck.
+
+    Args:
+        compared: two measurements.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -196,7 +201,7 @@ def _print_comparison(compared: Comparison) -> None:
         before, after = compared.of(name)
         table = Table("group", title=f"{compared.title}: {name}", title_justify="left")
         for column in ("items", "before", "after", "change", "p"):
-            table.add_column(column, justify="right")
+            table.add_column(column, justify="right", no_wrap=True)
         if 1 < len(after.groups) <= _GROUPS_IN_TABLE:
             for group in after.groups:
                 later = after.measured(group=group)
@@ -233,7 +238,7 @@ def _print_results(results: Results) -> None:
 
     table = Table("task", "metric", title=results.name, title_justify="left")
     for column in ("items", "result", "± error", "unanswered", "near-ties"):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for name, task in results.tasks.items():
         for metric in task.metrics:
             whole = task.measured(metric)

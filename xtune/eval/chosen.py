@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from xtune.config.options import parse_value
+from xtune.config.signatures import Form
 from xtune.errors import RegistryError, UsageError, did_you_mean
 from xtune.eval.tasks.base import Task
 from xtune.registry import EVALUATIONS, build, names, resolve
@@ -150,10 +151,12 @@ def _made(name: str, made_by: Any, arguments: Mapping[str, Any]) -> Task:
             "--data FOLDER" if missing == ["data_path"] else f"--task-options {name}.{missing[0]}=…"
         )
         raise UsageError(f"{name} needs {' and '.join(missing)}: {way}")
-    try:
-        task: Task = made_by(**arguments)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{name} cannot be made of {dict(arguments)}: {error}") from error
+    for misfit in Form(made_by).misfits(arguments):
+        hint = misfit.hint and f"; {misfit.hint}"
+        raise UsageError(
+            f"{name}.{misfit.argument} = {arguments.get(misfit.argument)!r}: {misfit.message}{hint}"
+        )
+    task: Task = made_by(**arguments)
     return task
 
 

@@ -123,7 +123,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                 row = json.loads(line)
             except ValueError:  # cut off when its writer was killed
                 continue
-            if isinstance(row, dict) and line.endswith(b"\n"):
+            if isinstance(row, dict):
                 yield row
 
 
