@@ -38,6 +38,8 @@ DATA_VARIABLE = "XTUNE_EVAL_DATA"  # a folder of benchmarks
 
 Row = tuple[str, dict[str, Any]]
 
+_KINDS: dict[type, str] = {str: "a text", list: "a list", dict: "an object"}
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -270,7 +272,7 @@ def field(row: Mapping[str, Any], where: str, *names: str, kind: type = str) -> 
         row: of a file.
         where: it stands.
         names: of the field, the usual one first.
-        kind: what the value must be.
+        kind: what the value must be: str, list, dict, or object for any.
 
     Raises:
         DataError: the row has none of them, or something else in it; names file and line.
@@ -278,10 +280,8 @@ def field(row: Mapping[str, Any], where: str, *names: str, kind: type = str) -> 
     for name in names:
         if name in row:
             value = row[name]
-            if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-                raise damaged(
-                    where, f"{name!r} is {kind.__name__} in this benchmark, not {value!r:.60}"
-                )
+            if not isinstance(value, kind):
+                raise damaged(where, f"{name!r} must be {_KINDS[kind]}, not {value!r:.60}")
             return value
     wanted = " or ".join(map(repr, names))
     raise damaged(where, f"no field {wanted}; the row has {', '.join(map(repr, row)) or 'none'}")
