@@ -39,11 +39,11 @@ def run(args: argparse.Namespace) -> int:
                 f"there is no task {args.name!r}{did_you_mean(name, tasks) or ';'} there are: "
                 f"{', '.join(tasks)}"
             )
-        print("\n".join([*_block(tasks[name]), "", inspect.getdoc(tasks[name]) or ""]))
+        print("\n".join([*_block(tasks[name]), "", _text(tasks[name])]))
         print(f"\nIn a config: evaluations = [dict(type={tasks[name].__name__!r}, …)]")
         return 0
     wanted = args.pattern or ""
-    texts = {name: (name, inspect.getdoc(task) or "") for name, task in tasks.items()}
+    texts = {name: (name, _text(task)) for name, task in tasks.items()}
     found = [tasks[name] for name in tasks if matches(wanted, texts[name])]
     for task in found:
         print("\n".join(_block(task)), end="\n\n")
@@ -57,8 +57,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _block(task: type[Task]) -> list[str]:
-    parameters = inspect.signature(task).parameters
-    lines = [f"{task.name}  {(inspect.getdoc(task) or '').partition(chr(10))[0]}"]
+    from xtune.eval.chosen import accepted
+
+    parameters = accepted(task)
+    lines = [f"{task.name}  {_text(task).partition(chr(10))[0]}"]
     told: dict[str, Any] = {
         "scoring": f"{task.scoring}, headline {task.headline}; {' or '.join(task.forms)} form",
         "files": _files(task),
@@ -74,11 +76,21 @@ def _block(task: type[Task]) -> list[str]:
     ]
 
 
+def _text(task: type[Task]) -> str:
+    """All that is said of it: of its module, where that says more than one class, and its own."""
+    module = sys.modules[task.__module__].__doc__ or ""
+    own = inspect.getdoc(task) or ""
+    return f"{module.strip()}\n\n{own}" if "see the module" in own else own
+
+
 def _files(task: type[Task]) -> str:
-    """What it looks for below the folder that --data names, where its docstring says so."""
-    lines = iter((inspect.getdoc(task) or "").splitlines())
-    for line in lines:
-        name, colon, rest = line.partition(":")
-        if colon and name.strip().lower() in ("files", "file"):
-            return rest.strip()
-    return ""
+    """What it looks for below the folder that --data names."""
+    text = " ".join((inspect.getdoc(task) or "").split())
+    if "Files: " in text:
+        return text.partition("Files: ")[2].partition(". ")[0].rstrip(".")
+    patterns = [
+        name
+        for part in getattr(task, "parts", {}).values()
+        for name in ((part.patterns,) if isinstance(part.patterns, str) else part.patterns)
+    ]
+    return ", ".join(dict.fromkeys(patterns))

@@ -13,7 +13,7 @@ from xtune.errors import RegistryError, UsageError, did_you_mean
 from xtune.eval.tasks.base import Task
 from xtune.registry import EVALUATIONS, build, names, resolve
 
-__all__ = ["NOT_THE_TASKS", "all_tasks", "build_tasks", "choose_tasks", "labelled"]
+__all__ = ["NOT_THE_TASKS", "accepted", "all_tasks", "build_tasks", "choose_tasks", "labelled"]
 
 OWN_FILE = "own_file"  # the task that reads a user's questions
 _QUESTIONS = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".xlsx")
@@ -25,6 +25,24 @@ def all_tasks() -> dict[str, type[Task]]:
     found = (resolve(EVALUATIONS, name) for name in names(EVALUATIONS))
     tasks = {task.name: task for task in found if isinstance(task, type) and issubclass(task, Task)}
     return dict(sorted(tasks.items()))
+
+
+def accepted(task: type[Task]) -> dict[str, inspect.Parameter]:
+    """Return what a task's constructor takes, also what it hands on to its base as **given.
+
+    Args:
+        task: a class.
+    """
+    found: dict[str, inspect.Parameter] = {}
+    for each in task.__mro__[:-1]:  # without object
+        if "__init__" not in vars(each):
+            continue
+        own = list(inspect.signature(vars(each)["__init__"]).parameters.values())[1:]
+        rest = [one for one in own if one.kind is one.VAR_KEYWORD]
+        found |= {one.name: one for one in own if one not in rest and one.name not in found}
+        if not rest:
+            break
+    return found
 
 
 def choose_tasks(
@@ -54,7 +72,7 @@ def choose_tasks(
     takes_shots = False
     for word in words:
         made_by, arguments, name = _named(word, known)
-        parameters = inspect.signature(made_by).parameters
+        parameters = accepted(made_by)
         usual: dict[str, Any] = {"data_path": data, "shots": shots}
         usual |= {"run_code": True} if run_code else {}
         takes_shots |= "shots" in parameters
@@ -143,7 +161,7 @@ def _named(word: str, known: Mapping[str, type[Task]]) -> tuple[Any, dict[str, A
 def _made(name: str, made_by: Any, arguments: Mapping[str, Any]) -> Task:
     missing = [
         each.name
-        for each in inspect.signature(made_by).parameters.values()
+        for each in accepted(made_by).values()
         if each.default is each.empty and each.name not in arguments
     ]
     if missing:
@@ -151,7 +169,7 @@ def _made(name: str, made_by: Any, arguments: Mapping[str, Any]) -> Task:
             "--data FOLDER" if missing == ["data_path"] else f"--task-options {name}.{missing[0]}=…"
         )
         raise UsageError(f"{name} needs {' and '.join(missing)}: {way}")
-    for misfit in Form(made_by).misfits(arguments):
+    for misfit in Form(made_by).misfits(arguments):  # a constructor with **given is open
         hint = misfit.hint and f"; {misfit.hint}"
         raise UsageError(
             f"{name}.{misfit.argument} = {arguments.get(misfit.argument)!r}: {misfit.message}{hint}"

@@ -253,7 +253,8 @@ def _measured(label: str, task: Task, asker: Asker, rows: int | None) -> TaskRes
         item_result(label, item, response, score)
         for item, response, score in zip(items, responses, scores, strict=True)
     ]
-    if not any(row.metrics for row in found):
+    overall = task.overall(items, scores)
+    if not overall and not any(row.metrics for row in found):
         raise DataError(f"{label}: no item can be measured; the first: {dict(found[0].notes)}")
     subject = asker.subject
     return TaskResult(
@@ -275,7 +276,7 @@ def _measured(label: str, task: Task, asker: Asker, rows: int | None) -> TaskRes
         },
         first_prompt=asker.first_prompt(task, items[0]),
         rows=found,
-        overall=task.overall(items, scores),
+        overall=overall,
         notices=task.notices(items, scores),
         attachments=task.attachments(items, scores),
         of=len(whole),

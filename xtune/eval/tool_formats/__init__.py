@@ -46,7 +46,8 @@ FORMATS = {
     ),
     "nexusraven": ToolFormat(
         read_nexusraven,
-        f"one of {'|'.join(REQUESTS)}, one of {'|'.join(CALLS)}, Context (or tool_calls.tools=FILE)",
+        f"one of {'|'.join(REQUESTS)}, one of {'|'.join(CALLS)}, Context (or "
+        "tool_calls.tools=FILE)",
         lambda row: bool(row.keys() & set(REQUESTS)) and bool(row.keys() & set(CALLS)),
     ),
     "toolbench": ToolFormat(
