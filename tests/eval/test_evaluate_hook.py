@@ -66,7 +66,7 @@ def test_every_item_is_there(measured):
 def test_what_fails_is_reported_and_the_run_goes_on(measured):
     log = (measured / "train.log").read_text()
     assert "step 3: breaks is not measured, and the training goes on: memory has run out" in log
-    assert log.count("breaks is not measured") == 4  # before, twice meanwhile, which is the end too
+    assert log.count("breaks is not measured") == 3  # before, meanwhile, at the end
 
 
 def test_tensorboard_has_the_curves(measured):
@@ -82,7 +82,8 @@ def test_resumed_it_goes_on_bit_for_bit(inputs, plain, tmp_path):
     folder = tmp_path / "run"
     train(inputs, folder, "max_steps=6", "save_steps=3", tasks)
     whole = metrics(folder)
-    train(inputs, folder, "max_steps=6", "save_steps=3", tasks, resume=str(folder / "checkpoints" / "step_000003"))
+    middle = str(folder / "checkpoints" / "step_000003")
+    train(inputs, folder, "max_steps=6", "save_steps=3", tasks, resume=middle)
     again = metrics(folder)
     assert [row["step"] for row in again] == [row["step"] for row in whole]
     assert [row.get("loss") for row in again] == [row.get("loss") for row in whole]
