@@ -61,7 +61,7 @@ def smaller(budget: int, tokens: int) -> int:
         budget: until now.
         tokens: of the row.
     """
-    return max(_LEAST, min(budget, tokens) // 2)
+    return min(budget, tokens) // 2  # at last each row has one text
 
 
 def _free_bytes(device: torch.device) -> float | None:

@@ -26,6 +26,8 @@ __all__ = ["Allowed", "allowed_way"]
 
 logger = logging.getLogger(__name__)
 
+_WAYS: tuple[Way, ...] = ("tree", "cache")  # the best one first
+
 _TOLERATED = 1e-3  # of the largest difference of a position's hidden state, relative, in fp32
 # In 16 bits and with quantized weights rounding makes a few per cent of most positions; that one
 # sees what it should not makes more than a tenth.
@@ -57,27 +59,23 @@ def allowed_way(llm: Any, wanted: Way | str = "auto") -> Allowed:
         ModelError: the wanted way is wrong for this model; says by how much.
         ValueError: there is no such way.
     """
-    if wanted == "single":
-        return Allowed("single")
-    if wanted not in ("auto", "tree", "cache"):
+    if wanted not in ("auto", "tree", "cache", "single"):
         raise ValueError(f"way is {wanted!r}; allowed: 'auto', 'tree', 'cache', 'single'")
     config = base_of(llm).config.get_text_config()
-    limits = [length_that_rotation_depends_on(config)]
-    ways: tuple[Way, ...] = ("tree", "cache") if wanted == "auto" else (wanted,)  # type: ignore[assignment]
+    rotation = length_that_rotation_depends_on(config)
     reasons = []
-    for way in ways:
-        why = why_not_one_row(base_of(llm), kernels=True) if way == "tree" else None
+    for way in _WAYS if wanted == "auto" else [way for way in _WAYS if way == wanted]:
+        why, limit = why_not_one_row(base_of(llm), kernels=True) if way == "tree" else None, None
         if why is None:
             why, limit = _compared(llm, way)
-            limits.append(limit)
         if why is None:
-            known = [limit for limit in limits if limit is not None]
-            return Allowed(way, min(known) if known else None)
+            return Allowed(way, min(filter(None, (rotation, limit)), default=None))
         reasons.append(f"{way}: {why}")
-    if wanted != "auto":
+    if wanted in ("tree", "cache"):
         raise ModelError(f"{config.model_type!r} cannot be scored so: {reasons[0]}")
-    logger.info("%r is scored one text after the other (%s)", config.model_type, "; ".join(reasons))
-    return Allowed("single")
+    if reasons:
+        logger.info("%r is scored text by text (%s)", config.model_type, "; ".join(reasons))
+    return Allowed("single", rotation)
 
 
 def _compared(llm: Any, way: Way) -> tuple[str | None, int | None]:
