@@ -3,7 +3,7 @@
 Form: completion or chat. Shots: none. Scoring: option_letter of '(A)' where one option is right;
 where several may be (both jec-qa, gaokao-physics, some of gaokao-mathqa), the model writes its
 letters, `acc` wants exactly the right ones, and `share` gives a part for some and none with a
-wrong one; math and gaokao-mathcloze are written too, and formulas compared as MATH compares them.
+wrong one; math and gaokao-mathcloze are written too, and formulas compared once laid out alike.
 The prompt is the authors' zero-shot one. lm_eval 0.4.13 has the same prompt, but scores the whole
 text of each option and takes any of several right ones: other numbers.
 
@@ -19,6 +19,7 @@ from typing import Any
 
 from xtune.errors import UsageError
 from xtune.eval.extraction import boxed_in, without_thought
+from xtune.eval.metrics.math_equal import laid_out
 from xtune.eval.published import Part, Published, chosen_subjects, damaged, field
 from xtune.eval.tasks.base import (
     Ask,
@@ -214,9 +215,9 @@ def _score_formula(item: Item, response: Response) -> Score:
     if not isinstance(response, Texts):
         raise TypeError(f"formulas are scored by Texts, not {type(response).__name__}")
     text = without_thought(response.samples[0].text).strip()
-    answer = boxed_in(text) or text.partition("\n")[0].strip().rstrip(".。")
+    answer = boxed_in(text) or text.partition("\n")[0].strip()
     return Score(
-        metrics={"acc": float(answer == item.gold)},
+        metrics={"acc": float(laid_out(answer) == laid_out(item.gold))},
         got=answer,
         expected=item.gold,
         unanswered=not answer,
