@@ -112,3 +112,21 @@ def test_a_missing_file_is_named(tmp_path):
     lines(tmp_path / "lsat-lr.jsonl", [LOGIC])
     with pytest.raises(UsageError, match="agieval: 20 of 21 subjects have no file: aqua-rat, log"):
         AGIEval(data_path=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "acc"),
+    [("\\dfrac{1}{2}", 1.0), ("$\\frac12$.\nQ: more", 1.0), ("0.25", 0.0), ("", 0.0)],
+)
+def test_formulas_are_compared_once_laid_out_alike(tmp_path, text, acc):
+    row = LOGIC | {"passage": "", "options": None, "label": None, "answer": "\\frac{1}{2}"}
+    task = agieval(tmp_path, "math", row)
+    (item,) = task.items()
+    ask = task.ask(item, "completion")
+    assert isinstance(ask, Generation)
+    assert ask.prompt.question == "Q: What follows?\nA: The answer is"
+    score = task.score(item, said(text))
+    assert (score.metrics, score.unanswered) == ({"acc": acc}, not text)
+    chinese = agieval(tmp_path, "gaokao-mathcloze", row)
+    assert chinese.ask(chinese.items()[0], "chat").prompt.question == "问题：What follows?\n答案："
+    assert task.chance([item]) == 0.0

@@ -1,9 +1,9 @@
 """Perplexity and bits per byte of a text of one's own: how well does a model foresee it?
 
 Form: completion. Shots: none. Scoring: perplexity, by windows of the model's context, the first of
-which begins after BOS or else EOS and each later one after the token before it. Bits per byte (of UTF-8) compare models whatever
-their tokenizer and language; perplexity per word (parted by white space) says nothing of Chinese.
-Both are over all texts together, as lm_eval 0.4.13 has them.
+which begins after BOS or else EOS and each later one after the token before it. Bits per byte (of
+UTF-8) compare models whatever their tokenizer and language; perplexity per word (parted by white
+space) says nothing of Chinese. Both are over all texts together, as lm_eval 0.4.13 has them.
 
 Source: any .txt files (each is a text), or rows with a field `text`.
 """
