@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.environments import python_of
-from harness.eval_rows import five_shot_letters, hellaswag_like, zero_shot_mix
+from harness.likelihood_rows import five_shot_letters, hellaswag_like, zero_shot_mix
 from harness.machine import machine_lines
 from harness.measured import run
 

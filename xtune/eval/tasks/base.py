@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+from xtune.generation.requests import Text
 from xtune.structures import Message
 
 __all__ = [
@@ -156,21 +157,6 @@ class Likelihoods:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
-    """One answer in words.
-
-    Attributes:
-        text: without the stop string or the end token.
-        ended_by: 'stop' or 'length', the latter where it was cut.
-        tokens: how many were made.
-    """
-
-    text: str
-    ended_by: str
-    tokens: int
-
-
-@dataclass(frozen=True, slots=True)
 class Texts:
     """The answer to `Generation`: its samples; `cut` as for `Likelihoods`."""
 
@@ -306,6 +292,24 @@ class Task(ABC):
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
         """Return metrics that are no mean over items, as word perplexity or pass@k; often none.
+
+        Args:
+            items: the questions.
+            scores: their answers' worth, in the same order.
+        """
+        return {}
+
+    def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
+        """Return what a reader must know about the numbers, a sentence each: a partial copy, say.
+
+        Args:
+            items: the questions.
+            scores: their answers' worth, in the same order.
+        """
+        return []
+
+    def attachments(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, Any]:
+        """Return files to write next to the results, JSON values by name: a submission, say.
 
         Args:
             items: the questions.
