@@ -157,8 +157,8 @@ def _compare(
     """Print a line a task, and return how many numbers are further apart than is allowed."""
     print(f"## {form}\n")
     print(
-        "| task | items | options | largest difference | ours from float64 | lm_eval's from float64 "
-        "| our mean | lm_eval's | apart |\n|---|---|---|---|---|---|---|---|---|"
+        "| task | items | options | largest difference | ours from float64 | theirs from float64 "
+        "| our mean | their mean | apart |\n|---|---|---|---|---|---|---|---|---|"
     )
     failed = 0
     for name, task in tasks.items():
