@@ -65,7 +65,7 @@ class Perplexity(Task):
         return Rolling(item.fields["text"])
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return bits per byte; perplexities, whose mean says nothing, are `overall`; see `Task`."""
+        """Return bits per byte; perplexities, whose means say nothing, are in `overall`."""
         if not isinstance(response, RollingLikelihood):
             raise TypeError(f"a text is scored by {RollingLikelihood.__name__}, not {response!r}")
         text = item.fields["text"]
