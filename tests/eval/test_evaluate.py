@@ -10,6 +10,7 @@ import pytest
 
 import xtune
 from tests.eval.own_tasks import Letters, Likely
+from tests.eval.tasks.files import write
 from tests.forked import run_ranks
 from tests.tiny import write_tiny_llama
 from xtune.cli.entry import main
@@ -17,6 +18,8 @@ from xtune.errors import UsageError
 from xtune.eval.evaluate import evaluate, measure
 from xtune.eval.results import read_results
 from xtune.eval.subject import Subject, weights_hash
+from xtune.eval.tasks.ceval import CEval
+from xtune.eval.tasks.own_file import OwnFile
 from xtune.models import load_model, load_tokenizer
 
 OWN = str(Path(__file__).with_name("own_tasks.py"))
@@ -53,7 +56,8 @@ def test_a_base_model_is_asked_in_the_completion_form(base, tmp_path):
 def test_the_chat_form_of_the_same_questions(inputs, tmp_path):
     results = xtune.evaluate(inputs.model, [Letters()], form="chat", out=tmp_path)
     assert results["letters"].first_prompt == (
-        "<|im_start|>system\nLetters.<|im_end|>\n<|im_start|>user\nLetter 0?\nAnswer:<|im_end|>\n"
+        "<|im_start|>system\nLetters.\n\n<|im_end|>\n"
+        "<|im_start|>user\nLetter 0?\nAnswer:<|im_end|>\n"
         "<|im_start|>assistant\nA<|im_end|>\n<|im_start|>user\nLetter 0?\nAnswer:<|im_end|>\n"
         "<|im_start|>assistant\n⟦A¦B⟧"
     )
@@ -64,6 +68,21 @@ def test_a_task_is_asked_in_the_form_that_it_knows(inputs, tmp_path):
     assert results["likely"].settings["form"] == "completion"
     assert results["letters"].settings["form"] == "chat"
     assert results["likely"].score == results["likely"].overall["nats"] > 0
+
+
+def test_a_submission_and_answers_for_a_judge_have_no_number_yet(base, tmp_path):
+    write(tmp_path / "test/law_test.csv", "id,question,A,B,C,D\n3,Q?,1,2,3,4\n")
+    write(tmp_path / "open.jsonl", '{"question": "Why?", "reference": "So."}\n')
+    exam = CEval(data_path=str(tmp_path), split="test", subjects=["law"], shots=0)
+    mine = OwnFile(data_path=str(tmp_path / "open.jsonl"), max_new_tokens=4)
+    results = evaluate(base, [exam, mine], out=tmp_path / "out", dtype="fp32")
+    assert [results[name].score for name in ("ceval", "own_file")] == [None, None]
+    assert results["ceval"].warnings[0] == "ceval: 1 of 52 subjects"
+    (sent,) = (tmp_path / "out").rglob("*submission.json")
+    letter = results["ceval"].rows[0].got
+    assert json.loads(sent.read_text()) == {"law": {"3": letter}}
+    assert letter in tuple("ABCD")
+    assert results["own_file"].rows[0].expected == "So."
 
 
 def test_fewer_rows_are_a_partial_result(base, tmp_path):

@@ -254,7 +254,10 @@ def _measured(label: str, task: Task, asker: Asker, rows: int | None) -> TaskRes
         for item, response, score in zip(items, responses, scores, strict=True)
     ]
     overall = task.overall(items, scores)
-    if not overall and not any(row.metrics for row in found):
+    attachments = task.attachments(items, scores)
+    # A submission and answers that a judge is to score have no number yet
+    awaited = bool(attachments) or task.scoring == "judged"
+    if not overall and not awaited and not any(row.metrics for row in found):
         raise DataError(f"{label}: no item can be measured; the first: {dict(found[0].notes)}")
     subject = asker.subject
     return TaskResult(
@@ -278,7 +281,7 @@ def _measured(label: str, task: Task, asker: Asker, rows: int | None) -> TaskRes
         rows=found,
         overall=overall,
         notices=task.notices(items, scores),
-        attachments=task.attachments(items, scores),
+        attachments=attachments,
         of=len(whole),
         seconds=round(time.time() - began, 1),
     )

@@ -170,7 +170,7 @@ def test_what_nobody_reads_is_named_and_how_rows_are_read_is_said(tmp_path):
     ]
     assert task.settings() == {
         "file": "q.jsonl",
-        "rows": 1,
+        "items": 1,
         "scoring": "option_letter",
         "cue": "Answer:",
         "max_new_tokens": 256,

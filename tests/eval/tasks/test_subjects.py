@@ -121,7 +121,7 @@ def test_what_there_is_too_little_of_is_said(mmlu, tmp_path_factory):
         write(whole / f"test/{subject}_test.csv", ASTRONOMY)
     task = MMLU(data_path=str(whole), shots=0)
     assert task.notices([], []) == ["mmlu: 57 of 14,042 rows of test: a partial copy"]
-    assert task.settings()["rows"] == 57
+    assert task.settings()["items"] == 57
     with pytest.raises(UsageError, match="shots=5, but dev has 2 rows of astronomy"):
         MMLU(data_path=str(mmlu), subjects=["astronomy"]).items()
 

@@ -96,8 +96,8 @@ def test_shots_are_the_first_rows_of_train(tmp_path):
         "shots": 2,
         "shots_from": "the first of train",
         "data": "folder",
-        "rows": 1,
-        "published_rows": 2376,
+        "items": 1,
+        "published_items": 2376,
     }
     with pytest.raises(UsageError, match="arc_easy: shots=5, but train has 4 rows"):
         ARCEasy(data_path=str(tmp_path), shots=5).items()
@@ -272,7 +272,7 @@ def test_race_asks_every_question_in_its_turn(tmp_path):
     assert [item.id for item in task.items()] == ["high1/0", "high1/1", "high1/2"]
     assert prompt_of(task, 0) == "Article: Tom has a cat.\n\nWhat has Tom?"
     assert prompt_of(task, 2) == LAST
-    assert task.settings()["published_rows"] == 3498
+    assert task.settings()["published_items"] == 3498
 
 
 def test_races_damaged_articles_and_slips(tmp_path):

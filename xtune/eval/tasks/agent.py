@@ -1,4 +1,9 @@
-"""Does the model use the tools: the real agent, the real tools, over requests it never saw?"""
+"""Does the model use the tools: the real agent, the real tools, over requests it never saw?
+
+Form: chat. Shots: none. Scoring: exact_match of tools, arguments and what the answer states.
+
+Source: rows with `expect`, as the demo's agent data has them; see `AgentEvaluation`.
+"""
 
 from __future__ import annotations
 

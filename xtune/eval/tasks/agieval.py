@@ -123,8 +123,8 @@ class AGIEval(Task):
             "prompt": "original",
             "subjects": "all" if self._has_all else self.chosen,
             "data": self.published.name(),
-            "rows": len(self._items),
-            "published_rows": _ROWS if self._has_all else None,
+            "items": len(self._items),
+            "published_items": _ROWS if self._has_all else None,
         }
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:

@@ -77,7 +77,7 @@ class OwnFile(Task):
         """Return the file's name and how its rows are read; see `Task`."""
         return {
             "file": Path(self.data_path).name,
-            "rows": len(self._items),
+            "items": len(self._items),
             "scoring": self.scoring,
             **self.kind.settings(),
         }

@@ -65,7 +65,7 @@ class Perplexity(Task):
         return Rolling(item.fields["text"])
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return bits per byte, and per word and token the perplexity; see `Task`."""
+        """Return bits per byte; perplexities, whose means say nothing, are in `overall`."""
         if not isinstance(response, RollingLikelihood):
             raise TypeError(f"a text is scored by {RollingLikelihood.__name__}, not {response!r}")
         text = item.fields["text"]
@@ -75,8 +75,8 @@ class Perplexity(Task):
             "words": len(text.split()),
             "tokens": response.tokens,
         }
-        metrics = _measures(sizes)
-        return Score(metrics, got=f"{metrics['bits_per_byte']:.4f}", expected="", notes=sizes)
+        bits = _measures(sizes)["bits_per_byte"]
+        return Score({"bits_per_byte": bits}, got=f"{bits:.4f}", expected="", notes=sizes)
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
         """Return the measures of all texts together; see `Task`."""

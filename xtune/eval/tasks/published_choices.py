@@ -73,8 +73,8 @@ class PublishedChoices(ChoiceTask):
             "shots": self.shots,
             **shots,
             "data": self.published.name(),
-            "rows": len(self._items),
-            "published_rows": self.parts[self.split].items,
+            "items": len(self._items),
+            "published_items": self.parts[self.split].items,
         }
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:

@@ -90,8 +90,8 @@ class RACE(TextTask):
             "level": self.level,
             "questions": self.questions,
             "data": self.published.name(),
-            "rows": len(self._items),
-            "published_rows": self._published,
+            "items": len(self._items),
+            "published_items": self._published,
         }
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:

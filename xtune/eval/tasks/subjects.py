@@ -96,8 +96,8 @@ class SubjectExam(LetterTask):
             "shots_from": "the first of dev",
             "subjects": "all" if self._has_all else self.chosen,
             "data": self.published.name(),
-            "rows": len(self._items),
-            "published_rows": self.published_rows[self.split] if self._has_all else None,
+            "items": len(self._items),
+            "published_items": self.published_rows[self.split] if self._has_all else None,
         }
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:

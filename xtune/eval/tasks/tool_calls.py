@@ -1,4 +1,9 @@
-"""Which tools does the model call, with which arguments, on the rows of a benchmark?"""
+"""Which tools does the model call, with which arguments, on the rows of a benchmark?
+
+Form: chat. Shots: none. Scoring: exact_match of the calls, which are compared and never executed.
+
+Source: BFCL's, NexusRaven's or ToolBench's files, or rows as one trains on; see `ToolCalls`.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Does the model answer a request with exactly the right tool call?"""
+"""Does the model answer a request with exactly the right tool call?
+
+Form: chat. Shots: none. Scoring: exact_match of the call.
+
+Source: rows that end with the call, as one trains on; see `ToolCallEvaluation`.
+"""
 
 from __future__ import annotations
 
