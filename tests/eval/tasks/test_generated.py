@@ -489,8 +489,9 @@ def test_the_needles_lengths_in_tokens(story, tmp_path):
 
 
 def test_the_needles_bad_settings(tmp_path, story):
-    with pytest.raises(UsageError, match=r"needle needs a text to hide it in: data_path="):
-        Needle()
+    for nothing in (None, str(tmp_path)):
+        with pytest.raises(UsageError, match="needle needs a text file to hide it in: --task-opt"):
+            Needle(data_path=nothing)
     with pytest.raises(UsageError, match="needle: .*nothing.txt"):
         Needle(data_path=str(tmp_path / "nothing.txt"))
     with pytest.raises(UsageError, match=r"lengths=\[50\]; allowed: 100 or more each"):

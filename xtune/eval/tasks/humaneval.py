@@ -14,7 +14,7 @@ Paper: Chen et al. 2021, Evaluating Large Language Models Trained on Code.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,18 @@ __all__ = ["HumanEval"]
 
 @EVALUATIONS.register_module()
 class HumanEval(ProgramTask):
-    """Functions of `HumanEval.jsonl`, packed or not; see the module and `ProgramTask`."""
+    """Functions of `HumanEval.jsonl`, packed or not; see the module.
+
+    Args:
+        run_code: as for `ProgramTask`, and so are all that follow.
+        data_path: a folder, or a hub id; see `published`. None: $XTUNE_EVAL_DATA.
+        samples: programs that are written for each item.
+        k: of pass@k.
+        temperature: of the samples.
+        top_p: likewise.
+        max_new_tokens: of a program; None: 1024.
+        seconds: that a program may run.
+    """
 
     name = "humaneval"
     source = "https://github.com/openai/human-eval or the hub's openai/openai_humaneval"
@@ -41,6 +52,29 @@ class HumanEval(ProgramTask):
     shots_from = ""
     usual_tokens = 1024
     stop = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+
+    def __init__(
+        self,
+        *,
+        run_code: bool = False,
+        data_path: str | None = None,
+        samples: int = 1,
+        k: Sequence[int] = (1,),
+        temperature: float | None = None,
+        top_p: float = 0.95,
+        max_new_tokens: int | None = None,
+        seconds: float = 3.0,
+    ) -> None:
+        super().__init__(
+            run_code=run_code,
+            data_path=data_path,
+            samples=samples,
+            k=k,
+            temperature=temperature,
+            top_p=top_p,
+            max_new_tokens=max_new_tokens,
+            seconds=seconds,
+        )
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the function of a row."""

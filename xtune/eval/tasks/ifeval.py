@@ -31,7 +31,12 @@ __all__ = ["IFEval"]
 
 @EVALUATIONS.register_module()
 class IFEval(AnsweredTask):
-    """Requests of `input_data.jsonl`; see the module and `GeneratedTask`."""
+    """Requests of `input_data.jsonl`; see the module.
+
+    Args:
+        data_path: a folder, or a hub id; see `published`. None: $XTUNE_EVAL_DATA.
+        max_new_tokens: of an answer; None: 1280.
+    """
 
     name = "ifeval"
     source = (
@@ -45,6 +50,9 @@ class IFEval(AnsweredTask):
     headline = "prompt_strict"
     forms = ("chat", "completion")
     usual_tokens = 1280
+
+    def __init__(self, *, data_path: str | None = None, max_new_tokens: int | None = None) -> None:
+        super().__init__(data_path=data_path, max_new_tokens=max_new_tokens)
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the request of a row with its instructions and their settings."""

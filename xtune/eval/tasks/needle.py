@@ -78,9 +78,12 @@ class Needle(Task):
         tokenizer: str | None = None,
         max_new_tokens: int | None = None,
     ) -> None:
-        if data_path is None:
-            raise UsageError("needle needs a text to hide it in: data_path='some_text.txt'")
-        file = Path(data_path).expanduser()
+        file = Path(data_path or ".").expanduser()
+        if data_path is None or file.is_dir():
+            raise UsageError(
+                "needle needs a text file to hide it in: --task-options needle.data_path=TEXT.txt "
+                "(in a config: data_path='TEXT.txt')"
+            )
         if not file.is_file():
             raise UsageError(f"needle: {not_there(data_path, 'text file')}")
         if depths < 2 or samples < 1:
