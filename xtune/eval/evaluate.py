@@ -168,7 +168,7 @@ def before_and_after(
                 folder=folder / stage,
                 rows=rows,
                 world=world,
-                on_progress=lambda *said, stage=stage: on_progress(stage, *said),  # type: ignore[misc]
+                on_progress=lambda *said, stage=stage: on_progress(stage, *said),
             )
             del subject
     curve = LossCurve({}, {}) if target.run is None else read_loss_curve(target.run)

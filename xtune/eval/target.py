@@ -167,7 +167,7 @@ class Target:
         return load_model(
             name,
             dtype=self.dtype or of_run,
-            quantization=None if self.bits is None else _QUANTIZATION[self.bits],  # type: ignore[arg-type]
+            quantization=None if self.bits is None else _QUANTIZATION[self.bits],
             device=_device(),
         )
 
@@ -209,9 +209,13 @@ def find_target(
         name = f"{found.model} + {found.adapter}"
         return Target(name, found.model, found.adapter, bits=bits, dtype=dtype, notes=notes)
     if notes:  # a whole model that a run has written
-        base = notes.get("base_model")
         return Target(
-            given, base, Path(found.model).expanduser(), bits=bits, dtype=dtype, notes=notes
+            given,
+            notes.get("base_model"),
+            Path(found.model).expanduser(),
+            bits=bits,
+            dtype=dtype,
+            notes=notes,
         )
     return Target(given, found.model, bits=bits, dtype=dtype)
 

@@ -65,7 +65,8 @@ def _bars(after: Results, before: Results | None) -> list[_Bar]:
 
 
 def _bar(name: str, task: TaskResult, was: TaskResult | None, group: str | None) -> _Bar:
-    return _Bar(name, was and was.measured(group=group), task.measured(group=group))
+    earlier = None if was is None else was.measured(group=group)
+    return _Bar(name, earlier, task.measured(group=group))
 
 
 def _title(after: Results, before: Results | None) -> str:
