@@ -70,6 +70,11 @@ class Target:
         return list(found or ([values["test_cfg"]] if values.get("test_cfg") else []))
 
     @property
+    def trained_on(self) -> Mapping[str, Any] | None:
+        """The training data of the run, as its sheet names it; None where there is no run."""
+        return None if self.sheet is None else self.sheet.values.get("train_dataset")
+
+    @property
     def has_adapter(self) -> bool:
         """Whether the training made an adapter, and not a whole model."""
         return self.trained is not None and (self.trained / "adapter_config.json").is_file()
