@@ -13,7 +13,7 @@ from tests.tiny import write_tiny_llama
 from xtune.checkpoint.folder import save_checkpoint
 from xtune.cli.entry import main
 from xtune.config import render
-from xtune.eval.results import read_results
+from xtune.eval.result_files import read_results
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from tests.tiny import write_tiny_llama
 from xtune.cli.entry import main
 from xtune.errors import UsageError
 from xtune.eval.evaluate import evaluate, measure
-from xtune.eval.results import read_results
+from xtune.eval.result_files import read_results
 from xtune.eval.subject import Subject, weights_hash
 from xtune.eval.tasks.ceval import CEval
 from xtune.eval.tasks.own_file import OwnFile
@@ -151,3 +152,30 @@ def test_two_processes_find_what_one_does_and_go_on_with_what_it_began(base, tmp
 def test_what_is_misspelt_is_said_before_anything_is_loaded(words, said, base, capsys):
     assert main(["eval", str(base), "--tasks", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_items_of_the_runs_own_rows_are_counted_and_left_out_once(tmp_path):
+    (tmp_path / "data.jsonl").write_text(
+        json.dumps({"text": "It was asked: letter 3, of all the letters that there are? Yes."})
+        + "\n"
+    )
+
+    class Long(Letters):
+        def items(self):
+            more = " of all the letters that there are?"
+            return [replace(item, question=item.question[:-1] + more) for item in super().items()]
+
+    llm = load_model(str(write_tiny_llama(tmp_path / "llama")), dtype="fp32")
+    subject = Subject(llm, load_tokenizer(str(tmp_path / "llama")))
+    trained_on = {"data_path": str(tmp_path / "data.jsonl")}
+    results = measure(subject, {"letters": Long()}, trained_on=trained_on, folder=tmp_path / "out")
+    task = read_results(tmp_path / "out")["letters"]
+    assert list(task.contamination.touched) == ["3"]
+    assert task.contamination.touched["3"].tokens == 9
+    without = task.to_dict()["contamination"]["without_touched"]
+    others = [row.metrics["acc"] for row in task.rows if row.id != "3"]
+    assert (without["n"], without["mean"]) == (7, sum(others) / 7)
+    assert task.warnings[0].startswith("1 items stand in the training rows; without them acc is ")
+    assert results["letters"].to_dict() == task.to_dict()
+    missing = measure(subject, {"letters": Long()}, trained_on={"data_path": "no_such_file.jsonl"})
+    assert missing["letters"].contamination is None

@@ -10,7 +10,7 @@ from tests.forked import run_ranks
 from tests.runs import metrics, options, train
 from xtune.errors import ConfigError, UsageError
 from xtune.eval.loss_curve import read_loss_curve
-from xtune.eval.results import read_results
+from xtune.eval.result_files import read_results
 
 OWN = Path(__file__).with_name("own_tasks.py")
 

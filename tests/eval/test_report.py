@@ -168,7 +168,14 @@ def test_ten_thousand_items_are_a_page_of_a_few_megabytes():
     assert html.count("<article") == 0  # the script makes fifty at a time
 
 
-@pytest.mark.parametrize("curve", [LossCurve({}, {}), LossCurve({1: 2.0, 2: 1.0}, {})])
+@pytest.mark.parametrize(
+    "curve",
+    [
+        LossCurve({}, {}),
+        LossCurve({1: 2.0, 2: 1.0}, {}),
+        LossCurve({1: 2.0, 2: 1.0}, {}, {"mmlu": {0: 0.3, 2: 0.4}}),
+    ],
+)
 def test_files(tmp_path, curve):
     before = [row(got="é 🦜 \ud800")]
     after = [row(right=True, got="é 🦜 \ud800")]
@@ -181,7 +188,9 @@ def test_files(tmp_path, curve):
     ]
     with Image.open(paths["picture"]) as image:
         assert image.format == "PNG"
-        assert image.width > 1.5 * image.height or not curve.train
+        panels = 1 + bool(curve.train) + bool(curve.tasks)
+        assert image.width > 1.5 * image.height * (panels > 1)
+        assert image.width == pytest.approx(840 * panels, abs=2)
     found = json.loads(paths["results"].read_text())["tasks"]["quiz"]
     assert (found["before"], found["after"], found["gained"], found["lost"]) == (0.0, 1.0, 1, 0)
     assert found["examples"]["gained"][0]["got"] == "é 🦜 \ud800"

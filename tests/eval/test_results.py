@@ -9,7 +9,8 @@ import pytest
 
 from tests.eval.results import results, row, task_result
 from xtune.errors import DataError, UsageError
-from xtune.eval.results import Measured, read_results, write_results
+from xtune.eval.result_files import read_results, write_results
+from xtune.eval.results import Measured
 
 
 def test_means_are_of_the_rows_that_have_the_metric():

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from xtune.cli.entry import main
-from xtune.eval.results import read_results
+from xtune.eval.result_files import read_results
 
 CONVERT = {"name": "convert", "parameters": {"properties": {"value": {"type": "number"}}}}
 

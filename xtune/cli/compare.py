@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> None:
     from xtune.cli.eval import print_comparison
     from xtune.eval.comparison import Comparison
     from xtune.eval.pages.report import write_comparison
-    from xtune.eval.results import read_results
+    from xtune.eval.result_files import read_results
 
     before, after = read_results(args.before), read_results(args.after)
     compared = Comparison(f"{before.name} and {after.name}", before, after)

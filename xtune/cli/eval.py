@@ -117,7 +117,13 @@ def _before_and_after(args: argparse.Namespace, target: Target, tasks: dict[str,
     target.require_before()
     folder = args.out or evaluation_folder(target)
     compared = before_and_after(
-        target, tasks, folder=folder, form=args.form, rows=args.rows, on_progress=_progress
+        target,
+        tasks,
+        folder=folder,
+        form=args.form,
+        rows=args.rows,
+        look_in_data=bool(args.tasks),  # a config's own are of the same making as its rows
+        on_progress=_progress,
     )
     if not _is_main():
         return
@@ -133,7 +139,13 @@ def _once(args: argparse.Namespace, target: Target, tasks: dict[str, Task]) -> N
 
     folder = args.out or evaluation_folder(target)
     results = measure_target(
-        target, tasks, folder=folder, form=args.form, rows=args.rows, on_progress=_progress
+        target,
+        tasks,
+        folder=folder,
+        form=args.form,
+        rows=args.rows,
+        look_in_data=True,
+        on_progress=_progress,
     )
     if not _is_main():
         return

@@ -90,7 +90,8 @@ class Comparison:
             task: a label.
         """
         name = self.after[task].headline
-        lost, gained = [], []
+        lost: list[ItemResult] = []
+        gained: list[ItemResult] = []
         for before, after in self.pairs(task):
             change = after.metrics.get(name, 0) - before.metrics.get(name, 0)
             (gained if change > 0 else lost if change < 0 else []).append(after)

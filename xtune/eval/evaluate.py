@@ -9,23 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import platform
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xtune import __version__
 from xtune.errors import DataError
 from xtune.eval.asking import Asker, form_for
 from xtune.eval.chosen import choose_tasks
 from xtune.eval.comparison import Comparison
+from xtune.eval.contamination import Contamination, find_overlaps, training_texts
 from xtune.eval.loss_curve import LossCurve, read_loss_curve
-from xtune.eval.results import Results, TaskResult, item_result, write_results
+from xtune.eval.result_files import write_results
+from xtune.eval.results import Results, TaskResult, item_result
 from xtune.eval.store import Store
 from xtune.eval.subject import Subject
 from xtune.eval.target import Stage, Target, find_target
@@ -44,6 +48,8 @@ __all__ = [
     "measure",
     "measure_target",
 ]
+
+logger = logging.getLogger(__name__)
 
 Progress = Callable[[str, str, int, int], None]
 _LIBRARIES = ("torch", "transformers", "tokenizers", "peft", "bitsandbytes", "sacrebleu", "jieba")
@@ -100,7 +106,7 @@ def evaluate(
         dtype=dtype,
     )
     folder = Path(out) if out is not None else evaluation_folder(target)
-    return measure_target(target, chosen, form=form, folder=folder, rows=rows)
+    return measure_target(target, chosen, form=form, folder=folder, rows=rows, look_in_data=True)
 
 
 def measure_target(
@@ -110,6 +116,7 @@ def measure_target(
     folder: Path,
     form: Form | None = None,
     rows: int | None = None,
+    look_in_data: bool = False,
     on_progress: Progress = lambda stage, task, done, total: None,
 ) -> Results:
     """Load a model as it is now, and measure it; see `measure`.
@@ -120,6 +127,7 @@ def measure_target(
         folder: of the results.
         form: see `evaluate`.
         rows: see `evaluate`.
+        look_in_data: whether the items are looked for in the rows that a run was trained on.
         on_progress: called with 'after', the task, the answers that there are and will be.
     """
     with _together() as world:
@@ -131,6 +139,7 @@ def measure_target(
             folder=folder,
             rows=rows,
             world=world,
+            trained_on=target.trained_on if look_in_data else None,
             on_progress=lambda *said: on_progress("after", *said),
         )
 
@@ -142,6 +151,7 @@ def before_and_after(
     folder: Path,
     form: Form | None = None,
     rows: int | None = None,
+    look_in_data: bool = False,
     on_progress: Progress = lambda stage, task, done, total: None,
 ) -> Comparison:
     """Measure the untouched model and what was made of it, on the same items in the same form.
@@ -152,6 +162,7 @@ def before_and_after(
         folder: `before` and `after` in it hold the results.
         form: see `evaluate`.
         rows: see `evaluate`.
+        look_in_data: whether the items are looked for in the rows that a run was trained on.
         on_progress: called with the stage, the task, the answers that there are and will be.
 
     Raises:
@@ -168,7 +179,8 @@ def before_and_after(
                 folder=folder / stage,
                 rows=rows,
                 world=world,
-                on_progress=lambda *said, stage=stage: on_progress(stage, *said),  # type: ignore[misc]
+                trained_on=target.trained_on if look_in_data else None,
+                on_progress=lambda *said, stage=stage: on_progress(stage, *said),
             )
             del subject
     curve = LossCurve({}, {}) if target.run is None else read_loss_curve(target.run)
@@ -188,6 +200,7 @@ def measure(
     folder: Path | None = None,
     rows: int | None = None,
     world: World = ALONE,
+    trained_on: Mapping[str, Any] | None = None,
     on_progress: Callable[[str, int, int], None] = lambda task, done, total: None,
 ) -> Results:
     """Ask a model in memory, score its answers, and write what was found.
@@ -202,6 +215,8 @@ def measure(
         folder: of answers.jsonl, items.jsonl and results.json; None: nothing is written.
         rows: so many items of each task, evenly spaced; None: all.
         world: the processes that ask together.
+        trained_on: `train_dataset` of the run's sheet, in whose rows the items are looked for;
+            None: nobody looks.
         on_progress: called with the task, the answers that there are and will be.
 
     Raises:
@@ -217,6 +232,8 @@ def measure(
             results.tasks[label] = _measured(label, task, asker, rows)
     finally:
         store.close()
+    if trained_on is not None and world.is_main:
+        _look_for_items(results, tasks, trained_on)
     results.run = {
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "seconds": round(time.time() - began, 1),
@@ -285,6 +302,35 @@ def _measured(label: str, task: Task, asker: Asker, rows: int | None) -> TaskRes
         of=len(whole),
         seconds=round(time.time() - began, 1),
     )
+
+
+def _look_for_items(
+    results: Results, tasks: Mapping[str, Task], trained_on: Mapping[str, Any]
+) -> None:
+    """Note which items stand in the training rows, where these can be read."""
+    shown = {label: {row.id for row in task.rows} for label, task in results.tasks.items()}
+    items = [
+        replace(item, id=f"{label}\n{item.id}")
+        for label, task in tasks.items()
+        for item in task.items()
+        if item.id in shown[label]
+    ]
+    try:
+        found = find_overlaps(items, training_texts(trained_on))
+    except DataError as error:  # moved since, or on a hub: the numbers are as true without
+        logger.warning("the items are not looked for in the training rows: %s", error)
+        return
+    for label, task in results.tasks.items():
+        begins = f"{label}\n"
+        task.contamination = Contamination(
+            {
+                id.removeprefix(begins): o
+                for id, o in found.touched.items()
+                if id.startswith(begins)
+            },
+            [id.removeprefix(begins) for id in found.too_short if id.startswith(begins)],
+            found.rows,
+        )
 
 
 def _hash_of(items: Sequence[Item]) -> str:

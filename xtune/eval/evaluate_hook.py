@@ -66,7 +66,7 @@ class EvaluateHook(Hook):
         self._evaluate(run, list(self._tasks))
 
     def _evaluate(self, run: Run, due: Sequence[str]) -> None:
-        from xtune.eval.results import write_results
+        from xtune.eval.result_files import write_results
 
         due = [name for name in due if self._done_at[name] != run.step]
         if not due:

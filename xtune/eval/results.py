@@ -9,18 +9,16 @@ None of them knows what a task is about: a tool call and a letter are metrics wi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from xtune.errors import DataError, UsageError
+from xtune.eval.contamination import Contamination
 from xtune.eval.statistics import group_means, mean_of
-from xtune.eval.store import json_line
 from xtune.eval.tasks.base import Item, Likelihoods, Response, RollingLikelihood, Score
 
 __all__ = [
+    "FORMAT_VERSION",
     "NEAR_TIE",
     "ItemResult",
     "Measured",
@@ -28,12 +26,10 @@ __all__ = [
     "TaskResult",
     "in_words",
     "item_result",
-    "read_results",
-    "write_results",
 ]
 
 NEAR_TIE = 1e-2  # nats between the two best options: bf16 and batching may turn these over
-_FORMAT_VERSION = 2
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +92,8 @@ class TaskResult:
         overall: metrics that are no mean over items.
         notices: what the task itself says of the numbers.
         attachments: files of the task's own, JSON values by name.
+        contamination: what of the items stands in the training rows, see `find_overlaps`; None:
+            nobody has looked.
         of: how many items the task has, of which `rows` may be a part.
         seconds: that asking and scoring took.
     """
@@ -111,6 +109,7 @@ class TaskResult:
     overall: dict[str, float] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
     attachments: dict[str, Any] = field(default_factory=dict)
+    contamination: Contamination | None = None
     of: int = 0
     seconds: float = 0.0
 
@@ -180,10 +179,7 @@ class TaskResult:
             for row in self.rows
             if name in row.metrics and group in (None, row.group)
         ]
-        if not values:
-            return Measured(0.0, 0)
-        whole = mean_of(values)
-        return Measured(whole.value, whole.n, whole.stderr, {*values} <= {0, 1})
+        return _measured(values)
 
     @property
     def warnings(self) -> list[str]:
@@ -195,6 +191,11 @@ class TaskResult:
             said.append(
                 f"the letters have {100 * mass:.2g} % of the probability where they are read: the "
                 "model would write something else there, such as 'The answer is'"
+            )
+        if self.contamination is not None and self.contamination.touched:
+            said.append(
+                f"{len(self.contamination.touched)} items stand in the training rows; without "
+                f"them {self.headline} is {self._untouched()}"
             )
         if self.cut:
             said.append(f"{self.cut} prompts are longer than the model's context: cut at the left")
@@ -229,10 +230,25 @@ class TaskResult:
             "cut": self.cut,
             "cut_answers": self.cut_answers,
             "notices": self.notices,
+            "contamination": None if self.contamination is None else self._contamination(),
             "warnings": self.warnings,
             "settings": self.settings,
             "first_prompt": self.first_prompt,
         }
+
+    def _untouched(self) -> Measured:
+        """The headline over the items that no training row has."""
+        touched = () if self.contamination is None else self.contamination.touched
+        values = [
+            row.metrics[self.headline]
+            for row in self.rows
+            if row.id not in touched and self.headline in row.metrics
+        ]
+        return _measured(values)
+
+    def _contamination(self) -> dict[str, Any]:
+        assert self.contamination is not None
+        return {**asdict(self.contamination), "without_touched": self._untouched()._asdict()}
 
     def _macro_of(self, metric: str) -> dict[str, float]:
         if metric != self.headline or self.macro is None:
@@ -264,7 +280,7 @@ class Results:
     def to_dict(self) -> dict[str, Any]:
         """Return all but the items, as JSON values: what results.json holds."""
         return {
-            "format_version": _FORMAT_VERSION,
+            "format_version": FORMAT_VERSION,
             "name": self.name,
             "model": self.model,
             "tasks": {name: task.to_dict() for name, task in self.tasks.items()},
@@ -306,73 +322,6 @@ def item_result(task: str, item: Item, response: Response, score: Score) -> Item
     )
 
 
-def write_results(results: Results, folder: Path) -> Path:
-    """Write results.json and items.jsonl; each is whole or is not there.
-
-    Args:
-        results: what was found.
-        folder: made if it is missing.
-
-    Returns:
-        The path of results.json.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    rows = (json_line(asdict(row)) for task in results.tasks.values() for row in task.rows)
-    _replace(folder / "items.jsonl", b"".join(rows))
-    for task in results.tasks.values():
-        for name, value in task.attachments.items():
-            text = json.dumps(value, indent=1, ensure_ascii=False)
-            _replace(folder / name, text.encode("utf-8", "backslashreplace"))
-    text = json.dumps(results.to_dict(), indent=1) + "\n"
-    return _replace(folder / "results.json", text.encode())
-
-
-def read_results(given: Path | str) -> Results:
-    """Read what `write_results` has written.
-
-    Args:
-        given: results.json, or the folder that holds it.
-
-    Raises:
-        UsageError: there is none.
-        DataError: it cannot be read.
-    """
-    path = Path(given).expanduser()
-    file = path / "results.json" if path.is_dir() else path
-    if not file.is_file():
-        raise UsageError(f"{str(given)!r} has no results.json: give what `xtune eval` has written")
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        if values["format_version"] != _FORMAT_VERSION:
-            raise DataError(
-                f"{file} is of format {values['format_version']}, and this xtune reads "
-                f"{_FORMAT_VERSION}: measure again, the answers are kept"
-            )
-        lines = (file.parent / "items.jsonl").read_text(encoding="utf-8").splitlines()
-        rows = [ItemResult(**json.loads(line)) for line in lines]
-        tasks = {
-            name: TaskResult(
-                task=name,
-                headline=task["headline"],
-                lower_is_better=task["lower_is_better"],
-                ability=task["ability"],
-                chance=task["chance"],
-                settings=task["settings"],
-                first_prompt=task["first_prompt"],
-                rows=[row for row in rows if row.task == name],
-                overall=task["overall"],
-                notices=task["notices"],
-                of=task["of"],
-                seconds=values["run"]["task_seconds"][name],
-            )
-            for name, task in values["tasks"].items()
-        }
-        run = {name: value for name, value in values["run"].items() if name != "task_seconds"}
-        return Results(values["name"], values["model"], tasks, values["versions"], run)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file} cannot be read as results of `xtune eval`: {error!r}") from error
-
-
 def in_words(name: str) -> str:
     """Return the name of a metric or a group as a reader sees it.
 
@@ -382,8 +331,8 @@ def in_words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _replace(path: Path, content: bytes) -> Path:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
-    return path
+def _measured(values: Sequence[float]) -> Measured:
+    if not values:
+        return Measured(0.0, 0)
+    whole = mean_of(values)
+    return Measured(whole.value, whole.n, whole.stderr, {*values} <= {0, 1})

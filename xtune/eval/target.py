@@ -70,6 +70,11 @@ class Target:
         return list(found or ([values["test_cfg"]] if values.get("test_cfg") else []))
 
     @property
+    def trained_on(self) -> Mapping[str, Any] | None:
+        """The training data of the run, as its sheet names it; None where there is no run."""
+        return None if self.sheet is None else self.sheet.values.get("train_dataset")
+
+    @property
     def has_adapter(self) -> bool:
         """Whether the training made an adapter, and not a whole model."""
         return self.trained is not None and (self.trained / "adapter_config.json").is_file()
@@ -167,7 +172,7 @@ class Target:
         return load_model(
             name,
             dtype=self.dtype or of_run,
-            quantization=None if self.bits is None else _QUANTIZATION[self.bits],  # type: ignore[arg-type]
+            quantization=None if self.bits is None else _QUANTIZATION[self.bits],
             device=_device(),
         )
 
@@ -209,9 +214,13 @@ def find_target(
         name = f"{found.model} + {found.adapter}"
         return Target(name, found.model, found.adapter, bits=bits, dtype=dtype, notes=notes)
     if notes:  # a whole model that a run has written
-        base = notes.get("base_model")
         return Target(
-            given, base, Path(found.model).expanduser(), bits=bits, dtype=dtype, notes=notes
+            given,
+            notes.get("base_model"),
+            Path(found.model).expanduser(),
+            bits=bits,
+            dtype=dtype,
+            notes=notes,
         )
     return Target(given, found.model, bits=bits, dtype=dtype)
 

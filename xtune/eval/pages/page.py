@@ -33,6 +33,7 @@ def render_page(after: Results, comparison: Comparison | None, picture: bytes | 
         picture: a PNG; None: there is none.
     """
     before = None if comparison is None else comparison.before
+    earlier = {} if before is None else before.tasks
     title = comparison.title if comparison else f"What {after.name} knows"
     names = list(after.tasks) if comparison is None else comparison.tasks
     said = [f"{name}: {warning}" for name in names for warning in after[name].warnings]
@@ -58,11 +59,11 @@ def render_page(after: Results, comparison: Comparison | None, picture: bytes | 
 <p class="soft">{compared}{escape(after.name)}</p>
 <p class="soft">{escape(str(after.run.get("date", "")))} · {count:,} items</p>
 <section class="heads">
-{"".join(_card(after[name], before and before[name]) for name in names[:_CARDS])}
+{"".join(_card(after[name], earlier.get(name)) for name in names[:_CARDS])}
 </section>
 {"".join(f'<p class="warning">{escape(text)}</p>' for text in said)}
 {_summary(names, after, comparison)}
-{"".join(_groups(after[name], before and before[name]) for name in names)}
+{"".join(_groups(after[name], earlier.get(name)) for name in names)}
 {_radar(after, before)}
 {_picture(picture)}
 <h2>Every item</h2>

@@ -1,4 +1,4 @@
-"""The report's picture: the results by group or by task, before and after, and the loss curve."""
+"""The report's picture: results by group or by task, before and after, and the run's curves."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Bar(NamedTuple):
 
 
 def draw_picture(path: Path, after: Results, before: Results | None, curve: LossCurve) -> None:
-    """Write a PNG of two panels; of one where there is no loss curve.
+    """Write a PNG: the results, the losses, and what was evaluated meanwhile, as far as they are.
 
     Args:
         path: of the PNG.
@@ -36,12 +36,14 @@ def draw_picture(path: Path, after: Results, before: Results | None, curve: Loss
     from matplotlib.figure import Figure  # half a second, and only needed here
 
     bars = _bars(after, before)
-    panels = 2 if curve.train else 1
+    panels = 1 + bool(curve.train) + bool(curve.tasks)
     figure = Figure(figsize=(5.6 * panels, 1.6 + 0.5 * max(len(bars), 4)), layout="constrained")
     axes = figure.subplots(1, panels, squeeze=False)[0]
     _draw_bars(axes[0], bars, _title(after, before))
     if curve.train:
         _draw_losses(axes[1], curve)
+    if curve.tasks:
+        _draw_tasks(axes[-1], curve)
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)
         each.tick_params(colors=_INK)
@@ -65,7 +67,8 @@ def _bars(after: Results, before: Results | None) -> list[_Bar]:
 
 
 def _bar(name: str, task: TaskResult, was: TaskResult | None, group: str | None) -> _Bar:
-    return _Bar(name, was and was.measured(group=group), task.measured(group=group))
+    earlier = None if was is None else was.measured(group=group)
+    return _Bar(name, earlier, task.measured(group=group))
 
 
 def _title(after: Results, before: Results | None) -> str:
@@ -123,4 +126,16 @@ def _draw_losses(axes: Axes, curve: LossCurve) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("optimizer step", color=_INK)
     axes.set_title("Loss per trained token", size=10)
+    axes.grid(axis="y", alpha=0.25)
+
+
+def _draw_tasks(axes: Axes, curve: LossCurve) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    for name, values in curve.tasks.items():
+        axes.plot(list(values), list(values.values()), "o-", lw=1.5, ms=4, label=in_words(name))
+    axes.legend(frameon=False, fontsize=8)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("optimizer step", color=_INK)
+    axes.set_title("Evaluated while training", size=10)
     axes.grid(axis="y", alpha=0.25)

@@ -157,7 +157,7 @@ class AgentEvaluation(OwnWay):
         made = done["calls"]
         expected = _calls_of(item.fields["wanted"])
         needless = {"needless_calls": max(0, len(made) - len(expected))}
-        shown = {
+        shown: dict[str, Any] = {
             "got": _written([(c["tool"], c["arguments"], c["result"]) for c in made], done["end"]),
             "expected": _written(expected, item.gold),
         }
