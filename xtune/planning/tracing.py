@@ -242,8 +242,13 @@ def _run(
     for buffer in draft.buffers():
         live.ignore(buffer)
 
+    entering: list[Any] = []  # what the layer behind the lowest was given
+
     def backbone_is_done(*_: Any) -> None:
         at.backbone = live.now
+        while entering:  # a layer that has moved it to the host's memory does not keep it
+            kept, size = entering.pop()
+            at.other -= 0 if kept() is not None else size
 
     def layer_is_done(_: Tensor) -> None:
         at.layer = max(at.layer, live.mark())
@@ -253,7 +258,10 @@ def _run(
         if hidden.requires_grad:
             hidden.register_hook(layer_is_done)
 
-    def other_begins(*_: Any) -> None:
+    def other_begins(_: nn.Module, inputs: Any, named: Any) -> None:
+        given = next(x for x in tree_leaves((inputs, named)) if isinstance(x, Tensor))
+        storage = given.untyped_storage()
+        entering.append((weakref.ref(storage), storage.nbytes()))
         at.other -= live.now
 
     def other_is_done(*_: Any) -> None:
@@ -265,7 +273,7 @@ def _run(
         hook
         for other in others
         for hook in (
-            other.register_forward_pre_hook(other_begins),
+            other.register_forward_pre_hook(other_begins, with_kwargs=True),
             other.register_forward_hook(other_is_done),
         )
     ]
