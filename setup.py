@@ -32,11 +32,14 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["xtune", "xtune.*"]) + CONFIG_PACKAGES,
     package_dir={"xtune.configs": "configs"},
-    package_data={"": ["*.css", "*.json", "notes/*.md", "published_configs/*.json", "py.typed"]},
+    package_data={
+        "": ["*.css", "*.js", "*.json", "notes/*.md", "published_configs/*.json", "py.typed"]
+    },
     install_requires=requirements("runtime"),
     extras_require={
         "dev": requirements("dev"),
         "agent": requirements("agent"),  # tools: PDF in `search`, MCP servers
+        "eval": requirements("eval"),  # BLEU, Chinese words, answers in LaTeX
         "deepspeed": ["deepspeed>=0.18"],  # --deepspeed; --strategy fsdp does without
         "galore": ["galore-torch==1.0"],  # optimizer=dict(type='GaLoreAdamW', …)
         "flash-attn": ["flash-attn>=2.8"],  # compiles against CUDA

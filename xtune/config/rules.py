@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from xtune import registry
 from xtune.config import adapters
+from xtune.config.declared import class_attribute, declared_names
 from xtune.config.deepspeed import contradictions
 from xtune.config.strategies import Traits, divides_state, sharding_of_sheet
-from xtune.errors import ConfigError
+from xtune.errors import ConfigError, did_you_mean
 from xtune.local_path import misspells_a_file, not_there
 from xtune.names import Kind, hub_id_in, is_path, kind_of
 
@@ -29,18 +30,20 @@ class Breach(NamedTuple):
     hint: str = ""
 
 
-def breaches(values: Values, *, data: bool = True) -> Iterator[Breach]:
-    """Yield every rule that the sheet's values break; with data=False files of data may be missing.
+def breaches(values: Values, *, data: bool = True, trains: bool = True) -> Iterator[Breach]:
+    """Yield every rule that the sheet's values break.
 
     Args:
         values: of the sheet.
         data: whether the run's data files must be there.
+        trains: whether the algorithm must be one that learns from the data.
     """
     for rule in (
         _ranges,
         _betas,
         _overruled,
         _length_of_run,
+        *((_learning,) if trains else ()),
         _quantization,
         _offload,
         _deepspeed,
@@ -96,15 +99,26 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "parallel.sequence_parallel_size": _at_least(1),
     "default_hooks.checkpoint.interval": _at_least(1),
     "default_hooks.checkpoint.max_keep": _at_least(1),
-    "test_cfg.batch_size": _at_least(1),
-    "test_cfg.max_new_tokens": _at_least(1),
     "env_cfg.hang_timeout": _above(0),
     "randomness.seed": _at_least(0),
+}
+# Of each evaluation
+_MEASURED_RANGES = {
+    "batch_size": _at_least(1),
+    "max_new_tokens": _at_least(1),
+    "every": _at_least(1),
+    "rows": _at_least(1),
+    "shots": _at_least(0),
 }
 
 
 def _ranges(values: Values) -> Iterator[Breach]:
-    for key, (holds, message) in _RANGES.items():
+    measured = {
+        f"{section}.{name}": rule
+        for section in _measured(values)
+        for name, rule in _MEASURED_RANGES.items()
+    }
+    for key, (holds, message) in (_RANGES | measured).items():
         value = _get(values, key)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if is_number and not holds(value):
@@ -153,6 +167,44 @@ def _length_of_run(values: Values) -> Iterator[Breach]:
             "is streamed, and validation reads all of its data every time",
             "name SFTDataset or PreferenceDataset, with max_rows",
         )
+
+
+def _learning(values: Values) -> Iterator[Breach]:
+    """What the algorithm learns from, and what the data sets make of their rows."""
+    algorithm = _get(values, "model.type")
+    learns_from = class_attribute(registry.MODELS, algorithm, "learns_from")
+    name = _name(algorithm)
+    for key in ("train_dataset", "val_dataset"):
+        kind = _get(values, f"{key}.type")
+        makes = class_attribute(registry.DATASETS, kind, "makes")
+        if kind is None or (key == "val_dataset" and _get(values, f"{key}.data_path") is None):
+            continue
+        if learns_from is None or not isinstance(makes, str) or makes == learns_from:
+            continue
+        known = sorted(_made_by_data_sets() | {makes})
+        if learns_from not in known:
+            near = did_you_mean(str(learns_from), known).removeprefix("; ")
+            yield Breach(
+                "model.type",
+                f"{name}.learns_from is {learns_from!r}, which no data set makes",
+                near or f"it is one of: {', '.join(known)}",
+            )
+            return
+        yield Breach(
+            f"{key}.type",
+            f"makes {makes} of rows, and model.type={name!r} learns from {learns_from}",
+            f"name an algorithm that learns from {makes}, or a data set that makes {learns_from}",
+        )
+
+
+def _made_by_data_sets() -> set[str]:
+    kinds = declared_names(registry.DATASETS)
+    made = (class_attribute(registry.DATASETS, kind, "makes") for kind in kinds)
+    return {one for one in made if isinstance(one, str)}
+
+
+def _name(named: Any) -> str:
+    return named if isinstance(named, str) else str(getattr(named, "__name__", named))
 
 
 def _quantization(values: Values) -> Iterator[Breach]:
@@ -228,7 +280,17 @@ def _strategy(values: Values) -> Iterator[Breach]:
 
 
 _DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)
-_DATA_SECTIONS = ("train_dataset", "val_dataset", "test_cfg")
+
+
+def _measured(values: Values) -> list[str]:
+    """The sections of what is measured; an older sheet has one."""
+    listed = values.get("evaluations")
+    count = len(listed) if isinstance(listed, list | tuple) else 0
+    return ["test_cfg", *(f"evaluations.{number}" for number in range(count))]
+
+
+def _data_sections(values: Values) -> list[str]:
+    return ["train_dataset", "val_dataset", *_measured(values)]
 
 
 def _data_files(values: Values) -> Iterator[Breach]:
@@ -251,7 +313,7 @@ def _data_files(values: Values) -> Iterator[Breach]:
 
 
 def _mixtures(values: Values) -> Iterator[Breach]:
-    for section in _DATA_SECTIONS:
+    for section in _data_sections(values):
         sources = _sources(_get(values, f"{section}.data_path"))
         weighted = [number for number, source in sources if source.get("weight") is not None]
         for number, source in sources:
@@ -268,7 +330,7 @@ def _mixtures(values: Values) -> Iterator[Breach]:
 
 def _data_paths(values: Values) -> Iterator[tuple[str, Any]]:
     """The data_path of every section, or of every source where it is a mixture."""
-    for section in _DATA_SECTIONS:
+    for section in _data_sections(values):
         key = f"{section}.data_path"
         data_path = _get(values, key)
         sources = _sources(data_path)

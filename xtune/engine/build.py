@@ -95,8 +95,8 @@ def build_datasets(
         day: on which the run began, '2026-11-30'; for templates that tell today's date.
 
     Raises:
-        ConfigError: the algorithm cannot learn from what the rows become, or a data set of the
-            user's own lacks what a run asks of it.
+        ConfigError: a data set of the user's own lacks what a run asks of it, or makes of rows
+            what the algorithm does not learn from; `check` finds that of xtune's own.
     """
     algorithm = cfg["model"]["type"]
     require_whole(resolve(MODELS, algorithm))
@@ -116,14 +116,6 @@ def _dataset(
 ) -> Dataset:
     kind = cfg[key]["type"]
     made_by = resolve(DATASETS, kind)
-    learns_from = getattr(resolve(MODELS, algorithm), "learns_from", None)
-    makes = getattr(made_by, "makes", None)
-    if learns_from is not None and makes is not None and makes != learns_from:
-        raise ConfigError(  # before the rows are read
-            f"{key}.type={_name(kind)!r} makes {makes} of rows, and model.type="
-            f"{_name(algorithm)!r} learns from {learns_from}. Name an algorithm that learns from "
-            f"{makes}, or a data set that makes {learns_from}"
-        )
     supplied: dict[str, Any] = {"tokenizer": tokenizer}
     takes = signature(made_by).parameters
     if not any(one.name == "tokenizer" or one.kind is one.VAR_KEYWORD for one in takes.values()):
@@ -141,6 +133,13 @@ def _dataset(
             "gives loader and preview to a class that has its samples by number"
         )
     made: Dataset = dataset
+    learns_from = getattr(resolve(MODELS, algorithm), "learns_from", made.makes)
+    if made.makes != learns_from:
+        raise ConfigError(
+            f"{key}.type={_name(kind)!r} makes {made.makes} of rows, and model.type="
+            f"{_name(algorithm)!r} learns from {learns_from}. Name an algorithm that learns from "
+            f"{made.makes}, or a data set that makes {learns_from}"
+        )
     return made
 
 
@@ -228,12 +227,16 @@ def build_hooks(cfg: Mapping[str, Any]) -> dict[str, Hook]:
     """Return the hooks by name, in the order in which they are called.
 
     A default hook has its key as name; a custom one its place and type: '0 EvaluateChatHook'.
-    A default hook that is None is switched off.
+    A default hook that is None is switched off. What the sheet's `evaluations` measure while it
+    trains is a hook too, 'evaluations', before checkpoints are written.
 
     Raises:
         ConfigError: one is no Hook, or waits for a moment that there is not.
     """
     named = dict(cfg.get("default_hooks") or {})
+    if measured := [each for each in cfg.get("evaluations") or () if each.get("every")]:
+        saves = {"checkpoint": named.pop("checkpoint")} if "checkpoint" in named else {}
+        named |= {"evaluations": {"type": "EvaluateHook", "evaluations": measured}, **saves}
     for place, hook in enumerate(cfg.get("custom_hooks") or ()):
         kind = hook["type"]
         named[f"{place} {kind if isinstance(kind, str) else kind.__name__}"] = hook
