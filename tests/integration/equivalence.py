@@ -44,7 +44,7 @@ METHODS = {
     "dpo lora": "custom_dpo_lora",
 }
 STEPS = 8  # of the tests; what goes wrong does so from the first
-_OF_THE_TABLE = 20
+_TABLE_STEPS = 20
 _MICRO_BATCHES = 4  # of a step, over all processes
 # lr=1e-2, as elsewhere, makes the smallest difference of sums grow a hundredfold in 20 steps
 _COLUMNS = (
@@ -226,11 +226,11 @@ def _table() -> str:
         root = Path(name)
         inputs = write_inputs(root / "inputs")
         with redirect_stdout(sys.stderr):
-            run_alone(inputs, root, _OF_THE_TABLE)
+            run_alone(inputs, root, _TABLE_STEPS)
         for processes in sorted({row.processes for row in ROWS}):
-            sys.stderr.write(run_rows(inputs, root, processes, _OF_THE_TABLE))
+            sys.stderr.write(run_rows(inputs, root, processes, _TABLE_STEPS))
         lines = [
-            f"# Strategies against one process, {_OF_THE_TABLE} optimizer steps of a tiny Llama in "
+            f"# Strategies against one process, {_TABLE_STEPS} optimizer steps of a tiny Llama in "
             "fp32",
             "",
             f"`make equivalence`, {time.strftime('%Y-%m-%d')}, CPU processes over gloo, "
