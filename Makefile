@@ -78,8 +78,10 @@ $(VENV)/.runtime: setup.py requirements/runtime.txt requirements/constraints.txt
 
 # Compiled here, on all cores: the tests start hundreds of processes, and where Python may write no
 # bytecode (PYTHONDONTWRITEBYTECODE) each would compile torch anew. What cannot be compiled is no
-# Python 3 of anybody's.
+# Python 3 of anybody's. So is DeepSpeed's operator for the CPU: tests would wait for it a minute.
+OPERATOR := __import__('deepspeed').accelerator.get_accelerator().create_op_builder('ShareMemCommBuilder')
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt requirements/agent.txt requirements/eval.txt
 	$(PIP) -c requirements/constraints.txt -e '.[dev,agent,eval]'
 	-$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null
+	-DS_ACCELERATOR=cpu $(BIN)/python -c "$(OPERATOR).load()" > /dev/null 2>&1
 	touch $@

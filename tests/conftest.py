@@ -13,6 +13,11 @@ import torch
 from tests.once import once
 from tests.parrot import LINES, write_parrot
 from tests.runs import Inputs, inputs_in, write_inputs
+from tests.size import Size
+
+
+def pytest_configure(config):
+    config.pluginmanager.register(Size())
 
 
 def pytest_collection_finish():

@@ -22,6 +22,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.size import FORKED
+
 __all__ = ["Forked", "run_ranks"]
 
 _FORKS = multiprocessing.get_context("forkserver")
@@ -44,6 +46,7 @@ class Forked:
             _FORKS.set_forkserver_preload(_IMPORTED)
             forkserver.ensure_running()
         self._log = log
+        sys.audit(FORKED, module)  # for tests.size, which counts
         whole = {**os.environ, **_ENVIRONMENT, **environment}
         arguments = (module, list(map(str, words)), log, whole, os.getcwd())
         self._process = _FORKS.Process(target=_run, args=arguments, daemon=True)

@@ -6,12 +6,12 @@ import io
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -238,13 +238,19 @@ class Terminal:
 
     def wait_for(self, text):
         """Read until `text` has come after what was waited for before."""
-        deadline = time.monotonic() + 120
         while (at := self.seen.find(text, self._waited_for)) < 0:
-            left = max(deadline - time.monotonic(), 0)
-            readable = select.select([self._master], [], [], left)[0]
-            assert readable, f"{text!r} never came; seen: {self.seen[self._waited_for :]!r}"
-            self.seen += os.read(self._master, 65536).decode(errors="replace")
+            self._read(text)
         self._waited_for = at + len(text)
+
+    def wait_for_a_word(self):
+        """Read until anything has come that is to be read, after what was waited for before."""
+        while not re.search(r"\w", re.sub(r"\x1b\[[\d;?]*.", "", self.seen[self._waited_for :])):
+            self._read("a word")
+
+    def _read(self, what):
+        readable = select.select([self._master], [], [], 120)[0]
+        assert readable, f"{what!r} never came; seen: {self.seen[self._waited_for :]!r}"
+        self.seen += os.read(self._master, 65536).decode(errors="replace")
 
     def end(self):
         code = self._process.wait(timeout=60)
@@ -277,7 +283,7 @@ def test_ctrl_c_stops_an_answer_and_not_the_program(tmp_path):
     terminal.wait_for(PROMPT)
     terminal.type("a\r")
     terminal.wait_for("\x1b[?2004l")  # it has stopped reading
-    time.sleep(0.2)
+    terminal.wait_for_a_word()
     terminal.interrupt()
     terminal.wait_for("stopped")
     terminal.wait_for(PROMPT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -91,18 +90,11 @@ def test_help_and_list_are_immediate_and_import_no_torch(words):
     code = (
         "import sys; from xtune.cli.entry import main; main(sys.argv[1:]); "
         "heavy = {'torch', 'transformers', 'peft', 'mmengine'} & set(sys.modules); "
-        "assert not heavy, heavy"
+        "assert not heavy, heavy; print(len(sys.modules), file=sys.stderr)"
     )
-    best = 9.0
     command = [sys.executable, "-c", code, *words.split()]
-    for _ in range(5):  # the best of five: other work on the machine is not ours to measure
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run(command, check=True, capture_output=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        best = min(best, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-        if best < 0.5:
-            break
-    assert best < 0.5
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert int(done.stderr) < 200  # of Python's own; each takes a millisecond to import
 
 
 def test_copy_cfg_writes_the_sheet_byte_for_byte(capsys):

@@ -6,14 +6,18 @@ a processor, transformers' models two more, PEFT brings bitsandbytes and torch's
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.runs import write_inputs
+from tests.once import once
 
 LIBRARIES = (
     "torch",
@@ -91,35 +95,60 @@ WRONG = (
     "LoraConfg",
     "nothing/here",
 )
-WATCH = (
-    "import sys\n"
-    "from xtune.cli.entry import main\n"
-    "code = main(sys.argv[1:])\n"
-    "print('imported:', *sorted(sys.modules))\n"
-    "sys.exit(code)\n"
-)
+# One process for all, those that promise most first: what is imported by then, none of them may
+WATCH = """
+import json, sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from xtune.cli.entry import main
+for command in json.load(open(sys.argv[1])):
+    before, out, err = set(sys.modules), StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            code = main(command.split())
+        except SystemExit as end:
+            code = end.code or 0
+    new = sorted(set(sys.modules) - before)
+    print("WATCHED", json.dumps([code, err.getvalue() + out.getvalue(), new]), flush=True)
+"""
 
 
-@pytest.fixture(scope="module")
-def inputs(tmp_path_factory):
-    return write_inputs(tmp_path_factory.mktemp("inputs"))
+@pytest.fixture(scope="session")
+def watched(inputs, shared_folder):
+    """Command -> its exit code, what it said, and the modules that it was the first to import."""
+    file = once(shared_folder / "what_verbs_import", partial(_watch, inputs)) / "found.json"
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("command", PROMISES)
-def test_a_verb_imports_what_it_uses(command, inputs, tmp_path):
-    promised, is_wrong = PROMISES[command], any(part in command for part in WRONG)
-    (tmp_path / "examples").symlink_to(EXAMPLES)  # the data that the config names
+def _watch(inputs, folder):
+    folder.mkdir()
+    (folder / "examples").symlink_to(EXAMPLES)  # the data that the config names
     names = {"MODEL": str(inputs.model), "DATA": str(inputs.data)}
-    for name, path in names.items():
-        command = command.replace(name, path)
+    commands = [re.sub("MODEL|DATA", lambda found: names[found[0]], one) for one in PROMISES]
+    (folder / "commands.json").write_text(json.dumps(commands), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-c", WATCH, *command.split()],
-        cwd=tmp_path,
-        env=os.environ | {"XTUNE_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": "1"},
+        [sys.executable, "-c", WATCH, "commands.json"],
+        cwd=folder,
+        env=os.environ | {"XTUNE_CACHE": str(folder / "cache"), "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == (2 if is_wrong else 0), done.stdout + done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("imported:")]
-    assert "did not foresee" not in done.stderr
-    assert {*line.split()} & set(promised) == set()
+    lines = [line for line in done.stdout.splitlines() if line.startswith("WATCHED ")]
+    assert len(lines) == len(PROMISES), done.stdout + done.stderr
+    found = [json.loads(line.removeprefix("WATCHED ")) for line in lines]
+    (folder / "found.json").write_text(json.dumps(dict(zip(PROMISES, found, strict=True))))
+
+
+@pytest.mark.parametrize("command", PROMISES)
+def test_a_verb_imports_what_it_uses(command, watched):
+    code, said, imported = watched[command]
+    is_wrong = any(part in command for part in WRONG)
+    assert code == (2 if is_wrong else 0), said
+    assert "did not foresee" not in said
+    assert {*imported} & {*PROMISES[command]} == set()
+
+
+def test_those_that_promise_most_come_first():
+    """Or what one is the first to import would be no fault of a later one that may not."""
+    promises = [{name.split(".")[0] for name in promised} for promised in PROMISES.values()]
+    assert all(later <= earlier for earlier, later in itertools.pairwise(promises))

@@ -82,8 +82,10 @@ def test_a_peers_word_as_an_option_gets_ours(theirs, ours):
 
 def test_every_option_that_is_named_can_be_set():
     """An answer that leads into the next error would be none."""
+    plain = render("custom_sft_lora").text
     for option in _OPTIONS:
-        render("custom_sft_lora", [option if "=" in option else f"{option}=1"])
+        changed = render("custom_sft_lora", [option if "=" in option else f"{option}=7"])
+        assert changed.text != plain, option
 
 
 def test_names_of_xtuners_sheets_that_nothing_uses_are_told_what_they_are_here(tmp_path):

@@ -40,9 +40,15 @@ def _in_the_repository(monkeypatch):
 
 def test_the_walk_finds_them():
     assert config_root() == ROOT
-    assert len(LEAVES) >= 136  # no fewer than are promised
-    assert len(PARTS) >= 34
     assert set(LEAVES) == set(list_configs().values())
+    assert {"custom_sft_lora", "smollm2_135m_lora_toolcall"} <= {path.stem for path in LEAVES}
+
+
+def test_every_part_is_named_by_a_leaf_by_another_part_or_by_a_page():
+    places = [*LEAVES, *PARTS, *REPOSITORY.glob("docs/*/*.md")]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in places)
+    named = {name.split(".")[-1] for name in re.findall(r"from ([\w.]+) import \*", text)}
+    assert {path.stem for path in PARTS} == named
 
 
 def test_the_index_is_true(monkeypatch):

@@ -40,7 +40,6 @@ WITH_TOOLS = [
 
 
 def test_many_templates_have_a_place_for_calls():
-    assert len(WITH_TOOLS) >= 12
     assert {"chatml", "qwen_chat", "internlm2_chat", "glm4", "llama3_1_chat"} <= set(WITH_TOOLS)
 
 

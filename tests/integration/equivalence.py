@@ -43,14 +43,15 @@ METHODS = {
     "pairs lora": "custom_sft_lora",
     "dpo lora": "custom_dpo_lora",
 }
-STEPS = 20
+STEPS = 8  # of the tests; what goes wrong does so from the first
+_TABLE_STEPS = 20
 _MICRO_BATCHES = 4  # of a step, over all processes
 # lr=1e-2, as elsewhere, makes the smallest difference of sums grow a hundredfold in 20 steps
 _COLUMNS = (
     *("step", "loss", "grad_norm", "val_loss", "tokens", "trained_tokens", "lr"),
     *("accuracy", "margin", "logp_chosen", "logp_rejected"),
 )
-_COMMON = ["lora.lora_dropout=0.0", f"max_steps={STEPS}", "evaluation_freq=10", "lr=3e-4"]
+_COMMON = ["lora.lora_dropout=0.0", "lr=3e-4"]
 
 
 @dataclass(frozen=True)
@@ -112,28 +113,31 @@ ROWS = [
 ]
 
 
-def run_alone(inputs: Inputs, root: Path) -> None:
+def run_alone(inputs: Inputs, root: Path, steps: int = STEPS) -> None:
     """Train on one process with each method: root/alone/full, …/lora, …/qlora."""
     for method in METHODS:
-        train_alone(inputs, root / "alone" / method, method)
+        train_alone(inputs, root / "alone" / method, method, steps=steps)
 
 
-def train_alone(inputs: Inputs, folder: Path, method: str, resume: Path | None = None) -> None:
+def train_alone(
+    inputs: Inputs, folder: Path, method: str, resume: Path | None = None, *, steps: int = STEPS
+) -> None:
     """Train on one process."""
-    _train(inputs, folder, method, _MICRO_BATCHES, {"type": "SingleStrategy"}, (), resume)
+    further = (*_of_steps(steps), f"accumulative_counts={_MICRO_BATCHES}")
+    _train(inputs, folder, method, {"type": "SingleStrategy"}, further, resume)
 
 
-def half_way(folder: Path) -> Path:
+def half_way(folder: Path, steps: int = STEPS) -> Path:
     """The checkpoint in the middle of a run."""
-    return folder / "checkpoints" / f"step_{STEPS // 2:06d}"
+    return folder / "checkpoints" / f"step_{steps // 2:06d}"
 
 
-def run_rows(inputs: Inputs, root: Path, processes: int) -> str:
+def run_rows(inputs: Inputs, root: Path, processes: int, steps: int = STEPS) -> str:
     """Train every row of so many processes in one launch; return what was said.
 
     Results go to root/NAME-PROCESSES/METHOD. A row that fails ends the launch.
     """
-    words = ["--row", str(root), str(inputs.model), str(inputs.data), str(inputs.val)]
+    words = ["--row", str(steps), str(root), str(inputs.model), str(inputs.data), str(inputs.val)]
     try:
         return run_ranks("tests.integration.equivalence", words, root, processes)
     except AssertionError as error:
@@ -165,7 +169,6 @@ def _train(
     inputs: Inputs,
     folder: Path,
     method: str,
-    accumulative_counts: int,
     strategy: dict,
     further: tuple[str, ...],
     resume: Path | None = None,
@@ -177,8 +180,6 @@ def _train(
         *options(inputs),
         *_COMMON,
         f"val_data_path={inputs.val}",
-        f"accumulative_counts={accumulative_counts}",
-        "save_steps=10",
         f"strategy={ {**strategy, 'precision': 'fp32'}!r}",
         *further,
     ]
@@ -191,7 +192,13 @@ def _train(
     Runner(render(METHODS[method], chosen), work_dir=folder, resume=resume and str(resume)).train()
 
 
-def _run_all_rows_of_this_world(root: Path, inputs: Inputs) -> None:
+def _of_steps(steps: int) -> tuple[str, ...]:
+    """So many, with an evaluation and a checkpoint half-way and in the end."""
+    half = steps // 2
+    return f"max_steps={steps}", f"evaluation_freq={half}", f"save_steps={half}"
+
+
+def _run_all_rows_of_this_world(steps: int, root: Path, inputs: Inputs) -> None:
     from xtune.parallel.world import join, leave, world_of_environment
 
     world = world_of_environment()
@@ -201,10 +208,11 @@ def _run_all_rows_of_this_world(root: Path, inputs: Inputs) -> None:
         for method in row.methods:
             folder = folder_of(root, row, method)
             counts = _MICRO_BATCHES * row.sharing // world.size
-            further = (*row.further, f"sequence_parallel_size={row.sharing}")
-            resume = half_way(root / row.resumes / method) if row.resumes else None
+            further = (*row.further, *_of_steps(steps), f"accumulative_counts={counts}")
+            further = (*further, f"sequence_parallel_size={row.sharing}")
+            resume = half_way(root / row.resumes / method, steps) if row.resumes else None
             try:
-                _train(inputs, folder, method, counts, row.strategy, further, resume)
+                _train(inputs, folder, method, row.strategy, further, resume)
             except BaseException:  # the others would wait for this process
                 traceback.print_exc()
                 os._exit(1)
@@ -218,11 +226,12 @@ def _table() -> str:
         root = Path(name)
         inputs = write_inputs(root / "inputs")
         with redirect_stdout(sys.stderr):
-            run_alone(inputs, root)
+            run_alone(inputs, root, _TABLE_STEPS)
         for processes in sorted({row.processes for row in ROWS}):
-            sys.stderr.write(run_rows(inputs, root, processes))
+            sys.stderr.write(run_rows(inputs, root, processes, _TABLE_STEPS))
         lines = [
-            f"# Strategies against one process, {STEPS} optimizer steps of a tiny Llama in fp32",
+            f"# Strategies against one process, {_TABLE_STEPS} optimizer steps of a tiny Llama in "
+            "fp32",
             "",
             f"`make equivalence`, {time.strftime('%Y-%m-%d')}, CPU processes over gloo, "
             f"torch {torch.__version__}",
@@ -242,6 +251,7 @@ def _table() -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--row"]:
-        _run_all_rows_of_this_world(Path(sys.argv[2]), Inputs(*map(Path, sys.argv[3:6])))
+        root, *inputs = map(Path, sys.argv[3:])
+        _run_all_rows_of_this_world(int(sys.argv[2]), root, Inputs(*inputs))
     else:
         sys.stdout.write(_table())

@@ -24,7 +24,7 @@ def test_a_rank_that_hangs_is_named_and_every_process_leaves_its_stacks(
     # likely it has come into its steps by then.
     step = 3 if how == "sleep" else 100
     hook = hang(how, rank=rank, step=step)
-    process = start(inputs, tmp_path, hook, "env_cfg.hang_timeout=4", "max_steps=1000")
+    process = start(inputs, tmp_path, hook, "env_cfg.hang_timeout=10", "max_steps=1000")
     end = end_of(process)
     assert process.returncode == 1, end
     assert f"rank {rank} (host" in end[-1]
@@ -41,7 +41,7 @@ def test_a_rank_that_hangs_is_named_and_every_process_leaves_its_stacks(
 @pytest.mark.slow
 def test_a_rank_that_is_slow_is_waited_for(inputs, tmp_path):
     process = start(
-        inputs, tmp_path, hang("work", seconds=8), "env_cfg.hang_timeout=3", "max_steps=4"
+        inputs, tmp_path, hang("work", seconds=20), "env_cfg.hang_timeout=10", "max_steps=4"
     )
     said = process.communicate(timeout=180)[0]
     assert process.returncode == 0, said

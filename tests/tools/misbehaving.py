@@ -65,7 +65,7 @@ def starts_a_child(pid_file: str) -> str:
     return "never"
 
 
-@tool(seconds=30)
+@tool(seconds=600)
 def sleeps(seconds: float, sign: str = "") -> str:
     """Sleep.
 

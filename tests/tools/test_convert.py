@@ -8,6 +8,7 @@ from fractions import Fraction
 import pytest
 
 from xtune.demos.toolcall import ToolcallSource
+from xtune.demos.toolcall_tables import UNIT_PAIRS
 from xtune.eval.call_match import call_in
 from xtune.tools.arguments import read_arguments
 from xtune.tools.base import ToolError
@@ -85,9 +86,11 @@ def test_no_name_means_two_units():
 def test_each_conversion_that_the_demo_trains_can_be_made():
     spec = spec_of(convert, name="convert", seconds=5)
     rows = [row for _, row in ToolcallSource(split="held_out").rows() if row["kind"] == "convert"]
-    assert len(rows) >= 15
+    seen = set()
     for row in rows:
         call = call_in(row["messages"][-1]["content"])
+        seen.add((call["arguments"]["from_unit"], call["arguments"]["to_unit"]))
         said = convert(**read_arguments(spec, json.dumps(call["arguments"])))
         assert said.startswith(f"{call['arguments']['value']} {call['arguments']['from_unit']} = ")
         assert said.endswith(f" {call['arguments']['to_unit']}")
+    assert seen == {*UNIT_PAIRS, *((to, have) for have, to in UNIT_PAIRS)}

@@ -54,13 +54,12 @@ def test_misuse_is_an_observation(box):
 
 @pytest.mark.parametrize("name", ["loops", "stuck_in_c"])
 def test_a_tool_that_never_returns_is_ended(box, name):
-    began = time.monotonic()
-    result = box.call(name, {})
+    result = box.call(name, {})  # or for ever
     assert (result.ok, result.content) == (
         False,
         f"{name} was ended after 1 seconds, its time limit",
     )
-    assert time.monotonic() - began < 10
+    assert result.seconds >= 1
     assert box.call("echo", {"text": "on"}).ok
 
 
@@ -156,25 +155,25 @@ def test_ctrl_c_ends_the_running_tool_and_reaches_the_caller(box, tmp_path):
     threading.Thread(target=interrupt_when, args=[sign], daemon=True).start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        box.call("sleeps", {"seconds": 25, "sign": str(sign)})
-    assert time.monotonic() - began < 20
+        box.call("sleeps", {"seconds": 300, "sign": str(sign)})
+    assert time.monotonic() - began < 150
     assert ended(int(sign.read_text()))
     assert box.call("echo", {"text": "on"}).ok
 
 
 def test_stop_ends_the_call_another_thread_waits_for(box, tmp_path):
     with ThreadPoolExecutor(1) as threads:
-        call = threads.submit(box.call, "sleeps", {"seconds": 25, "sign": f"{tmp_path}/pid"})
+        call = threads.submit(box.call, "sleeps", {"seconds": 300, "sign": f"{tmp_path}/pid"})
         wait_for(tmp_path / "pid")
         box.stop()
-        assert not call.result(timeout=10).ok
+        assert not call.result(timeout=150).ok
     assert box.call("echo", {"text": "on"}).ok
 
 
 def test_a_killed_program_leaves_no_tool_behind(tmp_path):
     code = (
         "from xtune.tools.toolbox import ToolBox\n"
-        f"ToolBox(['{HERE}:sleeps']).call('sleeps', dict(seconds=25, sign='{tmp_path}/pid'))"
+        f"ToolBox(['{HERE}:sleeps']).call('sleeps', dict(seconds=300, sign='{tmp_path}/pid'))"
     )
     program = subprocess.Popen([sys.executable, "-c", code])
     wait_for(tmp_path / "pid")

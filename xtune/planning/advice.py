@@ -17,6 +17,7 @@ from xtune.config.strategies import SHARDINGS, Sharding, Traits, sharding_of_she
 from xtune.errors import ModelError
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
+from xtune.planning.drafts import Drafts
 from xtune.planning.requirement import FULL, DeviceMemory, MicroBatch, Requirement, need_of
 
 __all__ = ["Advice", "Change", "advice_for", "advice_lines"]
@@ -87,9 +88,11 @@ def advice_for(
         largest: the largest micro-batch.
         pieces: the tokens that the run adds.
     """
+    drafts = Drafts()
 
     def estimate(changes: Sequence[Change]) -> Requirement:
-        return need_of(_changed(cfg, changes), precision, place, largest=largest, pieces=pieces)
+        changed = _changed(cfg, changes)
+        return need_of(changed, precision, place, largest=largest, pieces=pieces, drafts=drafts)
 
     trial = _Trials(estimate, place)
     if need is not None:
@@ -98,7 +101,7 @@ def advice_for(
 
 
 class _Trials:
-    """Estimates, but for those that cannot end well: weights alone are too many for the place.
+    """Estimates, each once, but for those that cannot end well: weights alone are too many.
 
     Args:
         need: estimates a run under some changes.
@@ -111,6 +114,7 @@ class _Trials:
         self._need = need
         self._place = place
         self._weights: dict[tuple[str, ...], float] = {}
+        self._known: dict[tuple[str, ...], Requirement | None] = {}
 
     def learn(self, changes: Sequence[Change], need: Requirement) -> None:
         """Remember what the weights take under some changes."""
@@ -122,6 +126,12 @@ class _Trials:
         Raises:
             ModelError: it cannot be run with these changes.
         """
+        key = _words(changes)
+        if key not in self._known:
+            self._known[key] = self._asked(changes)
+        return self._known[key]
+
+    def _asked(self, changes: Sequence[Change]) -> Requirement | None:
         # An estimate takes seconds; no shorter sample makes room for weights that do not fit.
         if not self._place.has_room(self._weights.get(_of_weights(changes), 0.0)):
             return None
@@ -130,8 +140,12 @@ class _Trials:
         return found if found.fits(self._place) and found.refusal is None else None
 
 
+def _words(changes: Sequence[Change]) -> tuple[str, ...]:
+    return tuple(change.flag or change.option for change in changes)
+
+
 def _of_weights(changes: Sequence[Change]) -> tuple[str, ...]:
-    return tuple(change.flag or change.option for change in changes if change.touches_weights)
+    return _words([change for change in changes if change.touches_weights])
 
 
 def _least(changes: list[Change], trial: _Trials) -> Advice | None:

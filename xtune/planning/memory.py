@@ -28,12 +28,12 @@ from transformers import PreTrainedModel
 
 from xtune.errors import ModelError
 from xtune.models.algorithms.base import Algorithm
-from xtune.models.build import build_model
 from xtune.models.cards import fits, largest_card, smallest_card
 from xtune.models.generation import base_of
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
-from xtune.planning.tracing import Pass, trace_pass
+from xtune.planning.drafts import Drafts
+from xtune.planning.tracing import Pass
 
 __all__ = [
     "MemoryEstimate",
@@ -127,7 +127,8 @@ def estimate_memory(
     Raises:
         ModelError: the checkpoint's architecture is not known here.
     """
-    model = build_model(model_cfg, device="meta", precision=precision, pieces=pieces)
+    drafts = Drafts()
+    model = drafts.model(model_cfg, precision=precision, pieces=pieces)
     return memory_of(
         model,
         model_cfg,
@@ -137,6 +138,7 @@ def estimate_memory(
         optimizer_bytes=optimizer_bytes,
         accumulates=accumulates,
         device=device,
+        drafts=drafts,
     )
 
 
@@ -150,14 +152,16 @@ def memory_of(
     optimizer_bytes: int | None = None,
     accumulates: bool = True,
     device: str = "cpu",
+    drafts: Drafts,
 ) -> MemoryEstimate:
-    """Estimate as `estimate_memory` does, for a model that is built already, on 'meta'."""
+    """Estimate as `estimate_memory` does, for a model that `drafts` has built of `model_cfg`."""
     lengths = [lengths] if isinstance(lengths, int) else lengths
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     note = ""
     try:
-        parts = trace_pass(
+        parts = drafts.trace(
             model,
+            model_cfg,
             precision,
             lengths=lengths,
             trained=max(1, round(sum(lengths) * trained_share)),

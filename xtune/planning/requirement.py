@@ -15,11 +15,11 @@ import torch
 
 from xtune.config.recipe import Recipe, recipe_of
 from xtune.config.strategies import sharding_of_sheet
-from xtune.models.build import build_model
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 from xtune.optim.optimizers import state_bytes
 from xtune.parallel.world import number_of_environment
+from xtune.planning.drafts import Drafts
 from xtune.planning.memory import MemoryEstimate, fits, memory_of
 from xtune.planning.scaling import held_by
 from xtune.planning.weight_shards import refusal_of
@@ -167,6 +167,7 @@ def need_of(
     *,
     largest: MicroBatch = FULL,
     pieces: Pieces | None = None,
+    drafts: Drafts | None = None,
 ) -> Requirement:
     """Estimate what a run needs on each device in a step of its largest micro-batches.
 
@@ -176,6 +177,7 @@ def need_of(
         place: where; its memory does not matter here.
         largest: the largest micro-batch.
         pieces: the tokens that the run adds.
+        drafts: of estimates of like runs, with the same pieces.
 
     Raises:
         ModelError: the checkpoint's architecture, or the length of the data, is not known here.
@@ -184,7 +186,8 @@ def need_of(
     lengths = largest.rows(recipe)
     if recipe.sharing > 1:
         lengths = [-(-sum(lengths) // recipe.sharing)]
-    model = build_model(cfg["model"], device="meta", precision=precision, pieces=pieces)
+    drafts = drafts or Drafts()
+    model = drafts.model(cfg["model"], precision=precision, pieces=pieces)
     sharding = sharding_of_sheet(cfg["strategy"], place.devices)
     strategy = sharding.name
     refused = refusal_of(sharding, model, recipe, kernels=place.kind == "cuda")
@@ -198,6 +201,7 @@ def need_of(
         optimizer_bytes=_optimizer_bytes(model, cfg["optimizer"]),
         accumulates=strategy != "single" or recipe.micro_batches > 1,
         device=place.kind,
+        drafts=drafts,
     )
     if strategy == "single":
         return Requirement(estimate, strategy, dict(estimate.components), float(estimate.offloaded))

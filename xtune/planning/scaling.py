@@ -18,11 +18,11 @@ from xtune.config.rules import divisible_optimizer
 from xtune.config.strategies import SHARDINGS
 from xtune.models.algorithms.base import Algorithm
 from xtune.models.attention import caps_scores, has_capping_kernels
-from xtune.models.build import build_model
 from xtune.models.flops import count_work
 from xtune.models.precision import Precision
 from xtune.optim.optimizers import state_bytes
 from xtune.parallel.links import Links
+from xtune.planning.drafts import Drafts
 from xtune.planning.memory import MemoryEstimate, fits, memory_of
 from xtune.planning.sharded_state import exchanged, state_of
 from xtune.planning.weight_shards import (
@@ -130,10 +130,11 @@ def plan_scaling(
     length, batch_size = recipe.full_item, recipe.rows
     micro_batches = recipe.micro_batches
     tokens = length * batch_size
-    model = build_model(cfg["model"], device="meta", precision=precision)
-    estimate = memory_of(model, cfg["model"], precision, [length] * batch_size, device="cuda")
+    drafts, lengths = Drafts(), [length] * batch_size
+    model = drafts.model(cfg["model"], precision=precision)
+    estimate = memory_of(model, cfg["model"], precision, lengths, device="cuda", drafts=drafts)
     whole = _with_own_optimizer(estimate, model, cfg["optimizer"])
-    flops = micro_batches * count_work(model).flops([length] * batch_size, tokens)
+    flops = micro_batches * count_work(model).flops(lengths, tokens)
     seconds = flops / (hardware.flops * hardware.utilisation)
     number = precision.compute_dtype.itemsize
     components, links = estimate.components, hardware.links

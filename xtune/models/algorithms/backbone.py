@@ -26,6 +26,7 @@ from xtune.models.head import Head
 from xtune.models.liger import fuse_with_liger
 from xtune.models.quantization import keep_differentiable
 from xtune.models.recomputation import checkpoint_layers
+from xtune.models.repeated_layers import repeated_layers
 from xtune.models.shape_rounding import with_rounded_length
 from xtune.structures import Batch
 
@@ -78,10 +79,17 @@ class Backbone:
         fused: bool = True,
     ) -> None:
         self.model: PreTrainedModel | PeftModel = llm
+        self.why_apart: str | None = None
+        with repeated_layers(self.base, self._list(), adapter, gradient_checkpointing):
+            self._make_ready(adapter, frozen=frozen, fused=fused)
+            checkpoint_layers(self.base, gradient_checkpointing, offload=activation_offload)
+            self.model.train(not frozen)
+
+    def _make_ready(self, adapter: PeftConfig | None, *, frozen: bool, fused: bool) -> None:
         if adapter is not None:
             from xtune.models.adapters import attach_adapter  # imports PEFT
 
-            self.model = attach_adapter(llm, adapter)
+            self.model = attach_adapter(self.base, adapter)
         base = self.base
         if any(
             config.is_prompt_learning for config in getattr(self.model, "peft_config", {}).values()
@@ -105,8 +113,6 @@ class Backbone:
             fuse(self.model, level=_level(base))
             if base.device.type == "cuda":
                 fuse_with_liger(base)
-        checkpoint_layers(base, gradient_checkpointing, offload=activation_offload)
-        self.model.train(not frozen)
 
     @property
     def base(self) -> PreTrainedModel:
@@ -135,14 +141,21 @@ class Backbone:
         Raises:
             ModelError: it has no list of so many modules as its config says.
         """
-        count = self.base.config.get_text_config().num_hidden_layers
-        for module in self.body.modules():
-            if isinstance(module, nn.ModuleList) and len(module) == count:
-                return module
-        raise ModelError(
-            f"no list of {count} layers was found in {type(self.base).__name__}, so it can be "
-            "neither estimated nor sharded layer by layer: use SingleStrategy or DDPStrategy"
-        )
+        if (found := self._list()) is None:
+            raise ModelError(
+                f"no list of {self._count} layers was found in {type(self.base).__name__}, so it "
+                "can be neither estimated nor sharded layer by layer: use SingleStrategy or "
+                "DDPStrategy"
+            )
+        return found
+
+    @property
+    def _count(self) -> int:
+        return self.base.config.get_text_config().num_hidden_layers
+
+    def _list(self) -> nn.ModuleList | None:
+        lists = (module for module in self.body.modules() if isinstance(module, nn.ModuleList))
+        return next((one for one in lists if len(one) == self._count), None)
 
     def hidden_states(self, batch: Batch) -> Tensor:
         """Return what the layers make of a batch: [1, T, D]."""

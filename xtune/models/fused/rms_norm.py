@@ -91,8 +91,9 @@ class _NormForward:
 
 def is_norm(layer: nn.Module) -> bool:
     """Tell whether a layer looks like a root-mean-square norm: by its name and parameters."""
-    names = [name for name, _ in layer.named_parameters()]
-    return type(layer).__name__.endswith("RMSNorm") and names == ["weight"]
+    return type(layer).__name__.endswith("RMSNorm") and [*dict(layer.named_parameters())] == [
+        "weight"
+    ]
 
 
 def fuse_norm(layer: nn.Module) -> bool:
