@@ -34,8 +34,9 @@ from xtune.config.parsed import (
     module_named,
     paths_of,
 )
+from xtune.errors import RegistryError
 
-__all__ = ["Declaration", "declared", "declared_names"]
+__all__ = ["Declaration", "class_attribute", "declared", "declared_names"]
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,7 @@ def declared(registry: Registry, named: str) -> Declaration | None:
     Returns:
         None where only the object itself can tell, and where there is no such thing.
     """
-    if ".py:" in named:
-        return None
-    if "." in named:
-        module_name, _, name = named.rpartition(".")
-        found = find_definition(module_name, name) if named.split(".")[0] in READ else None
-    else:
-        found = _registered(registry, named)
+    found = _definition(registry, named)
     if found is None:
         return None
     try:
@@ -88,6 +83,35 @@ def declared(registry: Registry, named: str) -> Declaration | None:
         return None
     parameters = {one.name: Parameter(one.name, one.kind, default=one.default) for one in arguments}
     return Declaration(found.module.name, found.node.name, parameters, hints)
+
+
+def class_attribute(registry: Registry, named: Any, attribute: str) -> Any:
+    """Return what a class that a sheet names says of itself: `learns_from`, `makes`.
+
+    Args:
+        registry: where the name is looked up.
+        named: what a sheet's `type` is.
+        attribute: of the class; in xtune's own classes it is written as a literal.
+
+    Returns:
+        None where the class does not say, where it is none, and where there is nothing of the name.
+    """
+    found = _definition(registry, named) if isinstance(named, str) else None
+    if found is None:
+        try:
+            return getattr(registries.resolve(registry, named), attribute, None)
+        except RegistryError:
+            return None
+    while found is not None and isinstance(found.node, ast.ClassDef):
+        for one in found.node.body:
+            targets = (
+                [one.target] if isinstance(one, ast.AnnAssign) else getattr(one, "targets", [])
+            )
+            value = getattr(one, "value", None)
+            if value is not None and attribute in map(ast.unparse, targets):
+                return ast.literal_eval(value)
+        found = _named(found.module, next(iter(found.node.bases), None))
+    return None
 
 
 def declared_names(registry: Registry) -> list[str]:
@@ -108,6 +132,16 @@ class _Argument(NamedTuple):
     default: Any
     module: Module
     annotation: ast.expr | None
+
+
+def _definition(registry: Registry, named: str) -> Found | None:
+    """Find where a name's class or function is written; None where it is the user's own."""
+    if ".py:" in named:
+        return None
+    if "." not in named:
+        return _registered(registry, named)
+    module_name, _, name = named.rpartition(".")
+    return find_definition(module_name, name) if named.split(".")[0] in READ else None
 
 
 def _registered(registry: Registry, named: str) -> Found | None:
@@ -196,11 +230,29 @@ def _arguments(module: Module, node: Definition) -> Iterator[_Argument]:
                 raise NotReadable
             _, *others = _of_function(module, own["__init__"])  # without self
             yield from others
-        elif node.bases:
-            base = _named(module, node.bases[0]) if len(node.bases) == 1 else None
-            if base is None:
-                raise NotReadable
+        elif (base := _that_makes_it(module, node)) is not None:
             yield from _arguments(*base)
+
+
+def _that_makes_it(module: Module, node: ast.ClassDef) -> Found | None:
+    """The first of a class's bases, left before right, that says what makes it; None: none does."""
+    for base in node.bases:
+        if ast.unparse(base) == "ABC":
+            continue
+        found = _named(module, base)
+        if found is None or not isinstance(found.node, ast.ClassDef):
+            raise NotReadable
+        says = any(
+            isinstance(one, ast.FunctionDef) and one.name in ("__init__", "__new__")
+            for one in found.node.body
+        )
+        if (
+            says
+            or found.node.decorator_list
+            or _that_makes_it(found.module, found.node) is not None
+        ):
+            return found
+    return None
 
 
 def _of_function(module: Module, node: ast.FunctionDef) -> Iterator[_Argument]:
@@ -226,9 +278,22 @@ def _of_function(module: Module, node: ast.FunctionDef) -> Iterator[_Argument]:
 def _is_dataclass(node: ast.expr) -> bool:
     """Whether this is `@dataclass`, with settings that do not change how it is called."""
     if isinstance(node, ast.Call):
-        harmless = {"frozen", "slots", "eq", "order", "repr", "unsafe_hash"}
+        harmless = {"frozen", "slots", "eq", "order", "repr", "unsafe_hash", "kw_only"}
         return {one.arg for one in node.keywords} <= harmless and _is_dataclass(node.func)
     return isinstance(node, ast.Name) and node.id == "dataclass"
+
+
+def _all_by_name(node: ast.ClassDef) -> bool:
+    """Whether this is `@dataclass(kw_only=True)`."""
+    settings = [
+        setting
+        for one in node.decorator_list
+        if _is_dataclass(one) and isinstance(one, ast.Call)
+        for setting in one.keywords
+    ]
+    return any(
+        setting.arg == "kw_only" and ast.unparse(setting.value) == "True" for setting in settings
+    )
 
 
 def _fields(module: Module, node: ast.ClassDef) -> dict[str, _Argument]:
@@ -254,7 +319,7 @@ def _fields(module: Module, node: ast.ClassDef) -> dict[str, _Argument]:
         if isinstance(init := settings.get("init"), ast.Constant) and init.value is False:
             fields.pop(name, None)
             continue
-        by_name = "kw_only" in settings
+        by_name = "kw_only" in settings or _all_by_name(node)
         kind = Parameter.KEYWORD_ONLY if by_name else Parameter.POSITIONAL_OR_KEYWORD
         default = Parameter.empty if value is None else ...
         fields[name] = _Argument(name, kind, default, module, one.annotation)

@@ -57,14 +57,19 @@ class ModelPart:
 class Algorithm(nn.Module, ABC):
     """A loss, and the modules that it trains.
 
-    A new one derives from this and is registered in MODELS; a sheet's `model` names it.
+    A new one derives from this and is registered in MODELS; a sheet's `model` names it. Before the
+    first step a run tries it out on its `example`, whole and in halves: what does not add up is
+    refused.
 
     Attributes:
         learns_from: which groups it takes of what a data set makes of its rows: 'dialogues' or
             'pairs'; a data set that makes others is refused before its rows are read.
+        first_loss: what the loss of a run's first step is if all is as it should be; None where
+            nobody knows. Another one is reported.
     """
 
     learns_from: ClassVar[str] = "dialogues"
+    first_loss: float | None = None
 
     @abstractmethod
     def forward(self, batch: Batch, *, normalizer: float) -> dict[str, Tensor]:
