@@ -60,7 +60,8 @@ def write_tokenizer(given: Given, folder: Path) -> None:
         tokenizer.chat_template = template
     read = AutoTokenizer.from_pretrained(folder)
     for probe, expected in zip(PROBES, ours, strict=True):
-        text = read.apply_chat_template(probe, add_generation_prompt=True, tokenize=False)
+        asked: list[Any] = list(probe)
+        text = read.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
         ids = read(text, add_special_tokens=False)["input_ids"]
         if ids != expected:
             at = next(

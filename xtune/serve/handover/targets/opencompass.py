@@ -95,7 +95,8 @@ def _readme(given: Given, name: str, command: str) -> str:
     from xtune import __version__
 
     checked = [
-        f"the base, `{given.base}`, is in transformers' own layout and has a row for every token",
+        f"`{given.base}` is in transformers' own layout"
+        + ("" if given.adapter is None else " and has a row for every token of the adapter"),
         *(
             [
                 "transformers alone renders the token ids of `xtune chat`, by the tokenizer in "
@@ -107,7 +108,7 @@ def _readme(given: Given, name: str, command: str) -> str:
         f"what ends an answer is in `stop_words`: {', '.join(f'`{w}`' for w in given.stop_words)}",
     ]
     kinds = (
-        "`*_gen` sets ask it as a chat. `*_ppl` sets need a base model: OpenCompass' chat class "
+        "`*_gen` sets ask it as a chat. `*_ppl` sets need a base model: OpenCompass' chat class\n"
         "has no likelihoods."
         if given.is_chat
         else "`*_ppl` and `*_gen` sets both work: it is a base model."
@@ -131,7 +132,9 @@ pip install opencompass==0.5.4 'transformers<5' peft
 {command}
 ```
 
-{kinds} Your own rows (`question`, `A`, `B`, ..., `answer`, one JSON object a line):
+{kinds}
+
+Your own rows (`question`, `A`, `B`, ..., `answer`, one JSON object a line):
 
 ```bash
 {command.rpartition(" --datasets")[0]} \\
