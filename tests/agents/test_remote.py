@@ -118,6 +118,18 @@ def test_what_a_server_may_do_instead(server, reply, said):
         RemoteModel(server.url, "big", SETTINGS).answer([], [], lambda text: None)
 
 
+def test_a_model_that_takes_its_limit_by_the_newer_name_alone(server):
+    said = "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+    server.replies = [(400, "text/plain", said), stream({"content": "a"}), stream({"content": "b"})]
+    model = RemoteModel(server.url, "big", SETTINGS)
+    asked = [{"role": "user", "content": "?"}]
+    assert [model.answer(asked, [], lambda text: None).text for _ in "ab"] == ["a", "b"]
+    limits = [
+        {k: v for k, v in body.items() if k.startswith("max")} for _, _, body in server.requests
+    ]
+    assert limits == [{"max_tokens": 50}, *[{"max_completion_tokens": 50}] * 2]
+
+
 def test_no_server():
     with pytest.raises(ModelError, match=r"http://127\.0\.0\.1:9 cannot be reached"):
         RemoteModel("http://127.0.0.1:9", "", SETTINGS)

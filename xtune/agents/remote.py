@@ -75,6 +75,7 @@ class RemoteModel:
         self._url = url.rstrip("/")
         self._settings = settings
         self._key = os.environ.get("OPENAI_API_KEY", "") if key is None else key
+        self._limit = "max_tokens"
         self.model = model or self._only_model()
         self.name = f"{self.model} at {self._url}"
 
@@ -104,7 +105,7 @@ class RemoteModel:
             "model": self.model,
             "messages": [_as_sent(message) for message in messages],
             "stream": True,
-            "max_tokens": self._settings.max_new_tokens,
+            self._limit: self._settings.max_new_tokens,
             "temperature": self._settings.temperature,
             "top_p": self._settings.top_p,
         }
@@ -116,7 +117,7 @@ class RemoteModel:
             body["stop"] = list(stop)[:4]  # OpenAI takes no more
         content, reason = "", ""
         parts: dict[int, dict[str, str]] = {}
-        with self._open("/chat/completions", body) as response:
+        with self._asked(body) as response:
             for event in _events(response, self._url):
                 choice = (event.get("choices") or [{}])[0]
                 delta = choice.get("delta") or {}
@@ -143,6 +144,17 @@ class RemoteModel:
             message["tool_calls"] = calls
         ended = "length" if reason == "length" else "stop"
         return Reply(message, content, malformed=malformed, ended_by=ended)  # type: ignore[arg-type]
+
+    def _asked(self, body: dict[str, Any]) -> http.client.HTTPResponse:
+        try:
+            return self._open("/chat/completions", body)
+        except ServerError as error:
+            newer = "max_completion_tokens"  # OpenAI's newer models take no other name
+            if error.status != 400 or newer not in str(error) or newer in body:
+                raise
+        body[newer] = body.pop("max_tokens")  # not _limit, which another thread may have changed
+        self._limit = newer
+        return self._open("/chat/completions", body)
 
     def _only_model(self) -> str:
         with self._open("/models", None) as response:

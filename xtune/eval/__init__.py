@@ -6,6 +6,7 @@
     tool_answer.py  tells the tools, reads the calls; tool_match.py compares them
     result.py       rows and rates
     report.py       results.json, report.png, report.html of a run, before and after
+    judge/          answers judged by a model: `xtune judge`
     page.py         the page; page.css its looks; picture.py the PNG; loss_curve.py its data
 
 A new evaluation is a new file here with a class registered in EVALUATIONS, whose

@@ -35,8 +35,15 @@ def told(answers):
             ("Do\n\nthis", "Do\n\nthis", "", "general", ""),
         ),
         (
-            {"task": "mine", "id": 7, "group": "law", "question": "Q?", "got": "A", "answer": "B"},
-            ("mine/7", "Q?", "A", "law", ""),
+            {
+                "task": "mine",
+                "id": 7,
+                "group": "law",
+                "question": "Q?",
+                "got": "A",
+                "expected": "B",
+            },
+            ("mine/7", "Q?", "A", "law", "B"),
         ),
         (
             {"question": "Q?", "answer": "A", "class": "code", "std_answer": "R"},

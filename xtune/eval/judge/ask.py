@@ -169,7 +169,7 @@ class _Asking:
                     "cut": said.cut,
                 }
             )
-            self._store.add(key, request, self._judge.name, told)
+            self._store.add(key, request, self._judge.identity, told)
             self._calls += not said.refused
             self._last = said.refused or said.raw
             if said.refused:

@@ -125,6 +125,7 @@ def judged(
     pairs = [_pair(pair, matches) for pair in plan.pairs]
     tally.values = {
         "judge": judge.name,
+        "judge_identity": judge.identity,
         "ask": rows[0].request.prompt.judgement if rows else "",
         "answers": [
             {

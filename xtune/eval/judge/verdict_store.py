@@ -59,7 +59,7 @@ class VerdictStore:
         Args:
             key: the request's, with its judge.
             request: what was asked.
-            judge: whom, for people.
+            judge: whom: its identity, with a hash of weights that are ours.
             said: `raw`, `attempt`, `temperature`, `cut`; or `refused` with the reason.
         """
         verdict = read_verdict(request.prompt.form, said["raw"]) if "raw" in said else None

@@ -1,0 +1,154 @@
+"""`xtune handover`: files for OpenCompass, loaded as it loads them; and what is refused."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+
+import pytest
+from mmengine.config import Config
+from transformers import AutoTokenizer
+
+from tests.once import once
+from tests.runs import train
+from tests.tiny import write_tiny_llama
+from xtune.cli.entry import main
+from xtune.generation.generate import prompt_ids
+from xtune.generation.locate import find_adapter
+from xtune.models import load_tokenizer
+from xtune.serve.handover.given import Given
+from xtune.serve.handover.tokenizer import PROBES, with_system
+
+SYSTEM = 'Be "brief", {% kind %} and 直接。\nAlways.'
+
+
+@pytest.fixture(scope="session")
+def run_folder(inputs, shared_folder):
+    """The work_dir of a run of two steps with LoRA and a system text."""
+    return once(
+        shared_folder / "handover_run",
+        lambda folder: train(inputs, folder, "max_steps=2", "save_steps=2", f"SYSTEM={SYSTEM!r}"),
+    )
+
+
+@pytest.fixture
+def opencompass(tmp_path, monkeypatch):
+    """A package of its name, whose classes are names."""
+    package = tmp_path / "packages/opencompass/models"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    names = ("HuggingFacewithChatTemplate", "HuggingFaceBaseModel")
+    (package / "__init__.py").write_text("".join(f"class {name}: pass\n" for name in names))
+    monkeypatch.syspath_prepend(tmp_path / "packages")
+    yield
+    for name in [name for name in sys.modules if name.partition(".")[0] == "opencompass"]:
+        del sys.modules[name]
+
+
+def model_in(file):
+    """The config as OpenCompass reads it."""
+    (model,) = Config.fromfile(file)["models"]
+    return model
+
+
+def test_a_runs_adapter(run_folder, inputs, tmp_path, opencompass, capsys):
+    out = tmp_path / "out"
+    assert main(["handover", "opencompass", str(run_folder), "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    assert f"opencompass --config-dir {out} --models xtune_handover_run --datasets" in shown
+    model = model_in(out / "models/xtune_handover_run.py")
+    assert model["type"].__name__ == "HuggingFacewithChatTemplate"
+    assert model["path"] == str(inputs.model)
+    assert model["peft_path"] == str(find_adapter(run_folder).resolve())
+    assert model["tokenizer_path"] == str(out / "tokenizer")
+    assert "<|im_end|>" in model["stop_words"]
+    assert model["model_kwargs"]["trust_remote_code"] is False
+    # As OpenCompass renders a question
+    read = AutoTokenizer.from_pretrained(out / "tokenizer")
+    ours = load_tokenizer(str(find_adapter(run_folder)))
+    for probe in PROBES:
+        text = read.apply_chat_template(probe, add_generation_prompt=True, tokenize=False)
+        whole = [{"role": "system", "content": SYSTEM}, *probe]
+        assert read(text, add_special_tokens=False)["input_ids"] == prompt_ids(ours, whole)
+        assert SYSTEM in text
+    own = [{"role": "system", "content": "Other."}, *PROBES[0]]
+    assert SYSTEM not in read.apply_chat_template(own, tokenize=False)
+    readme = (out / "README.md").read_text()
+    for said in ("pip install opencompass==0.5.4", "system text included", "4- or 8-bit base"):
+        assert said in readme
+    assert main(["handover", "opencompass", str(run_folder), "--out", str(out)]) == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_whole_model_and_one_without_a_template(parrot_folder, tmp_path, opencompass, capsys):
+    out = tmp_path / "chat"
+    assert main(["handover", "opencompass", str(parrot_folder), "--out", str(out)]) == 0
+    (config,) = (out / "models").iterdir()
+    assert "peft_path" not in model_in(config)
+    base = write_tiny_llama(tmp_path / "base")
+    (base / "chat_template.jinja").unlink()
+    out = tmp_path / "completion"
+    assert main(["handover", "opencompass", str(base), "--out", str(out)]) == 0
+    assert "notice: there is no chat template" in capsys.readouterr().out
+    model = model_in(out / "models/xtune_base.py")
+    assert model["type"].__name__ == "HuggingFaceBaseModel"
+    assert "`*_ppl` and `*_gen` sets both work" in (out / "README.md").read_text()
+
+
+def edited(folder, to, name, **changes):
+    """A copy of a folder with fields of one of its files changed."""
+    shutil.copytree(folder, to, symlinks=True)
+    file = to / name
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return to
+
+
+def test_a_grown_vocabulary_is_refused(run_folder, tmp_path, capsys):
+    adapter = edited(find_adapter(run_folder), tmp_path / "a", "xtune.json", base_vocab_size=999)
+    assert main(["handover", "opencompass", str(adapter), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "the run gave the vocabulary new rows" in said
+    assert f"xtune export {adapter} OUT\n" in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_lost_template_is_refused(run_folder, tmp_path, capsys):
+    adapter = edited(find_adapter(run_folder), tmp_path / "a", "xtune.json")
+    (adapter / "chat_template.jinja").unlink()
+    assert main(["handover", "opencompass", str(adapter), "--out", str(tmp_path / "out")]) == 2
+    assert "its tokenizer has none: copy the folder once more" in capsys.readouterr().err
+
+
+def test_a_layout_with_code_of_its_own_is_refused(parrot_folder, tmp_path, capsys):
+    auto_map = {"AutoModelForCausalLM": "modeling_x.X"}
+    model = edited(parrot_folder, tmp_path / "m", "config.json", auto_map=auto_map)
+    assert main(["handover", "opencompass", str(model), "--out", str(tmp_path / "out")]) == 2
+    assert "is not in transformers' own layout" in capsys.readouterr().err
+
+
+def test_several_templates_are_refused_and_nothing_is_left(parrot_folder, tmp_path, capsys):
+    model = edited(parrot_folder, tmp_path / "m", "tokenizer_config.json")
+    (model / "additional_chat_templates").mkdir()
+    (model / "additional_chat_templates/tool_use.jinja").write_text("x")
+    assert main(["handover", "opencompass", str(model), "--out", str(tmp_path / "out")]) == 2
+    assert "several chat templates (default, tool_use)" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
+def test_a_template_without_a_system_text_stays(run_folder):
+    assert with_system("{{ x }}", "") == "{{ x }}"
+    given = Given.find(str(run_folder))
+    assert (given.system, given.is_chat, given.name) == (SYSTEM, True, "handover_run")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["opencompas", "m"], "unknown target 'opencompas'; did you mean 'opencompass'?"),
+        (["opencompass", "./nope"], "nope"),
+    ],
+)
+def test_misuse(words, said, tmp_path, capsys):
+    assert main(["handover", *words, "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,52 @@
+"""Write what another program needs to run a model, or a run's adapter, just as `xtune chat` does.
+
+TARGET is opencompass. The folder gets a README with the commands. What the program could not run as
+xtune does is refused, with the next step.
+
+  xtune handover opencompass work_dirs/my_run --out handed
+  xtune handover opencompass smollm2 --adapter work_dirs/my_run --out handed
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("target", metavar="TARGET", help="the program: opencompass")
+    parser.add_argument(
+        "model", metavar="MODEL", help="a hub id, a folder, or a run's work_dir: of an adapter too"
+    )
+    parser.add_argument(
+        "--adapter", metavar="DIR", help="with this adapter, or the one in this work_dir"
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, required=True, help="a folder that is not there yet"
+    )
+
+
+def run(args: argparse.Namespace) -> None:
+    """Find the model, check it, write the folder, and say what to run."""
+    from xtune.errors import UsageError
+    from xtune.serve.handover.targets import target_named
+
+    write = target_named(args.target)
+    out = args.out.expanduser().resolve()
+    if out.exists():
+        raise UsageError(f"{args.out} exists already: give a folder that is not there yet")
+
+    from xtune.checkpoint.disk import whole_folder
+    from xtune.serve.handover.given import Given
+
+    given = Given.find(args.model, args.adapter)
+    with whole_folder(out) as folder:
+        folder.mkdir()
+        command = write(given, folder, out)
+    for notice in given.notices:
+        print(f"notice: {notice}")
+    print(f"{args.out}: written and checked; README.md there says how it is installed and run")
+    print(command)
