@@ -1,4 +1,4 @@
-"""What must hold between and beyond the types of a sheet's values."""
+"""Rules that no type expresses: ranges, files that must be there, values that fit together."""
 
 from __future__ import annotations
 

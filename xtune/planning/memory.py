@@ -151,7 +151,10 @@ def memory_of(
     accumulates: bool = True,
     device: str = "cpu",
 ) -> MemoryEstimate:
-    """Estimate as `estimate_memory` does, for a model that is built already, on 'meta'."""
+    """Estimate as `estimate_memory` does, for `model`, which is built already, on 'meta'.
+
+    Args: as `estimate_memory`, which builds the model itself.
+    """
     lengths = [lengths] if isinstance(lengths, int) else lengths
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     note = ""

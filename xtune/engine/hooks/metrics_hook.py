@@ -56,7 +56,10 @@ class MetricsHook(Hook):
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Write the step's line."""
+        """Write the step's line.
+
+        Args: as `Hook.after_train_iter`.
+        """
         assert self._file is not None
         self._file.write(json.dumps({k: _json_value(v) for k, v in metrics.items()}) + "\n")
 

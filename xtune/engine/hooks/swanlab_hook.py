@@ -50,7 +50,10 @@ class SwanlabHook(Hook):
         )
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Send the step's numbers."""
+        """Send the step's numbers.
+
+        Args: as `Hook.after_train_iter`.
+        """
         if self._run is not None:
             self._run.log(metrics, step=run.step)
 
