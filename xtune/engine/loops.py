@@ -116,8 +116,8 @@ class TrainLoop(Loop):
         assert self.max_epochs is not None
         if steps_per_epoch is None:
             raise ConfigError(
-                "train_cfg.max_epochs: streamed data have no known length, so that their epochs have "
-                "no number of steps: set max_steps"
+                "train_cfg.max_epochs: streamed data have no known length, so that an epoch "
+                "of them has no number of steps: set max_steps"
             )
         return self.max_epochs * steps_per_epoch
 
