@@ -1,4 +1,4 @@
-"""What is near a path that leads nowhere."""
+"""What a path that leads nowhere may mean: the files and folders that lie nearest to it."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ class _Named(dict[str, Any]):
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """Return the same vectors; what is one already, itself."""
+        """Return the same vectors; an object of this class itself."""
         return given if isinstance(given, cls) else cls(given)
 
     def __missing__(self, name: str) -> NoReturn:

@@ -124,8 +124,8 @@ def test_so_is_what_is_trained_next_to_an_adapter_and_is_not_of_it(tiny_llama, u
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ({"llm": "weights"}, "saved_as='model'.*none is"),
-        ({"ref": "model"}, "saved_as='model'.*llm and ref is"),
+        ({"llm": "weights"}, "saved_as='model'.*here it is none"),
+        ({"ref": "model"}, "saved_as='model'.*here it is llm and ref"),
         ({"state": "weights"}, "has a folder 'state' already"),
     ],
 )

@@ -114,7 +114,10 @@ class AutoGPT:
         self._approve = approve
 
     def run(self, messages: Sequence[Message], watcher: Watcher = ignore) -> Outcome:
-        """Work towards the goal in the last message of a dialogue; see `Agent`."""
+        """Work towards the goal in the last message of a dialogue; see `Agent`.
+
+        Args: as `Agent.run`.
+        """
         return traced(partial(self._run, messages, watcher), self._box, watcher)
 
     def _run(self, messages: Sequence[Message], watcher: Watcher, trace: Trace) -> Outcome:

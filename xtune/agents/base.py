@@ -123,7 +123,7 @@ class Step:
     files: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for one line of JSON, without what is empty."""
+        """Return it for one line of JSON, without empty fields."""
         made: dict[str, Any] = {"step": self.number, "kind": self.kind}
         for name in ("thought", "tool", "arguments", "result", "files"):
             if value := getattr(self, name):

@@ -73,7 +73,7 @@ class Caller:
         return replace(self.prepare(call)(), number=number, thought=thought)
 
     def prepare(self, call: Call) -> Callable[[], Step]:
-        """Decide, and ask if need be; what is returned then makes the call, in any thread.
+        """Decide, and ask if need be; the function returned then makes the call, in any thread.
 
         Args:
             call: what the model asks for.

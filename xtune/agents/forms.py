@@ -97,11 +97,17 @@ class NativeForm:
         return Turn(thought=thought, answer=message["content"])
 
     def said(self, reply: Reply, turn: Turn) -> Message:
-        """Return the turn as it stays in the dialogue."""
+        """Return the turn as it stays in the dialogue.
+
+        Args: as `Form.said`.
+        """
         return reply.message
 
     def heard(self, steps: Sequence[Step], calls: Sequence[Call]) -> list[Message]:
-        """Return one message of the role tool for each call."""
+        """Return one message of the role tool for each call.
+
+        Args: as `Form.heard`.
+        """
         made: list[Message] = []
         for step, call in zip(steps, calls, strict=True):
             message: Message = {"role": "tool", "content": step.result, "name": call.name}

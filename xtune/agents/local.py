@@ -42,7 +42,12 @@ class LocalModel:
         return self._model.context
 
     def count_tokens(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
-        """How many tokens the prompt for the next answer has."""
+        """How many tokens the prompt for the next answer has.
+
+        Args:
+            messages: the dialogue so far.
+            tools: their descriptions.
+        """
         return self._model.count_tokens(messages, tools)
 
     def takes_role(self, role: str) -> bool:
@@ -67,6 +72,8 @@ class LocalModel:
         stop: Sequence[str] = (),
     ) -> Reply:
         """Answer a dialogue; see `AgentModel`.
+
+        Args: as `AgentModel.answer`.
 
         Raises:
             UsageError: the prompt fills the context.

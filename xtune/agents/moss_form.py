@@ -63,7 +63,10 @@ class MossForm:
         return Turn(thought=thought[1].strip() if thought else "", calls=calls)
 
     def said(self, reply: Reply, turn: Turn) -> Message:
-        """Return the turn with its marks and tokens, as it was trained."""
+        """Return the turn with its marks and tokens, as it was trained.
+
+        Args: as `Form.said`.
+        """
         if turn.answer is not None:
             return {"role": "assistant", "content": turn.answer}
         before, _, commands = reply.written.strip().partition("<|Commands|>")
@@ -73,7 +76,10 @@ class MossForm:
         }
 
     def heard(self, steps: Sequence[Step], calls: Sequence[Call]) -> list[Message]:
-        """Return one message with all results; 'None' where nothing was asked for."""
+        """Return one message with all results; 'None' where nothing was asked for.
+
+        Args: as `Form.heard`.
+        """
         pieces = []
         for step, call in zip(steps, calls, strict=True):
             plugin = next((p for p, (t, _) in PLUGINS.items() if t == call.name), call.name)

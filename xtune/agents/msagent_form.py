@@ -67,7 +67,10 @@ class MSAgentForm:
         return Turn(thought=said, calls=(Call(name, given),))
 
     def said(self, reply: Reply, turn: Turn) -> Message:
-        """Return the turn as it was trained, up to the end of its call."""
+        """Return the turn as it was trained, up to the end of its call.
+
+        Args: as `Form.said`.
+        """
         if turn.answer is not None:
             return {"role": "assistant", "content": turn.answer}
         text = _up_to_the_call(reply.written)
@@ -79,7 +82,10 @@ class MSAgentForm:
         return {"role": "assistant", "content": f"{step.said}\n{block}" if step.said else block}
 
     def heard(self, steps: Sequence[Step], calls: Sequence[Call]) -> list[Message]:
-        """Return each result as a system message."""
+        """Return each result as a system message.
+
+        Args: as `Form.heard`.
+        """
         return [{"role": "system", "content": exec_block(step.result)} for step in steps]
 
 

@@ -56,7 +56,10 @@ class ReAct:
         return self._form.tools
 
     def run(self, messages: Sequence[Message], watcher: Watcher = ignore) -> Outcome:
-        """Answer the last message of a dialogue; see `Agent`."""
+        """Answer the last message of a dialogue; see `Agent`.
+
+        Args: as `Agent.run`.
+        """
         return traced(partial(self._run, messages, watcher), self._tools, watcher)
 
     def _run(self, messages: Sequence[Message], watcher: Watcher, trace: Trace) -> Outcome:

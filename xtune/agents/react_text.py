@@ -101,14 +101,20 @@ class ReActForm:
         return read_react(reply.message["content"], self._specs)
 
     def said(self, reply: Reply, turn: Turn) -> Message:
-        """Return the turn without what the model made up after its call."""
+        """Return the turn without what the model made up after its call.
+
+        Args: as `Form.said`.
+        """
         text = reasoning_in(reply.message["content"])[1].strip()
         if turn.calls:
             text = _up_to_the_call(text)
         return {"role": "assistant", "content": text}
 
     def heard(self, steps: Sequence[Step], calls: Sequence[Call]) -> list[Message]:
-        """Return the result: as a message of the role tool bare, else after its word."""
+        """Return the result: as a message of the role tool bare, else after its word.
+
+        Args: as `Form.heard`.
+        """
         text = "\n".join(step.result for step in steps)
         if self._role == "tool":
             return [{"role": "tool", "content": text, "name": calls[0].name}]

@@ -80,7 +80,10 @@ class RemoteModel:
         self.name = f"{self.model} at {self._url}"
 
     def count_tokens(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
-        """Return 0: only the server knows."""
+        """Return 0: only the server knows.
+
+        Args: as `AgentModel.count_tokens`.
+        """
         return 0
 
     def takes_role(self, role: str) -> bool:
@@ -96,6 +99,8 @@ class RemoteModel:
         stop: Sequence[str] = (),
     ) -> Reply:
         """Answer a dialogue; see `AgentModel`.
+
+        Args: as `AgentModel.answer`.
 
         Raises:
             ServerError: the server cannot be reached, or refuses.

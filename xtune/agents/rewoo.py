@@ -69,7 +69,10 @@ class ReWOO:
         self._approve = approve
 
     def run(self, messages: Sequence[Message], watcher: Watcher = ignore) -> Outcome:
-        """Answer the last message of a dialogue; see `Agent`."""
+        """Answer the last message of a dialogue; see `Agent`.
+
+        Args: as `Agent.run`.
+        """
         return traced(partial(self._run, messages, watcher), self._box, watcher)
 
     def _run(self, messages: Sequence[Message], watcher: Watcher, trace: Trace) -> Outcome:

@@ -27,7 +27,7 @@ class StepsShown:
     """A watcher that writes steps in colour, and the model's text as it comes.
 
     Args:
-        file: where to; what is no terminal gets the steps alone, without colour.
+        file: where to; anything but a terminal gets the steps alone, without colour.
         plain: whether what the model writes is plain text, its answer as it stands; else it is in
             a form, and the answer is written once more without it.
     """
@@ -118,7 +118,12 @@ class AgentRepl(Repl):
         self.unanswered = 0
 
     def answer(self, message: str, session: ChatSession) -> Outcome:  # type: ignore[override]
-        """Answer one message; count it in `unanswered` if there is no answer."""
+        """Answer one message; count it in `unanswered` if there is no answer.
+
+        Args:
+            message: what is asked.
+            session: answers it, and is given it for its history.
+        """
         assert isinstance(session, AgentSession)
         outcome = session.pursue(message, self._watcher)
         if outcome.ended_by == "answer":

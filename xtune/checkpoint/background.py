@@ -49,7 +49,7 @@ class BackgroundWriter:
         return future.result()
 
     def close(self) -> BaseException | None:
-        """Wait for what is being written; return what it has raised and nobody has taken."""
+        """Wait for the checkpoint being written; return what it has raised and nobody has taken."""
         self._ending.set()
         self._pool.shutdown()
         return None if self._future is None else self._future.exception()

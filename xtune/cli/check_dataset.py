@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is found of each data set; return the exit code."""
+    """Print the findings of each data set; return the exit code."""
     from xtune.data.diagnose import diagnose
     from xtune.data.sources import open_source
     from xtune.errors import DataError, UsageError

@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print what is needed; return 1 if it does not fit."""
+    """Print the memory that a run needs; return 1 if it does not fit."""
     gib = None if args.gpu_memory is None else gigabytes("--gpu-memory", args.gpu_memory)
     if not 1 <= args.devices <= 1024:
         raise UsageError(f"--devices {args.devices}: give a number from 1 to 1024")

@@ -1,4 +1,4 @@
-"""Print the model families: what is read, as what it is loaded, what is proven, what differs.
+"""Print the model families: their checkpoints, the class of each, the proofs, the differences.
 
 xtune list-models
 xtune list-models -p chatglm

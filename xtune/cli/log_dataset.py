@@ -177,7 +177,7 @@ def _show(console: Console, documents: list[dict[str, Any]]) -> None:
 
 
 def _pieces(tokens: list[dict[str, Any]], *, marked: bool) -> Iterator[Text]:
-    """Coloured text of the tokens; with « » around what is trained if `marked`, and its weight."""
+    """Coloured text of the tokens; with « » around trained tokens if `marked`, and its weight."""
     from rich.text import Text
 
     shown = [token for token in tokens if token["text"]]  # others are parts of a character

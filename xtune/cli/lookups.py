@@ -77,7 +77,7 @@ def list_formats(pattern: str = "") -> dict[str, Format]:
 
 
 def list_models(pattern: str = "") -> dict[str, Family]:
-    """Return the model families by name: what is read, as what, and what of it is proven.
+    """Return the model families by name: their checkpoints, the class of each, and the proofs.
 
     Args:
         pattern: only those whose name, title, model_type or hub ids contain this.

@@ -40,6 +40,10 @@ class VerbParser(argparse.ArgumentParser):
     ) -> argparse.Namespace:
         """Parse the words after the verb.
 
+        Args:
+            args: the words; None: those of the process.
+            namespace: must be None.
+
         Raises:
             SystemExit: 2, with the reason on stderr; 0 after --help.
         """

@@ -2,7 +2,7 @@
 
 xtune tiny-model llama3_8b_qlora_alpaca /tmp/tiny
 
-Beside it lie a few rows in the form of the config's data, and the command that trains two steps on
+Next to it lie a few rows in the form of the config's data, and the command that trains two steps on
 them is printed. The run goes through the code as with the published checkpoint; what it learns
 means nothing.
 """

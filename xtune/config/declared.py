@@ -145,7 +145,7 @@ def _definition(registry: Registry, named: str) -> Found | None:
 
 
 def _registered(registry: Registry, named: str) -> Found | None:
-    """Find what is registered by a name, by `@ROOM.register_module()` or a call of it."""
+    """Find what is registered by a name, with `@ROOM.register_module()` or a call of it."""
     room = _room(registry)
     for location in registry._locations:
         for module in _modules_at(location):

@@ -20,7 +20,12 @@ _BUILTINS = {
 
 
 def hint_of(module: Module, node: ast.expr | None) -> Any:
-    """The type that an annotation means; Any in each place where it names a class."""
+    """The type that an annotation means; Any in each place where it names a class.
+
+    Args:
+        module: in which the annotation stands.
+        node: the annotation; None means None.
+    """
     if isinstance(node, ast.Constant):
         if isinstance(node.value, str):  # a type in quotes
             return hint_of(module, ast.parse(node.value, mode="eval").body)

@@ -1,4 +1,4 @@
-"""What the words of XTuner's sheets and of other tools are here: hints only, nothing is run.
+"""Our words for those of XTuner's sheets and of other tools: hints only, nothing is run.
 
 option_of('learning_rate')         the knob 'lr'
 hint('EvaluateChatHook')           how that is said in a sheet of ours

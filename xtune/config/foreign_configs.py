@@ -1,4 +1,4 @@
-"""Names of XTuner's configs that there are not here: what there is in their place, or not yet."""
+"""XTuner's config names that there are not here, each with what to use in its place."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def misfit_of_type(hint: Any, value: Any) -> str | None:
 
 
 def members(hint: Any) -> tuple[Any, ...]:
-    """The types of a union, each without what is annotated to it; of another, the type alone."""
+    """The types of a union, each without its annotations; of another, the type alone."""
     if get_origin(hint) is Annotated:
         return members(get_args(hint)[0])
     of_union = _unions(hint)
@@ -59,7 +59,12 @@ def _unions(hint: Any) -> tuple[Any, ...]:
 
 
 def fits(hint: Any, value: Any) -> bool:
-    """Whether a value may be of one type."""
+    """Whether a value may be of one type.
+
+    Args:
+        hint: the type.
+        value: any.
+    """
     return _judge(hint, value)[0]
 
 

@@ -1,4 +1,4 @@
-"""What the linear layers of published models are called, so that naming them imports no torch.
+"""Names of the linear layers of published models, so that naming them imports no torch.
 
 `check` matches an adapter's target modules with the model. Where each is a linear layer of this
 table, that is all there is to match; any other name is looked for in the model itself.

@@ -1,4 +1,4 @@
-"""What a config's docstring says of it: how to run it, the hardware it wants, what came of it."""
+"""The parts of a config's docstring: how to run it, the hardware it wants, its result."""
 
 from __future__ import annotations
 

@@ -96,7 +96,12 @@ def module_named(name: str) -> Module | None:
 
 
 def find_definition(module_name: str, name: str) -> Found | None:
-    """Follow `from … import name` to where it is defined."""
+    """Follow `from … import name` to where it is defined.
+
+    Args:
+        module_name: of the module that has the name, dotted.
+        name: of a class or function.
+    """
     module = module_named(module_name)
     while module is not None:
         if name in module.definitions:

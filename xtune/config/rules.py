@@ -1,4 +1,4 @@
-"""What must hold between and beyond the types of a sheet's values."""
+"""Rules that no type expresses: ranges, files that must be there, values that fit together."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "env_cfg.hang_timeout": _above(0),
     "randomness.seed": _at_least(0),
 }
-# Of each evaluation
+# The same within each evaluation
 _MEASURED_RANGES = {
     "batch_size": _at_least(1),
     "max_new_tokens": _at_least(1),

@@ -96,7 +96,13 @@ class Named(NamedTuple):
 
 
 def train_dataloader(*, batch_size: int, num_workers: int = 0, shuffle: bool = True) -> None:
-    """Micro-batches of `batch_size` packs on each device."""
+    """Micro-batches of `batch_size` packs on each device.
+
+    Args:
+        batch_size: packs of a micro-batch.
+        num_workers: threads that prepare the next steps; 0 for none.
+        shuffle: visit the packs in another order each epoch.
+    """
 
 
 def mixture_source(
@@ -109,13 +115,29 @@ def mixture_source(
     weight: float | None = None,
     seed: int = 0,
 ) -> None:
-    """One source of a mixture; see xtune/data/mixture.py."""
+    """One source of a mixture; see xtune/data/mixture.py.
+
+    Args:
+        data_path: of the source; what a data set's is, but no mixture.
+        map_fn: of its rows; None: the data set's.
+        split: which part of it, where it has parts.
+        max_rows: read no more rows than this.
+        epochs: how often an epoch shows each of its samples.
+        weight: its samples in an epoch, in proportion to those of the other sources.
+        seed: of which samples are shown where not all are.
+    """
 
 
 def vocabulary(
     *, init: Literal["subtokens", "mean"] = "subtokens", pad_to_multiple_of: int | None = None
 ) -> None:
-    """How the rows of added tokens begin, and what the number of rows is a multiple of."""
+    """How the rows of added tokens begin, and what the number of rows is a multiple of.
+
+    Args:
+        init: what rows begin as: 'subtokens', the mean of those that the token was before, or
+            'mean', that of all rows.
+        pad_to_multiple_of: what the number of rows is a multiple of; None: of nothing.
+    """
 
 
 def clip_grad(*, max_norm: float) -> None:
@@ -235,6 +257,10 @@ def form_of(values: Mapping[str, Any], owner: Mapping[str, Any]) -> Form | None:
 
     `values` must hold the sheet's own objects, so that a knob `lora` is known for the dict that
     stands in `model.adapter`, and `algorithm` for the one that `model` begins with.
+
+    Args:
+        values: the sheet's.
+        owner: a dict of them.
     """
     for slot in slots(values):
         if "type" in owner and (slot.cfg is owner or _begins_with(slot.cfg, owner)):
@@ -344,7 +370,7 @@ def _inside(slot: Slot) -> Iterator[Slot | Named]:
 
 
 def slot_in(key: str, room: Registry, cfg: Any) -> Slot:
-    """Return the slot of what is looked up in a registry, with what its builder passes.
+    """Return the slot of a dict whose type is in a registry, with what its builder passes.
 
     Args:
         key: where it stands.

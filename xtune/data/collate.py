@@ -14,7 +14,7 @@ __all__ = ["collate", "filler"]
 
 
 def collate(samples: Sequence[Sample], indices: Sequence[int] = ()) -> Batch:
-    """Lay samples end to end and shift their labels, each within itself, and what is of the labels.
+    """Lay samples end to end and shift their labels, each within itself, and the vectors of labels.
 
         samples    [a0 a1 a2] [b0 b1]         labels of the samples  [. a1 a2] [. b1]
         input_ids  [[a0 a1 a2 b0 b1]]         labels of the batch    [[a1 a2  .  b1 .]]

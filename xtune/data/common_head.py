@@ -1,4 +1,4 @@
-r"""What all texts of a chunk begin with, tokenised once: a system text above all.
+r"""The head that all texts of a chunk share, tokenised once: a system text above all.
 
     <|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|> user\nAdd 2 and 2.…
     ───────────────────────── the head ─────────────────────────────────────│── the rest ──────

@@ -49,7 +49,7 @@ def fit(
     Args:
         conversation: what the samples were rendered from.
         samples: as the template and the encoder made them, in order.
-        template: renders what is left when turns are cut.
+        template: renders the turns that are left when others are cut.
         encode: tokenises it.
         max_length: tokens.
         cut: counts what was cut, by kind.
@@ -95,7 +95,7 @@ def fit_group(
     Args:
         conversations: that begin alike up to their first trained answer.
         samples: one of each.
-        template: renders what is left when turns are cut.
+        template: renders the turns that are left when others are cut.
         encode: tokenises it.
         max_length: tokens of all samples together.
         cut: counts what was cut, by kind; turns that all have are counted once.
@@ -160,7 +160,7 @@ class _Turns:
 
     Args:
         shorter: of each dialogue of the group.
-        template: renders what is left.
+        template: renders the turns that are left.
         encode: tokenises it.
         max_length: tokens of the group.
     """
@@ -176,7 +176,7 @@ class _Turns:
         self.most = min(map(len, shorter))
 
     def without(self, cut: int) -> list[Sample]:
-        """Return the samples of what is left without `cut` turns, from 1 on."""
+        """Return the samples of the dialogue without `cut` of its turns, from 1 on."""
         if cut not in self._samples:
             spans = [self._template.spans(dialogue[cut - 1]) for dialogue in self._shorter]
             self._samples[cut] = self._encode(spans)

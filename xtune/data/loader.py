@@ -22,7 +22,7 @@ class StepLoader:
     """The micro-batches of each optimizer step.
 
     An epoch visits every item once. Its order follows from (seed, epoch) alone, so to resume is
-    to go on with the next step's number. The last step of an epoch takes what is left.
+    to go on with the next step's number. The last step of an epoch takes the items that are left.
 
     Several processes share every step, each with as many micro-batches as any other: one that has
     fewer gets a filler, of which nothing is trained. They run micro-batches of about as many tokens

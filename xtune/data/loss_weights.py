@@ -2,7 +2,7 @@
 
     loss_weights = dict(thought=0.5, call=2.0, answer=1.0)      each times its message's `weight`
 
-    <think>To km.</think>I look it up.  thought   reasoning, and what is said before a call
+    <think>To km.</think>I look it up.  thought   reasoning, and the text before a call
     <tool_call>{…}</tool_call><|im_end|>  call    from where it begins to the end of the turn
     It is 12 km.<|im_end|>              answer    all else
 

@@ -1,11 +1,11 @@
-"""What a function of the user's depends on, followed as far as it is the user's own.
+"""The code that a function of the user's depends on, followed as far as it is the user's own.
 
     map_fn --globals, closure, defaults, attributes--> functions, classes, objects, values
            --the file it is in-----------------------> the whole file
                  --its imports, inside functions too-> the files of these, and so on
 
 Own is every file that is not Python's, not installed (site-packages) and not xtune's; of xtune
-itself the map_fns and templates, which a contributor edits. For what is installed, the name and the
+itself the map_fns and templates, which a contributor edits. For installed packages the name and the
 version stand for the rest. A file that the code reads while it runs is seen if a text in the code
 is its name, or its path from the code's folder or the working folder; else it is not.
 """

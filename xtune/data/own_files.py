@@ -1,4 +1,4 @@
-"""Whose a file of code is, what compiled code says, and which files it runs or names."""
+"""Which files of code are the user's own, and which files compiled code runs or names."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def own_file_of(scope: dict[str, Any]) -> Path | None:
 
 @functools.cache
 def is_own(file: Path) -> bool:
-    """Tell a file of the user's from those of Python, of what is installed, and of xtune."""
+    """Tell a file of the user's from those of Python, of installed packages, and of xtune."""
     if any(file.is_relative_to(folder) for folder in _OURS_TO_EDIT):
         return True
     if is_ours(file) or not _INSTALLED.isdisjoint(file.parts):

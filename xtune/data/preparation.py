@@ -1,4 +1,4 @@
-"""`Preparation`: how a data set's rows become samples, but for where the rows are."""
+"""`Preparation`: how a data set's rows become samples, wherever the rows lie."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Dataset(Protocol):
 
     @property
     def template(self) -> Template:
-        """How dialogues are rendered; it is saved with what is trained."""
+        """How dialogues are rendered; it is saved with the trained weights."""
         ...
 
     @property

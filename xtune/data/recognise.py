@@ -159,7 +159,12 @@ def look_of(all_rows: Iterable[tuple[str, dict[str, Any]]], map_fn: MapFn) -> st
 
 
 def other_choice(all_rows: Iterable[tuple[str, dict[str, Any]]], map_fn: MapFn) -> Choice | None:
-    """Return the format that the first rows have, if there is one, and `map_fn` is another."""
+    """Return the format that the first rows have, if there is one, and `map_fn` is another.
+
+    Args:
+        all_rows: each with where it stands; the first are looked at.
+        map_fn: that was named for them.
+    """
     try:
         choice = recognise(all_rows)
     except DataError:

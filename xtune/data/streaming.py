@@ -176,6 +176,10 @@ class StreamedDataset:
 
         A window no row of which can be used is passed over with a warning.
 
+        Args:
+            epoch: to begin in, from 0.
+            row: of the source, to begin at in that epoch.
+
         Raises:
             DataError: no row of a whole epoch can be used.
         """
@@ -230,7 +234,7 @@ class StreamLoader:
     """The micro-batches of each optimizer step of a streamed data set.
 
     Steps must be asked for in order, from the first or from where `load_state_dict` has set it.
-    The last step of a window takes what is left, as that of an epoch does in `StepLoader`.
+    The last step of a window takes the items that are left, as an epoch's does in `StepLoader`.
 
     Attributes:
         steps_per_epoch: None: nobody has counted the rows.

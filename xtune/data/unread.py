@@ -1,4 +1,4 @@
-"""What a row holds that its map_fn does not read: found by watching which keys it asks for.
+"""The keys of a row that its map_fn does not read, found by watching which ones it asks for.
 
     row       {"messages": [{"role": …, "content": …, "mood": "glad"}], "images": ["a.jpg"]}
     asked for  messages      role       content
@@ -60,6 +60,10 @@ def read_row(map_fn: MapFn, row: dict[str, Any]) -> Reading:
     ...     return {'text': row['ask']}
     >>> read_row(asks_only, {'ask': 'Why?', 'answer': 'So.', 'note': None})
     Reading(made={'text': 'Why?'}, unread=('answer',))
+
+    Args:
+        map_fn: reads it.
+        row: the raw row.
 
     Raises:
         UnusableRow: the map_fn's own; or its text has the mark of an image, a video or a sound that

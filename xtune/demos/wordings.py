@@ -1,4 +1,4 @@
-"""What a split of the agent demo's rows is worded in.
+"""The wordings of a split of the agent demo's rows.
 
 The words themselves: train_words.py and held_out_words.py. The two share no wording; numbers and
 small talk come from the toolcall demo's tables, which share none either.

@@ -55,7 +55,7 @@ logger = logging.getLogger(__name__)
 
 
 def adapter_trained_further(recipe: Recipe, checkpoint: Path | None) -> dict[str, Any]:
-    """Return what is known of the adapter that a run begins with; {} if it begins a new one.
+    """Return the notes on the adapter that a run begins with; {} if it begins a new one.
 
     Args:
         recipe: of the run.
@@ -148,7 +148,12 @@ def _name(named: Any) -> str:
 
 
 def day_of_run(checkpoint: Path | None, world: World) -> str:
-    """Return the day on which a run began, '2026-11-30'; today where it begins; all call this."""
+    """Return the day on which a run began, '2026-11-30'; today where it begins; all call this.
+
+    Args:
+        checkpoint: that the run goes on from; None: it begins.
+        world: the processes of the run.
+    """
     recorded = None if checkpoint is None else recorded_day(checkpoint / "state")
     return world.from_main(recorded or date.today().isoformat())
 
@@ -188,6 +193,11 @@ def build_loop(
 ) -> tuple[Loop, Loader]:
     """Return the loop and the loader that gives it the micro-batches of each step.
 
+    Args:
+        cfg: the sheet's values.
+        dataset: that the loader reads.
+        world: the processes that share the steps.
+
     Raises:
         ConfigError: the sheet's `train_cfg` names no Loop.
     """
@@ -211,7 +221,13 @@ def build_loop(
 def validation_loader(
     cfg: Mapping[str, Any], dataset: Dataset | None, world: World = ALONE
 ) -> Loader | None:
-    """Return a loader that goes through the validation data once, in order."""
+    """Return a loader that goes through the validation data once, in order.
+
+    Args:
+        cfg: the sheet's values.
+        dataset: the validation data; None: there are none, and no loader.
+        world: the processes that share them.
+    """
     if dataset is None:
         return None
     return dataset.loader(
@@ -253,6 +269,10 @@ def weights_from(checkpoint: Path | None, cfg: Mapping[str, Any]) -> dict[str, A
 
     With an adapter they are not: the base model is read where it always was; an adapter that is
     trained further is the checkpoint's, which it has become.
+
+    Args:
+        checkpoint: that the run goes on from; None: it begins.
+        cfg: the sheet's `model`.
     """
     if checkpoint and cfg.get("adapter_folder") and (checkpoint / "adapter").is_dir():
         return {**cfg, "adapter_folder": str(checkpoint / "adapter")}

@@ -239,6 +239,10 @@ def load_further_parts(model: Algorithm, checkpoint: Path) -> None:
 def load_checkpoint(run: Run, checkpoint: Path) -> None:
     """Let a prepared run go on from a checkpoint.
 
+    Args:
+        run: whose strategy has taken the model.
+        checkpoint: its folder.
+
     Raises:
         CheckpointError: it was trained with steps of another size, or on another model.
     """

@@ -1,4 +1,4 @@
-"""In which keys two sheets differ: one that is left out is what is taken where it is.
+"""The keys in which two sheets differ; one that is left out of a sheet has its default there.
 
 So a run goes on under a newer version of xtune, whose sheets have more keys than its own has.
 """

@@ -1,4 +1,4 @@
-"""Whether a run that goes on meets what it was begun with, wherever that lies now.
+"""Whether a run that goes on has the model, data and code it began with, wherever they lie now.
 
     what        recorded in a checkpoint's state             compared
     data        a digest of an epoch's tokens, in order      before the model is loaded

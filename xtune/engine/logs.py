@@ -76,6 +76,10 @@ class HeldLog(logging.Handler):
         """Append what has been held to train.log, and from here on every line as it comes; once.
 
         Every process but the first has a file of its own, train.rank1.log.
+
+        Args:
+            work_dir: of the run.
+            world: its processes.
         """
         if self._file is not None:
             return

@@ -116,7 +116,8 @@ class TrainLoop(Loop):
         assert self.max_epochs is not None
         if steps_per_epoch is None:
             raise ConfigError(
-                "how long an epoch of streamed data is nobody knows before its end: set max_steps"
+                "train_cfg.max_epochs: streamed data have no known length, so that an epoch "
+                "of them has no number of steps: set max_steps"
             )
         return self.max_epochs * steps_per_epoch
 

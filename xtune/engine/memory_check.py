@@ -1,4 +1,4 @@
-"""Memory that will not do: found before the weights are loaded, and explained when it runs out.
+"""Too little memory: found before the weights are loaded, and explained when it runs out.
 
 xtune train CONFIG            needs more than there is: the run stops, and says what would fit
 xtune train CONFIG --force    it goes on all the same

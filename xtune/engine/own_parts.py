@@ -16,7 +16,7 @@ __all__ = ["require_both", "require_called", "require_writable"]
 
 
 def require_called(name: str, hook: Any, moments: list[str]) -> None:
-    """Refuse what is no hook, or has a method that nothing calls, or not as it is written.
+    """Refuse an object that is no hook, or has a method that nothing calls so.
 
     Args:
         name: of the hook, for messages.
@@ -79,7 +79,7 @@ def require_writable(states: Mapping[str, dict[str, Any]]) -> None:
         states: what each `state_dict` gives, by whose it is.
 
     Raises:
-        ConfigError: one holds what is no JSON value and no tensor.
+        ConfigError: one holds something that is neither a JSON value nor a tensor.
     """
     for name, state in states.items():
         try:

@@ -1,4 +1,4 @@
-"""Where a sheet says that its model and data lie: a run goes on wherever they have moved to.
+"""Where a sheet's model and data lie: a run goes on wherever they have moved to.
 
 What lies there is compared by content, see identity.py.
 """

@@ -1,4 +1,4 @@
-"""How fast a device multiplies and copies, measured; the least time of a step by that."""
+"""How fast a device multiplies and copies, measured; the least time of a step at these rates."""
 
 from __future__ import annotations
 

@@ -47,10 +47,10 @@ __all__ = ["Run"]
 
 
 class Run:
-    """One training run. It has what is named below once the runner has got so far.
+    """One training run. It has the attributes below once the runner has got so far.
 
     Args:
-        sheet: what is run.
+        sheet: the config that runs.
         work_dir: where its results go.
         writer_of: returns what writes a checkpoint of a run, see `checkpoint_writer`; is given the
             run and how many checkpoints to keep.
@@ -59,7 +59,7 @@ class Run:
     Attributes:
         sheet, work_dir: as given.
         cfg: the sheet's values; `recipe` what they say of the run, once they are checked.
-        console, logger: what is said; the logger also writes work_dir/train.log.
+        console, logger: for messages; the logger also writes work_dir/train.log.
         tokenizer: its chat_template is the one trained with.
         pieces: the tokens that the sheet adds to it; see `token_pieces`.
         train_dataset, val_dataset: val_dataset is None without validation data.

@@ -1,4 +1,4 @@
-"""`ShareSums`: sums over all processes of what each returned by name, whoever returned which."""
+"""`ShareSums`: adds numbers up by name over all processes, also where some lack a name."""
 
 from __future__ import annotations
 

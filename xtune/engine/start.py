@@ -126,7 +126,12 @@ def sheet_to_run(
 
 
 def work_dir_of(sheet: Sheet, given: str | Path | None = None) -> Path:
-    """Return where a run's results go: as given, as the sheet says, or work_dirs/NAME."""
+    """Return where a run's results go: as given, as the sheet says, or work_dirs/NAME.
+
+    Args:
+        sheet: of the run.
+        given: a folder; None: none was named.
+    """
     named = given or sheet.values.get("work_dir") or f"work_dirs/{sheet.name}"
     return Path(str(named)).expanduser()
 

@@ -77,7 +77,7 @@ class WorkDir:
 
     Args:
         path: the folder; need not exist.
-        sheet: what is going to run in it.
+        sheet: that is going to run in it.
     """
 
     def __init__(self, path: Path, sheet: Sheet) -> None:

@@ -40,8 +40,8 @@ class Exported:
         layout: 'transformers' or 'original'.
         dtype: of the weights, as 'bfloat16'.
         parameters: how many.
-        difference: between the logits of the base with its adapter and of what is read back,
-            relative to the largest.
+        difference: between the logits of the base with its adapter and those of the model as it
+            is read back, relative to the largest.
     """
 
     layout: Layout

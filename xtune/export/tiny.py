@@ -136,7 +136,7 @@ def shrunk(
 ) -> dict[str, Any]:
     """Return a published config.json with small sizes and the ids of a tokenizer.
 
-    Packed weights are left out: what is written is not packed.
+    Packed weights are left out: the checkpoint written is not packed.
 
     Args:
         fields: of a config.json.
@@ -241,7 +241,7 @@ def _built(config: PretrainedConfig) -> torch.nn.Module:
 
 
 def _require_tiny(config: PretrainedConfig) -> None:
-    """Refuse what is still large, before it takes memory: its sizes have names not in _SIZES."""
+    """Refuse a model that is still large, before it takes memory: _SIZES lacks its names."""
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in _built(config).parameters())
     if parameters > _MOST:

@@ -103,7 +103,12 @@ def generate_texts(
 
 
 def pad_id_of(tokenizer: PreTrainedTokenizerBase, stop_ids: Sequence[int]) -> int:
-    """Return a token to pad with; any does, for what is padded is masked."""
+    """Return a token to pad with; any does, for padding is masked.
+
+    Args:
+        tokenizer: of the model.
+        stop_ids: tokens that end an answer.
+    """
     if tokenizer.pad_token_id is not None:
         return int(tokenizer.pad_token_id)
     return stop_ids[0] if stop_ids else 0

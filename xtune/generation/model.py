@@ -158,7 +158,12 @@ class ChatModel:
     def count_tokens(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]] = ()
     ) -> int:
-        """How many tokens the prompt for the next answer has."""
+        """How many tokens the prompt for the next answer has.
+
+        Args:
+            messages: the dialogue so far.
+            tools: their descriptions.
+        """
         return len(prompt_ids(self.tokenizer, messages, tools))
 
     def chat(
@@ -255,7 +260,15 @@ class ChatModel:
         tools: Sequence[dict[str, Any]] = (),
         stop_words: Sequence[str] = (),
     ) -> Answer:
-        """Answer, giving the text out as it is written; see `generate.stream_answer`."""
+        """Answer, giving the text out as it is written; see `generate.stream_answer`.
+
+        Args:
+            messages: the dialogue so far.
+            on_text: is given each piece of the answer.
+            settings: how it is sampled.
+            tools: their descriptions.
+            stop_words: texts that end it, next to those of the model.
+        """
         return stream_answer(
             self.llm,
             self.tokenizer,

@@ -37,7 +37,7 @@ def answer_together(
     Args:
         llm: a causal language model in generation mode.
         rows: B of them; none where only other processes have some.
-        pad_id: any token's; what is padded is masked.
+        pad_id: any token's; padding is masked.
         on_text: given what may be shown; of a single row.
         together: processes that share the model make the same passes.
     """

@@ -110,7 +110,7 @@ class UntilCall:
             self._held = self._held[cut:]
 
     def finish(self) -> None:
-        """Pass on what is still held: no call has begun."""
+        """Pass on the text still held: no call has begun."""
         if self._held:
             self._on_text(self._held)
         self._held = ""

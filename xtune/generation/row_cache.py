@@ -2,7 +2,7 @@
 
 All rows end in the same column, so that one pass writes one column for all of them:
 
-    column   start . . . . . end          row 0 has 7 tokens, row 1 has 4; what is masked is '.'
+    column   start . . . . . end          row 0 has 7 tokens, row 1 has 4; masked places are '.'
     row 0      a a a a a a a
     row 1      . . . b b b b              a row that joins is written to the left of `end`
 
@@ -55,7 +55,12 @@ class RowCache(Cache):
             layer.join(joining.keys, joining.values, into, rows)
 
     def keep(self, rows: Sequence[int], columns: int) -> None:
-        """Drop all other rows, and what lies to the left of the last `columns`."""
+        """Drop all other rows, and what lies to the left of the last `columns`.
+
+        Args:
+            rows: numbers of those that stay, in their new order.
+            columns: how many stay of each.
+        """
         for layer in self.layers:
             assert isinstance(layer, _RowLayer)
             layer.keep(rows, columns)

@@ -30,7 +30,7 @@ class PromptReader:
     Args:
         forward: a pass of the model over new columns; returns the logits after the last of them.
         device: where the model's embedding is.
-        pad_id: any token's; what is padded is masked.
+        pad_id: any token's; padding is masked.
     """
 
     def __init__(self, forward: Forward, device: torch.device, pad_id: int) -> None:

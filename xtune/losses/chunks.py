@@ -27,7 +27,8 @@ from xtune.losses.devices import runs_on_cpu, steps_to_run
 
 __all__ = ["Passed", "Scoring", "Wanted", "pass_chunks", "product_dtype"]
 
-_SIMILAR = 32  # rows of a product on a CPU are a multiple of this: few shapes, see row_length.py
+# Rows of a product on a CPU are a multiple of this: few shapes, see models/shape_rounding.py
+_SIMILAR = 32
 _CACHED = 2**19  # fp32 numbers that a core keeps at hand: 2 MB, a server core's second-level cache
 
 

@@ -1,4 +1,4 @@
-"""Which GPU so much memory fits: what they are sold with, and how much of it is left free."""
+"""The smallest GPU that so much memory fits: the sizes they are sold with, the share left free."""
 
 from __future__ import annotations
 

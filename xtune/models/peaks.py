@@ -1,4 +1,4 @@
-"""What GPUs are sold with: dense matrix products in bf16, in TFLOP/s.
+"""The speed of dense bf16 matrix products that each GPU is sold with, in TFLOP/s.
 
 Sums are in fp32, as PyTorch's are, and without sparsity, which doubles the number that is often
 printed. From the makers' data sheets: NVIDIA A100, H100, H200, H20, A10, A30, A40, L4, L40, L40S,

@@ -3,7 +3,7 @@
     False    every layer keeps all that its backward pass needs
     k        the first layer of every k keeps its input only, and is computed again
     True     every layer does: k = 1
-    'auto'   the runner chooses one of these by the memory estimate; see engine/checkpointing.py
+    'auto'   the runner chooses one of these by the memory estimate; see planning/recomputation.py
 
 Computing a layer again costs its forward pass: with all layers a third of a full fine-tuning's
 time and half of LoRA's more, since LoRA has no gradient of frozen weights to compute.

@@ -152,7 +152,15 @@ def AdamW(  # noqa: N802
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """AdamW of torch in its fused form: one kernel for all parameters, on the CPU too."""
+    """AdamW of torch in its fused form: one kernel for all parameters, on the CPU too.
+
+    Args:
+        params: parameters or groups of them.
+        lr: the learning rate, which the schedule multiplies.
+        betas: how slowly both moments are forgotten.
+        eps: added to the root of the second.
+        weight_decay: share of a weight that a step takes away, times the learning rate.
+    """
     return torch.optim.AdamW(
         params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True
     )
@@ -167,7 +175,15 @@ def AdamW8bit(  # noqa: N802
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> torch.optim.Optimizer:
-    """AdamW of bitsandbytes with 8-bit moments: 2 bytes of state a parameter instead of 8."""
+    """AdamW of bitsandbytes with 8-bit moments: 2 bytes of state a parameter instead of 8.
+
+    Args:
+        params: parameters or groups of them.
+        lr: the learning rate, which the schedule multiplies.
+        betas: how slowly both moments are forgotten.
+        eps: added to the root of the second.
+        weight_decay: share of a weight that a step takes away, times the learning rate.
+    """
     return _bitsandbytes("AdamW8bit", params, lr, betas, eps, weight_decay)
 
 
@@ -183,6 +199,13 @@ def PagedAdamW8bit(  # noqa: N802
     """AdamW8bit whose state moves to the host's memory when the GPU's runs short.
 
     On a CPU it is AdamW8bit.
+
+    Args:
+        params: parameters or groups of them.
+        lr: the learning rate, which the schedule multiplies.
+        betas: how slowly both moments are forgotten.
+        eps: added to the root of the second.
+        weight_decay: share of a weight that a step takes away, times the learning rate.
     """
     return _bitsandbytes("PagedAdamW8bit", params, lr, betas, eps, weight_decay)
 
@@ -199,6 +222,13 @@ def PagedAdamW32bit(  # noqa: N802
     """AdamW with 32-bit moments that move to the host's memory when the GPU's runs short.
 
     On a CPU they stay where they are.
+
+    Args:
+        params: parameters or groups of them.
+        lr: the learning rate, which the schedule multiplies.
+        betas: how slowly both moments are forgotten.
+        eps: added to the root of the second.
+        weight_decay: share of a weight that a step takes away, times the learning rate.
     """
     return _bitsandbytes("PagedAdamW32bit", params, lr, betas, eps, weight_decay)
 

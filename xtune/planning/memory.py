@@ -154,7 +154,10 @@ def memory_of(
     device: str = "cpu",
     drafts: Drafts,
 ) -> MemoryEstimate:
-    """Estimate as `estimate_memory` does, for a model that `drafts` has built of `model_cfg`."""
+    """Estimate as `estimate_memory` does, for a model that `drafts` has built of `model_cfg`.
+
+    Args: as `estimate_memory`, which makes the drafts itself.
+    """
     lengths = [lengths] if isinstance(lengths, int) else lengths
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     note = ""

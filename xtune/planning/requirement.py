@@ -74,7 +74,12 @@ class MicroBatch:
 
     @classmethod
     def of(cls, recipe: Recipe, dataset: Dataset) -> MicroBatch:
-        """Return what a run's data can make: a few short rows fill no pack."""
+        """Return what a run's data can make: a few short rows fill no pack.
+
+        Args:
+            recipe: of the run.
+            dataset: its training data.
+        """
         longest = getattr(dataset, "longest", None)  # nobody knows it of what is streamed
         lengths = None if longest is None else tuple(longest(recipe.rows))
         return cls(lengths, dataset.report.trained_percent / 100 or 1.0)

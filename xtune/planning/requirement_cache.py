@@ -43,6 +43,8 @@ def known_need(
 
     A file that cannot be read or written is as if there were none.
 
+    Args: as `need_of`.
+
     Raises:
         ModelError: the checkpoint's architecture is not known here.
     """

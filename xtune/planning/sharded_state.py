@@ -1,4 +1,4 @@
-"""What our strategies make of the state that one device alone would hold, before it is divided.
+"""The training state as each strategy holds it, before it is divided among the devices.
 
     single, ddp    fp32 weights, gradients, two moments
     fsdp           the same; layers are gathered in the compute format
@@ -31,7 +31,7 @@ def state_of(
         sharding: the strategy.
         components: of `MemoryEstimate`.
         number: bytes of a number in the compute format.
-        whole_layers: bytes of what is gathered at one time where weights are divided.
+        whole_layers: bytes gathered at one time where weights are divided.
     """
     state = dict(components)
     if "weights" in sharding.divided:

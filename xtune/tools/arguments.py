@@ -29,7 +29,7 @@ def read_arguments(spec: ToolSpec, arguments: Mapping[str, Any] | str) -> dict[s
         arguments: by name, or the JSON text of such an object.
 
     Raises:
-        ToolError: they do not fit the schema; all problems in one text, with what is allowed.
+        ToolError: they do not fit the schema; all problems in one text, with the values allowed.
     """
     if isinstance(arguments, str):
         arguments = _parsed(spec.name, arguments)

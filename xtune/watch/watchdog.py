@@ -1,7 +1,7 @@
 """`Watchdog`: ends every process of a run when one of them hangs, dies, or cannot be reached.
 
-A thread in each process tells the hub of rank 0 (hub.py) once a second where its process is, and
-does what the hub says. What a healthy process may do for long is in pulse.py and verdict.py.
+A thread in each process tells the hub of rank 0 (server.py) once a second where its process is, and
+does what the hub says. liveness.py and diagnosis.py say what a healthy process may do for long.
 
 A thread cannot run while a call into C holds Python's lock. The hub then sees the process stand
 still, and a timer of faulthandler's, which needs no lock, writes its stacks.
@@ -151,7 +151,7 @@ class Watchdog:
 
     @contextmanager
     def telling(self) -> Iterator[None]:
-        """Tell the others of an error that ends what is inside, and raise what `fail` gives."""
+        """Tell the other processes of an error that ends the block, and raise what `fail` gives."""
         try:
             yield
         except BaseException as error:

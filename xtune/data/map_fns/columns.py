@@ -31,6 +31,12 @@ def columns_map_fn(
     >>> columns_map_fn(row, asked=['Title', 'Body'], answer='Reply')['messages'][0]['content']
     'Rome\nWhen was it built?'
 
+    Args:
+        row: a raw row.
+        asked: the column of the request, or several.
+        answer: the column of the answer.
+        system: the column of a system text; '' for none.
+
     Raises:
         UnusableRow: nothing is asked, or the answer is empty.
         DataError: a column is missing or not text.

@@ -23,7 +23,7 @@ def oasst_tree_map_fn(row: dict[str, Any]) -> Conversation:
 
     A row is a whole tree and becomes one dialogue: at every message its best reply is followed,
     the one of the lowest rank, or the first where none has a rank. Other branches are not read,
-    nor is a last message that nobody answers, nor what is marked deleted.
+    nor is a last message that nobody answers, nor messages marked deleted.
 
     >>> oasst_tree_map_fn({'message_tree_id': 'x', 'prompt': {
     ...     'text': 'Hi', 'role': 'prompter', 'replies': [

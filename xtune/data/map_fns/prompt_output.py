@@ -23,6 +23,10 @@ def prompt_output_map_fn(row: dict[str, Any], *, train_on_inputs: bool = False) 
     {'messages': [{'role': 'user', 'content': 'Two and two?'},
                   {'role': 'assistant', 'content': 'Four.'}]}
 
+    Args:
+        row: a raw row.
+        train_on_inputs: train on the prompt too.
+
     Raises:
         UnusableRow: nothing is asked, or the output is empty.
         DataError: a field is missing or not text.

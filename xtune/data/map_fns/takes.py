@@ -59,7 +59,13 @@ class Takes(NamedTuple):
 
 
 def takes(*, texts: str = "", also: str = "", **objects: str) -> Callable[[_Function], _Function]:
-    """Note what a map_fn takes; see `Takes`. Names are divided by blanks."""
+    """Note what a map_fn takes; see `Takes`. Names are divided by blanks.
+
+    Args:
+        texts: names of fields that are texts.
+        also: names of further fields.
+        objects: names of fields that are objects, each with the names taken of it.
+    """
 
     def noted(function: _Function) -> _Function:
         inside = {field: frozenset(keys.split()) for field, keys in objects.items()}

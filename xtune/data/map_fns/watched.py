@@ -46,7 +46,12 @@ class Watched(dict[str, Any]):
         return self._inside(key, value)
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value, or `default`."""
+        """Return the value, or `default`.
+
+        Args:
+            key: of the value.
+            default: returned where there is none.
+        """
         value = dict.get(self, key, default)
         self.taken.add(key)
         kind = type(value)
@@ -59,7 +64,12 @@ class Watched(dict[str, Any]):
         super().__setitem__(key, value)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Return the value; where there is none, `default` is put there."""
+        """Return the value; where there is none, `default` is put there.
+
+        Args:
+            key: of the value.
+            default: put there where there is none.
+        """
         if key not in self:
             self[key] = default
         return self[key]
@@ -134,7 +144,12 @@ class WatchedText(str):
 
 
 def parsed_json(text: str, parse: Callable[[str], Any] = json_text.loads) -> Any:
-    """Parse a text, as JSON by default; objects in a watched row's text are watched too."""
+    """Parse a text, as JSON by default; objects in a watched row's text are watched too.
+
+    Args:
+        text: to parse; a part of a watched row, or any other.
+        parse: makes an object of it.
+    """
     made = parse(text)
     if isinstance(text, WatchedText):
         made = text.parsed = _watched(made)
@@ -153,12 +168,17 @@ def _watched(value: Any) -> Any:
 
 
 def peek(values: Mapping[str, Any], key: str) -> Any:
-    """Return a value without taking it, or None."""
+    """Return a value without taking it, or None.
+
+    Args:
+        values: a row, watched or not.
+        key: of the value.
+    """
     return dict.get(values, key) if isinstance(values, dict) else values.get(key)
 
 
 def released(value: Any) -> Any:
-    """Return the same without watches, all of it taken: what is handed on whole is read."""
+    """Return the same without watches, all of it taken: a value handed on whole is read."""
     kind = type(value)
     if kind is Watched:
         return {key: released(one) for key, one in value.items()}

@@ -20,7 +20,7 @@ DECOMPRESSION_ERRORS = (EOFError, lzma.LZMAError, zlib.error)
 
 
 def type_of(path: Path) -> str:
-    """Return the suffix that says what is in a file, whether it is compressed or not.
+    """Return the suffix that names a file's format, whether it is compressed or not.
 
     >>> type_of(Path('rows.JSONL.gz')), type_of(Path('rows.v2.csv')), type_of(Path('rows.gz'))
     ('.jsonl', '.csv', '')

@@ -138,7 +138,7 @@ class Outliner:
             return None
 
     def outline(self, roles: Sequence[str], *, add_generation_prompt: bool) -> Outline | None:
-        """Return what is written for a dialogue of these roles; None if that depends on its texts.
+        """Return the text written for a dialogue of these roles; None if that depends on its texts.
 
         Args:
             roles: of the messages, each of which has a role and a content and nothing else.

@@ -85,7 +85,7 @@ class Hook:
         """
 
     def before_save_checkpoint(self, run: Run, state: dict[str, Any]) -> None:
-        """`state` is about to be written; what is added under a new key is saved with it.
+        """`state` is about to be written; an entry under a new key is saved with it.
 
         Args:
             run: at its step.

@@ -38,7 +38,10 @@ class CheckLossHook(Hook):
     def before_optimizer_step(
         self, run: Run, batches: list[Batch], loss: float, grad_norm: float
     ) -> None:
-        """Raise TrainingError where the loss or the gradients are not finite."""
+        """Raise TrainingError where the loss or the gradients are not finite.
+
+        Args: as `Hook.before_optimizer_step`.
+        """
         # With fp16 loss scaling an infinite gradient only means: skip this step, scale less.
         expected = run.strategy.precision.loss_scaling
         if math.isfinite(loss) and (math.isfinite(grad_norm) or expected):

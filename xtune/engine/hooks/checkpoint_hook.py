@@ -41,7 +41,10 @@ class CheckpointHook(Hook):
         self._saved = run.step
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Save when it is time."""
+        """Save when it is time.
+
+        Args: as `Hook.after_train_iter`.
+        """
         if self.interval is not None and run.step % self.interval == 0:
             self._save(run, wait=False)
 

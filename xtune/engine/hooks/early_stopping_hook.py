@@ -47,7 +47,10 @@ class EarlyStoppingHook(Hook):
             )
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Compare, when there is a new measurement."""
+        """Compare, when there is a new measurement.
+
+        Args: as `Hook.after_train_iter`.
+        """
         if self.monitor not in metrics:
             return
         value = metrics[self.monitor]

@@ -62,7 +62,10 @@ class EvaluateChatHook(Hook):
                 self._evaluate(run)
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Ask when it is time."""
+        """Ask when it is time.
+
+        Args: as `Hook.after_train_iter`.
+        """
         if self.interval is not None and run.step % self.interval == 0:
             self._evaluate(run)
 

@@ -22,7 +22,10 @@ class LossCurveHook(Hook):
     essential = False
 
     def after_save_checkpoint(self, run: Run, folder: Path) -> None:
-        """Draw what there is so far."""
+        """Draw what there is so far.
+
+        Args: as `Hook.after_save_checkpoint`.
+        """
         self._draw(run)
 
     def after_train(self, run: Run) -> None:
@@ -39,7 +42,13 @@ class LossCurveHook(Hook):
 
 
 def draw_loss_curve(rows: list[dict[str, float]], path: Path, *, title: str) -> None:
-    """Draw training loss, validation loss where measured, and the learning rate into a PNG."""
+    """Draw training loss, validation loss where measured, and the learning rate into a PNG.
+
+    Args:
+        rows: of metrics.jsonl.
+        path: of the PNG.
+        title: written above it.
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -62,11 +62,17 @@ class MetricsHook(Hook):
         self._file = path.open("a", encoding="utf-8", buffering=1)
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Write the step's line."""
+        """Write the step's line.
+
+        Args: as `Hook.after_train_iter`.
+        """
         self._write(metrics)
 
     def after_evaluate(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Write a line of what was measured."""
+        """Write a line of the scores.
+
+        Args: as `Hook.after_evaluate`.
+        """
         self._write(metrics)
 
     def _write(self, metrics: dict[str, Any]) -> None:

@@ -45,7 +45,10 @@ class ProgressHook(Hook):
             self._bar = NotebookBar(screen, total=run.max_steps, done=run.step)
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Move the bar; write a plain line when it is time."""
+        """Move the bar; write a plain line when it is time.
+
+        Args: as `Hook.after_train_iter`.
+        """
         if run.step == self._first_step + 1:  # it compiles, and is not like the others
             self._timed_from, self._started = run.step, time.monotonic()
         if isinstance(self._bar, NotebookBar):  # the terminal's counts the time itself

@@ -50,12 +50,18 @@ class SwanlabHook(Hook):
         )
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Send the step's numbers."""
+        """Send the step's numbers.
+
+        Args: as `Hook.after_train_iter`.
+        """
         if self._run is not None:
             self._run.log(metrics, step=run.step)
 
     def after_evaluate(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Send what was measured."""
+        """Send the scores.
+
+        Args: as `Hook.after_evaluate`.
+        """
         self.after_train_iter(run, metrics)
 
     def after_run(self, run: Run) -> None:

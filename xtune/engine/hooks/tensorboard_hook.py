@@ -29,7 +29,10 @@ class TensorboardHook(Hook):
         self._writer = SummaryWriter(str(run.work_dir / "tensorboard"), purge_step=run.step + 1)
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Add the step's numbers."""
+        """Add the step's numbers.
+
+        Args: as `Hook.after_train_iter`.
+        """
         if self._writer is None:
             return
         for name, value in metrics.items():
@@ -37,7 +40,10 @@ class TensorboardHook(Hook):
                 self._writer.add_scalar(f"train/{name}", value, run.step)
 
     def after_evaluate(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Add what was measured, under the names that it has in metrics.jsonl."""
+        """Add the scores, under the names that they have in metrics.jsonl.
+
+        Args: as `Hook.after_evaluate`.
+        """
         if self._writer is None:
             return
         for name, value in metrics.items():

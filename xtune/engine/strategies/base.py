@@ -80,6 +80,10 @@ class Strategy(ABC):
     ) -> None:
         """Take the model, on `loads_on`, and give it its optimizer.
 
+        Args:
+            model: the algorithm.
+            make_optimizer: returns its optimizer, once its weights are where they are trained.
+
         Raises:
             ConfigError: it cannot run this model, or with this optimizer.
         """

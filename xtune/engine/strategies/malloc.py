@@ -12,7 +12,7 @@ _MMAP_THRESHOLD = -3
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep what is freed, instead of giving it back to the system; tell whether it does.
+    """Let glibc keep freed memory, instead of giving it back to the system; tell whether it does.
 
     A step frees its gradients and activations, and the next one wants as much again. glibc gives
     the end of its heap and blocks of over 32 MB back each time, and the system clears every page

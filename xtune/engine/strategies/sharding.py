@@ -24,7 +24,13 @@ __all__ = [
 def cast_weights(
     module: nn.Module, *, frozen: torch.dtype, trained: torch.dtype = torch.float32
 ) -> None:
-    """Bring weights that are still whole to the dtypes of a run."""
+    """Bring weights that are still whole to the dtypes of a run.
+
+    Args:
+        module: changed in place.
+        frozen: of weights that are not trained.
+        trained: of the others.
+    """
     for parameter in module.parameters():
         if type(parameter.data) is Tensor and parameter.is_floating_point() and parameter.numel():
             parameter.data = parameter.data.to(trained if parameter.requires_grad else frozen)
@@ -37,6 +43,10 @@ def quiet_deprecations() -> None:
 
 def refuse_other_optimizers(optimizer: torch.optim.Optimizer, strategy: str) -> None:
     """Refuse an optimizer whose state is not known to work in parts: those of bitsandbytes.
+
+    Args:
+        optimizer: that the sheet names.
+        strategy: its words for the message: 'FSDPStrategy'.
 
     Raises:
         ConfigError: it is not one of torch's.

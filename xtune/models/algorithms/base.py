@@ -76,7 +76,7 @@ class Algorithm(nn.Module, ABC):
         """Compute the loss of one micro-batch.
 
         Every value is a **share of a sum**: whoever runs a step adds them up over its micro-batches
-        and over all processes, and the sum is what is logged. So a mean over pairs is the sum over
+        and over all processes, and the sum is logged. So a mean over pairs is the sum over
         this batch's pairs / `normalizer`, and never `.mean()`, which would come out multiplied by
         the number of micro-batches. Where processes share a row (`BatchSlice`), what all of a
         group compute alike is divided by `group.size` besides; see `group_sum`.

@@ -142,7 +142,10 @@ class PreferenceOptimization(Algorithm):
         return [self.backbone, *([] if self.reference is None else [self.reference])]
 
     def example(self, lengths: Sequence[int], *, trained: int) -> Batch:
-        """Return pairs without meaning, two documents of each length; see `Algorithm`."""
+        """Return pairs without meaning, two documents of each length; see `Algorithm`.
+
+        Args: as `Algorithm.example`.
+        """
         halves = [half for length in lengths for half in (length - length // 2, length // 2)]
         batch = super().example(halves, trained=trained)
         batch.per_document["side"] = torch.tensor([0, 1] * len(lengths))

@@ -47,7 +47,7 @@ def require_saved(model: Algorithm) -> None:
     if len(models) != 1:
         raise ModelError(
             f"{name}: one part is saved_as='model', the language model that comes out of the run; "
-            f"{' and '.join(models) or 'none'} is"
+            f"here it is {' and '.join(models) or 'none'}"
         )
     if unsaved := sorted(_unsaved(model)):
         raise ModelError(

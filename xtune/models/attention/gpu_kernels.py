@@ -63,7 +63,18 @@ def attend_flash_attn(
     softcap: float | None,
     alibi_slopes: Tensor | None = None,
 ) -> Tensor:
-    """Attend with flash-attn; [1, H, T, E] and twice [1, K, T, E] to [1, T, H, E]."""
+    """Attend with flash-attn; [1, H, T, E] and twice [1, K, T, E] to [1, T, H, E].
+
+    Args:
+        query: [1, H, T, E].
+        key: [1, K, T, E].
+        value: [1, K, T, E].
+        row: its documents.
+        dropout: probability of dropping an attention weight.
+        scaling: of the scores; None: 1 / sqrt(E).
+        softcap: bound of the scores, or None.
+        alibi_slopes: fp32 [H]; each head's scores fall by slope x distance.
+    """
     from flash_attn import flash_attn_varlen_func
 
     out = flash_attn_varlen_func(
@@ -84,7 +95,15 @@ def attend_flash_attn(
 def attend_torch_varlen(
     query: Tensor, key: Tensor, value: Tensor, row: Row, *, scaling: float | None
 ) -> Tensor:
-    """Attend with torch's varlen_attn; [1, H, T, E] and twice [1, K, T, E] to [1, T, H, E]."""
+    """Attend with torch's varlen_attn; [1, H, T, E] and twice [1, K, T, E] to [1, T, H, E].
+
+    Args:
+        query: [1, H, T, E].
+        key: [1, K, T, E].
+        value: [1, K, T, E].
+        row: its documents.
+        scaling: of the scores; None: 1 / sqrt(E).
+    """
     from torch.nn.attention.varlen import varlen_attn
 
     out = varlen_attn(

@@ -1,4 +1,4 @@
-"""Whether a model's layers hand what they are called with on to their attention.
+"""Whether a model's layers pass the arguments of their call on to their attention.
 
 The boundaries of packed documents reach the attention through the `**kwargs` of each layer. Some
 families' layers take them and never read them (StableLM, Nemotron): their documents are run apart.

@@ -87,7 +87,7 @@ class Tree:
     def masks(
         self, window: int | None, dtype: torch.dtype, alibi_slopes: Tensor | None
     ) -> list[Tensor]:
-        """Return what is added to the scores of each block, [H or 1, queries, keys].
+        """Return the bias of the scores of each block, [H or 1, queries, keys].
 
         Made for the first layer that needs it, and kept for the others.
 
@@ -240,6 +240,16 @@ def attend_flex_tree(
     """Attend with torch's flex attention; [1, H, T, E] and twice [1, K, T, E] to [1, T, H, E].
 
     On a CPU, where only tests call it, it is not compiled.
+
+    Args:
+        query: [1, H, T, E].
+        key: [1, K, T, E].
+        value: [1, K, T, E].
+        tree: which tokens see which.
+        window: a token sees itself and the `window - 1` before it; None: all.
+        scaling: of the scores; None: 1 / sqrt(E).
+        softcap: bound of the scores, or None.
+        alibi_slopes: fp32 [H]; each head's scores fall by slope x distance.
     """
     from torch.nn.attention.flex_attention import flex_attention
 

@@ -67,7 +67,10 @@ class Baichuan(Family):
         return sentencepiece_tokenizer(files, adds_bos=False)
 
     def weights(self, llm: PreTrainedModel, layout: Layout) -> dict[str, Tensor]:
-        """In the transformers layout the head is written normalised, for a plain Llama."""
+        """In the transformers layout the head is written normalised, for a plain Llama.
+
+        Args: as `Family.weights`.
+        """
         import torch
 
         from xtune.models.families.architectures.baichuan import NormHead

@@ -119,5 +119,8 @@ class ChatGLM(Family):
     def original_fields(
         self, config: PretrainedConfig, fields: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """The vocabulary is called padded_vocab_size."""
+        """The vocabulary is called padded_vocab_size.
+
+        Args: as `Family.original_fields`.
+        """
         return {**fields, "padded_vocab_size": config.vocab_size}

@@ -1,4 +1,4 @@
-"""Packages compiled before the sandbox, where nothing can be written, would compile them each time.
+"""Packages compiled beforehand: in the sandbox, where nothing is written, each start would do so.
 
 pip installs with `--no-compile` leave that to the first import; sympy's takes seconds.
 """

@@ -173,7 +173,7 @@ class Sandbox:
         return report
 
     def _answer(self, request: bytes, output: bytearray, seconds: float) -> dict[str, object]:
-        """Send a request, collect what is written, and return what is reported."""
+        """Send a request, collect the output, and return the report."""
         assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None

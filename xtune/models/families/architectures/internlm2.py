@@ -31,7 +31,10 @@ class SplitGroups(ConversionOps):
         target_patterns: list[str],
         **context: Any,
     ) -> dict[str, Any]:
-        """Split one fused weight or bias."""
+        """Split one fused weight or bias.
+
+        Args: as transformers' ConversionOps.convert.
+        """
         fused = _only(input_dict)
         groups, queries, width = _grouping(context["config"])
         pieces = fused.view(groups, queries + 2, width, *fused.shape[1:])
@@ -55,7 +58,10 @@ class FuseGroups(ConversionOps):
         target_patterns: list[str],
         **context: Any,
     ) -> dict[str, Any]:
-        """Fuse q, k and v."""
+        """Fuse q, k and v.
+
+        Args: as transformers' ConversionOps.convert.
+        """
         groups, _, width = _grouping(context["config"])
         parts = [_only({name: input_dict[name]}) for name in source_patterns]
         pieces = [part.view(groups, -1, width, *part.shape[1:]) for part in parts]

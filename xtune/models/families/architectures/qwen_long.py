@@ -83,7 +83,10 @@ class NtkModel(Qwen2Model):
         use_cache: bool | None = None,
         **kwargs: Any,
     ) -> Any:
-        """As Qwen2Model's."""
+        """As Qwen2Model's.
+
+        Args: as that of the class it derives from.
+        """
         wanted = self.config.use_cache if use_cache is None else use_cache
         if wanted and past_key_values is None and not self.training:
             past_key_values = DynamicCache(config=self.config)
@@ -117,7 +120,10 @@ class LognAttention(Qwen2Attention):
         past_key_values: Cache | None = None,
         **kwargs: Any,
     ) -> tuple[Tensor, Tensor | None]:
-        """As Qwen2Attention's, with a factor between the rotation and the scores."""
+        """As Qwen2Attention's, with a factor between the rotation and the scores.
+
+        Args: as that of the class it derives from.
+        """
         if self.training:
             return super().forward(
                 hidden_states, position_embeddings, attention_mask, past_key_values, **kwargs
