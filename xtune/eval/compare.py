@@ -27,6 +27,8 @@ __all__ = ["compare", "trained_folder"]
 
 Progress = Callable[[str, int, int], None]
 
+_ROWS = 32  # of a batch, about: many are asked at once
+
 
 def compare(
     sheet: Sheet,
@@ -72,7 +74,7 @@ def compare(
     recipe = recipe_of(sheet.values)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     llm = build(MODELS, sheet.values["model"]["llm"], device=device)
-    pack_weights(llm)
+    pack_weights(llm, rows=_ROWS)
     # The untouched model in its own words if it has any, and its own tokens: the fairest "before".
     tokenizer = load_tokenizer(**{**sheet.values["tokenizer"], "added_tokens": None})
     tokenizer.chat_template = tokenizer.chat_template or trained_tokenizer.chat_template
@@ -82,7 +84,7 @@ def compare(
     else:
         del llm  # two whole models may not fit
         llm = load_model(str(trained), dtype=recipe.dtype, device=device)
-        pack_weights(llm)
+        pack_weights(llm, rows=_ROWS)
     after = measure("after", llm, trained_tokenizer)
     return Report(
         title=f"What {work_dir.name if adapter is None else trained.name} has learnt",

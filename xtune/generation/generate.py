@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import GenerationConfig, StoppingCriteriaList
+import torch.nn.functional as F
+from transformers import DynamicCache, GenerationConfig, StoppingCriteriaList
 
 from xtune.data.map_fns.base import UnusableRow
 from xtune.data.plain_text import PlainText
@@ -23,6 +24,7 @@ from xtune.data.templates.default_system import default_system_of, without_empty
 from xtune.data.templates.render import own_renderer
 from xtune.errors import ModelError, TemplateError, UsageError
 from xtune.generation.answer import Answer
+from xtune.generation.growing_cache import growing_cache
 from xtune.generation.settings import GenerationSettings
 from xtune.generation.shared_prefix import computed_once
 from xtune.generation.stopping import WatchAnswers, stop_ids_and_words
@@ -259,15 +261,12 @@ def _generate(
     )
     try:
         with generation_mode(llm), _own_random_state(settings, device):
-            llm.generate(
-                input_ids=input_ids,
-                attention_mask=attention_mask,
-                # processes that share a model must all make the same passes
-                past_key_values=None if together else computed_once(llm, prompts, device),
-                generation_config=config,
-                stopping_criteria=StoppingCriteriaList([WatchAnswers(answers, on_text)]),
-                synced_gpus=together,
-            )
+            # processes that share a model must all make the same passes
+            cache = None if together else computed_once(llm, prompts, device)
+            if cache is None:
+                cache = growing_cache(llm)
+            leave = cache is not None and not together
+            _write(llm, answers, input_ids, attention_mask, cache, config, on_text, leave, together)
     except KeyboardInterrupt:
         if on_text is None:
             raise
@@ -277,6 +276,39 @@ def _generate(
         if rest and on_text is not None:
             on_text(rest)
     return answers
+
+
+def _write(
+    llm: Any,
+    answers: Sequence[Answer],
+    input_ids: Tensor,
+    attention_mask: Tensor,
+    cache: DynamicCache | None,
+    config: GenerationConfig,
+    on_text: Callable[[str], None] | None,
+    leave: bool,
+    together: bool,
+) -> None:
+    """Generate until every answer has ended or is cut; rows that have ended leave the batch."""
+    last = input_ids.shape[1] + config.max_new_tokens
+    while answers and input_ids.shape[1] < last:
+        config.max_new_tokens = last - input_ids.shape[1]
+        watch = WatchAnswers(answers, on_text, leave=leave)
+        written = llm.generate(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            past_key_values=cache,
+            generation_config=config,
+            stopping_criteria=StoppingCriteriaList([watch]),
+            synced_gpus=together,
+        )
+        stay = [row for row, answer in enumerate(answers) if not answer.ended]
+        answers = [answers[row] for row in stay]
+        new = written.shape[1] - input_ids.shape[1]
+        input_ids = written[stay]
+        attention_mask = F.pad(attention_mask[stay], (0, new), value=1)
+        if cache is not None and answers:
+            cache.batch_select_indices(torch.tensor(stay))
 
 
 def _sampling(settings: GenerationSettings) -> dict[str, Any]:

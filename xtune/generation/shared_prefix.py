@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
+from xtune.generation.growing_cache import growing_cache
 from xtune.models import base_of
 
 __all__ = ["computed_once"]
@@ -39,9 +39,8 @@ def computed_once(
     length = _common_prefix(prompts) if len(prompts) > 1 else 0
     if length < _WORTH_IT:
         return None
-    cache = DynamicCache(config=llm.config.get_text_config())
-    layers = [layer for layer in cache.layers if type(layer) is DynamicLayer]
-    if not layers or len(layers) < len(cache.layers):
+    cache = growing_cache(llm)
+    if cache is None:
         return None
     shared = torch.tensor([prompts[0][:length]], device=device)
     # the backbone alone: nobody asks for these tokens' logits
@@ -50,7 +49,7 @@ def computed_once(
     padding = torch.tensor([[longest - len(prompt)] for prompt in prompts], device=device)
     # a row's column c holds its token c - padding; what stands in padding is masked
     tokens = (torch.arange(length, device=device) - padding).clamp(min=0)  # [B, length]
-    for layer in layers:
+    for layer in cache.layers:
         assert layer.keys is not None
         assert layer.values is not None
         layer.keys = layer.keys[0][:, tokens].transpose(0, 1).contiguous()
