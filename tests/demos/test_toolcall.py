@@ -38,7 +38,7 @@ def calls_of(split):
     return [call_of(row) for row in rows_of(split) if row["kind"] != "no_tool"]
 
 
-@pytest.mark.parametrize(("split", "rows"), [("train", 450), ("validation", 48), ("held_out", 120)])
+@pytest.mark.parametrize(("split", "rows"), [("train", 450), ("validation", 24), ("held_out", 120)])
 def test_every_split_has_each_kind_equally_often(split, rows):
     counted = Counter(row["kind"] for row in rows_of(split))
     assert counted == dict.fromkeys(KINDS, rows // len(KINDS))

@@ -65,7 +65,7 @@ def test_more_than_half_of_what_is_free_is_not_taken(monkeypatch, caplog):
 
 
 def test_a_torch_without_the_operators_is_told_and_does_without(monkeypatch, caplog):
-    def missing(weight):
+    def missing(weight, rows):
         raise AttributeError("no such operator")
 
     monkeypatch.setattr(onednn_weights, "_packed", missing)
