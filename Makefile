@@ -86,7 +86,7 @@ install-others:
 # Compiled here, on all cores: the tests start hundreds of processes, and where Python may write no
 # bytecode (PYTHONDONTWRITEBYTECODE) each would compile torch anew. What cannot be compiled is no
 # Python 3 of anybody's.
-$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt requirements/agent.txt
-	$(PIP) -c requirements/constraints.txt -e '.[dev,agent]'
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt requirements/agent.txt requirements/eval.txt
+	$(PIP) -c requirements/constraints.txt -e '.[dev,agent,eval]'
 	-$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null
 	touch $@

@@ -37,6 +37,7 @@ setup(
     extras_require={
         "dev": requirements("dev"),
         "agent": requirements("agent"),  # tools: PDF in `search`, MCP servers
+        "eval": requirements("eval"),  # BLEU, Chinese words, answers in LaTeX
         "deepspeed": ["deepspeed>=0.18"],  # --deepspeed; --strategy fsdp does without
         "galore": ["galore-torch==1.0"],  # optimizer=dict(type='GaLoreAdamW', …)
         "flash-attn": ["flash-attn>=2.8"],  # compiles against CUDA

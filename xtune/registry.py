@@ -68,7 +68,7 @@ SCHEDULES = _registry("schedule", "xtune.optim.schedules")
 STRATEGIES = _registry("strategy", "xtune.engine.strategies")
 TRAIN_LOOPS = _registry("loop", "xtune.engine.loops")
 HOOKS = _registry("hook", "xtune.engine.hooks")
-EVALUATIONS = _registry("evaluation", "xtune.eval")
+EVALUATIONS = _registry("evaluation", "xtune.eval", "xtune.eval.tasks")
 TOOLS = _registry("tool", "xtune.tools")
 
 

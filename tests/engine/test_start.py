@@ -142,14 +142,9 @@ def test_it_is_given_up_though_the_error_is_kept(knobs):
 
 def test_an_interrupt_saves_then_raises_and_the_run_goes_on_bit_for_bit(knobs):
     whole = xtune.train("custom_sft_lora", work_dir="whole", **knobs)
-    # Python's own, as in a notebook: what started the tests may have left another
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt) as stopped:
-            xtune.train("custom_sft_lora", work_dir="part", **{**knobs, **at(3, "SIGINT")})
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGINT, before)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        xtune.train("custom_sft_lora", work_dir="part", **{**knobs, **at(3, "SIGINT")})
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert str(stopped.value) == (
         "stopped by SIGINT after step 3 of 6; saved part/checkpoints/step_000003. Go on: the same "
         "call with resume=True"

@@ -8,13 +8,7 @@ import torch
 from tests.parrot import LINES
 from tests.tiny import write_tiny_llama
 from xtune.errors import TemplateError, UsageError
-from xtune.generation.generate import (
-    answer_batch,
-    answer_prompts,
-    context_length,
-    prompt_ids,
-    stream_answer,
-)
+from xtune.generation.generate import answer_batch, context_length, prompt_ids, stream_answer
 from xtune.generation.settings import GenerationSettings
 from xtune.generation.stopping import stop_ids_and_words
 from xtune.models import load_model, load_tokenizer
@@ -47,58 +41,6 @@ def test_a_batch_answers_as_each_alone_does(babbler, batch_size):
     alone = [answer_batch(*babbler, [ask(each)], max_new_tokens=24)[0] for each in requests]
     assert together == alone
     assert len(set(together)) == 3
-
-
-def computed_rows(llm):
-    """Return a list that gets the rows of each forward pass, and the hook that fills it."""
-    rows = []
-    hook = llm.get_input_embeddings().register_forward_pre_hook(
-        lambda module, args: rows.append(len(args[0]))
-    )
-    return rows, hook
-
-
-def test_a_row_that_has_ended_is_computed_no_more(parrot):
-    prompts = [prompt_ids(parrot.tokenizer, ask(request)) for request, _ in LINES]
-    rows, hook = computed_rows(parrot.llm)
-    try:
-        answers = answer_prompts(parrot.llm, parrot.tokenizer, prompts, max_new_tokens=80)
-    finally:
-        hook.remove()
-    assert [answer.text for answer in answers] == [answer for _, answer in LINES]
-    tokens = [answer.tokens for answer in answers]
-    assert len(set(tokens)) > 2
-    assert rows == [sum(count > at for count in tokens) for at in range(max(tokens))]
-
-
-def test_one_ended_row_of_sixteen_waits_for_a_second(parrot):
-    prompts = [prompt_ids(parrot.tokenizer, ask(LINES[1][0]))] * 14
-    short, shorter = (prompt_ids(parrot.tokenizer, ask(LINES[row][0])) for row in (0, 3))
-    rows, hook = computed_rows(parrot.llm)
-    try:
-        answers = answer_prompts(
-            parrot.llm, parrot.tokenizer, [*prompts, short, shorter], max_new_tokens=80
-        )
-    finally:
-        hook.remove()
-    assert [answer.text for answer in answers] == [LINES[1][1]] * 14 + ["A parrot.", "Bye!"]
-    first, second, last = answers[15].tokens, answers[14].tokens, answers[0].tokens
-    assert first < second < last
-    assert rows == [16] * second + [14] * (last - second)
-
-
-@pytest.mark.parametrize("settings", [{}, {"repetition_penalty": 1.2}])
-def test_rows_that_go_on_alone_answer_as_they_do_from_the_beginning(babbler, settings):
-    requests = ["a", "What is the weather?", "Bye", "The quick brown fox jumps over the dog. "]
-    settings |= {"stop_words": ["e", "s"], "max_new_tokens": 48}
-    alone = [answer_batch(*babbler, [ask(each)], **settings)[0] for each in requests]
-    rows, hook = computed_rows(babbler[0])
-    try:
-        together = answer_batch(*babbler, [ask(each) for each in requests], **settings)
-    finally:
-        hook.remove()
-    assert together == alone
-    assert len(set(rows)) > 2
 
 
 def test_progress_counts_answers(babbler):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from tests.tiny import write_tiny_llama
 from xtune.generation.generate import answer_prompts
@@ -54,12 +53,3 @@ def test_a_prompt_that_is_the_beginning_of_the_others_keeps_a_token_to_compute(b
 def test_one_prompt_or_little_in_common_is_computed_as_it_stands(babbler, prompts):
     _, shapes = computed(babbler, prompts)
     assert shapes[0] == (len(prompts), max(map(len, prompts)))
-
-
-def test_processes_that_share_a_model_make_the_same_passes(babbler, tmp_path):
-    torch.distributed.init_process_group("gloo", f"file://{tmp_path}/store", rank=0, world_size=1)
-    try:
-        _, shapes = computed(babbler, [SYSTEM + each for each in QUESTIONS], together=True)
-    finally:
-        torch.distributed.destroy_process_group()
-    assert shapes[0] == (3, 26)

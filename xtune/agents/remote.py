@@ -16,7 +16,7 @@ from xtune.generation.reply import Reply
 from xtune.generation.settings import GenerationSettings
 from xtune.structures import Message
 
-__all__ = ["RemoteModel", "is_url"]
+__all__ = ["RemoteModel", "ServerError", "is_url"]
 
 _SECONDS = 300.0  # without a word from the server
 _MOST = 2_000_000  # bytes of an answer
@@ -31,6 +31,23 @@ def is_url(name: str) -> bool:
     return name.startswith(("http://", "https://"))
 
 
+class ServerError(ModelError):
+    """A server cannot be reached, or refuses.
+
+    Args:
+        message: the whole text for the user.
+        status: its HTTP status; None where it was not reached.
+        retry_after: the seconds after which it says that one may ask again.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retry_after = retry_after
+
+
 class RemoteModel:
     """A server's model; see `AgentModel`.
 
@@ -40,9 +57,13 @@ class RemoteModel:
         settings: how to sample.
         key: sent as a bearer token; default: $OPENAI_API_KEY, if it is set.
 
+    Attributes:
+        model: its name there.
+        name: for people.
+
     Raises:
         UsageError: none was named, and the server has not just one.
-        ModelError: it cannot be reached, or refuses.
+        ServerError: it cannot be reached, or refuses.
     """
 
     native = True
@@ -54,8 +75,8 @@ class RemoteModel:
         self._url = url.rstrip("/")
         self._settings = settings
         self._key = os.environ.get("OPENAI_API_KEY", "") if key is None else key
-        self._model = model or self._only_model()
-        self.name = f"{self._model} at {self._url}"
+        self.model = model or self._only_model()
+        self.name = f"{self.model} at {self._url}"
 
     def count_tokens(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> int:
         """Return 0: only the server knows."""
@@ -76,10 +97,11 @@ class RemoteModel:
         """Answer a dialogue; see `AgentModel`.
 
         Raises:
-            ModelError: the server cannot be reached, refuses, or answers with something else.
+            ServerError: the server cannot be reached, or refuses.
+            ModelError: it answers with something else.
         """
         body: dict[str, Any] = {
-            "model": self._model,
+            "model": self.model,
             "messages": [_as_sent(message) for message in messages],
             "stream": True,
             "max_tokens": self._settings.max_new_tokens,
@@ -149,13 +171,16 @@ class RemoteModel:
             return urllib.request.urlopen(request, timeout=_SECONDS)
         except urllib.error.HTTPError as error:
             said = error.read(2000).decode(errors="replace").strip()
-            raise ModelError(
+            wait = error.headers.get("Retry-After", "").strip()
+            raise ServerError(
                 f"{self._url}{path} answered {error.code} {error.reason}: {said[:400]}"
-                + (" Set OPENAI_API_KEY." if error.code == 401 else "")
+                + (" Set OPENAI_API_KEY." if error.code == 401 else ""),
+                status=error.code,
+                retry_after=float(wait) if wait.isascii() and wait.isdigit() else None,
             ) from error
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", error)
-            raise ModelError(f"{self._url} cannot be reached: {reason}") from error
+            raise ServerError(f"{self._url} cannot be reached: {reason}") from error
 
 
 def _as_sent(message: Message) -> dict[str, Any]:

@@ -32,6 +32,7 @@ _OTHERS = {
     "train": "sft finetune fine-tune finetune-lora finetune-full pretrain pt run fit lora qlora",
     "chat": "infer inference generate talk repl cli webchat webui web-ui app gradio demo predict",
     "eval": "evaluate evaluation benchmark bench measure score",
+    "judge": "llm-judge llm-as-a-judge pairwise elo arena mt-bench alpaca-eval gen-judgment",
     "export": "merge merge-lora merge-adapter save deploy serve api quantize quant to-hf pth-to-hf",
     "list-cfg": "ls list configs list-config list-configs list-recipes recipes",
     "copy-cfg": "cp copy init new create config copy-config",

@@ -10,6 +10,7 @@ GROUPS = {
         "chat": "talk to a model, with an adapter or without",
         "eval": "measure what a run has learnt, before and after, and write a report",
         "eval-tools": "measure a model's tool calls on a benchmark's rows, by comparing only",
+        "judge": "let a model judge files of answers: pairs in both orders, ratings, a page",
     },
     "Configs": {
         "list-cfg": "list the named configs with the memory that each needs",

@@ -14,17 +14,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.data.tiny_tokenizer import tiny_tokenizer
 from tests.models.families.case import Case, all_cases
 from tests.models.families.published import read_checkpoint
 from tests.models.packs import pack, plain_loss, random_documents
 from xtune.errors import ModelError
 from xtune.export.export import write_model
-from xtune.generation.shared_prefix import computed_once
+from xtune.generation.answer import Answer
+from xtune.generation.continuous import write_answers
+from xtune.generation.row import Row
+from xtune.generation.settings import GenerationSettings
 from xtune.models import (
     SupervisedFinetune,
     attach_adapter,
@@ -143,16 +148,23 @@ def test_left_padded_rows_answer_as_single_ones(llm, ids):
 
 @torch.no_grad()
 def test_rows_that_begin_alike_answer_as_single_ones(llm, ids):
-    settings = {"max_new_tokens": 4, "min_new_tokens": 4, "use_cache": True, "pad_token_id": 0}
-    rows = [ids[:9], ids[:12], torch.cat([ids[:8], ids[9:11]])]  # the first 8 are shared
-    alone = [llm.generate(row[None], **settings)[0, len(row) :] for row in rows]
-    padding = [torch.zeros(12 - len(row), dtype=torch.long) for row in rows]
-    batch = torch.stack([torch.cat([pads, row]) for pads, row in zip(padding, rows, strict=True)])
-    mask = torch.stack([(torch.arange(12) >= len(pads)).long() for pads in padding])
-    cache = computed_once(llm, [row.tolist() for row in rows], ids.device)
-    assert cache is None or cache.get_seq_length() == 8
-    together = llm.generate(batch, attention_mask=mask, past_key_values=cache, **settings)[:, 12:]
-    assert together.tolist() == [row.tolist() for row in alone]
+    """Four prompts in two slots, three of which share 8 tokens; each answer has its own length."""
+    prompts = [ids[:9], ids[:12], torch.cat([ids[:8], ids[9:11]]), ids[3:8]]
+    lengths = [4, 2, 5, 3]
+    settings = {"do_sample": False, "use_cache": True, "pad_token_id": 0}
+    alone = [
+        llm.generate(prompt[None], max_new_tokens=most, **settings)[0].tolist()
+        for prompt, most in zip(prompts, lengths, strict=True)
+    ]
+    end = llm.generation_config.eos_token_id
+    ends = end if isinstance(end, list) else [end]
+    new_answer = partial(Answer, tiny_tokenizer(), stop_ids=ends)
+    rows = [
+        Row(prompt.tolist(), new_answer, GenerationSettings(max_new_tokens=most))
+        for prompt, most in zip(prompts, lengths, strict=True)
+    ]
+    write_answers(llm, rows, 0, slots=2)
+    assert [row.ids for row in rows] == alone
 
 
 # Training

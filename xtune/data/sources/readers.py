@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -32,12 +32,15 @@ _LARGEST_CELL = 2**31 - 1  # csv's own limit of 128 kB is less than a long docum
 _BATCH_ROWS = 1000
 
 
-def read_csv(path: Path, on_broken: OnBroken = raise_it) -> Iterator[Row]:
+def read_csv(
+    path: Path, on_broken: OnBroken = raise_it, fields: Sequence[str] = ()
+) -> Iterator[Row]:
     """Read a table whose first line names the fields; a tab separates in a .tsv file.
 
     Args:
         path: the file.
         on_broken: called with the error of a row that cannot be read but does not hide the next.
+        fields: the names of the fields, where the first line is a row as all others are.
 
     Raises:
         DataError: two fields of one name, a row with more or fewer cells than the header, bad
@@ -46,7 +49,8 @@ def read_csv(path: Path, on_broken: OnBroken = raise_it) -> Iterator[Row]:
     csv.field_size_limit(_LARGEST_CELL)
     separator = "\t" if type_of(path) == ".tsv" else ","
     reader = csv.reader((line for _, line in lines_of(path)), delimiter=separator, strict=True)
-    header: list[str] | None = None
+    header: Sequence[str] | None = fields or None
+    named_by = f"{path.name} has" if fields else "the header names"
     while True:
         begins = reader.line_num + 1  # a quoted cell may reach over several lines
         try:
@@ -61,7 +65,7 @@ def read_csv(path: Path, on_broken: OnBroken = raise_it) -> Iterator[Row]:
             header = _checked_header(cells, located(path, begins), separator)
         elif len(cells) != len(header):
             uneven = DataError(
-                f"{located(path, begins)}: {len(cells)} cells, but the header names "
+                f"{located(path, begins)}: {len(cells)} cells, but {named_by} "
                 f"{len(header)} fields ({', '.join(header)}). Text with a {separator!r} in it "
                 f'must stand in "quotes"'
             )

@@ -23,7 +23,13 @@ from transformers import PretrainedConfig
 from xtune.errors import ModelError
 from xtune.parallel.sequence import SequenceGroup, all_to_all
 
-__all__ = ["key_heads", "to_heads", "to_slices", "why_not_slices"]
+__all__ = [
+    "key_heads",
+    "length_that_rotation_depends_on",
+    "to_heads",
+    "to_slices",
+    "why_not_slices",
+]
 
 
 def why_not_slices(config: PretrainedConfig, size: int, longest: int) -> str | None:
@@ -37,7 +43,7 @@ def why_not_slices(config: PretrainedConfig, size: int, longest: int) -> str | N
     text = config.get_text_config()
     if (heads := getattr(text, "num_attention_heads", None)) and heads % size:
         return _uneven(heads, size)
-    trained = _length_that_rotation_depends_on(text)
+    trained = length_that_rotation_depends_on(text)
     if trained is not None and longest > trained:
         return (
             f"its rotary positions beyond {trained:,} tokens depend on a document's whole length, "
@@ -55,8 +61,15 @@ def _uneven(heads: int, size: int) -> str:
     )
 
 
-def _length_that_rotation_depends_on(config: PretrainedConfig) -> int | None:
-    """Up to which length the rotary frequencies of a token are the same, whatever follows it."""
+def length_that_rotation_depends_on(config: PretrainedConfig) -> int | None:
+    """Return up to which length a token's rotary frequencies are the same, whatever follows it.
+
+    Args:
+        config: of the language model itself.
+
+    Returns:
+        None where they never depend on what follows.
+    """
     if getattr(config, "use_dynamic_ntk", False):  # Qwen 1, in evaluation mode
         return config.seq_length
     rope = getattr(config, "rope_parameters", None) or {}

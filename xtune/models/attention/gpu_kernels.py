@@ -20,6 +20,7 @@ __all__ = [
     "attend_flash_attn",
     "attend_flex",
     "attend_torch_varlen",
+    "compiled_flex",
     "has_flash_attn",
     "has_flex",
     "has_torch_varlen",
@@ -136,7 +137,7 @@ def attend_flex(
 
     if row.window not in blocks_of_row:
         blocks_of_row[row.window] = _block_mask(row, query.shape[2])
-    attend: Any = _compiled_flex() if query.is_cuda else flex_attention
+    attend: Any = compiled_flex() if query.is_cuda else flex_attention
     out = attend(
         query,
         key,
@@ -165,7 +166,8 @@ def _block_mask(row: Row, tokens: int) -> Any:
 
 
 @functools.cache
-def _compiled_flex() -> Callable[..., Any]:
+def compiled_flex() -> Callable[..., Any]:
+    """Return flex attention compiled, for a GPU."""
     from torch.nn.attention.flex_attention import flex_attention
 
     return torch.compile(flex_attention)

@@ -60,7 +60,8 @@ class _AlibiAttention(LlamaAttention):
         **kwargs: Any,
     ) -> Any:
         slopes = alibi_slopes(self.config.num_attention_heads).to(hidden_states.device)
-        if "document_lengths" in kwargs:  # packed: xtune's attention makes the bias by document
+        # xtune's attention of documents or of a tree makes the bias itself
+        if "document_lengths" in kwargs or "tree" in kwargs:
             kwargs["alibi_slopes"] = slopes
         else:
             before = past_key_values.get_seq_length(self.layer_idx) if past_key_values else 0

@@ -1,0 +1,82 @@
+"""Which token is next, by hand."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+
+import pytest
+import torch
+
+from tests.data.tiny_tokenizer import tiny_tokenizer
+from xtune.generation.answer import Answer
+from xtune.generation.row import Row, next_tokens
+from xtune.generation.settings import GenerationSettings
+
+SHARES = [0.1, 0.4, 0.2, 0.3]  # of tokens 0 to 3; in order of size: 1, 3, 2, 0
+
+
+def row(prompt=(0,), **settings):
+    return Row(prompt, partial(Answer, tiny_tokenizer()), GenerationSettings(**settings))
+
+
+def logits(shares=SHARES):
+    return torch.tensor([shares]).log()
+
+
+def test_at_temperature_0_the_likeliest():
+    assert next_tokens(logits(), [row()]) == [1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "likely"),
+    [
+        ({}, {1: 0.4, 3: 0.3, 2: 0.2, 0: 0.1}),
+        ({"top_k": 2}, {1: 4 / 7, 3: 3 / 7}),
+        ({"top_p": 0.65}, {1: 4 / 7, 3: 3 / 7}),  # 0.4 is not enough, 0.7 is
+        ({"top_p": 0.3}, {1: 1.0}),
+        ({"top_k": 3, "top_p": 0.5}, {1: 4 / 7, 3: 3 / 7}),  # of the three: 4/9, 7/9
+        ({"temperature": 0.5}, {1: 16 / 30, 3: 9 / 30, 2: 4 / 30, 0: 1 / 30}),  # squares
+    ],
+)
+def test_the_dice_fall_into_the_shares_in_order_of_size(settings, likely):
+    for seed in range(60):
+        thrown = torch.rand((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        sums = list(itertools.accumulate(likely.values()))
+        expected = next(token for token, top in zip(likely, sums, strict=True) if thrown < top)
+        chosen = next_tokens(logits(), [row(**({"temperature": 1.0} | settings), seed=seed)])
+        assert chosen == [expected], (seed, thrown)
+
+
+def test_what_was_said_is_less_likely_with_a_penalty_and_padding_was_not_said():
+    raw = torch.tensor([[2.0, 1.9, -1.0, -1.1]])
+    assert next_tokens(raw.clone(), [row((0,))]) == [0]
+    penalized = row((0,), repetition_penalty=1.2)
+    assert next_tokens(raw.clone(), [penalized]) == [1]  # 2.0 / 1.2 = 1.67
+    penalized.push(1)  # 1.9 / 1.2 = 1.58
+    assert next_tokens(raw.clone(), [penalized]) == [0]
+    only_bad = torch.tensor([[-torch.inf, -torch.inf, -1.0, -1.1]])
+    assert next_tokens(only_bad.clone(), [row((2,), repetition_penalty=1.2)]) == [3]  # -1.0 * 1.2
+
+
+def test_rows_of_one_pass_have_settings_of_their_own():
+    both = logits().repeat(3, 1)
+    sampled = row(temperature=1.0, seed=5)
+    alone = next_tokens(logits(), [row(temperature=1.0, seed=5)])
+    assert (
+        next_tokens(both, [row(), sampled, row(repetition_penalty=9.0, prompt=(1,))])[1] == alone[0]
+    )
+
+
+def test_a_row_that_begins_again_says_the_same():
+    sampled = row(temperature=1.0, seed=3)
+
+    def three():
+        for _ in range(3):
+            sampled.push(next_tokens(logits(), [sampled])[0])
+        return list(sampled.ids)
+
+    first = three()
+    sampled.begin()
+    assert three() == first
+    assert len(first) == 4

@@ -1,0 +1,114 @@
+"""A judge that runs here: any model that `xtune chat` talks to."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from xtune.errors import TemplateError
+from xtune.eval.judge.base import Said
+from xtune.generation.generate import answer_prompts, prompt_ids
+from xtune.generation.model import ChatModel
+
+__all__ = ["LocalJudge"]
+
+_VALUES = 256  # of each weight, for the fingerprint
+
+
+class LocalJudge:
+    """A loaded model as a judge; see `Judge`.
+
+    Args:
+        model: the model, its tokenizer and template.
+        max_new_tokens: of a verdict.
+        batch_size: rows at once.
+    """
+
+    def __init__(
+        self, model: ChatModel, *, max_new_tokens: int = 1024, batch_size: int = 8
+    ) -> None:
+        self.name = model.name
+        self.identity = f"{model.name} {_fingerprint(model.llm)}"
+        self._model = model
+        self._max_new_tokens = max_new_tokens
+        self._batch_size = batch_size
+
+    @classmethod
+    def load(cls, given: str, *, max_new_tokens: int, batch_size: int) -> LocalJudge:
+        """Load a judge.
+
+        Args:
+            given: a hub id, a folder, a .gguf file, an alias, or a run's work_dir.
+            max_new_tokens: of a verdict.
+            batch_size: rows at once.
+
+        Raises:
+            UsageError: there is no such model, or it has no chat template.
+            ModelError: it cannot be loaded.
+        """
+        model = ChatModel.load(given)
+        return cls(model, max_new_tokens=max_new_tokens, batch_size=batch_size)
+
+    def ask(
+        self,
+        dialogues: Sequence[list[dict[str, str]]],
+        on_answer: Callable[[int, Said], None],
+        *,
+        temperature: float,
+        seed: int,
+    ) -> None:
+        """Ask all of them, the longest first, in batches; see `Judge`."""
+        prompts = [self._prompt(messages) for messages in dialogues]
+        room = self._model.context
+        fitting = []
+        for place, prompt in enumerate(prompts):
+            if room is not None and len(prompt) >= room:
+                why = f"the prompt has {len(prompt)} tokens, the judge's context {room}"
+                on_answer(place, Said(refused=why))
+            else:
+                fitting.append(place)
+        fitting.sort(key=lambda place: len(prompts[place]), reverse=True)
+        for start in range(0, len(fitting), self._batch_size):
+            batch = fitting[start : start + self._batch_size]
+            answers = answer_prompts(
+                self._model.llm,
+                self._model.tokenizer,
+                [prompts[place] for place in batch],
+                stop_words=self._model.stop_words,
+                batch_size=self._batch_size,
+                max_new_tokens=self._max_new_tokens,
+                temperature=temperature,
+                seed=seed,
+            )
+            for place, answer in zip(batch, answers, strict=True):
+                on_answer(place, Said(answer.text, cut=answer.ended_by == "length"))
+
+    def _prompt(self, messages: list[dict[str, str]]) -> list[int]:
+        """Token ids; a system text that the template refuses goes in front of the question."""
+        dialogue: list[Any] = list(messages)
+        try:
+            return prompt_ids(self._model.tokenizer, dialogue)
+        except TemplateError:
+            if messages[0]["role"] != "system":
+                raise
+            text = f"{messages[0]['content']}\n\n{messages[1]['content']}"
+            folded: list[Any] = [{"role": "user", "content": text}]
+            return prompt_ids(self._model.tokenizer, folded)
+
+
+def _fingerprint(llm: torch.nn.Module) -> str:
+    """16 hex digits over some values of every weight: a tuned model is another judge."""
+    whole = hashlib.sha256()
+    for name, weight in sorted(llm.state_dict().items()):
+        values = weight.detach().flatten()
+        if values.numel():
+            at = torch.linspace(
+                0, values.numel() - 1, min(_VALUES, values.numel()), dtype=torch.float64
+            )
+            values = values[at.long().to(values.device)]
+        whole.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
+        whole.update(repr(values.tolist()).encode())
+    return whole.hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""What an answer in words is worth: pure functions of texts and tokens."""
