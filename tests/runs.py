@@ -44,11 +44,12 @@ def inputs_in(folder: Path) -> Inputs:
 
 
 def write_inputs(folder: Path) -> Inputs:
-    """Write a tiny Llama, 48 dialogues to train on and 6 to validate on."""
+    """Write a tiny Llama, 48 dialogues to train on and 6 to validate on, and 48 pairs."""
     inputs = inputs_in(folder)
     write_tiny_llama(inputs.model)
     _write_dialogues(inputs.data, 48, random.Random(0))
     _write_dialogues(inputs.val, 6, random.Random(1))
+    _write_pairs(folder / "pairs.jsonl", 48, random.Random(2))
     return inputs
 
 
@@ -107,4 +108,12 @@ def _write_dialogues(path: Path, count: int, dice: random.Random) -> None:
             {"role": "assistant", "content": said[1]},
         ]
         rows.append(json.dumps({"messages": messages}))
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def _write_pairs(path: Path, count: int, dice: random.Random) -> None:
+    rows = []
+    for _ in range(count):
+        said = [" ".join(dice.choices(WORDS.split(), k=dice.randint(2, 12))) for _ in range(3)]
+        rows.append(json.dumps(dict(zip(("prompt", "chosen", "rejected"), said, strict=True))))
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")

@@ -35,6 +35,7 @@ __all__ = [
     "MAP_FNS",
     "MODELS",
     "OPTIMIZERS",
+    "PAIR_LOSSES",
     "SCHEDULES",
     "SOURCES",
     "STRATEGIES",
@@ -63,6 +64,7 @@ DATASETS = _registry("dataset", "xtune.data")
 MODELS = _registry("model", "xtune.models", "xtune.models.algorithms")
 FAMILIES = _registry("family", "xtune.models.families")
 ADAPTERS = _registry("adapter", "xtune.models.adapters")
+PAIR_LOSSES = _registry("pair loss", "xtune.losses.preference")
 OPTIMIZERS = _registry("optimizer", "xtune.optim.optimizers", "xtune.optim.low_rank")
 SCHEDULES = _registry("schedule", "xtune.optim.schedules")
 STRATEGIES = _registry("strategy", "xtune.engine.strategies")

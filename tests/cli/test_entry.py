@@ -47,7 +47,8 @@ def test_help_shows_every_verb_in_its_group(capsys):
         ("trian x", "unknown verb 'trian'; near it: train"),
         ("chck", "near it: check"),
         ("list-tempaltes", "near it: list-templates"),
-        ("dpo", "dpo is not trained"),
+        ("dpo", "`xtune train custom_dpo_lora`"),
+        ("ppo", "ppo is not trained yet"),
         (
             "internlm_7b_qlora_alpaca_e3 --seed 1",
             "xtune train internlm_7b_qlora_alpaca_e3 --seed 1",

@@ -105,10 +105,13 @@ def test_a_hook_of_xtuners_is_told_what_it_is_here():
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
-        ("internlm2_chat_1_8b_dpo_full", "preference learning .* is not in xtune yet"),
-        ("internlm2_chat_7b_orpo_qlora_varlenattn_ultrafeedback_e5", "is not in xtune yet"),
-        ("llama3_8b_instruct_reward_full_varlenattn_ultrafeedback", "is not in xtune yet"),
-        ("POLAR_7B_full_varlenattn_custom_dataset", "preference learning"),
+        ("internlm2_chat_1_8b_dpo_full", "custom_dpo_lora --cfg-options .*data_path=YOUR_FILE"),
+        (
+            "internlm2_chat_7b_orpo_qlora_varlenattn_ultrafeedback_e5",
+            'internlm/internlm2-chat-7b data_path=YOUR_FILE \'algorithm.loss={"type": "orpo"}\'',
+        ),
+        ("llama3_8b_instruct_reward_full_varlenattn_ultrafeedback", "reward models .* not in xtun"),
+        ("POLAR_7B_full_varlenattn_custom_dataset", "reward models and reinforcement learning"),
         ("llava_llama3_8b_instruct_clip_vit_large_p14_336_e1_gpu8_pretrain", "pictures are not in"),
         (
             "internlm2_chat_7b_qlora_custom_sft_e1.py",

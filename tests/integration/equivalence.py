@@ -41,13 +41,14 @@ METHODS = {
     "qlora": "custom_sft_qlora",
     "pairs": "custom_sft_full",
     "pairs lora": "custom_sft_lora",
+    "dpo lora": "custom_dpo_lora",
 }
 STEPS = 20
 _MICRO_BATCHES = 4  # of a step, over all processes
 # lr=1e-2, as elsewhere, makes the smallest difference of sums grow a hundredfold in 20 steps
 _COLUMNS = (
     *("step", "loss", "grad_norm", "val_loss", "tokens", "trained_tokens", "lr"),
-    *("accuracy", "margin"),
+    *("accuracy", "margin", "logp_chosen", "logp_rejected"),
 )
 _COMMON = ["lora.lora_dropout=0.0", f"max_steps={STEPS}", "evaluation_freq=10", "lr=3e-4"]
 
@@ -77,13 +78,13 @@ def _zero(kind: str) -> dict:
 _ALL = ("full", "lora", "qlora")
 _PAIRS = ("pairs", "pairs lora")  # of tests/models/toy.py
 ROWS = [
-    Row("ddp", 2, {"type": "DDPStrategy"}, (*_ALL, *_PAIRS)),
+    Row("ddp", 2, {"type": "DDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora")),
     Row("zero1", 2, _zero("1")),
     Row("zero2", 2, _zero("2"), (*_ALL, *_PAIRS)),
-    Row("zero3", 2, _zero("3"), ("full", "lora", *_PAIRS)),
+    Row("zero3", 2, _zero("3"), ("full", "lora", *_PAIRS, "dpo lora")),
     Row("zero2_offload", 2, _zero("2_offload"), ("full",)),
     Row("zero3_offload", 2, _zero("3_offload"), ("full",)),
-    Row("fsdp", 2, {"type": "FSDPStrategy"}, (*_ALL, *_PAIRS)),
+    Row("fsdp", 2, {"type": "FSDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora")),
     Row(
         "fsdp, not resharded",
         2,
@@ -183,6 +184,9 @@ def _train(
     ]
     if method in _PAIRS:
         chosen.append(toy_option(inputs.model))
+    if method == "dpo lora":
+        pairs = inputs.data.with_name("pairs.jsonl")
+        chosen += [f"data_path={pairs}", f"val_data_path={pairs}", "map_fn=preference"]
     chosen = [o for o in chosen if "lora" in METHODS[method] or not o.startswith("lora.")]
     Runner(render(METHODS[method], chosen), work_dir=folder, resume=resume and str(resume)).train()
 

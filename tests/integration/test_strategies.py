@@ -34,7 +34,14 @@ def _case(row, method):
 CASES = [_case(row, method) for row in ROWS for method in row.methods]
 LORA = [_case(row, "lora") for row in ROWS if "lora" in row.methods]
 # Adam makes steps of one size out of gradients of any, and the adapter on NF4 has the smallest.
-CLOSE = {"full": 1e-4, "lora": 1e-4, "qlora": 5e-4, "pairs": 1e-4, "pairs lora": 1e-4}
+CLOSE = {
+    "full": 1e-4,
+    "lora": 1e-4,
+    "qlora": 5e-4,
+    "pairs": 1e-4,
+    "pairs lora": 1e-4,
+    "dpo lora": 1e-3,
+}
 
 
 @pytest.fixture(scope="session")

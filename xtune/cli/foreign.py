@@ -48,9 +48,12 @@ _OTHERS = {
     "convert": "zero-to-fp32 zero-to-hf dcp-to-hf merge-sharded-fsdp-weights",
 }
 _NOT_HERE = {
-    "dpo rlhf orpo ppo grpo kto rm reward reward-modeling": (
-        "is not trained: xtune does supervised fine-tuning, of all weights, LoRA or QLoRA, and "
-        "pretraining: `xtune list-cfg`"
+    "dpo orpo simpo cpo": (
+        "is a config's matter: `xtune train custom_dpo_lora`, or `xtune copy-cfg` it and edit it"
+    ),
+    "rlhf ppo grpo kto rm reward reward-modeling": (
+        "is not trained yet: xtune does supervised fine-tuning, of all weights, LoRA or QLoRA, "
+        "pretraining, and DPO and its kin: `xtune list-cfg`"
     ),
     "download fetch": "is not needed: `xtune train` fetches what a config names",
 }

@@ -196,11 +196,29 @@ def _arguments(module: Module, node: Definition) -> Iterator[_Argument]:
                 raise NotReadable
             _, *others = _of_function(module, own["__init__"])  # without self
             yield from others
-        elif node.bases:
-            base = _named(module, node.bases[0]) if len(node.bases) == 1 else None
-            if base is None:
-                raise NotReadable
+        elif (base := _that_makes_it(module, node)) is not None:
             yield from _arguments(*base)
+
+
+def _that_makes_it(module: Module, node: ast.ClassDef) -> Found | None:
+    """The first of a class's bases, left before right, that says what makes it; None: none does."""
+    for base in node.bases:
+        if ast.unparse(base) == "ABC":
+            continue
+        found = _named(module, base)
+        if found is None or not isinstance(found.node, ast.ClassDef):
+            raise NotReadable
+        says = any(
+            isinstance(one, ast.FunctionDef) and one.name in ("__init__", "__new__")
+            for one in found.node.body
+        )
+        if (
+            says
+            or found.node.decorator_list
+            or _that_makes_it(found.module, found.node) is not None
+        ):
+            return found
+    return None
 
 
 def _of_function(module: Module, node: ast.FunctionDef) -> Iterator[_Argument]:
@@ -226,9 +244,22 @@ def _of_function(module: Module, node: ast.FunctionDef) -> Iterator[_Argument]:
 def _is_dataclass(node: ast.expr) -> bool:
     """Whether this is `@dataclass`, with settings that do not change how it is called."""
     if isinstance(node, ast.Call):
-        harmless = {"frozen", "slots", "eq", "order", "repr", "unsafe_hash"}
+        harmless = {"frozen", "slots", "eq", "order", "repr", "unsafe_hash", "kw_only"}
         return {one.arg for one in node.keywords} <= harmless and _is_dataclass(node.func)
     return isinstance(node, ast.Name) and node.id == "dataclass"
+
+
+def _all_by_name(node: ast.ClassDef) -> bool:
+    """Whether this is `@dataclass(kw_only=True)`."""
+    settings = [
+        setting
+        for one in node.decorator_list
+        if _is_dataclass(one) and isinstance(one, ast.Call)
+        for setting in one.keywords
+    ]
+    return any(
+        setting.arg == "kw_only" and ast.unparse(setting.value) == "True" for setting in settings
+    )
 
 
 def _fields(module: Module, node: ast.ClassDef) -> dict[str, _Argument]:
@@ -254,7 +285,7 @@ def _fields(module: Module, node: ast.ClassDef) -> dict[str, _Argument]:
         if isinstance(init := settings.get("init"), ast.Constant) and init.value is False:
             fields.pop(name, None)
             continue
-        by_name = "kw_only" in settings
+        by_name = "kw_only" in settings or _all_by_name(node)
         kind = Parameter.KEYWORD_ONLY if by_name else Parameter.POSITIONAL_OR_KEYWORD
         default = Parameter.empty if value is None else ...
         fields[name] = _Argument(name, kind, default, module, one.annotation)

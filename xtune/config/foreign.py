@@ -11,7 +11,7 @@ import ast
 import re
 from collections.abc import Iterable, Sequence
 
-from xtune.config.foreign_configs import PAIRS, PICTURES
+from xtune.config.foreign_configs import PAIRS, PICTURES, REWARDS
 from xtune.config.source import Line, parse
 
 __all__ = ["foreign_imports", "hint", "option_of"]
@@ -117,9 +117,9 @@ _NAMES = {
     "Visualizer": "default_hooks has tensorboard",
     "TensorboardVisBackend": "default_hooks has tensorboard",
     "WandbVisBackend": "custom_hooks = [dict(type='WandbHook')]",
-    **dict.fromkeys(
-        ("DPO", "ORPO", "RewardModel", "build_preference_dataset", "preference_collate_fn"), PAIRS
-    ),
+    **dict.fromkeys(("DPO", "ORPO", "preference_collate_fn"), PAIRS),
+    "build_preference_dataset": "train_dataset.type = 'PreferenceDataset', as in custom_dpo_lora",
+    "RewardModel": REWARDS,
     **dict.fromkeys(("LLaVAModel", "LLaVADataset", "InternVL_V1_5"), PICTURES),
     # Sections and plain variables
     "load_from": (

@@ -6,13 +6,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["PAIRS", "PICTURES", "answer_to_config"]
+__all__ = ["PAIRS", "PICTURES", "REWARDS", "answer_to_config"]
 
-PAIRS = "preference learning (DPO, ORPO, reward models) is not in xtune yet"
+PAIRS = "algorithm = dict(type='PreferenceOptimization', loss=…), as in custom_dpo_lora"
+REWARDS = "reward models and reinforcement learning are not in xtune yet"
 PICTURES = "models of pictures are not in xtune yet"
 
 _METHOD = re.compile(r"(^|_)(full|qlora|lora)(_|$)")
-_PREFERENCE = re.compile(r"(^|_)(dpo|orpo|reward|kto|ppo|grpo|rm|internrm|polar)(_|$)", re.I)
+_PREFERENCE = re.compile(r"(^|_)(dpo|orpo)(_|$)")
+_REWARD = re.compile(r"(^|_)(reward|kto|ppo|grpo|rm|internrm|polar)(_|$)", re.I)
 _VISION = re.compile(r"(^|_)(llava|clip|vit|internvl\w*|vl|mllm)(_|$)", re.I)
 _CUSTOM = re.compile(
     r"_(?P<what>custom_sft|custom_dataset|finetune_custom_dataset|custom_pretrain|json|"
@@ -33,10 +35,15 @@ def answer_to_config(name: str, known: Mapping[str, Path]) -> str:
         return f"it is a setting of DeepSpeed's and goes with a config: --deepspeed {stem}"
     if _VISION.search(stem):
         return PICTURES
-    if _PREFERENCE.search(stem):
+    if _REWARD.search(stem):
+        return f"{REWARDS}; DPO and its kin are: custom_dpo_lora"
+    if not stem.startswith("custom_") and (pairs := _PREFERENCE.search(stem)):
+        loss = f' \'algorithm.loss={{"type": "{pairs[2]}"}}\'' if pairs[2] == "orpo" else ""
+        model = _model_of(stem[: pairs.start()], known)
+        named = f" pretrained_model_name_or_path={model}" if model else ""
         return (
-            f"{PAIRS}; supervised fine-tuning is (xtune list-cfg), and check-dataset knows the "
-            "form of preference data"
+            f"pairs of answers train with custom_dpo_lora --cfg-options{named} "
+            f"data_path=YOUR_FILE{loss}"
         )
     if not (custom := _CUSTOM.search(stem)):
         return ""

@@ -263,13 +263,15 @@ def _sections(values: Mapping[str, Any]) -> Iterator[Slot]:
     """The slots that a sheet itself has."""
     model = values.get("model")
     if model is not None:
-        yield Slot(
+        whole = Slot(
             "model", registry.MODELS, model, apart=("adapter", "adapter_folder", "vocabulary")
         )
+        yield whole
+        elsewhere = _placed_elsewhere(whole)
     for key, inner in model.items() if isinstance(model, Mapping) else ():
         if key == "adapter" and inner is not None:
             yield _slot("model.adapter", registry.ADAPTERS, inner)
-        elif isinstance(inner, Mapping) and "type" in inner:
+        elif isinstance(inner, Mapping) and "type" in inner and key not in elsewhere:
             yield Slot(f"model.{key}", registry.MODELS, inner, supplied=("device",))
     for key, room in _ROOMS.items():
         if values.get(key) is not None:
@@ -277,6 +279,17 @@ def _sections(values: Mapping[str, Any]) -> Iterator[Slot]:
             yield slot._replace(off="data_path") if key == "val_dataset" else slot
     for key, cfg in _hooks(values):
         yield _slot(key, registry.HOOKS, cfg)
+
+
+def _placed_elsewhere(model: Slot) -> set[str]:
+    """The arguments of an algorithm that are no models, by the annotations of its parameters."""
+    if not isinstance(model.cfg, Mapping):
+        return set()
+    try:
+        form = model.form()
+    except (RegistryError, KeyError, TypeError):  # the check says so
+        return set()
+    return {one.argument for one in form.placed(model.given) if one.registry is not registry.MODELS}
 
 
 def _placed_slots(values: Mapping[str, Any]) -> Iterator[Slot]:

@@ -4,6 +4,7 @@
     load_model, load_tokenizer  a hub id, a folder, a .gguf file, or the alias smollm2
     Algorithm, Backbone         what trains: the contract, and a language model run on batches
     SupervisedFinetune          the loss on packed documents
+    PreferenceOptimization      the losses of pairs of answers
     generation_mode             let the model that is being trained answer
 
 Names are imported when they are first used: `import xtune.models` does not import torch.
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from xtune.models.adapters import attach_adapter, load_adapter, merge_adapter
     from xtune.models.algorithms.backbone import Backbone
     from xtune.models.algorithms.base import Algorithm, ModelPart
+    from xtune.models.algorithms.preference import PreferenceOptimization
     from xtune.models.algorithms.sft import SupervisedFinetune
     from xtune.models.build import build_model
     from xtune.models.fingerprint import base_fingerprint, same_base
@@ -36,6 +38,7 @@ __all__ = [
     "Backbone",
     "ModelPart",
     "Precision",
+    "PreferenceOptimization",
     "SupervisedFinetune",
     "attach_adapter",
     "base_fingerprint",
@@ -56,6 +59,7 @@ _HOMES = {
     "Backbone": "algorithms.backbone",
     "ModelPart": "algorithms.base",
     "Precision": "precision",
+    "PreferenceOptimization": "algorithms.preference",
     "SupervisedFinetune": "algorithms.sft",
     "attach_adapter": "adapters",
     "base_fingerprint": "fingerprint",

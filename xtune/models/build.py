@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from xtune.config.signatures import Form
 from xtune.errors import AdapterError, ModelError
 from xtune.models.algorithms.base import Algorithm
 from xtune.models.algorithms.saved import require_saved
@@ -35,7 +36,8 @@ def build_model(
 
     Every dict in `cfg` with a `type` is a model, such as `ref=dict(type='CausalLM', …)`: it goes to
     the device, in the format and with the new tokens that `llm` has, and the algorithm is given
-    it under its name. Whether it is trained is the algorithm's to say.
+    it under its name. Whether it is trained is the algorithm's to say. Where the algorithm's
+    parameter is annotated with another registry, it is built from that, such as a loss.
 
     `cfg['vocabulary']`, `dict(init='subtokens', pad_to_multiple_of=None)`, says how rows for new
     tokens begin; an adapter trains them too.
@@ -77,10 +79,16 @@ def build_model(
         as_stored=as_stored,
     )
     llm = load(llm_settings)
+    rooms = {one.argument: one.registry for one in Form(resolve(MODELS, cfg["type"])).placed(cfg)}
     for name, further in settings.items():
-        if isinstance(further, Mapping) and "type" in further:
-            settings[name] = load(further)
-            grow_vocabulary(settings[name], pieces or {}, **vocabulary)
+        if not isinstance(further, Mapping) or "type" not in further:
+            continue
+        room = rooms.get(name, MODELS)
+        if room is not MODELS:
+            settings[name] = build(room, further)
+            continue
+        settings[name] = load(further)
+        grow_vocabulary(settings[name], pieces or {}, **vocabulary)
     if folder is not None:
         if pieces:
             raise AdapterError(

@@ -1,4 +1,4 @@
-"""Stops a run whose loss is not a number, before the weights take it in."""
+"""Stops a run whose loss is not a number, before the weights take it in; warns of a strange one."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckLossHook"]
 
+_EXACT, _ROUNDED = 1e-3, 2e-2  # of a first loss that is known, relative: in fp32, in 16 bits
+
 
 @HOOKS.register_module()
 class CheckLossHook(Hook):
@@ -26,6 +28,9 @@ class CheckLossHook(Hook):
 
     It looks before the optimizer steps, so the checkpoints, and the weights in memory, are those
     of the last good step.
+
+    Where the algorithm knows its first loss, it warns of another: a policy that is held against a
+    reference begins as that reference.
     """
 
     on_every_process = True
@@ -37,6 +42,8 @@ class CheckLossHook(Hook):
         # With fp16 loss scaling an infinite gradient only means: skip this step, scale less.
         expected = run.strategy.precision.loss_scaling
         if math.isfinite(loss) and (math.isfinite(grad_norm) or expected):
+            if run.step == 0 and run.world.is_main:
+                _compare_first(run, loss)
             return
         step, world = run.step + 1, run.world
         blamed = run.spread.ranks_without_a_loss or list(range(world.size))
@@ -65,6 +72,20 @@ class CheckLossHook(Hook):
             + f"Its batch is in {', '.join(files[:4])}. Look for broken rows there, lower lr, or "
             "set strategy.precision='fp32', then go on with --resume"
         )
+
+
+def _compare_first(run: Run, loss: float) -> None:
+    known = run.model.first_loss
+    tolerated = _EXACT if run.strategy.precision.name == "fp32" else _ROUNDED
+    if known is None or abs(loss - known) <= tolerated * max(1.0, abs(known)):
+        return
+    run.logger.warning(
+        "the first loss is %.4f, and %.4f is right while the model is still its own reference. "
+        "The reference is another model then: name the one that the training begins with. If it "
+        "is meant to be another, all is well",
+        loss,
+        known,
+    )
 
 
 def _where(rank: int, batches: list[Batch], parts: list[float]) -> str:

@@ -62,9 +62,12 @@ class Algorithm(nn.Module, ABC):
     Attributes:
         learns_from: which groups it takes of what a data set makes of its rows: 'dialogues' or
             'pairs'; a data set that makes others is refused before its rows are read.
+        first_loss: what the loss of a run's first step is if all is as it should be; None where
+            nobody knows. Another one is reported.
     """
 
     learns_from: ClassVar[str] = "dialogues"
+    first_loss: float | None = None
 
     @abstractmethod
     def forward(self, batch: Batch, *, normalizer: float) -> dict[str, Tensor]:

@@ -1,0 +1,33 @@
+"""DPO with LoRA on pairs of answers of your own: copy this, then edit the first four knobs.
+
+Run:       xtune copy-cfg custom_dpo_lora my_run.py
+           xtune check my_run.py
+           xtune log-dataset my_run.py
+           xtune train my_run.py
+Edit:      pretrained_model_name_or_path  the model to start from: one that is fine-tuned already
+           prompt_template                'auto' for a chat model, 'default' for a base model
+           data_path                      your file
+           map_fn                         'preference' for rows of prompt, chosen and rejected;
+                                          'auto' recognises other forms; or your own:
+                                          'my_code.py:my_map_fn'
+           algorithm                      the loss: dict(type='sigmoid', beta=0.1) is DPO's
+Hardware:  as it stands two CPU cores and 3 GB; a 7B model wants a 24 GB card
+"""
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.settings.sft import *
+    from .._base_.settings.dpo import *
+    from .._base_.models.causal_lm import *
+    from .._base_.datasets.preference import *
+    from .._base_.schedules.cosine import *
+    from .._base_.runtimes.default import *
+
+# Data: a json, jsonl, csv or parquet file, a folder or list of them, or a hub id. This file is
+# in xtune's repository, questions about xtune, so that the config runs there as it stands
+data_path = 'examples/custom_preference.jsonl'
+map_fn = 'preference'
+accumulative_counts = 1
+save_steps = 100
+evaluation_freq = 100
+evaluation_inputs = ['How do I continue a run that was stopped?']

@@ -1,0 +1,12 @@
+"""Losses of pairs and of judged answers: pure functions of log-probabilities and lengths.
+
+pair.py           `PairTerms`, what a loss is given, and `PairLoss`, what it is
+reference.py      held against a reference model: DPO and its kin
+free.py           without a reference: CPO, SimPO, ORPO
+"""
+
+from __future__ import annotations
+
+from xtune.losses.preference.pair import PairLoss, PairTerms
+
+__all__ = ["PairLoss", "PairTerms"]
