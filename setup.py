@@ -32,7 +32,9 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["xtune", "xtune.*"]) + CONFIG_PACKAGES,
     package_dir={"xtune.configs": "configs"},
-    package_data={"": ["*.css", "*.json", "notes/*.md", "published_configs/*.json", "py.typed"]},
+    package_data={
+        "": ["*.css", "*.json", "*.jsonl", "notes/*.md", "published_configs/*.json", "py.typed"]
+    },
     install_requires=requirements("runtime"),
     extras_require={
         "dev": requirements("dev"),
