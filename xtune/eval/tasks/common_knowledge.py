@@ -3,7 +3,7 @@
     xtune eval smollm2 --tasks common_knowledge everyday_text      no file, no network
 
 Form: completion or chat. Shots: none. Scoring: option_text, four options a question. The questions
-are easy on purpose: a model of 135 million parameters gets about two thirds of them, so there is
+are easy on purpose: SmolLM2 with 135 million parameters gets three quarters of them, so there is
 something to lose. It compares a model with itself, before and after; no one has published numbers.
 
 Source: common_knowledge.jsonl, written for xtune; CC0 1.0, anybody may do anything with it.
