@@ -91,21 +91,29 @@ class PublishedChoices(ChoiceTask):
         rows = self.published.rows(self.parts[split])
         return [self.item(row, where, number) for number, (where, row) in enumerate(rows)]
 
+    def shown(self, item: Item) -> tuple[Shot, ...]:
+        """Return what is shown before an item: the first rows of `shots_from`, unless overridden.
+
+        Args:
+            item: one of the asked split.
+        """
+        return self._first
+
     @cached_property
     def _items(self) -> list[Item]:
-        shown: tuple[Shot, ...] = ()
-        if self.shots:
-            examples = self.rows(self.shots_from)[: self.shots]
-            if len(examples) < self.shots:
-                raise UsageError(
-                    f"{self.name}: shots={self.shots}, but {self.shots_from} has {len(examples)} "
-                    "rows"
-                )
-            shown = tuple(Shot(self.question(one), self.answer(one)) for one in examples)
         asked = self.rows(self.split)
         if not asked:
             raise UsageError(f"{self.name}: {self.split} has no rows: take it from {self.source}")
-        return [replace(one, shots=shown) for one in asked]
+        return [replace(one, shots=self.shown(one)) for one in asked]
+
+    @cached_property
+    def _first(self) -> tuple[Shot, ...]:
+        examples = self.rows(self.shots_from)[: self.shots] if self.shots else []
+        if len(examples) < self.shots:
+            raise UsageError(
+                f"{self.name}: shots={self.shots}, but {self.shots_from} has {len(examples)} rows"
+            )
+        return tuple(Shot(self.question(one), self.answer(one)) for one in examples)
 
 
 def checked_split(task: str, split: str, allowed: Sequence[str]) -> str:
