@@ -9,6 +9,11 @@ import pytest
 import xtune
 
 SIGNATURES = {
+    "evaluate": "(model: 'str | os.PathLike[str] | ChatModel', tasks: 'Sequence[str | Task]', *, "
+    "adapter: 'str | os.PathLike[str] | None' = None, data: 'str | None' = None, "
+    "form: 'Form | None' = None, shots: 'int | None' = None, rows: 'int | None' = None, "
+    "bits: 'int | None' = None, dtype: 'str | None' = None, run_code: 'bool' = False, "
+    "out: 'str | os.PathLike[str] | None' = None) -> 'Results'",
     "list_configs": "(*patterns: 'str', gpu_memory: 'float | None' = None)"
     " -> 'dict[str, ListedConfig]'",
     "list_formats": "(pattern: 'str' = '') -> 'dict[str, Format]'",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # no module of this package looks at these; see tests/test_la
     from xtune.engine.results import Results, results
     from xtune.engine.start import train
     from xtune.errors import XtuneError
+    from xtune.eval.evaluate import evaluate
     from xtune.generation.model import ChatModel
     from xtune.generation.reply import Reply
 
@@ -32,6 +33,7 @@ __all__ = [
     "Results",
     "Sheet",
     "XtuneError",
+    "evaluate",
     "list_configs",
     "list_formats",
     "list_models",
@@ -48,6 +50,7 @@ _HOMES = {
     "Results": "xtune.engine.results",
     "Sheet": "xtune.config.sheet",
     "XtuneError": "xtune.errors",
+    "evaluate": "xtune.eval.evaluate",
     "list_configs": "xtune.cli.lookups",
     "list_formats": "xtune.cli.lookups",
     "list_models": "xtune.cli.lookups",

@@ -69,8 +69,8 @@ OPTIMIZERS = _registry("optimizer", "xtune.optim.optimizers", "xtune.optim.low_r
 SCHEDULES = _registry("schedule", "xtune.optim.schedules")
 STRATEGIES = _registry("strategy", "xtune.engine.strategies")
 TRAIN_LOOPS = _registry("loop", "xtune.engine.loops")
-HOOKS = _registry("hook", "xtune.engine.hooks")
-EVALUATIONS = _registry("evaluation", "xtune.eval", "xtune.eval.tasks")
+HOOKS = _registry("hook", "xtune.engine.hooks", "xtune.eval.evaluate_hook")
+EVALUATIONS = _registry("evaluation", "xtune.eval.tasks")
 TOOLS = _registry("tool", "xtune.tools")
 
 

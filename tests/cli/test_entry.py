@@ -40,6 +40,7 @@ def test_help_shows_every_verb_in_its_group(capsys):
         ("eval_refcoco m", "XTuner's eval_refcoco is about pictures"),
         ("preprocess arxiv a b", "is not needed: `map_fn` reads the published rows"),
         ("test cfg --checkpoint x", "XTuner's test is `xtune eval CONFIG`"),
+        ("eval-tools m d", "is a task now: `xtune eval MODEL --tasks tool_calls --data DATA`"),
         ("merge-lora", "here it is `xtune export`"),
         ("sft", "here it is `xtune train`"),
         ("infer", "here it is `xtune chat`"),
@@ -284,8 +285,8 @@ def test_what_is_no_config_is_called_what_it_is(verb, name, text, said, capsys):
     assert said in capsys.readouterr().err
 
 
-def test_eval_tools_names_both_that_are_not_there(capsys):
-    assert main(["eval-tools", "nope", "nope"]) == 2
+def test_eval_names_both_that_are_not_there(capsys):
+    assert main(["eval", "nope", "--tasks", "tool_calls", "--data", "nope"]) == 2
     err = capsys.readouterr().err
     assert "no data at 'nope' (looked for " in err
     assert "There is no config named 'nope'. All names: xtune list-cfg. Nor is that a folder" in err

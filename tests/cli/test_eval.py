@@ -13,6 +13,7 @@ from tests.tiny import write_tiny_llama
 from xtune.checkpoint.folder import save_checkpoint
 from xtune.cli.entry import main
 from xtune.config import render
+from xtune.eval.results import read_results
 
 
 @pytest.fixture
@@ -53,23 +54,67 @@ def test_before_and_after(run, capsys):
     _, work_dir = run
     assert main(["eval", str(work_dir)]) == 0
     out, err = capsys.readouterr()
-    results = json.loads((work_dir / "report" / "results.json").read_text())
-    assert results["before"]["exact_calls"] == {"right": 0, "total": 1, "rate": 0.0}
-    assert results["after"]["exact_calls"] == {"right": 1, "total": 1, "rate": 1.0}
-    assert results["after"]["no_needless_calls"]["rate"] == 1.0
-    assert [row["got"] for row in results["after"]["rows"]] == [answer for _, answer in LINES]
+    before = read_results(work_dir / "evaluation" / "before")["toolcall"]
+    after = read_results(work_dir / "evaluation" / "after")["toolcall"]
+    assert str(before.measured("exact_calls")) == "0 of 1 (0 %)"
+    assert str(after.measured("exact_calls")) == "1 of 1 (100 %)"
+    assert after.measured("no_needless_calls").mean == 1.0
+    assert [row.got for row in after.rows] == [answer for _, answer in LINES]
+    assert before.settings["form"] == after.settings["form"] == "chat"
+    results = json.loads((work_dir / "report" / "results.json").read_text())["tasks"]["toolcall"]
+    assert results["paired"]["exact_calls"]["gained"] == 1
     assert "1 of 1 (100 %)" in out
-    for name in ("report.html", "report.png", "results.json"):
+    for name in ("report.html", "report.png", "report.md", "results.json"):
         assert str(work_dir / "report" / name) in out.replace("\n", "")
-    assert "before training: 4 of 4" in err
-    assert "after training: 4 of 4" in err
+    assert "before, toolcall: 4 of 4 answered" in err
+    assert "after, toolcall: 4 of 4 answered" in err
+
+
+def test_a_second_call_asks_nothing_and_gives_the_same_files(run, capsys):
+    _, work_dir = run
+    folder = work_dir / "evaluation" / "after"
+    assert main(["eval", str(work_dir)]) == 0
+    first = {name: (folder / name).read_bytes() for name in ("items.jsonl", "answers.jsonl")}
+    capsys.readouterr()
+    assert main(["eval", str(work_dir)]) == 0
+    assert {name: (folder / name).read_bytes() for name in first} == first
+    assert "answered" not in capsys.readouterr().err
+
+
+def test_an_older_run_says_what_it_measures_in_test_cfg(run, capsys):
+    _, work_dir = run
+    config = work_dir / "config.py"
+    lines = config.read_text()
+    at, end = lines.index("evaluations = ["), lines.index("\n]\n", lines.index("evaluations = ["))
+    old = "test_cfg = dict(type='ToolCallEvaluation', data_path=data_path, split='held_out', "
+    config.write_text(f"{lines[:at]}{old}batch_size=120, max_new_tokens=40){lines[end + 2 :]}")
+    assert main(["eval", str(work_dir)]) == 0
+    assert "1 of 1 (100 %)" in capsys.readouterr().out
 
 
 def test_a_config_and_where_its_run_is(run, capsys):
     config, work_dir = run
     assert main(["eval", str(config), "--work-dir", str(work_dir), "--rows", "2"]) == 0
-    results = json.loads((work_dir / "report" / "results.json").read_text())
-    assert len(results["after"]["rows"]) == 2
+    after = read_results(work_dir / "evaluation" / "after")["toolcall"]
+    assert (len(after.rows), after.of, after.to_dict()["partial"]) == (2, 4, True)
+
+
+def test_tasks_of_a_runs_model_once_and_compared(run, tmp_path, capsys):
+    config, work_dir = run
+    data = str(tmp_path / "rows.json")
+    words = ["--tasks", "tool_calls", "--data", data]
+    assert main(["eval", str(work_dir), *words]) == 0
+    assert "1 of 1 (100 %)" in capsys.readouterr().out
+    after = read_results(work_dir / "evaluation")
+    assert after["tool_calls"].settings["form"] == "chat"
+    base = str(tmp_path / "base")
+    assert main(["eval", base, *words, "--out", str(tmp_path / "untrained")]) == 0
+    capsys.readouterr()
+    both = [str(tmp_path / "untrained"), str(work_dir / "evaluation")]
+    assert main(["compare", *both, "--out", str(tmp_path / "compared")]) == 0
+    out = capsys.readouterr().out
+    assert "tool_calls: 0 got worse, 1 got better" in out
+    assert (tmp_path / "compared" / "report.html").is_file()
 
 
 def test_no_checkpoint_says_to_train_first(run, tmp_path, capsys):
@@ -84,29 +129,31 @@ def test_no_checkpoint_says_to_train_first(run, tmp_path, capsys):
     [
         (["no_such_config"], "no_such_config"),
         (["{folder}"], "no config.py"),
-        (["smollm2_135m_lora_toolcall", "--rows", "0"], "--rows 0: ask 1 or more"),
+        (["smollm2_135m_lora_toolcall", "--rows", "0"], "--rows 0: give 1 or more"),
+        (["smollm2", "--shots", "-1"], "--shots -1: give 0 or more"),
+        (["{folder}", "--tasks", "toolcal"], "there is no task 'toolcal'; did you mean 'toolcall'"),
+        (["{folder}", "--tasks", "toolcall"], "toolcall needs data_path: --data FOLDER"),
+        (["{folder}", "--tasks", "nothing.jsonl"], "there is no file 'nothing.jsonl' of questions"),
+        (["{folder}", "--tasks", "my_task.py"], "write my_task.py:Task"),
+        (["{base}"], "so name what to measure: --tasks"),
+        (["{base}", "--before-after"], "so name what to measure: --tasks"),
+        (
+            ["{base}", "--before-after", "--tasks", "toolcall", "--data", "toolcall"],
+            "--before-after is for an adapter",
+        ),
+        (["{base}", "--tasks", "toolcall", "--data", "toolcall", "--work-dir", "w"], "is a model"),
         (["smollm2_135m_lora_toolcall", "--adapter", "{folder}"], "holds no adapter_config.json"),
     ],
 )
-def test_misuse(words, said, tmp_path, capsys):
-    assert main(["eval", *(word.format(folder=tmp_path) for word in words)]) == 2
+def test_misuse(words, said, tmp_path, inputs, capsys):
+    given = (word.format(folder=tmp_path, base=inputs.model) for word in words)
+    assert main(["eval", *given]) == 2
     assert said in capsys.readouterr().err
 
 
-def test_a_config_without_anything_to_measure(tmp_path, capsys):
-    text = render("smollm2_135m_lora_toolcall").text
-    config = tmp_path / "no_test.py"
-    config.write_text(text + "\ntest_cfg = None\n")
-    assert main(["eval", str(config)]) == 2
-    assert "no test_cfg" in capsys.readouterr().err
-
-
-def test_eval_tools_measures_what_the_run_has_trained(run, tmp_path, capsys):
-    config, work_dir = run
-    data = str(tmp_path / "rows.json")
-    assert main(["eval-tools", str(work_dir), data]) == 0
-    by_folder = capsys.readouterr().out
-    assert "1 of 1 (100 %)" in by_folder
-    assert "4 rows measured, 0 unusable" in by_folder
-    assert main(["eval-tools", str(config), data, "--work-dir", str(work_dir)]) == 0
-    assert "1 of 1 (100 %)" in capsys.readouterr().out
+def test_a_config_without_anything_to_measure(run, capsys):
+    _, work_dir = run
+    config = work_dir / "config.py"
+    config.write_text(config.read_text() + "\nevaluations = []\n")
+    assert main(["eval", str(work_dir)]) == 2
+    assert "no evaluations, so there is nothing to measure" in capsys.readouterr().err

@@ -151,7 +151,7 @@ def test_one_wrong_option(option, said):
         ["custom_hooks=[]", "default_hooks={}"],
         ["lora.init_lora_weights=gaussian"],
         ["default_hooks.tensorboard=None"],
-        ["clip_grad=None", "test_cfg=None"],
+        ["clip_grad=None", "evaluations=[]"],
         ["optimizer={'type': 'torch.optim.SGD', 'lr': 1e-3}"],
     ],
 )
@@ -178,7 +178,7 @@ def test_every_problem_of_a_mixture_is_reported_at_once():
     ]
     found = {problem.key for problem in check(render(LEAF, [f"data_path={sources}"]))}
     assert found == {
-        "test_cfg.data_path",  # the knob flows into it, and what is measured is one source
+        "evaluations.0.data_path",  # the knob flows into it, and what is measured is one source
         *(
             f"train_dataset.data_path.{place}"
             for place in ("0.data_path", "0.map_fn", "0.weight", "1.wieght", "1.epochs")
@@ -194,7 +194,7 @@ def test_a_type_from_elsewhere_is_checked_against_its_own_signature():
 def test_data_files_folders_and_patterns_that_exist_pass(tmp_path):
     (tmp_path / "rows.jsonl").write_text("{}\n")
     for data_path in ("rows.jsonl", str(tmp_path), "*.jsonl", "['rows.jsonl']"):
-        assert problems_of(f"data_path={data_path}", "test_cfg=None") == []
+        assert problems_of(f"data_path={data_path}", "evaluations=[]") == []
 
 
 def test_quantization_without_an_adapter():
@@ -236,7 +236,10 @@ def test_what_lies_in_an_argument_is_checked_too(option, said):
 def test_the_tools_of_an_agent_are_looked_up_by_their_names():
     found = problems_of("agent_tools={'calculatr': {}}", config="smollm2_135m_lora_agent")
     (problem,) = found
-    assert "test_cfg.tools.calculatr = {}: unknown tool 'calculatr'; did you mean 'calc" in problem
+    assert (
+        "evaluations.0.tools.calculatr = {}: unknown tool 'calculatr'; did you mean 'calc"
+        in problem
+    )
 
 
 LOOP = """

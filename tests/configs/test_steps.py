@@ -38,7 +38,7 @@ SET_HERE = {
 SECTIONS = {  # which follow from the knobs
     "custom_hooks",
     "default_hooks",
-    "test_cfg",
+    "evaluations",
     "train_cfg",
     "train_dataset",
     "val_dataset",

@@ -6,9 +6,12 @@ import pytest
 
 from xtune.data.tool_calls import Call
 from xtune.demos.agent_tools import AgentToolsSource
-from xtune.eval import agent
-from xtune.eval.agent import AgentEvaluation
+from xtune.eval import agent_turns
+from xtune.eval.evaluate import measure
+from xtune.eval.subject import Subject
+from xtune.eval.tasks.agent import AgentEvaluation
 from xtune.generation.reply import Reply, message_with
+from xtune.models import load_model, load_tokenizer
 
 ROWS = [
     ("6 * 7?", [("calculator", {"expression": "6 * 7"})], "It is 42.", ["42"], "single"),
@@ -38,6 +41,11 @@ class Scripted:
 
     def serve(self):
         pass
+
+
+@pytest.fixture(scope="module")
+def subject(parrot_folder):
+    return Subject(load_model(str(parrot_folder)), load_tokenizer(str(parrot_folder)))
 
 
 @pytest.fixture
@@ -74,11 +82,12 @@ def evaluation(tmp_path):
         ),
     ],
 )
-def test_each_measure(evaluation, monkeypatch, turns, hello, checks, needless):
+def test_each_measure(subject, evaluation, monkeypatch, turns, hello, checks, needless):
     script = {"6 * 7?": turns, "Hello": [hello, "Hi"]}
-    monkeypatch.setattr(agent, "TogetherModel", Scripted(script))
-    result = evaluation.run(None, None)
-    assert tuple(result.rows[0].checks.values()) == checks
-    assert result.rows[0].right == all(checks)
-    assert result.needless == needless
-    assert result.rows[1].right == (needless == 0)
+    monkeypatch.setattr(agent_turns, "TogetherModel", Scripted(script))
+    result = measure(subject, {"agent": evaluation})["agent"]
+    first, second = result.rows
+    assert tuple(first.metrics[name] for name in ("tool", "arguments", "answer")) == checks
+    assert first.metrics["right"] == first.metrics["exact_calls"] == all(checks)
+    assert result.overall == {"needless_calls": needless}
+    assert second.metrics == dict.fromkeys(("right", "no_needless_calls"), float(needless == 0))

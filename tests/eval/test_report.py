@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -12,83 +13,145 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from tests.eval.results import report, row
+from tests.eval.results import comparison, results, row, task_result
+from xtune.errors import UsageError
+from xtune.eval.comparison import Comparison, abilities_of
 from xtune.eval.loss_curve import LossCurve
-from xtune.eval.page import render_page
-from xtune.eval.report import write_report
+from xtune.eval.pages.markdown import markdown
+from xtune.eval.pages.page import render_page
+from xtune.eval.pages.report import write_comparison, write_report
 
 PNG = b"\x89PNG"
 
 
 class Page(HTMLParser):
-    """What a browser would see: the tags, and the text outside of <style>."""
+    """What a browser would see: the tags, the text outside of <style> and scripts, the items."""
 
     def __init__(self, html):
         super().__init__()
-        self.tags, self.text, self._hidden = [], "", False
+        self.tags, self.text, self.items, self._within = [], "", "", ""
         self.feed(html)
 
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
-        self._hidden = tag == "style"
+        self._within = "items" if ("id", "items") in attrs else tag
 
     def handle_endtag(self, tag):
-        self._hidden = False
+        self._within = ""
 
     def handle_data(self, data):
-        if not self._hidden:
+        if self._within == "items":
+            self.items += data
+        elif self._within not in ("style", "script"):
             self.text += data
+
+    @property
+    def rows(self):
+        return json.loads(self.items)["rows"]
 
 
 def page_of(**changes):
-    both = [row(**changes)]
-    return Page(render_page(report(both, both), PNG))
+    both = [row(**changes), row(group="other")]
+    compared = comparison(both, both)
+    return Page(render_page(compared.after, compared, PNG))
 
 
 def test_a_script_in_an_answer_is_text():
-    nasty = '<script>alert("x")</script><img src=x onerror=y> &amp; "quoted"'
-    page = page_of(got=nasty, request=nasty, expected=nasty, kind=nasty)
-    assert "script" not in page.tags
-    assert page.tags.count("img") == 1
-    assert page.text.count(nasty) >= 5
+    nasty = '</script><script>alert("x")</script><!-- <img src=x onerror=y> &amp; "quoted"'
+    said = [{"text": nasty, "ended_by": "stop", "tokens": 3}]
+    page = page_of(got="", question=nasty, expected=nasty, group=nasty, options=[nasty], raw=said)
+    assert page.tags == page_of(group="some", got="").tags
+    first = page.rows[0]
+    assert [first[1], first[3], first[4], first[5], first[6][2]] == [
+        nasty,
+        nasty,
+        [nasty],
+        nasty,
+        nasty,
+    ]
+    assert nasty in page.text  # the group, in its table
 
 
-@settings(max_examples=100, deadline=None)
-@given(got=st.text(), request=st.text(), kind=st.text())
-def test_no_text_changes_the_pages_structure(got, request, kind):
-    page = page_of(got=got, request=request, kind=kind)
-    if not got.strip():  # is shown as "(nothing)", in a tag of its own
-        assert page.tags == page_of(got="").tags
-    else:
-        assert page.tags == page_of().tags
+@settings(max_examples=60, deadline=None)
+@given(got=st.text(), question=st.text(), group=st.text())
+def test_no_text_changes_the_pages_structure(got, question, group):
+    plain = page_of(group="some" if group != "other" else "other")
+    page = page_of(got=got, question=question, group=group)
+    assert page.tags == plain.tags
+    assert (page.rows[0][1], page.rows[0][3], page.rows[0][6][1]) == (group, question, got)
 
 
-def test_names_are_escaped_too():
-    one = [row()]
-    html = render_page(report(one, one, model="<b>m", trained="<b>t", title="<b>x"), PNG)
-    assert "<b>" not in html
+def test_names_settings_and_prompts_are_escaped_too():
+    made = results(
+        [row()], "<b>m", settings={"<b>k": "<b>v"}, first_prompt="<b>p", notices=["<b>n"]
+    )
+    made.run["date"] = "<b>d"
+    compared = Comparison("<b>t", made, made, LossCurve({}, {}))
+    assert "<b>" not in render_page(made, compared, PNG)
+    assert "<b>" not in render_page(made, None, PNG)
 
 
-def test_wrong_ones_come_first_each_with_what_it_was_before():
-    before = [row(request="first"), row(request="second"), row(request="third")]
-    after = [row(request="first", right=True), row(request="second"), row(request="third")]
-    text = Page(render_page(report(before, after), PNG)).text
-    assert "Wrong after training: 2" in text
-    assert "Right after training: 1" in text
-    assert text.index("second") < text.index("third") < text.index("first")
+def test_each_item_has_both_answers_and_what_they_are_worth():
+    before = [row(got="1"), row(got="2", right=True, unanswered=True)]
+    after = [row(got="3", right=True), row(got="4", margin=0.001)]
+    compared = comparison(before, after)
+    rows = Page(render_page(compared.after, compared, PNG)).rows
+    assert [one[6] for one in rows] == [[1.0, "3", "", 0, 0], [0.0, "4", "", 0, 1]]
+    assert [one[7] for one in rows] == [[0.0, "1", "", 0, 0], [1.0, "2", "", 1, 0]]
+    alone = Page(render_page(compared.after, None, PNG)).rows
+    assert [one[7] for one in alone] == [None, None]
 
 
-def test_headline_numbers():
-    before = [row(), row(), row(needs_call=False, right=True, kind="no_tool")]
-    after = [row(right=True), row(), row(needs_call=False, right=True, kind="no_tool")]
-    text = re.sub(r"\s+", " ", Page(render_page(report(before, after), PNG)).text)
-    assert "Exact calls 0 % → 50 % 0 → 1 of 2" in text
-    assert "No needless call 100 % → 100 % 1 → 1 of 1" in text
+def test_headline_numbers_and_what_may_be_luck():
+    before = [row(), row(), row(right=True, group="no_tool")]
+    after = [row(right=True), row(), row(right=True, group="no_tool")]
+    compared = comparison(before, after)
+    text = re.sub(r"\s+", " ", Page(render_page(compared.after, compared, PNG)).text)
+    assert "quiz: acc 33.3 % → 66.7 % 1 of 3 (33 %) → 2 of 3 (67 %)" in text
+    assert "no tool" in text
+    pair = compared.paired("quiz")
+    assert (pair.lost, pair.gained, pair.p_value, pair.n) == (0, 1, 1.0, 3)
+    lost, gained = compared.flips("quiz")
+    assert ([each.id for each in lost], [each.id for each in gained]) == ([], ["0"])
+
+
+def test_less_is_better_turns_what_is_lost_round():
+    before = [row(metrics={"bits": 2.0}), row(metrics={"bits": 1.0})]
+    after = [row(metrics={"bits": 1.0}), row(metrics={"bits": 3.0})]
+    changes = {"headline": "bits", "lower_is_better": True, "ability": None}
+    compared = Comparison("t", results(before, **changes), results(after, **changes))
+    lost, gained = compared.flips("quiz")
+    assert ([each.id for each in lost], [each.id for each in gained]) == (["1"], ["0"])
+    assert compared.paired("quiz").difference == 0.5
+
+
+def test_settings_that_are_not_alike_are_said():
+    one, other = results([row()]), results([row()])
+    other["quiz"].settings["form"] = "completion"
+    compared = Comparison("t", one, other)
+    assert compared.differing("quiz") == ["form"]
+    assert "form differ between the two" in Page(render_page(other, compared, PNG)).text
+
+
+def test_results_of_other_tasks_are_no_pair():
+    with pytest.raises(UsageError, match="share no task: quiz and exam"):
+        Comparison("t", results([row()]), results([row()], task="exam"))
+
+
+def test_the_radar_needs_three_abilities():
+    made = results([row(right=True), row(), row(), row()])
+    for ability in ("language", "knowledge"):
+        made.tasks[ability] = replace(task_result([row(right=True)]), ability=ability, chance=0.0)
+    assert abilities_of(made) == {"exam": 0.0, "language": 1.0, "knowledge": 1.0}
+    assert "<svg" in render_page(made, None, PNG)
+    del made.tasks["language"]
+    assert "<svg" not in render_page(made, None, PNG)
 
 
 def test_the_page_needs_nothing_else():
     one = [row()]
-    html = render_page(report(one, one), PNG)
+    compared = comparison(one, one)
+    html = render_page(compared.after, compared, PNG)
     assert f"data:image/png;base64,{base64.b64encode(PNG).decode()}" in html
     linked = re.findall(r"(?:src|href)\s*=\s*[\"']?(.{5})", html)
     assert linked == ["data:"]
@@ -97,20 +160,51 @@ def test_the_page_needs_nothing_else():
     assert "url(" not in html
 
 
+def test_ten_thousand_items_are_a_page_of_a_few_megabytes():
+    rows = [row(question=f"Which of these is {at}? " + "x " * 150) for at in range(14_000)]
+    compared = comparison(rows, rows)
+    html = render_page(compared.after, compared, PNG)
+    assert len(html) < 10e6
+    assert html.count("<article") == 0  # the script makes fifty at a time
+
+
 @pytest.mark.parametrize("curve", [LossCurve({}, {}), LossCurve({1: 2.0, 2: 1.0}, {})])
 def test_files(tmp_path, curve):
     before = [row(got="é 🦜 \ud800")]
     after = [row(right=True, got="é 🦜 \ud800")]
-    paths = write_report(report(before, after, curve=curve), tmp_path / "a" / "report")
+    paths = write_comparison(comparison(before, after, curve=curve), tmp_path / "a" / "report")
     assert sorted(path.name for path in paths.values()) == [
         "report.html",
+        "report.md",
         "report.png",
         "results.json",
     ]
     with Image.open(paths["picture"]) as image:
         assert image.format == "PNG"
         assert image.width > 1.5 * image.height or not curve.train
-    results = json.loads(paths["results"].read_text())
-    assert results["after"]["exact_calls"] == {"right": 1, "total": 1, "rate": 1.0}
-    assert results["before"]["rows"][0]["got"] == "é 🦜 \ud800"
+    found = json.loads(paths["results"].read_text())["tasks"]["quiz"]
+    assert (found["before"], found["after"], found["gained"], found["lost"]) == (0.0, 1.0, 1, 0)
+    assert found["examples"]["gained"][0]["got"] == "é 🦜 \ud800"
+    assert found["paired"]["acc"]["gained"] == 1
     assert "é 🦜" in paths["page"].read_text(encoding="utf-8")
+
+
+def test_one_measurement_has_a_report_too(tmp_path):
+    paths = write_report(results([row(), row(right=True)]), tmp_path)
+    assert sorted(path.name for path in paths.values()) == [
+        "report.html",
+        "report.md",
+        "report.png",
+    ]
+    assert "| quiz | acc | 2 | 50.0 % | 50.0 % |" in paths["table"].read_text()
+
+
+def test_the_table_to_paste():
+    before, after = [row() for _ in range(8)], [row(right=True) for _ in range(8)]
+    compared = comparison(before, after)
+    table = markdown(compared.after, compared)
+    assert (
+        "| quiz | acc | 8 | 0.0 % | 100.0 % | +100.0 (+100.0 … +100.0) | 0.008 | 0 | 8 |" in table
+    )
+    assert "quiz: form chat, scoring option_letter." in table
+    assert "xtune 0.1.0." in table

@@ -112,7 +112,7 @@ def test_bfcl_kinds(name, kind):
 def test_bfcl_irrelevance_needs_no_call_and_no_ground_truth():
     row = {key: value for key, value in BFCL.items() if key != "ground_truth"}
     assert read("bfcl", row, id="irrelevance_0").accepted == ()
-    with pytest.raises(DataError, match="--answers"):
+    with pytest.raises(DataError, match="tool_calls.answers"):
         read("bfcl", row)
     with pytest.raises(DataError, match="2 turns"):
         read("bfcl", BFCL, question=BFCL["question"] * 2)

@@ -8,7 +8,9 @@ import pytest
 
 from tests.parrot import LINES
 from xtune.errors import DataError
-from xtune.eval.toolcall import ToolCallEvaluation
+from xtune.eval.evaluate import measure
+from xtune.eval.subject import Subject
+from xtune.eval.tasks.toolcall import ToolCallEvaluation
 from xtune.models import load_model, load_tokenizer
 from xtune.registry import EVALUATIONS, build
 
@@ -31,11 +33,17 @@ def write_rows(path, rows):
 
 
 @pytest.fixture(scope="module")
-def model(parrot_folder):
-    return load_model(str(parrot_folder)), load_tokenizer(str(parrot_folder))
+def subject(parrot_folder):
+    return Subject(
+        load_model(str(parrot_folder)), load_tokenizer(str(parrot_folder)), has_dialogues=True
+    )
 
 
-def test_right_and_wrong(model, tmp_path):
+def result(subject, task, **settings):
+    return measure(subject, {"toolcall": task}, **settings)["toolcall"]
+
+
+def test_right_and_wrong(subject, tmp_path):
     rows = [
         ("301 miles in km?", CALL, "convert"),
         ("Who are you?", CALL, "who"),
@@ -43,52 +51,53 @@ def test_right_and_wrong(model, tmp_path):
         ("301 miles in km?", "No call was needed.", "no_tool"),
     ]
     seen = []
-    evaluation = build(
-        EVALUATIONS,
-        {
-            "type": "ToolCallEvaluation",
-            "data_path": write_rows(tmp_path / "rows.jsonl", rows),
-            "batch_size": 3,
-        },
+    cfg = {"type": "ToolCallEvaluation", "data_path": write_rows(tmp_path / "rows.jsonl", rows)}
+    found = result(
+        subject,
+        build(EVALUATIONS, cfg),
+        on_progress=lambda task, done, total: seen.append((task, done, total)),
     )
-    result = evaluation.run(*model, on_progress=lambda done, total: seen.append((done, total)))
-    assert [each.right for each in result.rows] == [True, False, True, False]
-    assert [each.needs_call for each in result.rows] == [True, True, False, False]
-    assert [each.got for each in result.rows] == [CALL, "A parrot.", "Bye!", CALL]
-    assert [each.kind for each in result.rows] == ["convert", "who", "no_tool", "no_tool"]
-    assert str(result.exact_calls) == "1 of 2 (50 %)"
-    assert str(result.no_needless_calls) == "1 of 2 (50 %)"
-    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]  # as they end
+    assert [each.metrics["right"] for each in found.rows] == [1, 0, 1, 0]
+    assert [each.got for each in found.rows] == [CALL, "A parrot.", "Bye!", CALL]
+    assert [each.group for each in found.rows] == ["convert", "who", "no_tool", "no_tool"]
+    assert [each.where.rpartition("/")[2] for each in found.rows][:2] == [
+        "rows.jsonl:1",
+        "rows.jsonl:2",
+    ]
+    assert str(found.measured("exact_calls")) == "1 of 2 (50 %)"
+    assert str(found.measured("no_needless_calls")) == "1 of 2 (50 %)"
+    assert seen == [("toolcall", done, 3) for done in (1, 2, 3)]  # two rows ask the same
 
 
-def test_fewer_rows_are_spread_over_the_data(model, tmp_path):
+def test_fewer_rows_are_spread_over_the_data(subject, tmp_path):
     rows = [(LINES[at // 2][0], "x", str(at)) for at in range(8)]
-    evaluation = ToolCallEvaluation(data_path=write_rows(tmp_path / "rows.jsonl", rows))
-    result = evaluation.run(*model, max_rows=4)
-    assert [each.kind for each in result.rows] == ["0", "2", "4", "6"]
-    assert len(evaluation.run(*model, max_rows=100).rows) == 8
+    task = ToolCallEvaluation(data_path=write_rows(tmp_path / "rows.jsonl", rows))
+    found = result(subject, task, rows=4)
+    assert [each.group for each in found.rows] == ["0", "2", "4", "6"]
+    assert found.warnings == ["4 of 8 items, evenly spaced: a partial result"]
+    assert len(result(subject, task, rows=100).rows) == 8
 
 
-def test_unusable_rows_are_counted_and_none_left_is_an_error(model, tmp_path):
+def test_unusable_rows_are_counted_and_none_left_is_an_error(subject, tmp_path):
     rows = [("Bye", "", "empty"), ("Bye", "Bye!", "fine")]
-    evaluation = ToolCallEvaluation(data_path=write_rows(tmp_path / "rows.jsonl", rows))
-    result = evaluation.run(*model)
-    assert (result.skipped, len(result.rows)) == (1, 1)
-    evaluation = ToolCallEvaluation(data_path=write_rows(tmp_path / "rows.jsonl", rows[:1]))
+    task = ToolCallEvaluation(data_path=write_rows(tmp_path / "rows.jsonl", rows))
+    found = result(subject, task)
+    assert (found.settings["rows_skipped"], len(found.rows)) == (1, 1)
+    task = ToolCallEvaluation(data_path=write_rows(tmp_path / "rows.jsonl", rows[:1]))
     with pytest.raises(DataError, match="nothing to evaluate: 1 rows"):
-        evaluation.run(*model)
+        task.items()
 
 
-def test_a_row_of_another_format_is_named(model, tmp_path):
+def test_a_row_of_another_format_is_named(tmp_path):
     (tmp_path / "rows.jsonl").write_text('{"instruction": "x", "output": "y"}\n')
-    evaluation = ToolCallEvaluation(data_path=str(tmp_path / "rows.jsonl"))
+    task = ToolCallEvaluation(data_path=str(tmp_path / "rows.jsonl"))
     with pytest.raises(DataError, match=r"rows\.jsonl:1: .*'messages'.*'instruction'"):
-        evaluation.run(*model)
+        task.items()
 
 
-def test_the_demos_held_out_rows(model):
-    evaluation = ToolCallEvaluation(data_path="toolcall", max_new_tokens=2, batch_size=16)
-    result = evaluation.run(*model, max_rows=18)
-    assert set(result.by_kind) >= {"convert", "no_tool"}
-    assert result.exact_calls.right == 0
-    assert all(row.needs_call == (row.kind != "no_tool") for row in result.rows)
+def test_the_demos_held_out_rows(subject):
+    task = ToolCallEvaluation(data_path="toolcall", max_new_tokens=2)
+    found = result(subject, task, rows=18)
+    assert set(found.groups) >= {"convert", "no_tool"}
+    assert found.measured("exact_calls").mean == 0
+    assert all(("exact_calls" in row.metrics) == (row.group != "no_tool") for row in found.rows)

@@ -1,11 +1,14 @@
-"""Measure what a run has learnt, before and after, and write a report.
+"""Measure a model: any task, any form; before and after, paired; with a report.
 
-What is measured stands in the config's test_cfg. The untouched model is asked first, then the
-same model with the newest checkpoint's adapter, or the model that the run trained. The report is
-work_dir/report: report.html (everything, one file), report.png, results.json.
+MODEL is a hub id, a folder, a checkpoint, a run's folder (its newest whole checkpoint, also while
+it goes on) or a config. Without --tasks the run's own config says what is measured, in
+`evaluations`, before and after. Answers are kept: the same command goes on where it was killed.
 
   xtune eval work_dirs/smollm2_135m_lora_toolcall
-  xtune eval smollm2_135m_lora_toolcall --rows 24
+  xtune eval smollm2 --tasks mmlu gsm8k --data ./benchmarks_data
+  xtune eval work_dirs/my_run --tasks ceval cmmlu --data ./benchmarks_data --before-after
+  xtune eval MODEL --adapter DIR --tasks my_task.py:Task my_questions.jsonl
+  xtune eval MODEL --tasks tool_calls --data BFCL.json --task-options tool_calls.answers=FILE
 """
 
 from __future__ import annotations
@@ -13,114 +16,250 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xtune.garbage import lasting_imports
 
 if TYPE_CHECKING:
-    from xtune.config import Sheet
-    from xtune.eval.result import Report
+    from xtune.eval.comparison import Comparison
+    from xtune.eval.results import Results
+    from xtune.eval.target import Target
+    from xtune.eval.tasks.base import Task
 
-__all__ = ["add_arguments", "run", "sheet_and_folder"]
+__all__ = ["add_arguments", "print_comparison", "run"]
+
+_GROUPS_IN_TABLE = 12  # of a task; more stand on the page alone
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("run", metavar="CONFIG|WORK_DIR", help="a config, or the folder of its run")
+    parser.add_argument("model", metavar="MODEL", help="a model, a run's folder or a config")
     parser.add_argument(
-        "--work-dir", metavar="D", type=Path, help="the run's folder (default: work_dirs/CONFIG)"
+        "--tasks", metavar="TASK", nargs="+", help="names (xtune list-tasks), FILE.py:Task, or FILE"
     )
     parser.add_argument(
-        "--adapter", metavar="DIR", help="measure this adapter, not the newest checkpoint"
+        "--data", metavar="DIR", help="the benchmarks' files (default: $XTUNE_EVAL_DATA)"
     )
-    parser.add_argument("--rows", metavar="N", type=int, help="ask N requests instead of all")
+    parser.add_argument("--adapter", metavar="DIR", help="measure the model with this adapter")
+    parser.add_argument(
+        "--before-after", action="store_true", help="the untouched model too, item by item"
+    )
+    parser.add_argument(
+        "--work-dir", metavar="D", type=Path, help="a config's run (default: work_dirs/CONFIG)"
+    )
+    parser.add_argument(
+        "--form",
+        choices=("completion", "chat"),
+        help="default: chat for what a run has trained on dialogues, else completion",
+    )
+    parser.add_argument("--shots", metavar="N", type=int, help="examples shown (default: usual)")
+    parser.add_argument(
+        "--rows", metavar="N", type=int, help="ask N items of each task, evenly spaced"
+    )
+    parser.add_argument("--bits", type=int, choices=(4, 8), help="quantize while loading")
+    parser.add_argument("--dtype", choices=("fp32", "bf16", "fp16"), help="of the weights")
+    parser.add_argument(
+        "--run-code", action="store_true", help="run the programs that answers are, in the sandbox"
+    )
+    parser.add_argument(
+        "--task-options", metavar="TASK.KEY=VALUE", nargs="+", default=[], help="mmlu.shots=0"
+    )
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where to (default: the run's)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure, write the report, and print the table and where the files are."""
-    from xtune.errors import UsageError
+    """Measure, write the results and the report, print the table and where the files are."""
+    from xtune.errors import UsageError, XtuneError
 
-    if args.rows is not None and args.rows < 1:
-        raise UsageError(f"--rows {args.rows}: ask 1 or more")
-    sheet, work_dir = sheet_and_folder(args.run, args.work_dir)
+    for name, least in (("rows", 1), ("shots", 0)):
+        given = getattr(args, name)
+        if given is not None and given < least:
+            raise UsageError(f"--{name} {given}: give {least} or more")
 
     with lasting_imports():
-        from xtune.eval.compare import compare
-        from xtune.eval.report import write_report
+        from xtune.eval.chosen import build_tasks, choose_tasks
+        from xtune.eval.target import find_target
 
-    report = compare(
-        sheet, work_dir, adapter=args.adapter, max_rows=args.rows, on_progress=_progress
+    tasks: dict[str, Task] = {}
+    if args.tasks:  # what is wrong with them is said before a model is looked for
+        try:
+            tasks = choose_tasks(
+                args.tasks,
+                data=args.data,
+                shots=args.shots,
+                run_code=args.run_code,
+                options=args.task_options,
+            )
+        except XtuneError as error:
+            if also := _also_wrong(args.model):
+                raise UsageError(f"{error}{also}") from error
+            raise
+    target = find_target(
+        args.model,
+        adapter=args.adapter,
+        work_dir=args.work_dir,
+        bits=args.bits,
+        dtype=args.dtype,
     )
-    paths = write_report(report, work_dir / "report")
-    _print_table(report)
-    for path in paths.values():
-        print(path)
+    if not tasks:
+        _require_evaluations(target)
+        tasks = build_tasks(target.evaluations)
+    if args.before_after or not args.tasks:
+        _before_and_after(args, target, tasks)
+    else:
+        _once(args, target, tasks)
 
 
-def sheet_and_folder(given: str, work_dir: Path | None) -> tuple[Sheet, Path]:
-    """Return the config that is given, or that a run's folder holds, and the run's folder.
+def _before_and_after(args: argparse.Namespace, target: Target, tasks: dict[str, Task]) -> None:
+    from xtune.eval.evaluate import before_and_after, evaluation_folder
+    from xtune.eval.pages.report import write_comparison
+
+    target.require_before()
+    folder = args.out or evaluation_folder(target)
+    compared = before_and_after(
+        target, tasks, folder=folder, form=args.form, rows=args.rows, on_progress=_progress
+    )
+    if not _is_main():
+        return
+    report = args.out or (folder if target.run is None else target.run / "report")
+    paths = write_comparison(compared, report)
+    print_comparison(compared)
+    _print_files(compared.after, paths.values())
+
+
+def _once(args: argparse.Namespace, target: Target, tasks: dict[str, Task]) -> None:
+    from xtune.eval.evaluate import evaluation_folder, measure_target
+    from xtune.eval.pages.report import write_report
+
+    folder = args.out or evaluation_folder(target)
+    results = measure_target(
+        target, tasks, folder=folder, form=args.form, rows=args.rows, on_progress=_progress
+    )
+    if not _is_main():
+        return
+    paths = write_report(results, folder)
+    _print_results(results)
+    _print_files(results, [folder / "results.json", *paths.values()])
+
+
+def _require_evaluations(target: Target) -> None:
+    from xtune.errors import ConfigError, UsageError
+
+    if target.sheet is None:
+        raise UsageError(
+            f"{target.name} is no run (it has no config.py), so name what to measure: "
+            "--tasks mmlu gsm8k … (xtune list-tasks)"
+        )
+    if not target.evaluations:
+        raise ConfigError(
+            f"{target.sheet.name} has no evaluations, so there is nothing to measure: name tasks "
+            "with --tasks, or see configs/_base_/datasets/toolcall.py for what a config says"
+        )
+
+
+def _also_wrong(given: str) -> str:
+    """What is to be said of the model's name too, where a task cannot be made: sentences."""
+    from xtune.config import find_config
+    from xtune.errors import UsageError
+    from xtune.names import Kind, kind_of
+
+    if Path(given).expanduser().exists() or ":" in given or kind_of(given) is not Kind.WORD:
+        return ""
+    try:
+        find_config(given)
+    except UsageError as error:
+        return (
+            f"\nThere is {error}. Nor is that a folder; on the hub a model has an owner: owner/name"
+        )
+    return ""
+
+
+def _is_main() -> bool:
+    from xtune.parallel.world import world_of_environment
+
+    return world_of_environment().is_main
+
+
+def _progress(stage: str, task: str, done: int, total: int) -> None:
+    if done == total or done % 50 == 0:
+        print(f"{stage}, {task}: {done} of {total} answered", file=sys.stderr, flush=True)
+
+
+def print_comparison(compared: Comparison) -> None:
+    """Print a table a task: its groups, its metrics, what changed and whether by luck.
 
     Args:
-        given: a config's name or path, or a run's folder.
-        work_dir: the run's folder, if it is given by a flag.
-
-    Raises:
-        UsageError: there is no such config, or the folder is no run's.
-        ConfigError: the config is wrong.
+        compared: two measurements.
     """
-    from xtune.config import render, require_valid
-    from xtune.errors import UsageError
-    from xtune.local_path import not_there
-    from xtune.names import is_path
-
-    folder = Path(given).expanduser()
-    if is_path(given) and not folder.exists():
-        raise UsageError(f"{not_there(given, 'run')} Give a run's folder, or a config")
-    if folder.is_dir():
-        if not (folder / "config.py").is_file():
-            raise UsageError(
-                f"{given!r} has no config.py, so it is no run's folder; give one that "
-                "`xtune train` wrote, or a config"
-            )
-        sheet = render(str(folder / "config.py"))
-        work_dir = work_dir or folder
-    else:
-        sheet = render(given)
-        work_dir = work_dir or Path(sheet.values.get("work_dir") or f"work_dirs/{sheet.name}")
-    require_valid(sheet)
-    return sheet, work_dir
-
-
-def _progress(stage: str, done: int, total: int) -> None:
-    print(f"{stage} training: {done} of {total} requests answered", file=sys.stderr, flush=True)
-
-
-def _print_table(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from xtune.eval.result import in_words
+    from xtune.eval.pages.words import change, p_in_words, percent
+    from xtune.eval.results import in_words
 
-    table = Table("kind", title=report.title, title_justify="left")
-    for column in ("requests", "right before", "right after"):
-        table.add_column(column, justify="right")
-    for kind, after in report.after.by_kind.items():
-        before = report.before.by_kind[kind]
-        table.add_row(in_words(kind), str(after.total), str(before), str(after))
-    table.add_section()
-    for name, earlier, later in report.totals:
-        table.add_row(name, str(later.total), str(earlier), str(later), style="bold")
+    for name in compared.tasks:
+        before, after = compared.of(name)
+        table = Table("group", title=f"{compared.title}: {name}", title_justify="left")
+        for column in ("items", "before", "after", "change", "p"):
+            table.add_column(column, justify="right", no_wrap=True)
+        if 1 < len(after.groups) <= _GROUPS_IN_TABLE:
+            for group in after.groups:
+                later = after.measured(group=group)
+                earlier = before.measured(group=group)
+                table.add_row(in_words(group), str(later.n), str(earlier), str(later))
+            table.add_section()
+        for metric in after.metrics:
+            pair = compared.paired(name, metric)
+            whole, was = after.measured(metric), before.measured(metric)
+            told: list[Any] = ["", ""]
+            if pair is not None:
+                moved = change(pair.difference, is_share=whole.is_share)
+                told = [moved, p_in_words(pair.p_value)]
+            table.add_row(in_words(metric), str(whole.n), str(was), str(whole), *told, style="bold")
+        if after.macro is not None:
+            values = [percent(each.macro) for each in (before, after)]
+            table.add_row("mean of the groups (macro)", "", *values)
+        for metric, value in after.overall.items():
+            table.add_row(in_words(metric), "", f"{before.overall.get(metric):.4g}", f"{value:.4g}")
+        Console().print(table)
+        lost, gained = compared.flips(name)
+        print(f"{name}: {len(lost)} got worse, {len(gained)} got better")
+    for name in compared.tasks:
+        if keys := compared.differing(name):
+            print(f"{name}: {', '.join(keys)} differ between the two", file=sys.stderr)
+
+
+def _print_results(results: Results) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from xtune.eval.pages.words import percent
+    from xtune.eval.results import in_words
+
+    table = Table("task", "metric", title=results.name, title_justify="left")
+    for column in ("items", "result", "± error", "unanswered", "near-ties"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for name, task in results.tasks.items():
+        for metric in task.metrics:
+            whole = task.measured(metric)
+            error = "" if whole.stderr is None else percent(whole.stderr, is_share=whole.is_share)
+            counted = [str(task.unanswered), str(task.near_ties)] if metric == task.headline else []
+            cells = [name, in_words(metric), str(whole.n), str(whole), error, *counted]
+            table.add_row(*cells, style="bold" if metric == task.headline else "")
+        if task.macro is not None:
+            table.add_row(name, "mean of the groups (macro)", "", percent(task.macro))
+        for metric, value in task.overall.items():
+            table.add_row(name, in_words(metric), "", f"{value:.4g}", style="bold")
     Console().print(table)
-    if not report.after.checks:
-        return
-    table = Table("kind", title="By kind, before -> after", title_justify="left")
-    for name in report.after.checks:
-        table.add_column(name, justify="right")
-    for kind in report.after.checked_kinds:
-        pairs = [
-            [each.check(name, kind) for each in (report.before, report.after)]
-            for name in report.after.checks
-        ]
-        table.add_row(in_words(kind), *(f"{a.right} -> {b.right} of {b.total}" for a, b in pairs))
-    Console().print(table)
-    print(f"needless calls: {report.before.needless} before, {report.after.needless} after")
+
+
+def _print_files(results: Results, paths: Any) -> None:
+    for name, task in results.tasks.items():
+        form = task.settings["form"]
+        print(f"{name}: {form} form, {task.settings['shots_shown']} shots, {task.seconds:.0f} s")
+        for warning in task.warnings:
+            print(f"{name}: {warning}")
+        for line in task.settings.get("unusable", ())[:5]:
+            print(f"{name}: unusable: {line}")
+    for path in paths:
+        print(path)

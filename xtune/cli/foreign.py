@@ -16,8 +16,8 @@ _SAME = {  # another word for the same, with the same arguments
     "check-custom-dataset": "check-dataset",
 }
 _VISION = (
-    "is about pictures; xtune trains and measures models of text. `xtune eval` measures a run, "
-    "`xtune eval-tools` a model's tool calls"
+    "is about pictures; xtune trains and measures models of text: `xtune eval MODEL --tasks mmlu`, "
+    "`xtune list-tasks`"
 )
 _XTUNERS = {
     "test": "is `xtune eval CONFIG` here: it asks the model before and after, and writes a report",
@@ -41,10 +41,11 @@ _OTHERS = {
     "log-dataset": "show-data show-dataset tokenize visualize preview",
     "estimate": "memory mem vram fits",
     "explain": "why cat show print-cfg",
-    "diff-cfg": "diff compare",
+    "diff-cfg": "diff",
     "list-templates": "templates template list-template",
     "list-formats": "formats map-fns list-map-fns",
     "list-models": "models families",
+    "list-tasks": "tasks list-benchmarks benchmarks list-evaluations list-datasets",
     "convert": "zero-to-fp32 zero-to-hf dcp-to-hf merge-sharded-fsdp-weights",
 }
 _NOT_HERE = {
@@ -54,6 +55,10 @@ _NOT_HERE = {
     "rlhf ppo grpo kto rm reward reward-modeling": (
         "is not trained yet: xtune does supervised fine-tuning, of all weights, LoRA or QLoRA, "
         "pretraining, and DPO and its kin: `xtune list-cfg`"
+    ),
+    "eval-tools": (
+        "is a task now: `xtune eval MODEL --tasks tool_calls --data DATA`; its options are "
+        "--task-options tool_calls.format=…, .answers=…, .tools=…, .batch_size=…, .max_new_tokens=…"
     ),
     "download fetch": "is not needed: `xtune train` fetches what a config names",
 }

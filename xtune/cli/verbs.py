@@ -8,8 +8,9 @@ GROUPS = {
     "Train, talk, measure": {
         "train": "train a config",
         "chat": "talk to a model, with an adapter or without",
-        "eval": "measure what a run has learnt, before and after, and write a report",
-        "eval-tools": "measure a model's tool calls on a benchmark's rows, by comparing only",
+        "eval": "measure a model by any task, before and after, and write a report",
+        "compare": "compare two results of eval item by item: won, lost, or luck",
+        "list-tasks": "list the tasks: what each measures, its files, shots, scoring",
         "judge": "let a model judge files of answers: pairs in both orders, ratings, a page",
     },
     "Configs": {

@@ -99,15 +99,26 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "parallel.sequence_parallel_size": _at_least(1),
     "default_hooks.checkpoint.interval": _at_least(1),
     "default_hooks.checkpoint.max_keep": _at_least(1),
-    "test_cfg.batch_size": _at_least(1),
-    "test_cfg.max_new_tokens": _at_least(1),
     "env_cfg.hang_timeout": _above(0),
     "randomness.seed": _at_least(0),
+}
+# Of each evaluation
+_MEASURED_RANGES = {
+    "batch_size": _at_least(1),
+    "max_new_tokens": _at_least(1),
+    "every": _at_least(1),
+    "rows": _at_least(1),
+    "shots": _at_least(0),
 }
 
 
 def _ranges(values: Values) -> Iterator[Breach]:
-    for key, (holds, message) in _RANGES.items():
+    measured = {
+        f"{section}.{name}": rule
+        for section in _measured(values)
+        for name, rule in _MEASURED_RANGES.items()
+    }
+    for key, (holds, message) in (_RANGES | measured).items():
         value = _get(values, key)
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if is_number and not holds(value):
@@ -269,7 +280,17 @@ def _strategy(values: Values) -> Iterator[Breach]:
 
 
 _DATA_SUFFIX = re.compile(r"\.(json|jsonl|csv|tsv|parquet|arrow|txt)(\.\w+)?$", re.IGNORECASE)
-_DATA_SECTIONS = ("train_dataset", "val_dataset", "test_cfg")
+
+
+def _measured(values: Values) -> list[str]:
+    """The sections of what is measured; an older sheet has one."""
+    listed = values.get("evaluations")
+    count = len(listed) if isinstance(listed, list | tuple) else 0
+    return ["test_cfg", *(f"evaluations.{number}" for number in range(count))]
+
+
+def _data_sections(values: Values) -> list[str]:
+    return ["train_dataset", "val_dataset", *_measured(values)]
 
 
 def _data_files(values: Values) -> Iterator[Breach]:
@@ -292,7 +313,7 @@ def _data_files(values: Values) -> Iterator[Breach]:
 
 
 def _mixtures(values: Values) -> Iterator[Breach]:
-    for section in _DATA_SECTIONS:
+    for section in _data_sections(values):
         sources = _sources(_get(values, f"{section}.data_path"))
         weighted = [number for number, source in sources if source.get("weight") is not None]
         for number, source in sources:
@@ -309,7 +330,7 @@ def _mixtures(values: Values) -> Iterator[Breach]:
 
 def _data_paths(values: Values) -> Iterator[tuple[str, Any]]:
     """The data_path of every section, or of every source where it is a mixture."""
-    for section in _DATA_SECTIONS:
+    for section in _data_sections(values):
         key = f"{section}.data_path"
         data_path = _get(values, key)
         sources = _sources(data_path)

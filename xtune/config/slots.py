@@ -160,6 +160,10 @@ _ROOMS: dict[str, Registry] = {
     "strategy": registry.STRATEGIES,
     "test_cfg": registry.EVALUATIONS,
 }
+# Sections of what is measured, and what an entry says besides its task's own arguments: how often
+# while training, and on how many items
+_MEASURED = ("evaluations", "test_cfg")
+_WHEN_MEASURED = ("every", "rows")
 # By a registry's name: arguments that its builder passes, always or where a sheet does not
 _SUPPLIED = {"dataset": ("tokenizer",), "optimizer": ("params",), "map_fn": ("row",)}
 _DEFAULTS = {"source": ("split",)}
@@ -177,7 +181,8 @@ REQUIRED_KEYS = (
 )
 _OPTIONAL_KEYS = (
     "val_dataset",
-    "test_cfg",
+    "evaluations",
+    "test_cfg",  # of older sheets: their only evaluation
     "clip_grad",
     "paramwise_cfg",
     "parallel",
@@ -205,7 +210,8 @@ def named(values: Mapping[str, Any]) -> Iterator[Named]:
         yield from (one for one in _inside(slot) if isinstance(one, Named))
     for key, data in (*_data(values), *_mixed(values)):
         map_fn, template = data.get("map_fn"), data.get("template")
-        by_name = not isinstance(map_fn, Mapping) and (map_fn != "auto" or key == "test_cfg")
+        is_measured = key.startswith(_MEASURED)
+        by_name = not isinstance(map_fn, Mapping) and (map_fn != "auto" or is_measured)
         if map_fn is not None and by_name:
             yield Named(f"{key}.map_fn", registry.MAP_FNS, map_fn)
         if template not in (None, "auto"):
@@ -296,6 +302,8 @@ def _sections(values: Mapping[str, Any]) -> Iterator[Slot]:
         if values.get(key) is not None:
             slot = slot_in(key, room, values[key])
             yield slot._replace(off="data_path") if key == "val_dataset" else slot
+    for key, cfg in _evaluations(values):
+        yield Slot(key, registry.EVALUATIONS, cfg, apart=_WHEN_MEASURED)
     for key, cfg in _hooks(values):
         yield slot_in(key, registry.HOOKS, cfg)
 
@@ -370,6 +378,12 @@ def _hooks(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield f"default_hooks.{key}", cfg
     for number, cfg in enumerate(custom if isinstance(custom, list | tuple) else ()):
         yield f"custom_hooks.{number}", cfg
+
+
+def _evaluations(values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    listed = values.get("evaluations")
+    for number, cfg in enumerate(listed if isinstance(listed, list | tuple) else ()):
+        yield f"evaluations.{number}", cfg
 
 
 def _get(section: Any, key: str) -> Any:

@@ -227,12 +227,16 @@ def build_hooks(cfg: Mapping[str, Any]) -> dict[str, Hook]:
     """Return the hooks by name, in the order in which they are called.
 
     A default hook has its key as name; a custom one its place and type: '0 EvaluateChatHook'.
-    A default hook that is None is switched off.
+    A default hook that is None is switched off. What the sheet's `evaluations` measure while it
+    trains is a hook too, 'evaluations', before checkpoints are written.
 
     Raises:
         ConfigError: one is no Hook, or waits for a moment that there is not.
     """
     named = dict(cfg.get("default_hooks") or {})
+    if measured := [each for each in cfg.get("evaluations") or () if each.get("every")]:
+        saves = {"checkpoint": named.pop("checkpoint")} if "checkpoint" in named else {}
+        named |= {"evaluations": {"type": "EvaluateHook", "evaluations": measured}, **saves}
     for place, hook in enumerate(cfg.get("custom_hooks") or ()):
         kind = hook["type"]
         named[f"{place} {kind if isinstance(kind, str) else kind.__name__}"] = hook

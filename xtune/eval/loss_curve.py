@@ -11,10 +11,14 @@ __all__ = ["LossCurve", "read_loss_curve"]
 
 
 class LossCurve(NamedTuple):
-    """Losses by optimizer step: `train` of each step, `val` where it was measured."""
+    """Numbers by optimizer step: the loss `train` of each step, and `val` where it was measured.
+
+    `tasks` are the headlines of what was evaluated meanwhile, by task.
+    """
 
     train: dict[int, float]
     val: dict[int, float]
+    tasks: dict[str, dict[int, float]] = {}  # noqa: RUF012 - nobody fills it
 
 
 def read_loss_curve(work_dir: Path) -> LossCurve:
@@ -23,7 +27,7 @@ def read_loss_curve(work_dir: Path) -> LossCurve:
     A step that stands there twice was trained again after a resume: the later one counts. A line
     that a killed run left half-written is skipped.
     """
-    curve = LossCurve({}, {})
+    curve = LossCurve({}, {}, {})
     file = work_dir / "metrics.jsonl"
     if not file.is_file():
         return curve
@@ -33,7 +37,9 @@ def read_loss_curve(work_dir: Path) -> LossCurve:
             step = int(record["step"])
         except (ValueError, KeyError, TypeError):
             continue
-        for name, losses in (("loss", curve.train), ("val_loss", curve.val)):
+        measured = {n.removeprefix("eval/") for n in record if n.startswith("eval/")}
+        tasks = [(f"eval/{name}", curve.tasks.setdefault(name, {})) for name in measured]
+        for name, losses in (("loss", curve.train), ("val_loss", curve.val), *tasks):
             value = record.get(name)
             if isinstance(value, (int, float)) and math.isfinite(value):
                 losses[step] = float(value)

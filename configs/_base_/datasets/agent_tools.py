@@ -15,12 +15,14 @@ agent_tools = dict(
     calculator=dict(), convert=dict(), date=dict(), timer=dict(),
     search=dict(folder='xtune:notes', count=1))
 
-# What `xtune eval` measures, before and after
-test_cfg = dict(
-    type='AgentEvaluation',
-    data_path=data_path,
-    split='held_out',
-    tools=agent_tools,
-    batch_size=40,
-    max_turns=4,
-    max_new_tokens=96)
+# What `xtune eval` measures, before and after; with every=500 the training does so too
+evaluations = [
+    dict(
+        type='AgentEvaluation',
+        data_path=data_path,
+        split='held_out',
+        tools=agent_tools,
+        batch_size=40,
+        max_turns=4,
+        max_new_tokens=96)
+]

@@ -21,6 +21,7 @@ class Hook:
         after_load_data                     before any weight is loaded
         before_run  before_train
             before_train_iter  before_optimizer_step  after_train_iter       each optimizer step
+                after_evaluate              tasks were measured, by EvaluateHook
                 before_save_checkpoint  after_save_checkpoint                each checkpoint
         after_train                         all steps are done, or `run.stop` was called
         on_interrupt                        instead of after_train: Ctrl-C or SIGTERM
@@ -73,6 +74,14 @@ class Hook:
         Args:
             run: after its step.
             metrics: of the step, over all processes.
+        """
+
+    def after_evaluate(self, run: Run, metrics: dict[str, Any]) -> None:
+        """Tasks were measured, before the first step, between two, or after the last.
+
+        Args:
+            run: at its step.
+            metrics: `step`, 'eval/mmlu' and its like, and the seconds that it took.
         """
 
     def before_save_checkpoint(self, run: Run, state: dict[str, Any]) -> None:

@@ -33,7 +33,8 @@ class LossCurveHook(Hook):
         metrics = run.work_dir / "metrics.jsonl"
         if not metrics.exists():  # the sheet has no MetricsHook
             return
-        rows = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
+        lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
+        rows = [line for line in lines if "loss" in line]  # others are of evaluations
         draw_loss_curve(rows, run.work_dir / "loss_curve.png", title=run.sheet.name)
 
 

@@ -41,6 +41,12 @@ class MetricsHook(Hook):
         work_s_max       of the slowest, which is slowest_rank
         peak_memory_mb_max  of the fullest, which is fullest_rank
 
+    What a sheet's `evaluations` measure has lines of its own, at step 0, at a step and at the end:
+
+        step             as above
+        eval/mmlu        the headline of a task, by its label
+        evaluation_s     seconds that all of it took; no step's rates count them
+
     Infinite and undefined numbers are null. A resumed run removes the lines of steps that it is
     going to repeat, and a last line that was cut off, before it appends.
     """
@@ -57,6 +63,13 @@ class MetricsHook(Hook):
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
         """Write the step's line."""
+        self._write(metrics)
+
+    def after_evaluate(self, run: Run, metrics: dict[str, Any]) -> None:
+        """Write a line of what was measured."""
+        self._write(metrics)
+
+    def _write(self, metrics: dict[str, Any]) -> None:
         assert self._file is not None
         self._file.write(json.dumps({k: _json_value(v) for k, v in metrics.items()}) + "\n")
 

@@ -36,6 +36,14 @@ class TensorboardHook(Hook):
             if name not in ("step", "time"):
                 self._writer.add_scalar(f"train/{name}", value, run.step)
 
+    def after_evaluate(self, run: Run, metrics: dict[str, Any]) -> None:
+        """Add what was measured, under the names that it has in metrics.jsonl."""
+        if self._writer is None:
+            return
+        for name, value in metrics.items():
+            if name != "step":
+                self._writer.add_scalar(name, value, run.step)
+
     def after_run(self, run: Run) -> None:
         """Close the event file."""
         if self._writer is not None:

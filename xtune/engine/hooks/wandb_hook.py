@@ -49,6 +49,10 @@ class WandbHook(Hook):
         if self._run is not None:
             self._run.log(metrics, step=run.step)
 
+    def after_evaluate(self, run: Run, metrics: dict[str, Any]) -> None:
+        """Send what was measured."""
+        self.after_train_iter(run, metrics)
+
     def after_run(self, run: Run) -> None:
         """Close the run."""
         if self._run is not None:

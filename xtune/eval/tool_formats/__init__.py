@@ -41,12 +41,13 @@ class ToolFormat(NamedTuple):
 FORMATS = {
     "bfcl": ToolFormat(
         read_bfcl,
-        "id, question, function, ground_truth (or --answers FILE)",
+        "id, question, function, ground_truth (or tool_calls.answers=FILE)",
         lambda row: {"question", "function"} <= row.keys(),
     ),
     "nexusraven": ToolFormat(
         read_nexusraven,
-        f"one of {'|'.join(REQUESTS)}, one of {'|'.join(CALLS)}, Context (or --tools FILE)",
+        f"one of {'|'.join(REQUESTS)}, one of {'|'.join(CALLS)}, Context (or "
+        "tool_calls.tools=FILE)",
         lambda row: bool(row.keys() & set(REQUESTS)) and bool(row.keys() & set(CALLS)),
     ),
     "toolbench": ToolFormat(
@@ -77,5 +78,5 @@ def detect_format(row: Mapping[str, Any]) -> str:
     needs = "\n".join(f"  {name}: {each.fields}" for name, each in FORMATS.items())
     raise UsageError(
         f"the format cannot be told from the first row's fields ({', '.join(row) or 'none'}); "
-        f"name it with --format, or rename the fields. What each needs:\n{needs}"
+        f"name it with tool_calls.format=…, or rename the fields. What each needs:\n{needs}"
     )

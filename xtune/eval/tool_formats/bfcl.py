@@ -50,7 +50,9 @@ def read_bfcl(row: Mapping[str, Any]) -> ToolCase:
     if kind == "irrelevance":
         truth = []
     elif not isinstance(truth, list) or not truth:
-        raise DataError(f"row {name!r} has no ground_truth: give the file of them with --answers")
+        raise DataError(
+            f"row {name!r} has no ground_truth: give the file of them with tool_calls.answers=FILE"
+        )
     return ToolCase(
         messages=_messages(row.get("question")),
         tools=[_tool(each) for each in functions],

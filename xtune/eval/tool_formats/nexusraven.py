@@ -61,7 +61,9 @@ def read_tools(raw: object) -> list[dict[str, Any]]:
     if isinstance(raw, str):
         return read_signatures(raw)
     if not isinstance(raw, list) or not raw:
-        raise DataError(f"it needs functions in one of {', '.join(_TOOLS)}, or --tools FILE")
+        raise DataError(
+            f"it needs functions in one of {', '.join(_TOOLS)}, or tool_calls.tools=FILE"
+        )
     return [tool for each in raw for tool in _tools_of(each)]
 
 

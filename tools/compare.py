@@ -1,4 +1,4 @@
-"""xtune eval-tools, from a checkout: python tools/eval_tools.py --help."""
+"""xtune compare, from a checkout: python tools/compare.py --help."""
 
 import os
 import sys
@@ -7,4 +7,4 @@ import sys
 sys.path[0] = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 from xtune.cli.shim import run_tool
 
-sys.exit(run_tool("eval-tools"))
+sys.exit(run_tool("compare"))

@@ -1,0 +1,134 @@
+"""One model, measured: in either form, killed and resumed, by one process and by two."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import xtune
+from tests.eval.own_tasks import Letters, Likely
+from tests.forked import run_ranks
+from tests.tiny import write_tiny_llama
+from xtune.cli.entry import main
+from xtune.errors import UsageError
+from xtune.eval.evaluate import evaluate, measure
+from xtune.eval.results import read_results
+from xtune.eval.subject import Subject, weights_hash
+from xtune.models import load_model, load_tokenizer
+
+OWN = str(Path(__file__).with_name("own_tasks.py"))
+TASKS = [f"{OWN}:Letters", f"{OWN}:Words"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A base model: no chat template."""
+    folder = write_tiny_llama(tmp_path_factory.mktemp("base") / "llama")
+    (folder / "chat_template.jinja").unlink(missing_ok=True)
+    config = folder / "tokenizer_config.json"
+    fields = json.loads(config.read_text())
+    fields.pop("chat_template", None)
+    config.write_text(json.dumps(fields))
+    return folder
+
+
+def test_a_base_model_is_asked_in_the_completion_form(base, tmp_path):
+    results = evaluate(base, TASKS, out=tmp_path / "out", dtype="fp32")
+    task = results["letters"]
+    assert task.first_prompt == "Letters.\n\nLetter 0?\nAnswer: A\n\nLetter 0?\nAnswer:⟦A¦B⟧"
+    assert task.settings["form"] == "completion"
+    assert task.settings["shots_shown"] == 1
+    assert task.settings["dtype"] == "float32"
+    assert task.chance == 0.5
+    assert results["words"].of == 5
+    assert len(results["words"].rows[0].raw) == 2
+    assert read_results(tmp_path / "out").to_dict() == results.to_dict()
+    with pytest.raises(UsageError, match="has no chat template"):
+        evaluate(base, TASKS[:1], form="chat", out=tmp_path / "other")
+
+
+def test_the_chat_form_of_the_same_questions(inputs, tmp_path):
+    results = xtune.evaluate(inputs.model, [Letters()], form="chat", out=tmp_path)
+    assert results["letters"].first_prompt == (
+        "<|im_start|>system\nLetters.<|im_end|>\n<|im_start|>user\nLetter 0?\nAnswer:<|im_end|>\n"
+        "<|im_start|>assistant\nA<|im_end|>\n<|im_start|>user\nLetter 0?\nAnswer:<|im_end|>\n"
+        "<|im_start|>assistant\n⟦A¦B⟧"
+    )
+
+
+def test_a_task_is_asked_in_the_form_that_it_knows(inputs, tmp_path):
+    results = evaluate(inputs.model, [Likely(), Letters()], form="chat", out=tmp_path)
+    assert results["likely"].settings["form"] == "completion"
+    assert results["letters"].settings["form"] == "chat"
+    assert results["likely"].score == results["likely"].overall["nats"] > 0
+
+
+def test_fewer_rows_are_a_partial_result(base, tmp_path):
+    task = evaluate(base, [Letters(count=9)], rows=3, out=tmp_path)["letters"]
+    assert [row.id for row in task.rows] == ["0", "3", "6"]
+    assert task.to_dict()["partial"] is True
+
+
+def test_killed_at_any_item_and_run_again_it_gives_the_same_files(base, tmp_path):
+    whole = tmp_path / "whole"
+    evaluate(base, TASKS, out=whole, dtype="fp32")
+    answers = (whole / "answers.jsonl").read_bytes()
+    assert answers.count(b"\n") == 8 * 2 + 5 * 2
+    for kept in (0, 40, len(answers) // 2, len(answers) - 30):
+        killed = tmp_path / f"killed_{kept}"
+        killed.mkdir()
+        (killed / "answers.jsonl").write_bytes(answers[:kept])
+        evaluate(base, TASKS, out=killed, dtype="fp32")
+        assert (killed / "items.jsonl").read_bytes() == (whole / "items.jsonl").read_bytes()
+        first, second = (
+            {**json.loads((folder / "results.json").read_text()), "run": None}
+            for folder in (whole, killed)
+        )
+        assert first == second
+
+
+def test_other_weights_get_answers_of_their_own(base, tmp_path):
+    tokenizer = load_tokenizer(str(base))
+    llm = load_model(str(base), dtype="fp32")
+    first = measure(Subject(llm, tokenizer), {"letters": Letters()}, folder=tmp_path)
+    before = weights_hash(llm)
+    llm.get_input_embeddings().weight.data[5, 5] += 1e-3
+    assert weights_hash(llm) != before
+    second = measure(Subject(llm, tokenizer), {"letters": Letters()}, folder=tmp_path)
+    assert first.model["weights"] != second.model["weights"]
+    assert (tmp_path / "answers.jsonl").read_bytes().count(b"\n") == 2 * 8 * 2
+
+
+def test_two_processes_find_what_one_does_and_go_on_with_what_it_began(base, tmp_path):
+    words = ["eval", str(base), "--tasks", f"{OWN}:Letters", "--dtype", "fp32"]
+    words += ["--task-options", "letters.count=300"]
+    one, two, resumed = (tmp_path / name for name in ("one", "two", "resumed"))
+    assert main([*words, "--out", str(one)]) == 0
+    shutil.copytree(one, resumed)
+    lines = (one / "answers.jsonl").read_bytes().splitlines(keepends=True)
+    (resumed / "answers.jsonl").write_bytes(b"".join(lines[:100]))
+    for folder in (two, resumed):
+        run_ranks("xtune.cli.entry", [*words, "--out", str(folder)], tmp_path, 2)
+        assert (folder / "items.jsonl").read_bytes() == (one / "items.jsonl").read_bytes()
+        assert read_results(folder).run["processes"] == 2
+        assert (folder / "answers_1.jsonl").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["mmul"], "there is no task 'mmul'; did you mean 'mmlu'"),
+        (["letters.py"], "write letters.py:Task"),
+        ([f"{OWN}:Letter"], "did you mean 'Letters'"),
+        ([f"{OWN}:Prompt"], "is no Task"),
+        ([f"{OWN}:Letters", "--task-options", "letters.shot=2"], "did you mean 'shots'"),
+        ([f"{OWN}:Letters", "--task-options", "letters.shots=two"], "must be"),
+        ([f"{OWN}:Words", "--shots", "3"], "shows no examples"),
+    ],
+)
+def test_what_is_misspelt_is_said_before_anything_is_loaded(words, said, base, capsys):
+    assert main(["eval", str(base), "--tasks", *words]) == 2
+    assert said in capsys.readouterr().err

@@ -1,0 +1,126 @@
+"""The report's picture: the results by group or by task, before and after, and the loss curve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from xtune.eval.loss_curve import LossCurve
+from xtune.eval.results import Measured, Results, TaskResult, in_words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw_picture"]
+
+_BEFORE, _AFTER, _INK = "#b8bec7", "#2f6fb5", "#333a44"
+_MOST = 24  # bars
+
+
+class _Bar(NamedTuple):
+    name: str
+    before: Measured | None
+    after: Measured
+
+
+def draw_picture(path: Path, after: Results, before: Results | None, curve: LossCurve) -> None:
+    """Write a PNG of two panels; of one where there is no loss curve.
+
+    Args:
+        path: of the PNG.
+        after: what it is about.
+        before: the same of the untouched model; None: it was not measured.
+        curve: the run's losses.
+    """
+    from matplotlib.figure import Figure  # half a second, and only needed here
+
+    bars = _bars(after, before)
+    panels = 2 if curve.train else 1
+    figure = Figure(figsize=(5.6 * panels, 1.6 + 0.5 * max(len(bars), 4)), layout="constrained")
+    axes = figure.subplots(1, panels, squeeze=False)[0]
+    _draw_bars(axes[0], bars, _title(after, before))
+    if curve.train:
+        _draw_losses(axes[1], curve)
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+        each.tick_params(colors=_INK)
+        each.title.set_color(_INK)
+    figure.savefig(path, dpi=150)
+
+
+def _bars(after: Results, before: Results | None) -> list[_Bar]:
+    """The groups of the only task; or the tasks whose result is a share."""
+    found = []
+    if len(after.tasks) == 1:
+        ((name, task),) = after.tasks.items()
+        was = before[name] if before else None
+        for group in task.groups[:_MOST]:
+            found.append(_bar(in_words(group) or name, task, was, group))
+    else:
+        for name, task in list(after.tasks.items())[:_MOST]:
+            was = before.tasks.get(name) if before else None
+            found.append(_bar(in_words(name), task, was, None))
+    return [bar for bar in found if 0 <= bar.after.mean <= 1]
+
+
+def _bar(name: str, task: TaskResult, was: TaskResult | None, group: str | None) -> _Bar:
+    return _Bar(name, was and was.measured(group=group), task.measured(group=group))
+
+
+def _title(after: Results, before: Results | None) -> str:
+    task = next(iter(after.tasks.values()))
+    # The metric that a call's exactness is; else the headline
+    metric = task.metrics[1] if len(task.metrics) > 1 else task.headline
+    if len(after.tasks) > 1:
+        return "Results"
+    later = task.measured(metric)
+    earlier = f"{before[task.task].measured(metric)} before, " if before else ""
+    return f"{in_words(metric).capitalize()}: {earlier}{later}{' after' if before else ''}"
+
+
+def _draw_bars(axes: Axes, bars: Sequence[_Bar], title: str) -> None:
+    both = any(bar.before for bar in bars)
+    height = 0.38 if both else 0.7
+    sides = [(0.0, [bar.after for bar in bars], _AFTER, "after" if both else "result")]
+    if both:
+        was = [bar.before or Measured(0.0, 0) for bar in bars]
+        sides = [(-height / 2, was, _BEFORE, "before"), (height / 2, *sides[0][1:])]
+    for offset, measured, color, label in sides:
+        places = [at + offset for at in range(len(bars))]
+        percents = [100 * each.mean for each in measured]
+        axes.barh(places, percents, height=height, color=color, label=label)
+        for place, value, each in zip(places, percents, measured, strict=True):
+            text = f"{round(each.mean * each.n)}/{each.n}" if each.is_share else f"{value:.1f}"
+            axes.annotate(
+                text,
+                (value, place),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=8,
+                color=_INK,
+            )
+    axes.set_yticks(range(len(bars)), labels=[bar.name for bar in bars])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 114)  # room for the counts next to full bars
+    axes.set_xticks(range(0, 101, 25))
+    axes.set_xlabel("answered right, %", color=_INK)
+    axes.set_title(title, size=10)
+    axes.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(-0.02, -0.14))
+
+
+def _draw_losses(axes: Axes, curve: LossCurve) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.plot(list(curve.train), list(curve.train.values()), color=_AFTER, lw=1.5, label="training")
+    if curve.val:
+        axes.plot(
+            list(curve.val), list(curve.val.values()), "o-", color="#c2562d", label="validation"
+        )
+        axes.legend(frameon=False)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set_xlabel("optimizer step", color=_INK)
+    axes.set_title("Loss per trained token", size=10)
+    axes.grid(axis="y", alpha=0.25)

@@ -1,0 +1,34 @@
+"""Numbers as a reader sees them, in the table, on the page and in Markdown."""
+
+from __future__ import annotations
+
+__all__ = ["change", "p_in_words", "percent"]
+
+
+def percent(value: float | None, *, is_share: bool = True) -> str:
+    """Return a share in percent, another number as it is.
+
+    >>> percent(0.4235), percent(12.34567, is_share=False), percent(None)
+    ('42.4 %', '12.35', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f} %" if is_share else f"{value:.4g}"
+
+
+def change(value: float, *, is_share: bool = True) -> str:
+    """Return a difference with its sign; of shares in points of percent.
+
+    >>> change(0.0512), change(-1.5, is_share=False)
+    ('+5.1', '-1.5')
+    """
+    return f"{100 * value:+.1f}" if is_share else f"{value:+.4g}"
+
+
+def p_in_words(value: float) -> str:
+    """Return a p-value.
+
+    >>> p_in_words(0.0421), p_in_words(1e-9)
+    ('0.042', '<0.001')
+    """
+    return "<0.001" if value < 1e-3 else f"{value:.3f}"

@@ -1,0 +1,389 @@
+"""What an evaluation found: a row an item, the means they make, and how they were measured.
+
+    Results        one model, measured once: results.json
+      TaskResult   one task of it
+        ItemResult one item: a line of items.jsonl
+
+None of them knows what a task is about: a tool call and a letter are metrics with a name.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from xtune.errors import DataError, UsageError
+from xtune.eval.statistics import group_means, mean_of
+from xtune.eval.store import json_line
+from xtune.eval.tasks.base import Item, Likelihoods, Response, RollingLikelihood, Score
+
+__all__ = [
+    "NEAR_TIE",
+    "ItemResult",
+    "Measured",
+    "Results",
+    "TaskResult",
+    "in_words",
+    "item_result",
+    "read_results",
+    "write_results",
+]
+
+NEAR_TIE = 1e-2  # nats between the two best options: bf16 and batching may turn these over
+_FORMAT_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ItemResult:
+    """One item, what should be answered and what was: a line of items.jsonl.
+
+    Attributes:
+        task: the label of its task.
+        id, group, where, question, options: of the `Item`.
+        expected, got, metrics, unanswered, margin, notes: of the `Score`.
+        raw: what the model said: the texts, or the log-probabilities of the candidates.
+        cut: tokens that its prompt lost at the left, to fit the model.
+    """
+
+    task: str
+    id: str
+    group: str
+    where: str
+    question: str
+    options: Sequence[str]
+    expected: str
+    got: str
+    metrics: Mapping[str, float]
+    unanswered: bool = False
+    margin: float | None = None
+    raw: Any = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    cut: int = 0
+
+
+class Measured(NamedTuple):
+    """A metric over items: its mean, of how many, and the mean's standard error if known."""
+
+    mean: float
+    n: int
+    stderr: float | None = None
+    is_share: bool = False
+
+    def __str__(self) -> str:
+        if not self.n:
+            return "none"
+        if self.is_share:
+            return f"{round(self.mean * self.n)} of {self.n} ({100 * self.mean:.0f} %)"
+        return f"{self.mean:.4g}"
+
+
+@dataclass(slots=True)
+class TaskResult:
+    """What a task has found of one model.
+
+    Attributes:
+        task: its label: the task's name, with a number where one was asked twice.
+        headline: the metric that a table shows first.
+        lower_is_better: whether less of it is better.
+        ability: the axis of the radar; None: none.
+        chance: what guessing would get of the headline.
+        settings: what decides the number: form, shots, system text, scoring, hashes …
+        first_prompt: of the first item, exactly as the model was given it.
+        rows: one an item, in the task's order.
+        overall: metrics that are no mean over items.
+        notices: what the task itself says of the numbers.
+        attachments: files of the task's own, JSON values by name.
+        of: how many items the task has, of which `rows` may be a part.
+        seconds: that asking and scoring took.
+    """
+
+    task: str
+    headline: str
+    lower_is_better: bool
+    ability: str | None
+    chance: float
+    settings: dict[str, Any]
+    first_prompt: str
+    rows: list[ItemResult]
+    overall: dict[str, float] = field(default_factory=dict)
+    notices: list[str] = field(default_factory=list)
+    attachments: dict[str, Any] = field(default_factory=dict)
+    of: int = 0
+    seconds: float = 0.0
+
+    @property
+    def groups(self) -> list[str]:
+        """The groups, in the order of their first item."""
+        return list(dict.fromkeys(row.group for row in self.rows))
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that items have, the headline first."""
+        found = dict.fromkeys(name for row in self.rows for name in row.metrics)
+        return sorted(found, key=lambda name: name != self.headline)
+
+    @property
+    def macro(self) -> float | None:
+        """The mean of the groups' means of the headline; None where there are not two groups."""
+        having = [row for row in self.rows if self.headline in row.metrics]
+        if len({row.group for row in having}) < 2:
+            return None
+        values = [row.metrics[self.headline] for row in having]
+        means = group_means(values, [row.group for row in having])
+        return mean_of([each.value for each in means.values()]).value
+
+    @property
+    def score(self) -> float | None:
+        """The headline over all items, or as the task makes it of them; None of no item."""
+        if self.headline in self.overall:
+            return self.overall[self.headline]
+        whole = self.measured()
+        return whole.mean if whole.n else None
+
+    @property
+    def unanswered(self) -> int:
+        """Items from whose answer nothing could be read."""
+        return sum(row.unanswered for row in self.rows)
+
+    @property
+    def near_ties(self) -> int:
+        """Items whose two best options are less than NEAR_TIE apart."""
+        return sum(row.margin is not None and row.margin < NEAR_TIE for row in self.rows)
+
+    @property
+    def cut(self) -> int:
+        """Items whose prompt was cut at the left."""
+        return sum(row.cut > 0 for row in self.rows)
+
+    @property
+    def cut_answers(self) -> int:
+        """Items with an answer that the limit of new tokens ended."""
+        return sum(
+            any(one.get("ended_by") == "length" for one in row.raw if isinstance(one, Mapping))
+            for row in self.rows
+            if isinstance(row.raw, list)
+        )
+
+    def measured(self, metric: str | None = None, *, group: str | None = None) -> Measured:
+        """Return a metric over all items that have it, or those of a group.
+
+        Args:
+            metric: its name; None: the headline.
+            group: of the items; None: all.
+        """
+        name = metric or self.headline
+        values = [
+            row.metrics[name]
+            for row in self.rows
+            if name in row.metrics and group in (None, row.group)
+        ]
+        if not values:
+            return Measured(0.0, 0)
+        whole = mean_of(values)
+        return Measured(whole.value, whole.n, whole.stderr, {*values} <= {0, 1})
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader must know before the numbers are believed."""
+        masses = [row.notes["letter_mass"] for row in self.rows if "letter_mass" in row.notes]
+        said = list(self.notices)
+        mass = mean_of(masses).value if masses else 1.0
+        if mass < 0.1:
+            said.append(
+                f"the letters have {100 * mass:.2g} % of the probability where they are read: the "
+                "model would write something else there, such as 'The answer is'"
+            )
+        if self.cut:
+            said.append(f"{self.cut} prompts are longer than the model's context: cut at the left")
+        if self.cut_answers:
+            said.append(f"{self.cut_answers} answers were ended by the limit of new tokens")
+        if len(self.rows) < self.of:
+            said.append(f"{len(self.rows)} of {self.of} items, evenly spaced: a partial result")
+        return said
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the rows, as JSON values."""
+        return {
+            "headline": self.headline,
+            "lower_is_better": self.lower_is_better,
+            "ability": self.ability,
+            "chance": self.chance,
+            "score": self.score,
+            "n": len(self.rows),
+            "of": self.of,
+            "partial": len(self.rows) < self.of,
+            "metrics": {
+                name: {**self.measured(name)._asdict(), **self._macro_of(name)}
+                for name in self.metrics
+            },
+            "overall": self.overall,
+            "groups": {
+                group: {name: self.measured(name, group=group)._asdict() for name in self.metrics}
+                for group in self.groups
+            },
+            "unanswered": self.unanswered,
+            "near_ties": self.near_ties,
+            "cut": self.cut,
+            "cut_answers": self.cut_answers,
+            "notices": self.notices,
+            "warnings": self.warnings,
+            "settings": self.settings,
+            "first_prompt": self.first_prompt,
+        }
+
+    def _macro_of(self, metric: str) -> dict[str, float]:
+        if metric != self.headline or self.macro is None:
+            return {}
+        return {"macro": self.macro}
+
+
+@dataclass(slots=True)
+class Results:
+    """One model, measured once.
+
+    Attributes:
+        name: the model, and what was put on it, for people.
+        model: what it is made of: hashes, dtype, quantization, template.
+        tasks: by label.
+        versions: of what computed it.
+        run: date, machine, seconds: what may differ between two that are equal.
+    """
+
+    name: str
+    model: dict[str, Any]
+    tasks: dict[str, TaskResult] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, task: str) -> TaskResult:
+        return self.tasks[task]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all but the items, as JSON values: what results.json holds."""
+        return {
+            "format_version": _FORMAT_VERSION,
+            "name": self.name,
+            "model": self.model,
+            "tasks": {name: task.to_dict() for name, task in self.tasks.items()},
+            "versions": self.versions,
+            "run": self.run | {"task_seconds": {n: t.seconds for n, t in self.tasks.items()}},
+        }
+
+
+def item_result(task: str, item: Item, response: Response, score: Score) -> ItemResult:
+    """Return the row of an item.
+
+    Args:
+        task: the label of its task.
+        item: what was asked.
+        response: what the model answered.
+        score: what that is worth.
+    """
+    if isinstance(response, Likelihoods):
+        raw: Any = [asdict(one) for one in response.candidates]
+    elif isinstance(response, RollingLikelihood):
+        raw = asdict(response)
+    else:
+        raw = [asdict(one) for one in response.samples]
+    return ItemResult(
+        task=task,
+        id=item.id,
+        group=item.group,
+        where=item.where,
+        question=item.question,
+        options=list(item.options),
+        expected=score.expected,
+        got=score.got,
+        metrics={name: float(value) for name, value in score.metrics.items()},
+        unanswered=score.unanswered,
+        margin=score.margin,
+        raw=raw,
+        notes=dict(score.notes),
+        cut=getattr(response, "cut", 0),
+    )
+
+
+def write_results(results: Results, folder: Path) -> Path:
+    """Write results.json and items.jsonl; each is whole or is not there.
+
+    Args:
+        results: what was found.
+        folder: made if it is missing.
+
+    Returns:
+        The path of results.json.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = (json_line(asdict(row)) for task in results.tasks.values() for row in task.rows)
+    _replace(folder / "items.jsonl", b"".join(rows))
+    for task in results.tasks.values():
+        for name, value in task.attachments.items():
+            text = json.dumps(value, indent=1, ensure_ascii=False)
+            _replace(folder / name, text.encode("utf-8", "backslashreplace"))
+    text = json.dumps(results.to_dict(), indent=1) + "\n"
+    return _replace(folder / "results.json", text.encode())
+
+
+def read_results(given: Path | str) -> Results:
+    """Read what `write_results` has written.
+
+    Args:
+        given: results.json, or the folder that holds it.
+
+    Raises:
+        UsageError: there is none.
+        DataError: it cannot be read.
+    """
+    path = Path(given).expanduser()
+    file = path / "results.json" if path.is_dir() else path
+    if not file.is_file():
+        raise UsageError(f"{str(given)!r} has no results.json: give what `xtune eval` has written")
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        if values["format_version"] != _FORMAT_VERSION:
+            raise DataError(
+                f"{file} is of format {values['format_version']}, and this xtune reads "
+                f"{_FORMAT_VERSION}: measure again, the answers are kept"
+            )
+        lines = (file.parent / "items.jsonl").read_text(encoding="utf-8").splitlines()
+        rows = [ItemResult(**json.loads(line)) for line in lines]
+        tasks = {
+            name: TaskResult(
+                task=name,
+                headline=task["headline"],
+                lower_is_better=task["lower_is_better"],
+                ability=task["ability"],
+                chance=task["chance"],
+                settings=task["settings"],
+                first_prompt=task["first_prompt"],
+                rows=[row for row in rows if row.task == name],
+                overall=task["overall"],
+                notices=task["notices"],
+                of=task["of"],
+                seconds=values["run"]["task_seconds"][name],
+            )
+            for name, task in values["tasks"].items()
+        }
+        run = {name: value for name, value in values["run"].items() if name != "task_seconds"}
+        return Results(values["name"], values["model"], tasks, values["versions"], run)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} cannot be read as results of `xtune eval`: {error!r}") from error
+
+
+def in_words(name: str) -> str:
+    """Return the name of a metric or a group as a reader sees it.
+
+    >>> in_words('two_calls')
+    'two calls'
+    """
+    return name.replace("_", " ")
+
+
+def _replace(path: Path, content: bytes) -> Path:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(content)
+    temporary.replace(path)
+    return path

@@ -1,0 +1,116 @@
+"""Does the model answer a request with exactly the right tool call?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, cast
+
+from xtune.data.map_fns import UnusableRow, build_map_fn
+from xtune.data.sources import open_source
+from xtune.data.tool_calls import call_in
+from xtune.errors import DataError
+from xtune.eval.call_match import is_attempt, same_call
+from xtune.eval.tasks.base import Form, Generation, Item, Prompt, Response, Score, Task, Texts
+from xtune.registry import EVALUATIONS
+from xtune.structures import Conversation
+
+__all__ = ["ToolCallEvaluation"]
+
+
+@EVALUATIONS.register_module()
+class ToolCallEvaluation(Task):
+    """Asks each held-out request and compares the answer with the call in the data.
+
+    A row whose last assistant message is a JSON call is right if the answer is that call and
+    nothing else; any other row is right if the answer makes no call. A row's `kind`, if it has
+    one, groups it in the report. Rows that no map_fn can use are counted.
+
+    Args:
+        data_path: where the rows are, as for a data set.
+        split: which of the source's splits.
+        map_fn: how a row is read.
+        batch_size: of older configs; answers are made in continuous batches.
+        max_new_tokens: of an answer; a call is short, and a model that makes none rambles.
+
+    Raises:
+        DataError: `data_path` names nothing.
+    """
+
+    name: ClassVar[str] = "toolcall"
+    scoring: ClassVar[str] = "exact_match"
+    headline: ClassVar[str] = "right"
+    forms: ClassVar[tuple[Form, ...]] = ("chat",)
+
+    def __init__(
+        self,
+        *,
+        data_path: str | Sequence[str] | Mapping[str, Any],
+        split: str = "held_out",
+        map_fn: str | Callable[..., Any] | Mapping[str, Any] = "openai",
+        batch_size: int = 32,
+        max_new_tokens: int = 64,
+    ) -> None:
+        self.source = open_source(data_path, split=split)
+        self.skipped = 0
+        self._map_fn = build_map_fn(map_fn)
+        self._max_new_tokens = max_new_tokens
+
+    def items(self) -> Sequence[Item]:
+        """Read the rows; `skipped` is how many of them cannot be used.
+
+        Raises:
+            DataError: there is no usable row, or one without an answer to compare with.
+        """
+        self.skipped = 0
+        items = list(self._items())
+        if not items:
+            raise DataError(f"nothing to evaluate: {self.skipped} rows, none usable")
+        return items
+
+    def ask(self, item: Item, form: Form) -> Generation:
+        """Ask the row's dialogue up to its last answer, the likeliest answer.
+
+        Args:
+            item: one of `items()`.
+            form: the chat form.
+        """
+        prompt = Prompt(messages=tuple(item.fields["messages"]))
+        return Generation(prompt, max_new_tokens=self._max_new_tokens)
+
+    def score(self, item: Item, response: Response) -> Score:
+        """Compare with the call in the data; see the class.
+
+        Args:
+            item: one of `items()`.
+            response: the answer.
+        """
+        assert isinstance(response, Texts)
+        got = response.samples[0].text
+        needs_call = call_in(item.gold) is not None
+        right = float(same_call(got, item.gold) if needs_call else not is_attempt(got))
+        name = "exact_calls" if needs_call else "no_needless_calls"
+        return Score({"right": right, name: right}, got=got, expected=item.gold)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what decides the number."""
+        return {"max_new_tokens": self._max_new_tokens, "rows_skipped": self.skipped}
+
+    def _items(self) -> Iterator[Item]:
+        for number, (where, row) in enumerate(self.source.rows()):
+            try:
+                messages = cast(Conversation, self._map_fn(row)).get("messages", [])
+            except UnusableRow:
+                self.skipped += 1
+                continue
+            except DataError as error:
+                raise DataError(f"{where}: {error}") from error
+            if len(messages) < 2 or messages[-1]["role"] != "assistant":
+                raise DataError(f"{where}: the last message must be the assistant's answer")
+            yield Item(
+                id=str(number),
+                question=messages[-2]["content"],
+                gold=messages[-1]["content"],
+                group=str(row.get("kind", "all")),
+                where=where,
+                fields={"messages": messages[:-1]},
+            )
