@@ -2,9 +2,11 @@
 
     xtune eval smollm2 --tasks common_knowledge everyday_text      no file, no network
 
-Form: completion or chat. Shots: none. Scoring: option_text, four options a question. The questions
-are easy on purpose: SmolLM2 with 135 million parameters gets three quarters of them, so there is
-something to lose. It compares a model with itself, before and after; no one has published numbers.
+Form: completion, for what a model knows shows there whatever part it has been trained to play: one
+that answers requests with calls, and all others with 'I have no tool for that.', keeps to that in a
+dialogue. Shots: none. Scoring: option_text, four options a question. The questions are easy on
+purpose: SmolLM2 with 135 million parameters gets three quarters of them, so there is something to
+lose. They compare a model with itself, before and after; no one has published numbers.
 
 Source: common_knowledge.jsonl, written for xtune; CC0 1.0, anybody may do anything with it.
 """
@@ -31,6 +33,7 @@ class CommonKnowledge(TextTask):
 
     name = "common_knowledge"
     metrics = ("acc",)
+    forms = ("completion",)
 
     def items(self) -> Sequence[Item]:
         """Return all questions; see `Task`."""
