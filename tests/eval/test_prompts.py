@@ -210,7 +210,7 @@ def test_windows_of_a_long_text_score_each_token_once():
 
 def test_in_the_chat_form_the_description_is_the_system_text_and_shots_are_turns():
     assert chat().text(MMLU) == (
-        "<|im_start|>system\nThe following are questions.<|im_end|>\n"
+        "<|im_start|>system\nThe following are questions.\n\n<|im_end|>\n"
         "<|im_start|>user\n1 + 1?\nA. 3\nB. 2\nAnswer:<|im_end|>\n"
         "<|im_start|>assistant\nB<|im_end|>\n"
         "<|im_start|>user\n2 + 2?\nA. 4\nB. 5\nAnswer:<|im_end|>\n"
@@ -221,7 +221,7 @@ def test_in_the_chat_form_the_description_is_the_system_text_and_shots_are_turns
 def test_shots_may_stand_in_the_one_message_and_a_system_text_before_the_description():
     renderer = chat(multiturn=False, system="Be brief.")
     assert renderer.text(MMLU) == (
-        "<|im_start|>system\nBe brief.\n\nThe following are questions.<|im_end|>\n"
+        "<|im_start|>system\nBe brief.\n\nThe following are questions.\n\n<|im_end|>\n"
         "<|im_start|>user\n1 + 1?\nA. 3\nB. 2\nAnswer: B\n\n2 + 2?\nA. 4\nB. 5\nAnswer:<|im_end|>\n"
         "<|im_start|>assistant\n"
     )

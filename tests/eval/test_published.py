@@ -137,8 +137,7 @@ def test_a_field_that_is_missing_or_of_another_kind():
     with pytest.raises(DataError) as error:
         field({"goal": "x"}, "valid.jsonl:3", "sol1")
     assert str(error.value) == (
-        "valid.jsonl:3: no field 'sol1'; the row has 'goal'. Take the file from its source again, "
-        "or mend the row"
+        "valid.jsonl:3: no field 'sol1'; the row has 'goal'. Mend the row, or take the file anew"
     )
     with pytest.raises(DataError, match=r"valid.jsonl:3: 'sol1' must be a text, not 3"):
         field({"sol1": 3}, "valid.jsonl:3", "sol1")

@@ -218,7 +218,8 @@ class Renderer:
         return (candidate.prompt.delimiter if parted else "") + candidate.continuation
 
     def _dialogue(self, prompt: Prompt) -> list[Message]:
-        system = "\n\n".join(filter(None, (self.system, prompt.description.rstrip())))
+        # With the description's blank lines at the end, as lm_eval has them: they are tokens
+        system = "\n\n".join(filter(None, (self.system, prompt.description)))
         if prompt.messages:
             dialogue = list(prompt.messages)
             if dialogue[0]["role"] == "system" and dialogue[0]["content"]:
@@ -237,9 +238,9 @@ class Renderer:
             return [{"role": "system", "content": system}, *dialogue]
         at = next((n for n, m in enumerate(dialogue) if m["role"] == "user"), None)
         if at is None:
-            return [{"role": "user", "content": system}, *dialogue]
+            return [{"role": "user", "content": system.rstrip()}, *dialogue]
         first = dialogue[at]
-        dialogue[at] = {**first, "content": f"{system}\n\n{first['content']}"}
+        dialogue[at] = {**first, "content": f"{system.rstrip()}\n\n{first['content']}"}
         return dialogue
 
     def _rendered(self, dialogue: Sequence[Message], tools: Sequence[Any] = ()) -> str:

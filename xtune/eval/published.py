@@ -289,7 +289,7 @@ def field(row: Mapping[str, Any], where: str, *names: str, kind: type = str) -> 
 
 def damaged(where: str, what: str) -> DataError:
     """Return the error for a row that no question can be made of."""
-    return DataError(f"{where}: {what}. Take the file from its source again, or mend the row")
+    return DataError(f"{where}: {what}. Mend the row, or take the file anew")
 
 
 def _document(file: Path) -> Any:

@@ -92,7 +92,17 @@ def test_a_long_chinese_line_is_one_word_of_no_finite_perplexity(tmp_path):
     assert score.metrics["bits_per_byte"] == pytest.approx(2000 / 2700 / math.log(2))
 
 
-def test_what_is_no_text(tmp_path):
+def test_a_folder_of_benchmarks_has_the_texts_in_a_folder_of_their_own(tmp_path, monkeypatch):
+    write(tmp_path / "notes.txt", "no text of it")
+    write(tmp_path / "perplexity/a.txt", "one")
+    write(tmp_path / "perplexity/b.txt", "two")
+    monkeypatch.setenv("XTUNE_EVAL_DATA", str(tmp_path))
+    for task in (Perplexity(), Perplexity(data_path=str(tmp_path))):
+        assert [item.fields["text"] for item in task.items()] == ["one", "two"]
+
+
+def test_what_is_no_text(tmp_path, monkeypatch):
+    monkeypatch.delenv("XTUNE_EVAL_DATA", raising=False)
     with pytest.raises(UsageError, match="perplexity needs a text: data_path='FILE.txt'"):
         Perplexity()
     with pytest.raises(UsageError, match="perplexity: no text at .*nowhere.txt"):

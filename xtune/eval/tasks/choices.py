@@ -46,6 +46,7 @@ __all__ = [
     "lettered",
     "likelihoods",
     "mean",
+    "score_letters",
     "two_best",
 ]
 
@@ -119,16 +120,7 @@ class LetterTask(ChoiceTask):
         `letter_mass` in the notes is the probability of all letters together: where it is small,
         the model would rather write something else there, and its letter says little.
         """
-        sums = [one.log_prob for one in likelihoods(response).candidates]
-        best, margin = two_best(sums)
-        known = item.gold is not None
-        return Score(
-            metrics={"acc": float(best == item.gold)} if known else {},
-            got=LETTERS[best],
-            expected=LETTERS[item.gold] if known else "",
-            margin=margin,
-            notes={"letter_mass": sum(map(math.exp, sums))},
-        )
+        return score_letters(item, response)
 
 
 class TextTask(ChoiceTask):
@@ -248,6 +240,25 @@ def likelihoods(response: Response) -> Likelihoods:
     if not isinstance(response, Likelihoods):
         raise TypeError(f"options are scored by Likelihoods, not {type(response).__name__}")
     return response
+
+
+def score_letters(item: Item, response: Response) -> Score:
+    """Return what the log-probabilities of letters are worth; see `LetterTask.score`.
+
+    Args:
+        item: whose gold is an index, or None where nobody knows.
+        response: `Likelihoods` of a letter an option.
+    """
+    sums = [one.log_prob for one in likelihoods(response).candidates]
+    best, margin = two_best(sums)
+    known = item.gold is not None
+    return Score(
+        metrics={"acc": float(best == item.gold)} if known else {},
+        got=LETTERS[best],
+        expected=LETTERS[item.gold] if known else "",
+        margin=margin,
+        notes={"letter_mass": sum(map(math.exp, sums))},
+    )
 
 
 def two_best(values: Sequence[float]) -> tuple[int, float]:

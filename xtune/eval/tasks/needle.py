@@ -5,7 +5,7 @@ grid of lengths and depths is asked, each cell as often as `samples`; `needle_gr
 the results has the share found in each. The numbers have seven digits, as RULER's, so that no
 knowledge helps.
 
-The text is any of yours: the file is repeated where it is shorter than a length. Lengths count
+Source: any text of yours: the file is repeated where it is shorter than a length. Lengths count
 characters, or tokens where a tokenizer is named. Nothing is downloaded; equal settings give equal
 questions.
 

@@ -1,9 +1,9 @@
 """Perplexity and bits per byte of a text of one's own: how well does a model foresee it?
 
-Form: completion. Scoring: perplexity, by windows of the model's context that overlap by one token,
-the first of which begins after BOS or else EOS. Bits per byte (of UTF-8) compare models whatever
-their tokenizer and language; perplexity per word (parted by white space) says nothing of Chinese.
-Both are over all texts together, as lm_eval 0.4.13 has them.
+Form: completion. Shots: none. Scoring: perplexity, by windows of the model's context, the first of
+which begins after BOS or else EOS and each later one after the token before it. Bits per byte (of
+UTF-8) compare models whatever their tokenizer and language; perplexity per word (parted by white
+space) says nothing of Chinese. Both are over all texts together, as lm_eval 0.4.13 has them.
 
 Source: any .txt files (each is a text), or rows with a field `text`.
 """
@@ -11,13 +11,15 @@ Source: any .txt files (each is a text), or rows with a field `text`.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from xtune.data.sources.files import FilesSource, find_files
 from xtune.errors import DataError, UsageError
-from xtune.eval.published import field
+from xtune.eval.published import DATA_VARIABLE, field
 from xtune.eval.tasks.base import Form, Item, Response, Rolling, RollingLikelihood, Score, Task
 from xtune.local_path import not_there
 from xtune.registry import EVALUATIONS
@@ -33,7 +35,7 @@ class Perplexity(Task):
 
     Args:
         data_path: a file, folder or glob: .txt, each file a text; or .jsonl, .json, .csv, .parquet
-            with a field `text`.
+            with a field `text`; or a folder with `perplexity/` in it. None: $XTUNE_EVAL_DATA.
         text: the field of a row that holds the text.
     """
 
@@ -44,11 +46,14 @@ class Perplexity(Task):
     lower_is_better = True
 
     def __init__(self, *, data_path: str | None = None, text: str = "text") -> None:
-        if not data_path:
+        given = data_path or os.environ.get(DATA_VARIABLE) or ""
+        if not given:
             raise UsageError("perplexity needs a text: data_path='FILE.txt', or rows with `text`")
-        if not find_files(data_path):
-            raise UsageError(f"perplexity: {not_there(data_path, 'text at')}")
-        self.source = FilesSource(data_path, sample_by="file")
+        own = Path(given).expanduser() / self.name  # in a folder of benchmarks
+        place = str(own) if own.is_dir() else given
+        if not find_files(place):
+            raise UsageError(f"perplexity: {not_there(place, 'text at')}")
+        self.source = FilesSource(place, sample_by="file")
         self.text = text
 
     def items(self) -> Sequence[Item]:

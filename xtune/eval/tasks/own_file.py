@@ -1,0 +1,132 @@
+"""Questions of a user's own, in a file: with options, with the exact answer, or to be judged.
+
+Form: completion or chat. Shots: none. Scoring: what the first row's fields tell:
+
+    question, options [a list] or A B C …, answer    option_letter; of several answers: all of them
+    question, answer, aliases                        exact_match
+    question, reference                              judged; `reference` may be missing
+
+An answer to options is a letter, the option's own text, or its number from 0; 'AC', 'A, C' or a
+list are several, all of which and no other must be named. `id` and `group` may stand in each row.
+
+Source: the user: .jsonl, .json, .csv, .tsv or .parquet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from xtune.data.sources.files import FilesSource, find_files
+from xtune.errors import UsageError
+from xtune.eval.published import damaged, field
+from xtune.eval.tasks.base import Ask, Form, Item, Response, Score, Task
+from xtune.eval.tasks.own_rows import AnswerRows, ChoiceRows, JudgedRows, OwnRows, options_of
+from xtune.local_path import not_there
+from xtune.registry import EVALUATIONS
+
+__all__ = ["OwnFile"]
+
+_EVERY_KIND = ("id", "group", "question")
+
+
+@EVALUATIONS.register_module()
+class OwnFile(Task):
+    """Questions of a file of one's own; see the module.
+
+    Args:
+        data_path: the file; also a folder or a glob of such files.
+        max_new_tokens: of an answer in words.
+    """
+
+    name = "own_file"
+    scoring = "by the file"
+    headline = "acc"
+
+    def __init__(self, *, data_path: str, max_new_tokens: int = 256) -> None:
+        if not find_files(data_path):
+            raise UsageError(f"own_file: {not_there(data_path, 'file of questions')}")
+        self.source = FilesSource(data_path)
+        self.data_path = data_path
+        first = next(iter(self.source.rows()), None)
+        if first is None:
+            raise UsageError(f"own_file: {self.source.why_empty()}")
+        self.kind = _kind_of(first[1], first[0], max_new_tokens)
+        self.scoring = self.kind.scoring  # type: ignore[misc]  # each file has its own
+        self.headline = self.kind.headline  # type: ignore[misc]
+
+    def items(self) -> Sequence[Item]:
+        """Return a question a row; see `Task`."""
+        return self._items
+
+    def ask(self, item: Item, form: Form) -> Ask:
+        """Return what the kind of rows asks; see `Task`."""
+        return self.kind.ask(item, form)
+
+    def score(self, item: Item, response: Response) -> Score:
+        """Return what the kind of rows makes of an answer; see `Task`."""
+        return self.kind.score(item, response)
+
+    def chance(self, items: Sequence[Item]) -> float:
+        """Return what guessing would get; of several right options, one set of all; see `Task`."""
+        return self.kind.chance(items)
+
+    def settings(self) -> dict[str, Any]:
+        """Return the file's name and how its rows are read; see `Task`."""
+        return {
+            "file": Path(self.data_path).name,
+            "rows": len(self._items),
+            "scoring": self.scoring,
+            **self.kind.settings(),
+        }
+
+    def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
+        """Say how the rows are read, and which fields nobody reads; see `Task`."""
+        said = [f"{Path(self.data_path).name}: {self.kind.said}"]
+        if unread := self._read[1]:
+            said.append(f"{Path(self.data_path).name}: not read: {', '.join(unread)}")
+        return said
+
+    @property
+    def _items(self) -> list[Item]:
+        return self._read[0]
+
+    @cached_property
+    def _read(self) -> tuple[list[Item], list[str]]:
+        """The items, and the fields of rows that nobody reads."""
+        made: list[Item] = []
+        unread: dict[str, None] = {}
+        seen: dict[str, str] = {}
+        for number, (place, row) in enumerate(self.source.rows(), start=1):
+            where = self._short(place)
+            name = str(row.get("id") or number)
+            if name in seen:
+                raise damaged(where, f"the id {name!r} stands at {seen[name]} too")
+            seen[name] = where
+            known = {*_EVERY_KIND, *self.kind.fields, *options_of(row)}
+            unread |= dict.fromkeys(key for key in row if key not in known)
+            question = field(row, where, "question").strip()
+            if not question:
+                raise damaged(where, "the question is blank")
+            made.append(
+                self.kind.item(row, where, name, question, group=str(row.get("group") or ""))
+            )
+        return made, list(unread)
+
+    def _short(self, place: str) -> str:
+        """'questions.jsonl:3' alone, so that a file may lie anywhere."""
+        folder = Path(self.source.files[0]).parent
+        return place.removeprefix(f"{folder}/")
+
+
+def _kind_of(row: Mapping[str, Any], where: str, max_new_tokens: int) -> OwnRows:
+    """What the first row's fields tell of all."""
+    question = field(row, where, "question")
+    chinese = any("\u4e00" <= character <= "\u9fff" for character in question)
+    if "options" in row or "choices" in row or options_of(row):
+        return ChoiceRows(chinese, max_new_tokens)
+    if "answer" in row:
+        return AnswerRows(chinese, max_new_tokens)
+    return JudgedRows(chinese, max_new_tokens)
