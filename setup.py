@@ -33,7 +33,10 @@ setup(
     packages=find_packages(include=["xtune", "xtune.*"]) + CONFIG_PACKAGES,
     package_dir={"xtune.configs": "configs"},
     package_data={
-        "": ["*.css", "*.js", "*.json", "notes/*.md", "published_configs/*.json", "py.typed"]
+        "": [
+            *("*.css", "*.js", "*.json", "*.jsonl", "notes/*.md"),
+            *("published_configs/*.json", "py.typed"),
+        ]
     },
     install_requires=requirements("runtime"),
     extras_require={

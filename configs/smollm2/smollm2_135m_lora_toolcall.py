@@ -20,11 +20,11 @@ max_length = 256  # short packs, so more steps for the same tokens
 accumulative_counts = 1
 max_epochs = 1
 lr = 1e-3
-# The lower third stays as it is: its backward pass is saved, and no fewer calls were right
+# The lower layers stay as they are: their backward pass is saved, and no fewer calls were right
 lora = dict(
     type='LoraConfig', r=16, lora_alpha=32, lora_dropout=0.0, modules_to_save=None,
     target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
-    layers_to_transform=list(range(10, 30)))
+    layers_to_transform=list(range(12, 30)))
 save_steps = 30
 evaluation_freq = 200
 evaluation_inputs = ['I have 301 miles, what is that in km?', 'Thank you, that is all!']

@@ -18,7 +18,7 @@ with read_base():
 lora = dict(
     type='LoraConfig', r=16, lora_alpha=32, lora_dropout=0.0, modules_to_save=None,
     target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
-    layers_to_transform=list(range(10, 30)))
+    layers_to_transform=list(range(12, 30)))
 max_length = 256  # short packs, so more steps for the same tokens
 accumulative_counts = 1
 max_epochs = 1

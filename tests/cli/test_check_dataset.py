@@ -72,7 +72,7 @@ def test_a_configs_data_are_checked_with_its_map_fn(capsys):
     assert main(["check-dataset", "smollm2_135m_lora_toolcall"]) == 0
     shown = capsys.readouterr().out
     assert "train_dataset: 450 rows read, 450 usable" in shown
-    assert "val_dataset: 48 rows read, 48 usable" in shown
+    assert "val_dataset: 24 rows read, 24 usable" in shown
 
 
 def test_a_config_for_sft_with_pairs_ends_with_1_and_a_file_of_them_with_0(capsys):

@@ -18,9 +18,10 @@ def test_a_packed_layer_gives_what_the_plain_one_gives(dtype, bias, rows):
     layer, x = nn.Linear(64, 48, bias=bias).to(dtype), torch.randn(2, rows, 64).to(dtype)
     with torch.no_grad():
         expected = layer(x)
-        assert pack_weights(layer) == 1
-        assert layer.packed_from is not None
-        torch.testing.assert_close(layer(x), expected)
+        for expected_rows in (1, 32):
+            assert pack_weights(layer, rows=expected_rows) == 1
+            assert layer.packed_from is not None
+            torch.testing.assert_close(layer(x), expected)
 
 
 def test_a_weight_that_has_changed_is_not_the_packed_one_any_more():
@@ -64,7 +65,7 @@ def test_more_than_half_of_what_is_free_is_not_taken(monkeypatch, caplog):
 
 
 def test_a_torch_without_the_operators_is_told_and_does_without(monkeypatch, caplog):
-    def missing(weight):
+    def missing(weight, rows):
         raise AttributeError("no such operator")
 
     monkeypatch.setattr(onednn_weights, "_packed", missing)

@@ -227,12 +227,19 @@ def print_comparison(compared: Comparison) -> None:
             if pair is not None:
                 moved = change(pair.difference, is_share=whole.is_share)
                 told = [moved, p_in_words(pair.p_value)]
-            table.add_row(in_words(metric), str(whole.n), str(was), str(whole), *told, style="bold")
+            # what all items have together, where a task says so; their mean is another number
+            shown = [
+                f"{each.overall[metric]:.4g}" if metric in each.overall else str(mean)
+                for each, mean in ((before, was), (after, whole))
+            ]
+            table.add_row(in_words(metric), str(whole.n), *shown, *told, style="bold")
         if after.macro is not None:
             values = [percent(each.macro) for each in (before, after)]
             table.add_row("mean of the groups (macro)", "", *values)
         for metric, value in after.overall.items():
-            table.add_row(in_words(metric), "", f"{before.overall.get(metric):.4g}", f"{value:.4g}")
+            if metric not in after.metrics:
+                earlier = f"{before.overall[metric]:.4g}" if metric in before.overall else "–"
+                table.add_row(in_words(metric), "", earlier, f"{value:.4g}")
         Console().print(table)
         lost, gained = compared.flips(name)
         print(f"{name}: {len(lost)} got worse, {len(gained)} got better")

@@ -58,7 +58,7 @@ class ToolcallSource(GeneratedRows):
     # Validation goes on where train stops: it has train's wordings but none of its rows.
     splits: ClassVar = {
         "train": Split(TRAIN, 0, 450, 450),
-        "validation": Split(TRAIN, 450, 48, 48),
+        "validation": Split(TRAIN, 450, 24, 24),
         "held_out": Split(HELD_OUT, 0, 120, 120),
     }
 

@@ -33,6 +33,7 @@ __all__ = ["Stage", "Target", "find_target", "sheet_and_folder", "trained_folder
 
 Stage = Literal["before", "after"]
 
+_ROWS = 32  # that a pass has, about: many items are asked at once
 _QUANTIZATION: dict[int, dict[str, Any]] = {
     4: {"bits": 4, "quant_type": "nf4", "double_quant": True},
     8: {"bits": 8},
@@ -115,7 +116,7 @@ class Target:
         llm: Any = None
         if "before" in stages or self.has_adapter or self.trained is None:
             llm = self._base()
-            pack_weights(llm)
+            pack_weights(llm, rows=_ROWS)
         if "before" in stages or self.trained is None:
             own = self._base_tokenizer()
             if tokenizer is not None:
@@ -133,7 +134,7 @@ class Target:
         else:
             del llm  # two whole models may not fit
             llm = self._load(str(self.trained))
-            pack_weights(llm)
+            pack_weights(llm, rows=_ROWS)
         llm.eval()
         yield (
             "after",

@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 _SHARE = 0.5  # of the memory that is free, at most, goes into packed weights
 
 
-def pack_weights(llm: nn.Module) -> int:
+def pack_weights(llm: nn.Module, *, rows: int = 1) -> int:
     """Pack the weights of a model's linear layers, in place.
 
     Nothing is done for a model that is not on a CPU, where torch's oneDNN cannot do it, or where
@@ -36,6 +36,8 @@ def pack_weights(llm: nn.Module) -> int:
 
     Args:
         llm: a model that answers; with an adapter, its base layers are packed.
+        rows: that a product will have. The layout for 32 or more is a tenth faster there in fp32,
+            and a tenth slower for one row.
 
     Returns:
         How many layers are packed.
@@ -56,7 +58,7 @@ def pack_weights(llm: nn.Module) -> int:
         return 0
     for layer in layers:
         adopt(layer, _PackedForward)
-        layer.packed_weight = _packed(layer.weight)
+        layer.packed_weight = _packed(layer.weight, rows)
         layer.packed_from = _state(layer.weight)
     return len(layers)
 
@@ -83,8 +85,8 @@ def _state(weight: Tensor) -> tuple[int, int]:
     return weight.data_ptr(), weight._version
 
 
-def _packed(weight: Tensor) -> Tensor:
-    return torch.ops.mkldnn._reorder_linear_weight(weight.detach(), 1)  # 1: for few rows
+def _packed(weight: Tensor, rows: int) -> Tensor:
+    return torch.ops.mkldnn._reorder_linear_weight(weight.detach(), rows)
 
 
 def _product(x: Tensor, packed: Tensor, bias: Tensor | None) -> Tensor:
@@ -97,7 +99,7 @@ def _works(dtype: torch.dtype) -> bool:
     x, weight = (torch.randn(n, 64, generator=generator).to(dtype) for n in (3, 32))
     try:
         with torch.no_grad():
-            ours = _product(x, _packed(weight), None)
+            ours = _product(x, _packed(weight, 1), None)
         torch.testing.assert_close(ours, F.linear(x, weight))
     except Exception as error:
         logger.info("weights are not packed for speed: %s", str(error).splitlines()[0])

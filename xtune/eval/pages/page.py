@@ -95,6 +95,8 @@ def _card(after: TaskResult, before: TaskResult | None) -> str:
     whole = after.measured()
     earlier = f"<small>{_number(before)} →</small> " if before else ""
     counted = f"{before.measured()} → {whole}" if before and whole.is_share else str(whole)
+    if after.lower_is_better:
+        counted = f"less is better; {whole.n} items"
     return f"""<div class="head"><div>{_words(after.task)}: {_words(after.headline)}</div>
 <div class="number">{earlier}{_number(after)}</div>
 <div class="soft">{escape(counted)}</div></div>"""
@@ -115,7 +117,7 @@ def _summary(names: list[str], after: Results, comparison: Comparison | None) ->
     rows = []
     for name in names:
         task = after[name]
-        for metric in [*task.metrics, *task.overall]:
+        for metric in dict.fromkeys([*task.metrics, *task.overall]):
             cells = _metric_cells(task, metric, comparison)
             total = ' class="total"' if metric == task.headline else ""
             rows.append(f"<tr{total}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
@@ -135,27 +137,28 @@ def _summary(names: list[str], after: Results, comparison: Comparison | None) ->
 
 def _metric_cells(task: TaskResult, metric: str, comparison: Comparison | None) -> list[str]:
     start = [_words(task.task), _words(metric)]
-    if metric in task.overall:
+    if metric not in task.metrics:
         value = f"{task.overall[metric]:.4g}"
         if comparison is None:
             return [*start, str(len(task.rows)), value, ""]
         was = comparison.before[task.task].overall.get(metric)
         return [*start, str(len(task.rows)), "–" if was is None else f"{was:.4g}", value, *[""] * 5]
     whole = task.measured(metric)
-    shown = percent(whole.mean, is_share=not task.lower_is_better and 0 <= whole.mean <= 1)
+    is_share = not task.lower_is_better and 0 <= whole.mean <= 1
+    # what all items have together, where a task says so; their mean is another number
+    shown = percent(task.overall.get(metric, whole.mean), is_share=is_share)
     if comparison is None:
-        error = "" if whole.stderr is None else percent(whole.stderr, is_share="%" in shown)
+        error = "" if whole.stderr is None else percent(whole.stderr, is_share=is_share)
         return [*start, str(whole.n), shown, error]
     pair = comparison.paired(task.task, metric)
     if pair is None:
         return [*start, str(whole.n), "–", shown, *[""] * 5]
-    is_share = "%" in shown
     flips = ["", ""] if pair.lost is None else [str(pair.lost), str(pair.gained)]
     return [
         *start,
         str(pair.n),
-        percent(pair.before, is_share=is_share),
-        percent(pair.after, is_share=is_share),
+        percent(comparison.before[task.task].overall.get(metric, pair.before), is_share=is_share),
+        percent(task.overall.get(metric, pair.after), is_share=is_share),
         change(pair.difference, is_share=is_share),
         f"{change(pair.low, is_share=is_share)} … {change(pair.high, is_share=is_share)}",
         p_in_words(pair.p_value),

@@ -22,10 +22,13 @@ class _Bar(NamedTuple):
     name: str
     before: Measured | None
     after: Measured
+    is_share: bool
 
 
 def draw_picture(path: Path, after: Results, before: Results | None, curve: LossCurve) -> None:
-    """Write a PNG: the results, the losses, and what was evaluated meanwhile, as far as they are.
+    """Write a PNG: shares, what is none (bits per byte), the losses, what was evaluated meanwhile.
+
+    Each is there where there is some of it.
 
     Args:
         path: of the PNG.
@@ -36,14 +39,29 @@ def draw_picture(path: Path, after: Results, before: Results | None, curve: Loss
     from matplotlib.figure import Figure  # half a second, and only needed here
 
     bars = _bars(after, before)
-    panels = 1 + bool(curve.train) + bool(curve.tasks)
-    figure = Figure(figsize=(5.6 * panels, 1.6 + 0.5 * max(len(bars), 4)), layout="constrained")
-    axes = figure.subplots(1, panels, squeeze=False)[0]
-    _draw_bars(axes[0], bars, _title(after, before))
+    shares = [bar for bar in bars if bar.is_share]
+    others = [bar for bar in bars if not bar.is_share]
+    widths = [5.6] * bool(shares) + [3.6] * bool(others)
+    widths += [5.6] * bool(curve.train) + [5.6] * bool(curve.tasks)
+    widths = widths or [5.6]
+    figure = Figure(
+        figsize=(sum(widths), 1.6 + 0.5 * max(len(shares), len(others), 4)), layout="constrained"
+    )
+    axes = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    rest = iter(axes)
+    if shares or not others:
+        _draw_bars(panel := next(rest), shares, _title(after, before))
+        panel.set_xlim(0, 114)  # room for the counts next to full bars
+        panel.set_xticks(range(0, 101, 25))
+        panel.set_xlabel("answered right, %", color=_INK)
+    if others:
+        _draw_bars(panel := next(rest), others, "Less is better")
+        panel.margins(x=0.2)
+        panel.set_xlabel(" · ".join(dict.fromkeys(_measures(after))), color=_INK)
     if curve.train:
-        _draw_losses(axes[1], curve)
+        _draw_losses(next(rest), curve)
     if curve.tasks:
-        _draw_tasks(axes[-1], curve)
+        _draw_tasks(next(rest), curve)
     for each in axes:
         each.spines[["top", "right"]].set_visible(False)
         each.tick_params(colors=_INK)
@@ -63,12 +81,20 @@ def _bars(after: Results, before: Results | None) -> list[_Bar]:
         for name, task in list(after.tasks.items())[:_MOST]:
             was = before.tasks.get(name) if before else None
             found.append(_bar(in_words(name), task, was, None))
-    return [bar for bar in found if 0 <= bar.after.mean <= 1]
+    return [bar for bar in found if not bar.is_share or 0 <= bar.after.mean <= 1]
+
+
+def _measures(after: Results) -> list[str]:
+    return [in_words(task.headline) for task in after.tasks.values() if task.lower_is_better]
 
 
 def _bar(name: str, task: TaskResult, was: TaskResult | None, group: str | None) -> _Bar:
-    earlier = None if was is None else was.measured(group=group)
-    return _Bar(name, earlier, task.measured(group=group))
+    return _Bar(
+        name,
+        was and was.measured(group=group),
+        task.measured(group=group),
+        not task.lower_is_better,
+    )
 
 
 def _title(after: Results, before: Results | None) -> str:
@@ -76,7 +102,7 @@ def _title(after: Results, before: Results | None) -> str:
     # The metric that a call's exactness is; else the headline
     metric = task.metrics[1] if len(task.metrics) > 1 else task.headline
     if len(after.tasks) > 1:
-        return "Results"
+        return "Answered right"
     later = task.measured(metric)
     earlier = f"{before[task.task].measured(metric)} before, " if before else ""
     return f"{in_words(metric).capitalize()}: {earlier}{later}{' after' if before else ''}"
@@ -91,10 +117,13 @@ def _draw_bars(axes: Axes, bars: Sequence[_Bar], title: str) -> None:
         sides = [(-height / 2, was, _BEFORE, "before"), (height / 2, *sides[0][1:])]
     for offset, measured, color, label in sides:
         places = [at + offset for at in range(len(bars))]
-        percents = [100 * each.mean for each in measured]
-        axes.barh(places, percents, height=height, color=color, label=label)
-        for place, value, each in zip(places, percents, measured, strict=True):
-            text = f"{round(each.mean * each.n)}/{each.n}" if each.is_share else f"{value:.1f}"
+        factors = [100 if bar.is_share else 1 for bar in bars]  # percent
+        values = [by * each.mean for by, each in zip(factors, measured, strict=True)]
+        axes.barh(places, values, height=height, color=color, label=label)
+        for place, value, bar, each in zip(places, values, bars, measured, strict=True):
+            text = f"{value:.1f}" if bar.is_share else f"{value:.3f}"
+            if each.is_share:
+                text = f"{round(each.mean * each.n)}/{each.n}"
             axes.annotate(
                 text,
                 (value, place),
@@ -106,9 +135,6 @@ def _draw_bars(axes: Axes, bars: Sequence[_Bar], title: str) -> None:
             )
     axes.set_yticks(range(len(bars)), labels=[bar.name for bar in bars])
     axes.invert_yaxis()
-    axes.set_xlim(0, 114)  # room for the counts next to full bars
-    axes.set_xticks(range(0, 101, 25))
-    axes.set_xlabel("answered right, %", color=_INK)
     axes.set_title(title, size=10)
     axes.legend(frameon=False, ncols=2, loc="upper left", bbox_to_anchor=(-0.02, -0.14))
 
