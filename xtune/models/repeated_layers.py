@@ -149,5 +149,5 @@ def _fresh(weight: nn.Parameter, owner: nn.Module) -> nn.Parameter:
     new = torch.Tensor._make_subclass(type(weight), torch.empty_like(weight), weight.requires_grad)
     vars(new).update(vars(weight))
     if "module" in vars(new):  # bitsandbytes' weights know whose they are
-        new.module = owner
+        vars(new)["module"] = owner
     return new

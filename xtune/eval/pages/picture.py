@@ -91,7 +91,7 @@ def _measures(after: Results) -> list[str]:
 def _bar(name: str, task: TaskResult, was: TaskResult | None, group: str | None) -> _Bar:
     return _Bar(
         name,
-        was and was.measured(group=group),
+        None if was is None else was.measured(group=group),
         task.measured(group=group),
         not task.lower_is_better,
     )

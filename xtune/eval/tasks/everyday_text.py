@@ -1,8 +1,8 @@
 """Plain English that comes with xtune, to see what a tuning has cost: bits per byte of seven texts.
 
-Form: completion. Scoring: perplexity; see perplexity.py. Each text is a paragraph of some hundred
-words, so that a before and an after can be compared in pairs. Nothing else that xtune ships or
-makes has a sentence of it.
+Form: completion. Shots: none. Scoring: perplexity; see perplexity.py. Each text is a paragraph of
+some hundred words, so that a before and an after can be compared in pairs. Nothing else that xtune
+ships or makes has a sentence of it.
 
 Source: everyday_text.jsonl, written for xtune; CC0 1.0, anybody may do anything with it.
 """
