@@ -33,8 +33,8 @@ class _Writer:
         return " ".join(self._text[begin : begin + count]).rstrip(",;")
 
     def question(self) -> str:
-        options = "".join(f"\n{letter}. {self.words(2, 6)}" for letter in _LETTERS)
-        return f"{self.words(14, 34).capitalize()}?{options}\nAnswer:"
+        options = "".join(f"\n{letter}. {self.words(2, 7)}" for letter in _LETTERS)
+        return f"{self.words(20, 40).capitalize()}?{options}\nAnswer:"
 
     def letter(self) -> str:
         return self._draw.choice(_LETTERS)

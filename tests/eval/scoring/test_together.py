@@ -1,0 +1,44 @@
+"""Processes that share a model score with it: as many passes each, and the numbers of one alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.forked import run_ranks
+from tests.runs import options, train
+from xtune.eval.results import read_results
+
+OWN = Path(__file__).parents[1] / "own_tasks.py"
+# 1,200 requests are five blocks: one process has three of them, the other two and fillers
+TASKS = f"evaluations={[{'type': f'{OWN}:Letters', 'every': 9, 'count': 600}]}"
+ONE_STEP = ["max_steps=1", "accumulative_counts=1", "lora.lora_dropout=0.0", "lr=0"]
+
+
+def rows_of(run):
+    task = read_results(run / "evaluation" / "step_000000")["letters"]
+    return {row.id: row for row in task.rows}
+
+
+@pytest.fixture(scope="module")
+def alone(inputs, tmp_path_factory):
+    run = tmp_path_factory.mktemp("alone") / "run"
+    train(inputs, run, *ONE_STEP, TASKS)
+    return rows_of(run)
+
+
+@pytest.mark.parametrize("strategy", ["FSDPStrategy", "DeepSpeedStrategy"])
+def test_a_sharded_model_gives_the_numbers_of_a_whole_one(inputs, alone, tmp_path, strategy):
+    run = tmp_path / "run"
+    chosen = [*options(inputs), *ONE_STEP, TASKS, f"strategy.type={strategy}"]
+    if strategy == "DeepSpeedStrategy":
+        chosen.append("strategy.config=deepspeed_zero3")
+    words = ["train", "custom_sft_lora", "--work-dir", str(run), "--cfg-options", *chosen]
+    run_ranks("xtune.cli.process", words, tmp_path, 2)
+    found = rows_of(run)
+    assert found.keys() == alone.keys()
+    assert len(found) == 600
+    for key, row in found.items():
+        assert row.got == alone[key].got
+        assert row.margin == pytest.approx(alone[key].margin, abs=1e-4)
