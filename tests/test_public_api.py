@@ -28,7 +28,8 @@ SIGNATURES = {
     "results": "(work_dir: 'str | Path') -> 'Results'",
     "train": "(config: 'str | Path | Sheet', /, *, work_dir: 'str | Path | None' = None, "
     "resume: 'bool | str | Path' = False, strategy: 'str | None' = None, "
-    "deepspeed: 'str | None' = None, force: 'bool' = False, **knobs: 'Any') -> 'Results'",
+    "deepspeed: 'str | None' = None, force: 'bool' = False, "
+    "stop: 'threading.Event | None' = None, **knobs: 'Any') -> 'Results'",
 }
 MEMBERS = {
     "ChatModel": [

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple, Required, TypedDict
 
-from xtune.vectors import require_declared
+from xtune.vectors import PerDocument, PerToken, require_declared
 
 if TYPE_CHECKING:  # `xtune --help` must not import torch
     import numpy as np
@@ -111,6 +111,8 @@ class Sample:
 
     def __post_init__(self) -> None:
         require_declared(self.per_token, self.per_document)
+        self.per_token = PerToken.of(self.per_token)
+        self.per_document = PerDocument.of(self.per_document)
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -166,6 +168,8 @@ class Batch:
 
     def __post_init__(self) -> None:
         require_declared(self.per_token, self.per_document)
+        self.per_token = PerToken.of(self.per_token)
+        self.per_document = PerDocument.of(self.per_document)
 
     @property
     def tokens(self) -> int:

@@ -14,16 +14,17 @@ The token cache, collate, the slices of a row, rounded rows and fillers carry it
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NoReturn, Self
 
 from xtune.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:  # `xtune --help` needs no numpy
     import numpy as np
 
-__all__ = ["VECTORS", "Vector", "declare", "require_declared"]
+__all__ = ["VECTORS", "PerDocument", "PerToken", "Vector", "declare", "require_declared"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,48 @@ def require_declared(per_token: Iterable[str], per_document: Iterable[str]) -> N
                     f"{place} has {name!r}, which is declared as kind={VECTORS[name].kind!r}: it "
                     f"belongs into {'per_token' if place == 'per_document' else 'per_document'}"
                 )
+
+
+class _Named(dict[str, Any]):
+    """Vectors by name; one that is asked for and is not there is named, with who asks for it."""
+
+    place: ClassVar[str]
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """Return the same vectors; what is one already, itself."""
+        return given if isinstance(given, cls) else cls(given)
+
+    def __missing__(self, name: str) -> NoReturn:
+        """Raise a DataError; `get` and `in` are a dict's."""
+        asker = sys._getframe(1).f_code
+        has = f"it has: {', '.join(sorted(self))}" if self else "it has none"
+        if name in VECTORS:
+            kind = "document" if VECTORS[name].kind == "document" else "token"
+            declared = f"Whoever makes the samples gives each its own, a number for each {kind}"
+        else:
+            near = did_you_mean(name, list(VECTORS)) or "."
+            declared = (
+                f"Nothing declares it{near} Declare it (xtune.vectors.declare), and whoever makes "
+                "the samples gives each its own"
+            )
+        raise DataError(
+            f"{asker.co_qualname} ({asker.co_filename}) asks for {self.place}[{name!r}], which "
+            f"this batch has not; {has}. {declared}: Sample(…, {self.place}={{{name!r}: …}}). A "
+            f"loop may put it into batch.{self.place}; Algorithm.example does for estimates"
+        )
+
+
+class PerToken(_Named):
+    """What `per_token` of a Sample and of a Batch is: a dict whose missing names are explained."""
+
+    place = "per_token"
+
+
+class PerDocument(_Named):
+    """What `per_document` of a Sample and of a Batch is: the same for numbers of documents."""
+
+    place = "per_document"
 
 
 declare(Vector("weights", "label", neutral=1))

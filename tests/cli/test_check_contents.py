@@ -78,6 +78,24 @@ def test_what_would_stop_a_run_is_a_problem(contents, rows, options, key, said):
     assert message.startswith(said)
 
 
+def test_pairs_are_for_a_data_set_of_pairs_and_dialogues_are_not(contents, tmp_path):
+    pair = {"prompt": "a", "chosen": "b", "rejected": "c"}
+    data = {"type": "PreferenceDataset", "data_path": str(tmp_path / "a.jsonl"), "max_length": 64}
+
+    def found(row, map_fn):
+        (tmp_path / "a.jsonl").write_text(json.dumps(row) + "\n")
+        option = f"train_dataset={ {**data, 'map_fn': map_fn}!r}"
+        return contents(row, options=[option, f"map_fn={map_fn}"])
+
+    assert found(pair, "preference") == ([], [])
+    (((where, message),), _) = found(GOOD, "openai")
+    assert where == "train_dataset.map_fn"
+    assert message == (
+        "it makes dialogues, and the data set takes pairs: xtune list-formats shows what makes "
+        "pairs"
+    )
+
+
 def test_splits_that_datasets_has_saved_are_named(tmp_path):
     data = Dataset.from_list([GOOD])
     DatasetDict({"train": data, "test": data}).save_to_disk(tmp_path / "saved")

@@ -9,7 +9,7 @@ import peft
 import pytest
 
 from xtune import registry
-from xtune.config.declared import Declaration, declared, declared_names
+from xtune.config.declared import Declaration, class_attribute, declared, declared_names
 from xtune.config.declared_hints import hint_of
 from xtune.config.hints import members, misfit_of_type, room_of
 from xtune.config.parsed import Module, NotReadable
@@ -71,6 +71,19 @@ def test_what_is_read_is_what_the_object_says(room, name):
             assert judged(read.hints[argument]) == judged(hint), argument
             assert room_of(read.hints[argument]) is room_of(hint), argument
             assert Form(read).takes_list(argument) == Form(real).takes_list(argument)
+
+
+@pytest.mark.parametrize(
+    ("room", "attribute", "values"),
+    [
+        (registry.DATASETS, "makes", {"dialogues", "pairs"}),
+        (registry.MODELS, "learns_from", {"dialogues", "pairs", None}),  # None: a loader
+    ],
+)
+def test_what_a_class_says_of_itself_is_read_as_it_is(room, attribute, values):
+    read = {name: class_attribute(room, name, attribute) for name in ours(room)}
+    assert read == {name: getattr(resolve(room, name), attribute, None) for name in ours(room)}
+    assert set(read.values()) == values
 
 
 @pytest.mark.parametrize("room", ROOMS, ids=lambda room: room.name)

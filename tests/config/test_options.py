@@ -128,6 +128,25 @@ def test_quantization_which_has_no_type_is_asked_for_without_one():
     )
 
 
+@pytest.mark.parametrize("where", ["quantization", "model.llm.quantization"])
+def test_a_misspelt_key_of_quantization_is_not_what_is_asked_for(where):
+    with pytest.raises(ConfigError) as caught:
+        render("custom_sft_lora", [f"{where}.bist=4"])
+    assert str(caught.value) == (
+        f"--cfg-options {where}.bist=4: '{where}' is None and has no 'bist'; did you mean 'bits'? "
+        f"Give it whole: \"{where}={{'bits': …}}\""
+    )
+
+
+def test_a_key_that_quantization_does_not_have_is_told_which_it_has():
+    with pytest.raises(ConfigError) as caught:
+        render("custom_sft_lora", ["quantization.zzz=4"])
+    assert str(caught.value).endswith(
+        "has no 'zzz'; it takes: bits, quant_type, double_quant, compute_dtype. Give it whole: "
+        "\"quantization={'bits': …}\""
+    )
+
+
 def test_what_a_dict_cannot_begin_with_is_named():
     for value in ("DPO", None):
         with pytest.raises(ConfigError, match=f"algorithm must be a dict, not {value!r}"):

@@ -403,3 +403,75 @@ def test_a_number_format_that_there_is_not_is_named_with_its_line():
     assert "strategy.precision = 'fp31': must be " in problem
     assert "'bf16'" in problem
     assert problems_of("strategy.precision=bf16") == []
+
+
+DATA = {"data_path": "toolcall", "max_length": 128}
+PAIRS = [
+    f"train_dataset={ {'type': 'PreferenceDataset', 'map_fn': 'preference', **DATA} }",
+    "val_dataset=None",
+]
+
+
+def test_pairs_for_an_algorithm_that_takes_dialogues_are_found_by_the_check(write):
+    (problem,) = problems_of(*PAIRS)
+    assert problem.endswith(
+        ": train_dataset.type = 'PreferenceDataset': makes pairs of rows, and "
+        "model.type='SupervisedFinetune' learns from dialogues; name an algorithm that learns "
+        "from pairs, or a data set that makes dialogues"
+    )
+    assert check(render(LEAF, PAIRS), trains=False) == []  # what only shows data asks no algorithm
+    write(
+        own="class Pairs:\n    learns_from = 'pairs'\n    def __init__(self, llm, **knobs): pass\n"
+    )
+    assert problems_of(*PAIRS, "model.type=own.py:Pairs") == []
+    (problem,) = problems_of("model.type=own.py:Pairs", "val_dataset=None")
+    assert "makes dialogues of rows, and model.type='own.py:Pairs' learns from pairs" in problem
+
+
+def test_groups_that_no_data_set_makes_are_a_slip_of_the_algorithm(write):
+    write(
+        own="""
+        class Pears:
+            learns_from = 'pears'
+            def __init__(self, llm, **knobs): pass
+
+        class Paris(Pears):
+            learns_from = 'paris'
+
+        class Stories:
+            makes = 'pears'
+            def __init__(self, tokenizer, **settings): pass
+        """
+    )
+    (problem,) = problems_of(*PAIRS, "model.type=own.py:Paris")
+    assert problem.endswith(
+        "own.py:Paris.learns_from is 'paris', which no data set makes; did you mean 'pairs'?"
+    )
+    stories = f"train_dataset={ {'type': 'own.py:Stories', **DATA} }"
+    assert problems_of("model.type=own.py:Pears", stories, "val_dataset=None") == []
+
+
+def test_a_nested_type_whose_parameter_has_no_annotation_is_looked_up(write):
+    write(
+        own="""
+        from typing import Any
+        from collections.abc import Mapping
+
+        class MyHook:
+            def __init__(self, *, inner=None, several=(), word: Mapping[str, Any] | None = None):
+                pass
+        """
+    )
+
+    def found(**arguments):
+        hook = {"type": "own.py:MyHook", **arguments}
+        return problems_of(f"custom_hooks=[{hook!r}]")
+
+    good = {"type": "LossCurveHook"}
+    assert found(inner=good, several=[good], word={"type": "anything"}) == []
+    (problem,) = found(inner={"type": "LossCurveHok"})
+    assert "custom_hooks.0.inner.type = 'LossCurveHok': no registry has it; did you mean" in problem
+    assert "annotate the parameter 'inner' with the registry that has it" in problem
+    (problem,) = found(several=[good, {"type": "EarlyStoppingHook", "patienc": 3}])
+    assert "custom_hooks.0.several.1.patienc" in problem
+    assert "EarlyStoppingHook takes no 'patienc'; did you mean 'patience'?" in problem

@@ -481,14 +481,19 @@ def cfg_of(kind, path):
     return {"model": {"type": "SupervisedFinetune"}, "train_dataset": data}
 
 
-@pytest.mark.parametrize("kind", ["PreferenceDataset", "StreamedPreferenceDataset"])
-def test_supervised_finetuning_refuses_pairs_before_it_reads_them(kind):
-    with pytest.raises(
-        ConfigError,
-        match=rf"train_dataset\.type='{kind}' makes pairs of rows, and "
-        r"model\.type='SupervisedFinetune' learns from dialogues\. Name an algorithm",
-    ):
-        build_datasets(cfg_of(kind, "no such file"), TOKENIZER)
+class Mine(SFTDataset):
+    """A data set of a user's own that says what it makes once it is there."""
+
+    makes = property(lambda self: "poems")
+
+
+def test_what_a_data_set_of_ones_own_makes_is_asked_once_it_is_there(tmp_path, own_cache):
+    (tmp_path / "a.jsonl").write_text('{"instruction": "1?", "input": "", "output": "a"}\n')
+    cfg = cfg_of(Mine, str(tmp_path / "a.jsonl"))
+    cfg["train_dataset"]["map_fn"] = "alpaca"
+    said = r"type='Mine' makes poems of rows, and model\.type='SupervisedFinetune' learns from dial"
+    with pytest.raises(ConfigError, match=said):
+        build_datasets(cfg, TOKENIZER)
 
 
 def test_supervised_data_refuse_pairs(make):

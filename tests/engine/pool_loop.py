@@ -1,4 +1,4 @@
-"""A loop that draws its batches itself, an algorithm with a second metric, a hook that kills."""
+"""A loop that draws its batches itself, an algorithm with more metrics, a hook that kills."""
 
 from __future__ import annotations
 
@@ -40,15 +40,29 @@ class PoolLoop(Loop):
         self.drawn = state["drawn"]
 
 
+class Starved(PoolLoop):
+    """Gives the first process no micro-batch, and every other one its two."""
+
+    def run(self, run):
+        pool = run.loader.step(0)
+        update(run, pool if run.world.rank else [])
+
+
+class Uneven(PoolLoop):
+    """Gives the first process two micro-batches, and every other one a single one."""
+
+    def run(self, run):
+        pool = run.loader.step(0)
+        update(run, pool[:1] if run.world.rank else pool)
+
+
 class TwoMetrics(SupervisedFinetune):
-    """Also says which share of the trained tokens has an even id."""
+    """Also says which share of the trained tokens has an even id, and which its rank has of it."""
 
     def forward(self, batch, *, normalizer):
-        even = (batch.labels >= 0) & (batch.labels % 2 == 0)
-        return {
-            **super().forward(batch, normalizer=normalizer),
-            "even": even.sum() / normalizer,
-        }
+        even = ((batch.labels >= 0) & (batch.labels % 2 == 0)).sum() / normalizer
+        own = f"even_of_{os.environ.get('RANK', '0')}"
+        return {**super().forward(batch, normalizer=normalizer), "even": even, own: even}
 
 
 class KillOnceSaved(Hook):

@@ -53,6 +53,8 @@ def knobs(inputs):
 class DoAt(Hook):
     """Does something in the middle of a step."""
 
+    told = threading.Event()
+
     def __init__(self, *, step: int, what: str) -> None:
         self.step, self.what = step, what
 
@@ -61,6 +63,9 @@ class DoAt(Hook):
             return
         if self.what == "fail":
             raise RuntimeError("no more")
+        if self.what == "stop":
+            self.told.set()
+            return
         if self.what == "train":
             xtune.train("custom_sft_lora", work_dir="other")
         os.kill(os.getpid(), signal.Signals[self.what])
@@ -182,6 +187,24 @@ def test_it_runs_in_a_thread_and_gives_the_same(knobs):
     main_thread = xtune.train("custom_sft_lora", work_dir="main", **knobs)
     assert losses(made[0].work_dir) == losses(main_thread.work_dir)
     assert made[0]._repr_png_().startswith(b"\x89PNG")
+
+
+def test_a_run_in_a_thread_is_ended_by_an_event_and_goes_on(knobs):
+    """Set in the middle of a step, which is finished and saved; the rest has the same losses."""
+    made, knobs = [], {**knobs, **at(2, "stop")}
+
+    def train():
+        torch.set_num_threads(1)  # OpenMP counts by thread
+        made.append(xtune.train("custom_sft_lora", work_dir="cut", stop=DoAt.told, **knobs))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    thread.join()
+    assert [row["step"] for row in made[0].metrics] == [1, 2]
+    assert made[0].checkpoint.name == "step_000002"
+    rest = xtune.train("custom_sft_lora", work_dir="cut", resume=True, **knobs)
+    whole = xtune.train("custom_sft_lora", work_dir="whole", **knobs)
+    assert losses(rest.work_dir) == losses(whole.work_dir)
 
 
 def test_one_process_trains_one_run_at_a_time(knobs):

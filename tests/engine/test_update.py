@@ -15,7 +15,7 @@ from xtune.checkpoint.folder import list_checkpoints
 from xtune.checkpoint.meta import write_meta
 from xtune.engine.loops import Loop
 from xtune.engine.runner import Runner
-from xtune.errors import ConfigError, ModelError
+from xtune.errors import ConfigError, ModelError, TrainingError
 from xtune.models import Algorithm, SupervisedFinetune
 from xtune.models.algorithms.shares import require_shares
 
@@ -66,6 +66,27 @@ def test_each_metric_is_the_same_however_a_step_is_split(inputs, tmp_path):
             [loss for _, loss in losses(tmp_path / "4x1")], rel=1e-4
         )
     assert len(set(even)) == 3
+    # What only some processes return is added up too, and the others add nothing
+    for row in metrics(tmp_path / "ranks"):
+        assert 0 < row["even_of_0"] < row["even"]
+        assert row["even_of_0"] + row["even_of_1"] == pytest.approx(row["even"], rel=1e-6)
+    for row in metrics(tmp_path / "4x1"):
+        assert row["even_of_0"] == row["even"]
+        assert "even_of_1" not in row
+
+
+def test_a_step_without_micro_batches_is_refused_with_what_to_give(inputs, tmp_path):
+    sheet = sheet_of(inputs, f"train_cfg={{'type': '{OWN}:Starved', 'max_steps': 8}}")
+    with pytest.raises(TrainingError, match=r"step 1 has no micro-batches: .*collate\.filler"):
+        Runner(sheet, work_dir=tmp_path).train()
+
+
+def test_so_is_one_with_more_of_them_on_one_process_than_on_another(inputs, tmp_path):
+    own = [*options(inputs), f"train_cfg={{'type': '{OWN}:Uneven', 'max_steps': 8}}"]
+    words = ["train", "custom_sft_lora", "--work-dir", str(tmp_path / "run"), "--cfg-options"]
+    said = r"step 1 has 3 micro-batches, [12] of them on this process of 2: a loop gives each as"
+    with pytest.raises(AssertionError, match=said):
+        run_ranks("xtune.cli.process", [*words, *own], tmp_path / "said", 2)
 
 
 def test_a_loop_with_batches_of_its_own_is_killed_and_goes_on(inputs, tmp_path):

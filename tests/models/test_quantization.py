@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 import torch
@@ -103,9 +104,15 @@ def test_nf4_stays_near_the_plain_weights(folder):
     assert torch.corrcoef(torch.stack([packed.flatten(), expected.flatten()]))[0, 1] > 0.95
 
 
-def test_int8_loads(folder):
+def test_int8_loads_and_is_quiet(folder, caplog):
     llm = load_model(folder, quantization={"bits": 8})
     assert sum(isinstance(m, Linear8bitLt) for m in llm.modules()) == 14
+    # That a layer casts what it is given is no news for each of its calls; anything else is
+    llm(input_ids=torch.tensor([[5, 6, 7]]), use_cache=False)
+    logging.getLogger("bitsandbytes.autograd._functions").warning("something else")
+    assert [one.getMessage() for one in caplog.records if "bitsandbytes" in one.name] == [
+        "something else"
+    ]
 
 
 @pytest.mark.parametrize("bits", [4, 8, None])

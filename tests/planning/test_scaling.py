@@ -126,6 +126,11 @@ def test_what_a_strategy_refuses_has_no_rows_and_a_reason(inputs, tmp_path):
         name: str(SHARDINGS[name].refuses(traits)) for name in ("zero3", "fsdp")
     }
     assert {row.strategy for row in apart.rows} == {"ddp", "zero1", "zero2"}
+    # Where GPUs have kernels that cap scores, in 16 bits, it is run as any other
+    on_gpus = plan(inputs, folder, devices=[4], precision=BF16)
+    assert (on_gpus.refused, on_gpus.needs_kernels) == ({}, "gemma2")
+    assert {row.strategy for row in on_gpus.rows} == {"ddp", "zero1", "zero2", "zero3", "fsdp"}
+    assert apart.needs_kernels == plan(inputs, devices=[4], precision=BF16).needs_kernels == ""
 
 
 def test_the_components_are_those_of_the_estimate(inputs):

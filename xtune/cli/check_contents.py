@@ -38,11 +38,13 @@ def contents_of(sheet: Sheet) -> tuple[list[Problem], list[str]]:
 
 def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     """Key, finding, and whether it stops a run, of the first rows of each data set."""
+    from xtune.config.declared import class_attribute
     from xtune.data.diagnose import diagnose
     from xtune.data.mixture import shares_of
     from xtune.data.sources import open_source
     from xtune.data.sources.files import FilesSource
     from xtune.errors import DataError, RegistryError
+    from xtune.registry import DATASETS
 
     for key in ("train_dataset", "val_dataset"):
         data = values.get(key) or {}
@@ -67,10 +69,11 @@ def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
                 continue
             except RegistryError:  # the check has said so
                 continue
-            yield from _of_diagnosis(key, found)
+            makes = class_attribute(DATASETS, data.get("type"), "makes")
+            yield from _of_diagnosis(key, found, str(makes))
 
 
-def _of_diagnosis(key: str, found: Diagnosis) -> Iterator[tuple[str, str, bool]]:
+def _of_diagnosis(key: str, found: Diagnosis, makes: str) -> Iterator[tuple[str, str, bool]]:
     from xtune.data.unread import unread_lines
 
     if found.why_empty:
@@ -89,9 +92,8 @@ def _of_diagnosis(key: str, found: Diagnosis) -> Iterator[tuple[str, str, bool]]
             more = ", …" if problem.count > 3 else ""
             skipped = f"{some} {problem.count} would be skipped: {problem.what} ({where}{more})"
             yield key, skipped, False
-    if found.is_for_other_algorithms:
-        message = f"it makes {found.kind}s, which supervised fine-tuning cannot learn from"
-        yield f"{key}.map_fn", f"{message}: xtune list-formats shows what makes dialogues", True
+    if message := found.misfit(makes):
+        yield f"{key}.map_fn", f"{message}: xtune list-formats shows what makes {makes}", True
     if found.rows and not found.usable and not any(one.stops for one in found.problems):
         yield f"{key}.data_path", f"{some} none can be used", found.rows < _ROWS
     for line in unread_lines(found.unread):

@@ -30,7 +30,7 @@ class _Data(NamedTuple):
     split: str
     map_fn: Any
     max_rows: int | None
-    is_for_sft: bool  # a config's; a file may be for another algorithm
+    makes: str  # what a config's data set makes of rows; '' of a file, for whatever algorithm
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -63,28 +63,30 @@ def run(args: argparse.Namespace) -> int:
         except DataError as error:
             raise UsageError(str(error)) from error
         one = diagnose(source, data.map_fn, max_rows=data.max_rows)
-        found.append((data.name, one))
-        sound &= one.is_trainable and not (data.is_for_sft and one.is_for_other_algorithms)
+        found.append((data, one))
+        sound &= one.is_trainable and not one.misfit(data.makes)
     if args.json:
-        print(json.dumps({name: _plain(one) for name, one in found}, ensure_ascii=False))
+        print(json.dumps({data.name: _plain(one) for data, one in found}, ensure_ascii=False))
     else:
-        for name, one in found:
-            print("\n".join(_lines(name, one)))
+        for data, one in found:
+            print("\n".join(_lines(data, one)))
     return 0 if sound else 1
 
 
 def _named(args: argparse.Namespace) -> Iterator[_Data]:
     """The data that the command line names: a file's, or those of a config."""
     from xtune.config import list_configs, render
+    from xtune.config.declared import class_attribute
     from xtune.data.mixture import shares_of
     from xtune.errors import UsageError
+    from xtune.registry import DATASETS
 
     target = args.target
     is_config = target.endswith(".py") or (target in list_configs() and not Path(target).exists())
     if not is_config:
         if args.cfg_options:
             raise UsageError(f"--cfg-options are for a config, and {target!r} is none")
-        yield _Data(target, target, args.split, args.map_fn or "auto", args.max_rows, False)
+        yield _Data(target, target, args.split, args.map_fn or "auto", args.max_rows, "")
         return
     values = render(target, args.cfg_options).values
     for key in ("train_dataset", "val_dataset"):
@@ -104,14 +106,14 @@ def _named(args: argparse.Namespace) -> Iterator[_Data]:
                 share.split,
                 args.map_fn or share.map_fn,
                 args.max_rows or share.max_rows,
-                True,
+                str(class_attribute(DATASETS, data.get("type"), "makes")),
             )
 
 
-def _lines(name: str, found: Diagnosis) -> Iterator[str]:
+def _lines(data: _Data, found: Diagnosis) -> Iterator[str]:
     from xtune.data.unread import unread_lines
 
-    yield f"{name}: {_rows(found.rows)} read, {found.usable:,} usable"
+    yield f"{data.name}: {_rows(found.rows)} read, {found.usable:,} usable"
     if found.fields:
         fields = ", ".join(f"{field} ({count:,})" for field, count in found.fields.items())
         yield f"  fields    {fields}"
@@ -133,8 +135,9 @@ def _lines(name: str, found: Diagnosis) -> Iterator[str]:
         yield f"  STOPS     there are no rows: {found.why_empty}"
     if not found.is_trainable:
         yield "  CANNOT be trained on as it is"
-    elif found.is_for_other_algorithms:
-        yield f"  sound {found.kind}s, which supervised fine-tuning refuses"
+    elif found.misfit(data.makes or "dialogues"):
+        who = "a data set of pairs" if data.makes == "pairs" else "supervised fine-tuning"
+        yield f"  sound {found.kind.removesuffix('s')}s, which {who} refuses"
     else:
         yield "  can be trained on; xtune log-dataset shows the tokens"
 

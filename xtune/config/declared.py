@@ -34,8 +34,9 @@ from xtune.config.parsed import (
     module_named,
     paths_of,
 )
+from xtune.errors import RegistryError
 
-__all__ = ["Declaration", "declared", "declared_names"]
+__all__ = ["Declaration", "class_attribute", "declared", "declared_names"]
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,7 @@ def declared(registry: Registry, named: str) -> Declaration | None:
     Returns:
         None where only the object itself can tell, and where there is no such thing.
     """
-    if ".py:" in named:
-        return None
-    if "." in named:
-        module_name, _, name = named.rpartition(".")
-        found = find_definition(module_name, name) if named.split(".")[0] in READ else None
-    else:
-        found = _registered(registry, named)
+    found = _definition(registry, named)
     if found is None:
         return None
     try:
@@ -88,6 +83,35 @@ def declared(registry: Registry, named: str) -> Declaration | None:
         return None
     parameters = {one.name: Parameter(one.name, one.kind, default=one.default) for one in arguments}
     return Declaration(found.module.name, found.node.name, parameters, hints)
+
+
+def class_attribute(registry: Registry, named: Any, attribute: str) -> Any:
+    """Return what a class that a sheet names says of itself: `learns_from`, `makes`.
+
+    Args:
+        registry: where the name is looked up.
+        named: what a sheet's `type` is.
+        attribute: of the class; in xtune's own classes it is written as a literal.
+
+    Returns:
+        None where the class does not say, where it is none, and where there is nothing of the name.
+    """
+    found = _definition(registry, named) if isinstance(named, str) else None
+    if found is None:
+        try:
+            return getattr(registries.resolve(registry, named), attribute, None)
+        except RegistryError:
+            return None
+    while found is not None and isinstance(found.node, ast.ClassDef):
+        for one in found.node.body:
+            targets = (
+                [one.target] if isinstance(one, ast.AnnAssign) else getattr(one, "targets", [])
+            )
+            value = getattr(one, "value", None)
+            if value is not None and attribute in map(ast.unparse, targets):
+                return ast.literal_eval(value)
+        found = _named(found.module, next(iter(found.node.bases), None))
+    return None
 
 
 def declared_names(registry: Registry) -> list[str]:
@@ -108,6 +132,16 @@ class _Argument(NamedTuple):
     default: Any
     module: Module
     annotation: ast.expr | None
+
+
+def _definition(registry: Registry, named: str) -> Found | None:
+    """Find where a name's class or function is written; None where it is the user's own."""
+    if ".py:" in named:
+        return None
+    if "." not in named:
+        return _registered(registry, named)
+    module_name, _, name = named.rpartition(".")
+    return find_definition(module_name, name) if named.split(".")[0] in READ else None
 
 
 def _registered(registry: Registry, named: str) -> Found | None:

@@ -17,7 +17,7 @@ from xtune.config.foreign import hint
 from xtune.config.lists import may_be_a_list, typed_list
 from xtune.config.literals import find, is_set, last_entry, top_level
 from xtune.config.sheet import Setting, evaluate
-from xtune.config.slots import SHEET_KEYS, form_of
+from xtune.config.slots import SHEET_KEYS, form_of, keys_of
 from xtune.config.source import Line, Origin, parse, replace_node
 from xtune.errors import ConfigError, did_you_mean
 
@@ -170,6 +170,8 @@ class _Editor:
                 if form.open or last in form.arguments:
                     return owner, True
                 allowed = form.arguments
+        elif owner is None and above:
+            allowed = keys_of(values, above[-1])
         _item(owner, last, ".".join(above), allowed)
         return owner, False
 
@@ -219,9 +221,19 @@ def _item(owner: Any, part: str, where: str, also_allowed: Iterable[str] = ()) -
         if not part.isdigit() or int(part) >= len(owner):
             raise ConfigError(f"{what} has {len(owner)} items, numbered from 0, and no {part!r}")
         return owner[int(part)]
-    kind = "" if where.rpartition(".")[2] == "quantization" else "'type': …, "  # it has no type
-    whole = f'; give it whole: "{where}={{{kind}{part!r}: …}}"' if owner is None else ""
+    whole = _given_whole(where, part, list(also_allowed)) if owner is None else ""
     raise ConfigError(f"{what} is {owner!r} and has no {part!r}{whole}")
+
+
+def _given_whole(where: str, part: str, allowed: Sequence[str]) -> str:
+    """Say how a dict that is None is given with a key: one of those `allowed`, or with a type."""
+    if not allowed:
+        return f"; give it whole: \"{where}={{'type': …, {part!r}: …}}\""
+    if part in allowed:
+        return f'; give it whole: "{where}={{{part!r}: …}}"'
+    near = did_you_mean(part, allowed) or f"; it takes: {', '.join(allowed)}."
+    right = near.split("'")[1] if near.endswith("?") else allowed[0]
+    return f'{near} Give it whole: "{where}={{{right!r}: …}}"'
 
 
 def _source(value: Any) -> str:

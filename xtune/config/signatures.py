@@ -109,13 +109,26 @@ class Form:
             return self.target.hints
         function: Any = self.target.__init__ if inspect.isclass(self.target) else self.target
         known: dict[str, Any] = {}
-        for name, annotation in getattr(function, "__annotations__", {}).items():
+        for name, annotation in self._annotations.items():
             alone = types.SimpleNamespace(__annotations__={name: annotation})
             # A name that is imported for type checkers only hides its own parameter's type.
             with suppress(NameError, TypeError, AttributeError):
                 scope = getattr(function, "__globals__", {})
                 known |= get_type_hints(alone, globalns=scope, include_extras=True)
         return known
+
+    @property
+    def _annotations(self) -> Mapping[str, Any]:
+        """What stands at each parameter that has one, be it a name that only type checkers see."""
+        if isinstance(self.target, Declaration):
+            return self.target.hints
+        function: Any = self.target.__init__ if inspect.isclass(self.target) else self.target
+        return getattr(function, "__annotations__", {})
+
+    def keys_of(self, argument: str) -> list[str]:
+        """Return the keys that an argument which is a dict takes; [] where any, or nobody knows."""
+        hints = members(self._hints.get(argument))
+        return [key for hint in hints if is_typeddict(hint) for key in get_type_hints(hint)]
 
     def takes_list(self, argument: str) -> bool:
         """Whether an argument's annotation says that it may be a list."""
@@ -148,6 +161,11 @@ class Form:
         """Yield whatever in the arguments `given` the signature names a registry for."""
         for key, value in given.items():
             yield from _placed(key, self._hints.get(key, Any), value)
+
+    def unannotated(self, given: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+        """Yield which of the arguments `given` the signature says nothing of, and their values."""
+        known = self._annotations
+        return ((name, given[name]) for name in self.arguments if name in {*given} - {*known})
 
 
 def _placed(where: str, hint: Any, value: Any) -> Iterable[Placed]:

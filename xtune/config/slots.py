@@ -29,8 +29,10 @@ __all__ = [
     "Slot",
     "defaults",
     "form_of",
+    "keys_of",
     "named",
     "plain",
+    "slot_in",
     "slots",
 ]
 
@@ -197,9 +199,9 @@ def slots(values: Mapping[str, Any]) -> Iterator[Slot]:
     yield from _placed_slots(values)
     for key, data in (*_data(values), *_mixed(values)):
         if isinstance(data.get("map_fn"), Mapping):
-            yield _slot(f"{key}.map_fn", registry.MAP_FNS, data["map_fn"])
+            yield slot_in(f"{key}.map_fn", registry.MAP_FNS, data["map_fn"])
         if isinstance(data.get("data_path"), Mapping):
-            yield _slot(f"{key}.data_path", registry.SOURCES, data["data_path"])
+            yield slot_in(f"{key}.data_path", registry.SOURCES, data["data_path"])
 
 
 def named(values: Mapping[str, Any]) -> Iterator[Named]:
@@ -243,6 +245,23 @@ def form_of(values: Mapping[str, Any], owner: Mapping[str, Any]) -> Form | None:
     return next((form for _, cfg, form in plain(values) if cfg is owner), None)
 
 
+def keys_of(values: Mapping[str, Any], argument: str) -> list[str]:
+    """Return the keys of the dict that some place of a sheet takes as `argument`; [] if any goes.
+
+    >>> keys_of({'model': {'type': 'CausalLM'}}, 'quantization')
+    ['bits', 'quant_type', 'double_quant', 'compute_dtype']
+
+    Args:
+        values: the sheet's.
+        argument: its name, which a knob that it is made of has too: 'quantization'.
+    """
+    for slot in slots(values):
+        with suppress(RegistryError, KeyError, TypeError):  # the check says so
+            if keys := slot.form().keys_of(argument):
+                return keys
+    return []
+
+
 def defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return every dotted key that a sheet may leave out, with what is taken where it does.
 
@@ -276,17 +295,17 @@ def _sections(values: Mapping[str, Any]) -> Iterator[Slot]:
         elsewhere = _placed_elsewhere(whole)
     for key, inner in model.items() if isinstance(model, Mapping) else ():
         if key == "adapter" and inner is not None:
-            yield _slot("model.adapter", registry.ADAPTERS, inner)
+            yield slot_in("model.adapter", registry.ADAPTERS, inner)
         elif isinstance(inner, Mapping) and "type" in inner and key not in elsewhere:
             yield Slot(f"model.{key}", registry.MODELS, inner, supplied=("device",))
     for key, room in _ROOMS.items():
         if values.get(key) is not None:
-            slot = _slot(key, room, values[key])
+            slot = slot_in(key, room, values[key])
             yield slot._replace(off="data_path") if key == "val_dataset" else slot
     for key, cfg in _evaluations(values):
         yield Slot(key, registry.EVALUATIONS, cfg, apart=_WHEN_MEASURED)
     for key, cfg in _hooks(values):
-        yield _slot(key, registry.HOOKS, cfg)
+        yield slot_in(key, registry.HOOKS, cfg)
 
 
 def _placed_elsewhere(model: Slot) -> set[str]:
@@ -319,12 +338,19 @@ def _inside(slot: Slot) -> Iterator[Slot | Named]:
         if isinstance(value, str) or callable(value):
             yield Named(key, room, value)
         else:
-            inner = _slot(key, room, value)
+            inner = slot_in(key, room, value)
             yield inner
             yield from _inside(inner)
 
 
-def _slot(key: str, room: Registry, cfg: Any) -> Slot:
+def slot_in(key: str, room: Registry, cfg: Any) -> Slot:
+    """Return the slot of what is looked up in a registry, with what its builder passes.
+
+    Args:
+        key: where it stands.
+        room: the registry.
+        cfg: what stands there.
+    """
     return Slot(key, room, cfg, _SUPPLIED.get(room.name, ()), _DEFAULTS.get(room.name, ()))
 
 

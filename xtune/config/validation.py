@@ -17,6 +17,7 @@ from xtune.config.sheet import Sheet
 from xtune.config.signatures import Form
 from xtune.config.slots import REQUIRED_KEYS, SHEET_KEYS, named, plain, slots
 from xtune.config.source import parse, read_lines
+from xtune.config.unplaced import unplaced
 from xtune.errors import ConfigError, RegistryError, did_you_mean
 from xtune.registry import resolve
 
@@ -54,7 +55,7 @@ class Problem:
         return asdict(self)
 
 
-def check(sheet: Sheet, *, data: bool = True) -> list[Problem]:
+def check(sheet: Sheet, *, data: bool = True, trains: bool = True) -> list[Problem]:
     """Return everything that is wrong with a sheet.
 
     Every name at the top level must be a section of a sheet or be used by one; every `type` must
@@ -63,12 +64,15 @@ def check(sheet: Sheet, *, data: bool = True) -> list[Problem]:
     Args:
         sheet: rendered.
         data: whether its data files must be there; what only counts memory needs none.
+        trains: whether its algorithm must be one that learns from its data; what only shows them
+            does not ask.
     """
     findings = [
         *_missing_sections(sheet),
         *_unused_names(sheet),
         *_sections_that_are_no_dicts(sheet),
         *_slots(sheet),
+        *_unplaced(sheet),
         *_names(sheet),
         *_plain_sections(sheet),
     ]
@@ -76,7 +80,7 @@ def check(sheet: Sheet, *, data: bool = True) -> list[Problem]:
     wrong_in_adapter = any(finding.key.startswith("model.adapter.") for finding in findings)
     broken = [
         breach
-        for breach in breaches(sheet.values, data=data)
+        for breach in breaches(sheet.values, data=data, trains=trains)
         if not (wrong_in_adapter and breach.key == "model.adapter")
     ]
     findings += [problem_at(sheet, b.key, b.message, b.hint) for b in broken]
@@ -88,17 +92,18 @@ def check(sheet: Sheet, *, data: bool = True) -> list[Problem]:
     return sorted(places.values(), key=findings.index)
 
 
-def require_valid(sheet: Sheet, *, data: bool = True) -> None:
+def require_valid(sheet: Sheet, *, data: bool = True, trains: bool = True) -> None:
     """Check a sheet.
 
     Args:
         sheet: rendered.
         data: as for `check`.
+        trains: as for `check`.
 
     Raises:
         ConfigError: with every problem, a line each, and the list of them in `.problems`.
     """
-    problems = check(sheet, data=data)
+    problems = check(sheet, data=data, trains=trains)
     if problems:
         count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
         text = "\n".join(f"  {problem}" for problem in problems)
@@ -179,6 +184,21 @@ def _slots(sheet: Sheet) -> Iterator[Problem]:
             yield problem_at(sheet, f"{slot.key}.type", str(error), said)
             continue
         yield from _arguments(sheet, slot.key, form, slot.given)
+
+
+def _unplaced(sheet: Sheet) -> Iterator[Problem]:
+    for one in unplaced(sheet.values):
+        if one.form is not None:
+            yield from _arguments(sheet, one.key, one.form, one.given)
+            continue
+        yield problem_at(
+            sheet,
+            f"{one.key}.type",
+            f"no registry has it{one.near}",
+            f"annotate the parameter {one.argument!r} with the registry that has it, as in "
+            "Annotated[Mapping[str, Any], HOOKS], or with Mapping[str, Any] where `type` is a word "
+            "of your own",
+        )
 
 
 def _arguments(sheet: Sheet, key: str, form: Form, given: Mapping[str, Any]) -> Iterator[Problem]:

@@ -106,6 +106,18 @@ class Diagnosis:
         """Whether it is sound, and supervised fine-tuning refuses it all the same."""
         return self.kind in ("preference pair", "prompt")
 
+    def misfit(self, makes: str) -> str:
+        """Say what of it a data set does not take, though it is sound; '' where it takes it.
+
+        Args:
+            makes: what the data set makes of rows: 'dialogues', 'pairs'; of others nobody knows.
+        """
+        if makes == "pairs" and self.kind not in ("", "preference pair"):
+            return f"it makes {self.kind.removesuffix('s')}s, and the data set takes pairs"
+        if makes == "dialogues" and self.is_for_other_algorithms:
+            return f"it makes {self.kind}s, which supervised fine-tuning cannot learn from"
+        return ""
+
     @property
     def is_trainable(self) -> bool:
         """Whether a run would go through: nothing stops it, and there is something to learn."""

@@ -95,8 +95,8 @@ def build_datasets(
         day: on which the run began, '2026-11-30'; for templates that tell today's date.
 
     Raises:
-        ConfigError: the algorithm cannot learn from what the rows become, or a data set of the
-            user's own lacks what a run asks of it.
+        ConfigError: a data set of the user's own lacks what a run asks of it, or makes of rows
+            what the algorithm does not learn from; `check` finds that of xtune's own.
     """
     algorithm = cfg["model"]["type"]
     require_whole(resolve(MODELS, algorithm))
@@ -116,14 +116,6 @@ def _dataset(
 ) -> Dataset:
     kind = cfg[key]["type"]
     made_by = resolve(DATASETS, kind)
-    learns_from = getattr(resolve(MODELS, algorithm), "learns_from", None)
-    makes = getattr(made_by, "makes", None)
-    if learns_from is not None and makes is not None and makes != learns_from:
-        raise ConfigError(  # before the rows are read
-            f"{key}.type={_name(kind)!r} makes {makes} of rows, and model.type="
-            f"{_name(algorithm)!r} learns from {learns_from}. Name an algorithm that learns from "
-            f"{makes}, or a data set that makes {learns_from}"
-        )
     supplied: dict[str, Any] = {"tokenizer": tokenizer}
     takes = signature(made_by).parameters
     if not any(one.name == "tokenizer" or one.kind is one.VAR_KEYWORD for one in takes.values()):
@@ -141,6 +133,13 @@ def _dataset(
             "gives loader and preview to a class that has its samples by number"
         )
     made: Dataset = dataset
+    learns_from = getattr(resolve(MODELS, algorithm), "learns_from", made.makes)
+    if made.makes != learns_from:
+        raise ConfigError(
+            f"{key}.type={_name(kind)!r} makes {made.makes} of rows, and model.type="
+            f"{_name(algorithm)!r} learns from {learns_from}. Name an algorithm that learns from "
+            f"{made.makes}, or a data set that makes {learns_from}"
+        )
     return made
 
 

@@ -18,6 +18,7 @@ import torch
 from xtune.engine.rng import preserved_rng
 from xtune.engine.update import update
 from xtune.errors import ConfigError
+from xtune.models.algorithms.shares import weight_of
 from xtune.parallel.progress import beat, enter
 from xtune.parallel.slices import slice_of
 from xtune.registry import TRAIN_LOOPS
@@ -155,7 +156,7 @@ def validation_loss(run: Run) -> float:
                 total += run.strategy.forward(own, normalizer=1)["loss"].item()
                 # As in training: of a whole batch, by one process of a group.
                 if run.sequence.rank == 0 and not batch.is_filler:
-                    weight += run.model.weight(batch)
+                    weight += weight_of(run.model, batch)
     run.model.train()
     total, weight = run.world.sum([total, weight])
     return total / (weight or 1)

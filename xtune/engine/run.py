@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import logging
 import signal
+import threading
 import traceback
 from collections.abc import Callable
 from functools import cached_property
@@ -26,6 +27,7 @@ from xtune.checkpoint.background import BackgroundWriter, Writer
 from xtune.config import Sheet
 from xtune.config.recipe import Recipe
 from xtune.engine.logs import open_console
+from xtune.engine.share_sums import ShareSums
 from xtune.engine.signals import StopSignals
 from xtune.parallel.progress import beat, enter
 from xtune.parallel.world import world_of_environment
@@ -52,6 +54,7 @@ class Run:
         work_dir: where its results go.
         writer_of: returns what writes a checkpoint of a run, see `checkpoint_writer`; is given the
             run and how many checkpoints to keep.
+        stop: ends it after a step once another thread sets it, as a signal does.
 
     Attributes:
         sheet, work_dir: as given.
@@ -68,6 +71,7 @@ class Run:
         hooks: name -> `Hook`, in the order in which they are called.
         throughput: what its steps cost, and how fast they are.
         world: the processes of the run; one of them logs and writes.
+        share_sums: adds up over them what the algorithm returns.
         sequence: those of them that share each row with this one.
         began_with: notes of the adapter that is trained further: its origin, its new tokens.
         fingerprint: of the model that the training began with; see `base_fingerprint`.
@@ -111,6 +115,7 @@ class Run:
         *,
         work_dir: Path,
         writer_of: Callable[[Run, int | None], Writer | None],
+        stop: threading.Event | None = None,
     ) -> None:
         self.sheet, self.cfg = sheet, sheet.values
         self.work_dir = Path(work_dir)
@@ -118,13 +123,14 @@ class Run:
         self.console = open_console()
         self.logger = logging.getLogger("xtune.engine")
         self.world = world_of_environment()
+        self.share_sums = ShareSums(self.world)
         self.began_with: dict[str, Any] = {}
         self.hooks: dict[str, Any] = {}
         self.step = self.tokens = self.trained_tokens = self.longest = 0
         self.metrics: dict[str, Any] = {}
         self.micro_losses: list[Tensor] = []
         self._stopping = self._ending = False
-        self.signals = StopSignals()
+        self.signals = StopSignals(stop)
         self.writer = BackgroundWriter()
         self.saved: Path | None = None
         self.interrupted: signal.Signals | None = None
@@ -142,7 +148,7 @@ class Run:
 
     def agree_to_end(self) -> None:
         """End all processes after the same step, if one of them was told to."""
-        own = (self._stopping, self.signals.received is not None)
+        own = (self._stopping, self.signals.look() is not None)
         stopping, signals = zip(*self.world.gather(own), strict=True)
         signalled = any(signals)
         self._ending = signalled or any(stopping)

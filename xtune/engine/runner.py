@@ -7,6 +7,7 @@ Nothing large is loaded before everything small has been found to be right.
 
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memo
 from xtune.engine.own_parts import require_writable
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
 from xtune.engine.run import Run
+from xtune.engine.share_check import check_shares
 from xtune.engine.throughput import Throughput
 from xtune.engine.vocabulary_check import require_rows
 from xtune.engine.work_dir import WorkDir, require_shared
@@ -64,6 +66,7 @@ class Runner:
         resume: None starts from the beginning; 'auto' goes on from the newest whole checkpoint
             of work_dir; or a step folder, or another work_dir.
         memory_check: asked before the model is loaded, and when memory has run out.
+        stop: ends the run after a step once another thread sets it.
 
     Attributes:
         run: the run, which has what the runner has built so far.
@@ -76,8 +79,9 @@ class Runner:
         work_dir: Path,
         resume: str | None = None,
         memory_check: MemoryCheck | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
-        self.run = Run(sheet, work_dir=work_dir, writer_of=checkpoint_writer)
+        self.run = Run(sheet, work_dir=work_dir, writer_of=checkpoint_writer, stop=stop)
         self.resume = resume
         self.memory_check = memory_check
 
@@ -222,6 +226,8 @@ class Runner:
                 paramwise_cfg=run.cfg.get("paramwise_cfg"),
             ),
         )
+        enter("trying the algorithm out", slow=True)
+        check_shares(run)
         # Training begins at the same random numbers, however many the model's building drew; each
         # process has dropout of its own.
         seed_everything(run.recipe.seed + run.world.rank)

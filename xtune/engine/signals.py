@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, save, and say how to go on."""
+"""Ctrl-C, SIGTERM, or another thread's event: finish the step, save, and say how to go on."""
 
 from __future__ import annotations
 
@@ -19,15 +19,26 @@ class StopSignals:
         with StopSignals() as signals:
             while not signals.received: ...
 
-    Outside the main thread, where Python allows no handlers, it does nothing.
+    Outside the main thread, where Python allows no handlers, only the event ends a run.
+
+    Args:
+        stop: an event that counts as SIGINT once it is set; see `xtune.train`.
 
     Attributes:
         received: the first signal that came, or None.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stop: threading.Event | None = None) -> None:
         self.received: signal.Signals | None = None
+        self._stop = stop
         self._previous: dict[signal.Signals, Any] = {}
+
+    def look(self) -> signal.Signals | None:
+        """Return `received`, which is SIGINT where the event has been set since."""
+        if self.received is None and self._stop is not None and self._stop.is_set():
+            self.received = signal.SIGINT
+            _log.warning("told to stop: saving after this step")
+        return self.received
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():

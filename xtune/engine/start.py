@@ -36,6 +36,7 @@ def train(
     strategy: str | None = None,
     deepspeed: str | None = None,
     force: bool = False,
+    stop: threading.Event | None = None,
     **knobs: Any,
 ) -> Results:
     """Train what a config names, in this process, as `xtune train` does.
@@ -45,8 +46,8 @@ def train(
 
     What is trained is given up at the end, whatever the end is, so that the next run or model has
     the memory; the random generators are as they were. Ctrl-C (in a notebook: interrupt) finishes
-    the step, saves, and then raises KeyboardInterrupt; `resume=True` goes on from there. In a
-    thread other than the main one nothing can be interrupted.
+    the step, saves, and then raises KeyboardInterrupt; `resume=True` goes on from there. Python
+    hands it to the main thread alone: a run in another thread is ended by `stop`.
 
     Args:
         config: the name of a shipped config, a config file, or a sheet of `render`.
@@ -58,6 +59,7 @@ def train(
         strategy: 'single', 'ddp', 'fsdp' or 'deepspeed', for processes that torchrun has started.
         deepspeed: DeepSpeed's settings by name, 'deepspeed_zero2', or the path of a JSON file.
         force: go on though the run needs more memory than there is, or no answer of the data ends.
+        stop: an event for another thread to set: the run finishes its step, saves, and returns.
         **knobs: as for `render`.
 
     Returns:
@@ -76,8 +78,8 @@ def train(
     folder = work_dir_of(sheet, work_dir)
     stopped = None
     with sharing_processors(), _given_up():
-        run = run_sheet(sheet, work_dir=folder, resume=chosen, force=force)
-        if run.interrupted is not None:
+        run = run_sheet(sheet, work_dir=folder, resume=chosen, force=force, stop=stop)
+        if run.interrupted is not None and not (stop is not None and stop.is_set()):
             stopped = run.interrupted, how_it_stopped(run)
         del run
     if stopped is not None:
@@ -129,7 +131,14 @@ def work_dir_of(sheet: Sheet, given: str | Path | None = None) -> Path:
     return Path(str(named)).expanduser()
 
 
-def run_sheet(sheet: Sheet, *, work_dir: Path, resume: str | None, force: bool) -> Run:
+def run_sheet(
+    sheet: Sheet,
+    *,
+    work_dir: Path,
+    resume: str | None,
+    force: bool,
+    stop: threading.Event | None = None,
+) -> Run:
     """Run a sheet to its end, or to the signal that ends it.
 
     Args:
@@ -137,6 +146,7 @@ def run_sheet(sheet: Sheet, *, work_dir: Path, resume: str | None, force: bool) 
         work_dir: where results go.
         resume: None, 'auto', or a step folder or work_dir.
         force: only warn of what would be refused: too little memory, answers that do not end.
+        stop: ends the run after a step once another thread sets it.
 
     Raises:
         XtuneError: of the kind that fits; or another run trains in this process.
@@ -153,7 +163,8 @@ def run_sheet(sheet: Sheet, *, work_dir: Path, resume: str | None, force: bool) 
         if torch.cuda.is_initialized():  # the peak is this run's, not that of one before it
             torch.cuda.reset_peak_memory_stats()
         check = MemoryCheck(force=force)
-        return Runner(sheet, work_dir=work_dir, resume=resume, memory_check=check).train()
+        runner = Runner(sheet, work_dir=work_dir, resume=resume, memory_check=check, stop=stop)
+        return runner.train()
     finally:
         _TRAINING.release()
 

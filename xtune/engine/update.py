@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtune.engine.rank_stats import RankStats, WorkTimer
-from xtune.models.algorithms.shares import require_shares
+from xtune.errors import TrainingError
+from xtune.models.algorithms.shares import require_counted, require_shares, weight_of
 from xtune.parallel.progress import enter
 from xtune.parallel.slices import slice_of
 from xtune.structures import Batch
@@ -73,10 +74,18 @@ def update(run: Run, batches: Sequence[Batch], *, began: float | None = None) ->
             call: with the loading of its batches.
 
     Raises:
-        TrainingError: a hook ends the run, such as on a loss that is not a number.
+        TrainingError: a hook ends the run, such as on a loss that is not a number; there are no
+            batches, or another process has more of them.
+        ModelError: the algorithm returns what cannot be added up, or counts what it trains as 0.
     """
     started = time.perf_counter() if began is None else began
     number = run.step + 1
+    if not batches:
+        raise TrainingError(
+            f"step {number} has no micro-batches: a loop gives `update` one or more, and as many "
+            "on each process. One that lacks a micro-batch takes a filler: "
+            "xtune.data.collate.filler(batch)"
+        )
     run.longest = max(batch.tokens for batch in batches)
     run.call_hooks("before_train_iter", batches)
     loading_s = time.perf_counter() - started
@@ -84,14 +93,21 @@ def update(run: Run, batches: Sequence[Batch], *, began: float | None = None) ->
     sequence = run.sequence
     # All processes of a group have the same batches: one of them counts.
     own = [batch for batch in batches if not batch.is_filler and sequence.rank == 0]
-    *counted, normalizer = run.world.sum(
+    micro_batches, *counted, normalizer = run.world.sum(
         [
+            len(batches),
             sum(batch.tokens for batch in own),
             sum(batch.trained_tokens for batch in own),
             run.throughput.flops(own),
-            sum(run.model.weight(batch) for batch in own),
+            sum(weight_of(run.model, batch) for batch in own),
         ]
     )
+    if micro_batches != len(batches) * run.world.size:  # exchanges of gradients would not meet
+        raise TrainingError(
+            f"step {number} has {int(micro_batches)} micro-batches, {len(batches)} of them on this "
+            f"process of {run.world.size}: a loop gives each as many. One that lacks a micro-batch "
+            "takes a filler: xtune.data.collate.filler(batch)"
+        )
     tokens, trained, flops = map(int, counted)
     # Sums stay on the device: a GPU is waited for once a step, not once a micro-batch.
     sums: dict[str, torch.Tensor] = {}
@@ -116,9 +132,9 @@ def update(run: Run, batches: Sequence[Batch], *, began: float | None = None) ->
     own_shares = {name: value.item() for name, value in sums.items()}
     memory_mb = peak_memory_mb(strategy.device)
     mine = RankStats([loading_s + work.seconds], [memory_mb], [own_shares["loss"]])
-    totals = run.world.sum([*own_shares.values(), *mine.padded(run.world)])
-    shares = dict(zip(own_shares, totals, strict=False))
-    run.spread = RankStats.of(totals[len(shares) :])
+    shares, stats = run.share_sums.sum(own_shares, mine.padded(run.world))
+    require_counted(type(run.model).__name__, loss=shares["loss"], normalizer=normalizer)
+    run.spread = RankStats.of(stats)
     grad_norm = norm.item()
     run.call_hooks("before_optimizer_step", batches, shares["loss"], grad_norm)
     enter("optimizer", step=number)

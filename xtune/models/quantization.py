@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
@@ -96,6 +97,8 @@ def _checked(
     if bits not in (4, 8):
         raise ConfigError(f"quantization bits={bits!r}; allowed are 4 and 8")
     if bits == 8:
+        # In each call of each layer it says that the layer casts its input, as it always does
+        logging.getLogger("bitsandbytes.autograd._functions").addFilter(_is_no_cast)
         return BitsAndBytesConfig(load_in_8bit=True)
     if quant_type not in ("nf4", "fp4"):
         raise ConfigError(f"quantization quant_type={quant_type!r}; allowed are 'nf4' and 'fp4'")
@@ -108,3 +111,8 @@ def _checked(
         bnb_4bit_use_double_quant=double_quant,
         bnb_4bit_compute_dtype=dtype,
     )
+
+
+def _is_no_cast(record: logging.LogRecord) -> bool:
+    """Whether bitsandbytes says something else than that 8-bit layers quantize from fp16."""
+    return "will be cast from" not in str(record.msg)

@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from xtune.config.recipe import Recipe, recipe_of
 from xtune.config.rules import divisible_optimizer
 from xtune.config.strategies import SHARDINGS
 from xtune.models.algorithms.base import Algorithm
+from xtune.models.attention import caps_scores, has_capping_kernels
 from xtune.models.build import build_model
 from xtune.models.flops import count_work
 from xtune.models.precision import Precision
@@ -87,6 +90,8 @@ class Plan:
         seconds: of computing a step.
         rows: by devices, then strategies.
         refused: strategy -> why it has no row.
+        needs_kernels: the family that some of the rows hold for only where a GPU has the kernels
+            that cap attention scores; '' for any other.
     """
 
     estimate: MemoryEstimate
@@ -96,10 +101,16 @@ class Plan:
     seconds: float
     rows: list[Row]
     refused: dict[str, str]
+    needs_kernels: str = ""
 
 
 def plan_scaling(
-    cfg: Mapping[str, Any], devices: Sequence[int], hardware: Hardware, precision: Precision
+    cfg: Mapping[str, Any],
+    devices: Sequence[int],
+    hardware: Hardware,
+    precision: Precision,
+    *,
+    kernels: bool = True,
 ) -> Plan:
     """Work out a run on each number of devices; every micro-batch is full, and all of it trained.
 
@@ -110,6 +121,7 @@ def plan_scaling(
         devices: how many; each 1 or more.
         hardware: what they are.
         precision: what the run computes in.
+        kernels: whether the devices have kernels that cap attention scores, in 16 bits.
 
     Raises:
         ModelError: the checkpoint's architecture is not known here.
@@ -126,7 +138,8 @@ def plan_scaling(
     number = precision.compute_dtype.itemsize
     components, links = estimate.components, hardware.links
     on_wire = exchanged(components, number)
-    refused = _refused(model, recipe)
+    kernels = kernels and precision.compute_dtype.itemsize == 2
+    refused = _refused(model, recipe, kernels)
     rows: list[Row] = []
     for count in devices:
         for name in _worth_showing(count):
@@ -151,7 +164,9 @@ def plan_scaling(
                     share=takes / seconds,
                 )
             )
-    return Plan(whole, micro_batches, tokens, flops, seconds, rows, refused)
+    capped = (one.family for one in model.backbones() if kernels and caps_scores(one.base))
+    needs = next(capped, "") if _refused(model, recipe, kernels=False) != refused else ""
+    return Plan(whole, micro_batches, tokens, flops, seconds, rows, refused, needs)
 
 
 def _with_own_optimizer(
@@ -195,10 +210,11 @@ def _worth_showing(devices: int) -> Iterator[str]:
             yield name
 
 
-def _refused(model: Algorithm, recipe: Recipe) -> dict[str, str]:
+def _refused(model: Algorithm, recipe: Recipe, kernels: bool) -> dict[str, str]:
     """Which strategies do not train such a model, and why."""
     refusals = (
-        (sharding.plain, refusal_of(sharding, model, recipe)) for sharding in SHARDINGS.values()
+        (sharding.plain, refusal_of(sharding, model, recipe, kernels=kernels))
+        for sharding in SHARDINGS.values()
     )
     return {name: str(why) for name, why in refusals if why is not None}
 
@@ -235,7 +251,7 @@ def _whole_layers(model: Algorithm, estimate: MemoryEstimate, number: int) -> fl
 def strategy_that_fits(
     cfg: Mapping[str, Any], processes: int, memory: float, precision: Precision
 ) -> str:
-    """Return 'ddp', or 'fsdp' for a model that each of several devices cannot hold whole.
+    """Return 'ddp', or 'fsdp' for a model that each of this host's devices cannot hold whole.
 
     Args:
         cfg: a sheet's values.
@@ -248,5 +264,7 @@ def strategy_that_fits(
     """
     # How fast they are does not matter here.
     hardware = Hardware(memory, Links(1.0, 1.0, 1.0), flops=1.0, utilisation=1.0)
-    rows = {row.strategy: row for row in plan_scaling(cfg, [processes], hardware, precision).rows}
+    kernels = torch.cuda.is_available() and has_capping_kernels(torch.device("cuda"))
+    plan = plan_scaling(cfg, [processes], hardware, precision, kernels=kernels)
+    rows = {row.strategy: row for row in plan.rows}
     return "ddp" if rows["ddp"].fits or "fsdp" not in rows else "fsdp"

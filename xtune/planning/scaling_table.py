@@ -26,8 +26,13 @@ def scaling_lines(name: str, plan: Plan, hardware: Hardware, number: str) -> Ite
     yield from _table(plan, hardware.memory)
     yield ""
     yield "Assumed:"
-    refused = (f"{strategy} has no rows: {why}" for strategy, why in plan.refused.items())
-    for assumption in (*_assumptions(hardware, number), *refused):
+    refused = [f"{strategy} has no rows: {why}" for strategy, why in plan.refused.items()]
+    kernels = [
+        f"{plan.needs_kernels} caps its attention scores: zero3 and fsdp train it where a GPU has "
+        "flash-attn, or compute capability 8 and above"
+    ]
+    special = [*refused, *(kernels if plan.needs_kernels else ())]
+    for assumption in (*_assumptions(hardware, number), *special):
         yield from textwrap.wrap(f"- {assumption}", width=100, subsequent_indent="  ")
 
 

@@ -57,7 +57,9 @@ class ModelPart:
 class Algorithm(nn.Module, ABC):
     """A loss, and the modules that it trains.
 
-    A new one derives from this and is registered in MODELS; a sheet's `model` names it.
+    A new one derives from this and is registered in MODELS; a sheet's `model` names it. Before the
+    first step a run tries it out on its `example`, whole and in halves: what does not add up is
+    refused.
 
     Attributes:
         learns_from: which groups it takes of what a data set makes of its rows: 'dialogues' or

@@ -11,10 +11,19 @@ gpu_kernels.py   flash-attn's and torch's kernels for rows of documents, and fle
 from __future__ import annotations
 
 from xtune.models.attention.by_heads import length_that_rotation_depends_on, why_not_slices
-from xtune.models.attention.varlen import NAME, kernel_for, varlen_arguments, why_not_one_row
+from xtune.models.attention.varlen import (
+    NAME,
+    caps_scores,
+    has_capping_kernels,
+    kernel_for,
+    varlen_arguments,
+    why_not_one_row,
+)
 
 __all__ = [
     "NAME",
+    "caps_scores",
+    "has_capping_kernels",
     "kernel_for",
     "length_that_rotation_depends_on",
     "varlen_arguments",

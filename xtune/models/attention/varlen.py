@@ -47,13 +47,31 @@ from xtune.parallel.sequence import SequenceGroup
 from xtune.parallel.slices import BatchSlice
 from xtune.structures import Batch
 
-__all__ = ["NAME", "kernel_for", "varlen_arguments", "varlen_attention", "why_not_one_row"]
+__all__ = [
+    "NAME",
+    "caps_scores",
+    "has_capping_kernels",
+    "kernel_for",
+    "varlen_arguments",
+    "varlen_attention",
+    "why_not_one_row",
+]
 
 NAME = "xtune_varlen"
 _LAYERS = {
     "full_attention",
     "sliding_attention",
 }  # of config.layer_types, those that are right here
+
+
+def caps_scores(llm: PreTrainedModel) -> bool:
+    """Return whether a model caps its attention scores, as Gemma 2 does."""
+    return bool(getattr(llm.config.get_text_config(), "attn_logit_softcapping", None))
+
+
+def has_capping_kernels(device: torch.device) -> bool:
+    """Return whether a kernel for packed rows that caps attention scores is there for a device."""
+    return device.type == "cuda" and (has_flash_attn() or has_flex(device))
 
 
 def why_not_one_row(llm: PreTrainedModel, *, kernels: bool | None = None) -> str | None:
@@ -68,10 +86,9 @@ def why_not_one_row(llm: PreTrainedModel, *, kernels: bool | None = None) -> str
             the model's own device.
     """
     config = llm.config.get_text_config()
-    capped = getattr(config, "attn_logit_softcapping", None)
     if kernels is None:
-        kernels = llm.device.type == "cuda" and (has_flash_attn() or has_flex(llm.device))
-    if capped and not kernels:
+        kernels = has_capping_kernels(llm.device)
+    if caps_scores(llm) and not kernels:
         return "it caps its attention scores, which for packed rows only kernels for GPUs do"
     others = set(getattr(config, "layer_types", None) or ()) - _LAYERS
     if others or getattr(llm, "_is_stateful", False):
