@@ -60,11 +60,12 @@ def _block(task: type[Task]) -> list[str]:
     from xtune.eval.chosen import accepted
 
     parameters = accepted(task)
+    shots = parameters["shots"].default if "shots" in parameters else None
     lines = [f"{task.name}  {_text(task).partition(chr(10))[0]}"]
     told: dict[str, Any] = {
         "scoring": f"{task.scoring}, headline {task.headline}; {' or '.join(task.forms)} form",
         "files": _files(task),
-        "shots": parameters["shots"].default if "shots" in parameters else None,
+        "shots": getattr(task, "usual_shots", None) if shots is None else shots,
         "options": ", ".join(
             each.name if each.default is each.empty else f"{each.name}={each.default!r}"
             for each in parameters.values()

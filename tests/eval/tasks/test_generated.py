@@ -471,7 +471,7 @@ def test_the_needles_question_and_score(story):
     assert [one.metrics["found"] for one in (right, comma, wrong)] == [1, 1, 0]
     assert task.score(item, said("I see none.")).unanswered
     assert task.attachments(task.items(), [right, wrong, right, comma]) == {
-        "needle_grid": {"lengths": [300], "depths": [0, 100], "found": [[0.5, 1.0]]}
+        "needle_grid.json": {"lengths": [300], "depths": [0, 100], "found": [[0.5, 1.0]]}
     }
 
 

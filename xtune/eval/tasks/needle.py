@@ -168,7 +168,7 @@ class Needle(Task):
             [mean(cells[row, column]) if (row, column) in cells else None for column in depths]
             for row in lengths
         ]
-        return {"needle_grid": {"lengths": lengths, "depths": depths, "found": found}}
+        return {"needle_grid.json": {"lengths": lengths, "depths": depths, "found": found}}
 
     def settings(self) -> dict[str, Any]:
         """Return the grid, and what lengths count; see `Task`."""
