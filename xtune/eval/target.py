@@ -242,7 +242,7 @@ def sheet_and_folder(given: str, work_dir: Path | None = None) -> tuple[Sheet, P
     else:
         sheet = render(given)
         work_dir = work_dir or Path(sheet.values.get("work_dir") or f"work_dirs/{sheet.name}")
-    require_valid(sheet)
+    require_valid(sheet, data=False)  # tasks look for their own files
     return sheet, work_dir
 
 
