@@ -14,11 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.eval.results import comparison, results, row, task_result
+from xtune.cli.eval import print_comparison
 from xtune.errors import UsageError
 from xtune.eval.comparison import Comparison, abilities_of
 from xtune.eval.loss_curve import LossCurve
 from xtune.eval.pages.markdown import markdown
 from xtune.eval.pages.page import render_page
+from xtune.eval.pages.picture import draw_picture
 from xtune.eval.pages.report import write_comparison, write_report
 
 PNG = b"\x89PNG"
@@ -123,6 +125,35 @@ def test_less_is_better_turns_what_is_lost_round():
     lost, gained = compared.flips("quiz")
     assert ([each.id for each in lost], [each.id for each in gained]) == (["1"], ["0"])
     assert compared.paired("quiz").difference == 0.5
+
+
+def texts(values, together):
+    rows = [row(metrics={"bits_per_byte": value}, group="") for value in values]
+    changes = {"task": "text", "headline": "bits_per_byte", "lower_is_better": True}
+    return results(rows, **changes, overall={"bits_per_byte": together})
+
+
+def test_what_all_items_have_together_stands_once_with_its_change(capsys):
+    compared = Comparison("t", texts([1.0, 1.2], 1.15), texts([1.1, 1.4], 1.3))
+    page = render_page(compared.after, compared, PNG)
+    cells = re.findall(r"<td>bits per byte</td>(.*)</tr>", page)
+    assert len(cells) == 1
+    assert re.findall(r"<td>(.*?)</td>", cells[0])[:4] == ["2", "1.15", "1.3", "+0.15"]
+    assert "less is better; 2 items" in page
+    print_comparison(compared)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "bits per byte" in line]
+    assert len(lines) == 1
+    assert re.findall(r"[+\d.]+", lines[0])[:4] == ["2", "1.15", "1.3", "+0.15"]
+
+
+@pytest.mark.parametrize(("with_shares", "width"), [(False, 3.6), (True, 9.2)])
+def test_a_picture_has_a_panel_for_what_is_no_share(tmp_path, with_shares, width):
+    text = texts([1.0], 1.0)
+    if with_shares:
+        text = replace(text, tasks={**text.tasks, **results([row()]).tasks})
+    draw_picture(tmp_path / "picture.png", text, None, LossCurve({}, {}))
+    with Image.open(tmp_path / "picture.png") as image:
+        assert image.size == (round(width * 150), 540)
 
 
 def test_settings_that_are_not_alike_are_said():

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["generate_texts", "pad_id_of", "write_answers"]
 
-_MOST_SLOTS = 32
+_MOST_SLOTS = 64  # at 32 rows a processor multiplies by the head at three quarters of its speed
 _LONGEST_PASS = 4096  # tokens of prompts that begin together
 _PASS = 64  # tokens whose computation costs about as much as one pass more
 
@@ -61,7 +61,7 @@ def generate_texts(
         tokenizer: that made the prompts.
         requests: what to answer.
         stop_words: strings that end any answer, besides the model's own end tokens.
-        slots: rows at once; default: as many as fit into the memory that is free now, 32 at most.
+        slots: rows at once; default: as many as fit into the memory that is free now, 64 at most.
             Where a GPU has too little for them they are halved.
         on_result: given the index of a request and its answer, as they come.
         together: all processes of a run do this with a model that they share, each with requests

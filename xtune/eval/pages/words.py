@@ -22,7 +22,7 @@ def change(value: float, *, is_share: bool = True) -> str:
     >>> change(0.0512), change(-1.5, is_share=False)
     ('+5.1', '-1.5')
     """
-    return f"{100 * value:+.1f}" if is_share else f"{value:+.4g}"
+    return f"{100 * value:+.1f}" if is_share else f"{value:+.3g}"
 
 
 def p_in_words(value: float) -> str:
