@@ -103,13 +103,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "randomness.seed": _at_least(0),
 }
 # Of each evaluation
-_MEASURED_RANGES = {
-    "batch_size": _at_least(1),
-    "max_new_tokens": _at_least(1),
-    "every": _at_least(1),
-    "rows": _at_least(1),
-    "shots": _at_least(0),
-}
+_MEASURED_RANGES = dict.fromkeys(("batch_size", "max_new_tokens", "every", "rows"), _at_least(1))
 
 
 def _ranges(values: Values) -> Iterator[Breach]:
