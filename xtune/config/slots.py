@@ -5,19 +5,20 @@ down here; what lies in a section, at any depth, has the one that its parameter 
 
     def __init__(self, *, rewards: Annotated[Sequence[dict[str, Any]], REWARDS]) -> None:
 
-Sections without a `type` have their arguments written down here as functions, so that both kinds
-are checked alike.
+Sections without a `type` have their arguments written down in sections.py, as functions, so that
+both kinds are checked alike.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from mmengine.registry import Registry
 
 from xtune import registry
+from xtune.config import sections
 from xtune.config.declared import declared, declared_names
 from xtune.config.signatures import Form
 from xtune.errors import RegistryError
@@ -95,81 +96,16 @@ class Named(NamedTuple):
     value: Any
 
 
-def train_dataloader(*, batch_size: int, num_workers: int = 0, shuffle: bool = True) -> None:
-    """Micro-batches of `batch_size` packs on each device.
-
-    Args:
-        batch_size: packs of a micro-batch.
-        num_workers: threads that prepare the next steps; 0 for none.
-        shuffle: visit the packs in another order each epoch.
-    """
-
-
-def mixture_source(
-    *,
-    data_path: Any,
-    map_fn: Any = None,
-    split: str = "train",
-    max_rows: int | None = None,
-    epochs: float | None = None,
-    weight: float | None = None,
-    seed: int = 0,
-) -> None:
-    """One source of a mixture; see xtune/data/mixture.py.
-
-    Args:
-        data_path: of the source; what a data set's is, but no mixture.
-        map_fn: of its rows; None: the data set's.
-        split: which part of it, where it has parts.
-        max_rows: read no more rows than this.
-        epochs: how often an epoch shows each of its samples.
-        weight: its samples in an epoch, in proportion to those of the other sources.
-        seed: of which samples are shown where not all are.
-    """
-
-
-def vocabulary(
-    *, init: Literal["subtokens", "mean"] = "subtokens", pad_to_multiple_of: int | None = None
-) -> None:
-    """How the rows of added tokens begin, and what the number of rows is a multiple of.
-
-    Args:
-        init: what rows begin as: 'subtokens', the mean of those that the token was before, or
-            'mean', that of all rows.
-        pad_to_multiple_of: what the number of rows is a multiple of; None: of nothing.
-    """
-
-
-def clip_grad(*, max_norm: float) -> None:
-    """Gradients are scaled down to this norm."""
-
-
-def paramwise_cfg(*, custom_keys: dict[str, dict[Literal["lr_mult", "decay_mult"], float]]) -> None:
-    """Per part of a parameter's name: `lr_mult`, `decay_mult`."""
-
-
-def parallel(*, sequence_parallel_size: int = 1) -> None:
-    """How many processes share each row of tokens; 1: each has rows of its own."""
-
-
-def env_cfg(*, hang_timeout: float | None = 600.0) -> None:
-    """Seconds that one process of several may stand still before all end; None: for ever."""
-
-
-def randomness(*, seed: int) -> None:
-    """The one seed of data order, adapter weights and dropout."""
-
-
 # Sections of a sheet whose dict has no `type`
 _PLAIN: dict[str, Callable[..., None] | str] = {
     "tokenizer": "xtune.models.tokenizer.load_tokenizer",
-    "model.vocabulary": vocabulary,
-    "train_dataloader": train_dataloader,
-    "clip_grad": clip_grad,
-    "paramwise_cfg": paramwise_cfg,
-    "parallel": parallel,
-    "randomness": randomness,
-    "env_cfg": env_cfg,
+    "model.vocabulary": sections.vocabulary,
+    "train_dataloader": sections.train_dataloader,
+    "clip_grad": sections.clip_grad,
+    "paramwise_cfg": sections.paramwise_cfg,
+    "parallel": sections.parallel,
+    "randomness": sections.randomness,
+    "env_cfg": sections.env_cfg,
 }
 
 # Sections with a `type`, next to model and hooks
@@ -249,7 +185,7 @@ def plain(values: Mapping[str, Any]) -> Iterator[tuple[str, Any, Form]]:
         if section is not None:
             yield key, section, Form(_target(registry.MODELS, target))
     for key, data in _mixed(values):
-        yield key, data, Form(mixture_source)
+        yield key, data, Form(sections.mixture_source)
 
 
 def form_of(values: Mapping[str, Any], owner: Mapping[str, Any]) -> Form | None:
