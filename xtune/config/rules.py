@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from xtune import registry
-from xtune.config import adapters
-from xtune.config.declared import class_attribute, declared_names
+from xtune.config import adapters, learning
 from xtune.config.deepspeed import contradictions
 from xtune.config.strategies import Traits, divides_state, sharding_of_sheet
-from xtune.errors import ConfigError, did_you_mean
+from xtune.errors import ConfigError
 from xtune.local_path import misspells_a_file, not_there
 from xtune.names import Kind, hub_id_in, is_path, kind_of
 
@@ -170,41 +169,8 @@ def _length_of_run(values: Values) -> Iterator[Breach]:
 
 
 def _learning(values: Values) -> Iterator[Breach]:
-    """What the algorithm learns from, and what the data sets make of their rows."""
-    algorithm = _get(values, "model.type")
-    learns_from = class_attribute(registry.MODELS, algorithm, "learns_from")
-    name = _name(algorithm)
-    for key in ("train_dataset", "val_dataset"):
-        kind = _get(values, f"{key}.type")
-        makes = class_attribute(registry.DATASETS, kind, "makes")
-        if kind is None or (key == "val_dataset" and _get(values, f"{key}.data_path") is None):
-            continue
-        if learns_from is None or not isinstance(makes, str) or makes == learns_from:
-            continue
-        known = sorted(_made_by_data_sets() | {makes})
-        if learns_from not in known:
-            near = did_you_mean(str(learns_from), known).removeprefix("; ")
-            yield Breach(
-                "model.type",
-                f"{name}.learns_from is {learns_from!r}, which no data set makes",
-                near or f"it is one of: {', '.join(known)}",
-            )
-            return
-        yield Breach(
-            f"{key}.type",
-            f"makes {makes} of rows, and model.type={name!r} learns from {learns_from}",
-            f"name an algorithm that learns from {makes}, or a data set that makes {learns_from}",
-        )
-
-
-def _made_by_data_sets() -> set[str]:
-    kinds = declared_names(registry.DATASETS)
-    made = (class_attribute(registry.DATASETS, kind, "makes") for kind in kinds)
-    return {one for one in made if isinstance(one, str)}
-
-
-def _name(named: Any) -> str:
-    return named if isinstance(named, str) else str(getattr(named, "__name__", named))
+    for key, message, hint in learning.contradictions(values):
+        yield Breach(key, message, hint)
 
 
 def _quantization(values: Values) -> Iterator[Breach]:

@@ -1,0 +1,62 @@
+"""What an algorithm learns from, held against what the data sets of a sheet make of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from xtune import registry
+from xtune.config.declared import class_attribute, declared_names
+from xtune.errors import did_you_mean
+
+__all__ = ["contradictions"]
+
+
+def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield each data set that the algorithm cannot learn from: key, what is wrong, what to do.
+
+    Args:
+        values: the sheet's. What a type does not say of itself is not judged.
+    """
+    model = values.get("model")
+    algorithm = model.get("type") if isinstance(model, Mapping) else None
+    learns_from = class_attribute(registry.MODELS, algorithm, "learns_from")
+    if learns_from is None:
+        return
+    name = algorithm if isinstance(algorithm, str) else getattr(algorithm, "__name__", algorithm)
+    for key, makes in _makes(values):
+        if makes == learns_from:
+            continue
+        known = sorted(_made_by_data_sets() | {makes})
+        if learns_from not in known:
+            near = did_you_mean(str(learns_from), known).removeprefix("; ")
+            yield (
+                "model.type",
+                f"{name}.learns_from is {learns_from!r}, which no data set makes",
+                near or f"it is one of: {', '.join(known)}",
+            )
+            return
+        yield (
+            f"{key}.type",
+            f"makes {makes} of rows, and model.type={name!r} learns from {learns_from}",
+            f"name an algorithm that learns from {makes}, or a data set that makes {learns_from}",
+        )
+
+
+def _makes(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """The data sets of a sheet that say what they make, by their key."""
+    for key in ("train_dataset", "val_dataset"):
+        data = values.get(key)
+        if not isinstance(data, Mapping) or data.get("type") is None:
+            continue
+        if key == "val_dataset" and data.get("data_path") is None:
+            continue
+        makes = class_attribute(registry.DATASETS, data["type"], "makes")
+        if isinstance(makes, str):
+            yield key, makes
+
+
+def _made_by_data_sets() -> set[str]:
+    kinds = declared_names(registry.DATASETS)
+    made = (class_attribute(registry.DATASETS, kind, "makes") for kind in kinds)
+    return {one for one in made if isinstance(one, str)}
