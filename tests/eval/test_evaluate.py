@@ -77,13 +77,13 @@ def test_a_submission_and_answers_for_a_judge_have_no_number_yet(base, tmp_path)
     exam = CEval(data_path=str(tmp_path), split="test", subjects=["law"], shots=0)
     mine = OwnFile(data_path=str(tmp_path / "open.jsonl"), max_new_tokens=4)
     results = evaluate(base, [exam, mine], out=tmp_path / "out", dtype="fp32")
-    assert [results[name].score for name in ("ceval", "own_file")] == [None, None]
-    assert results["ceval"].warnings[0] == "ceval: 1 of 52 subjects"
+    assert [results[name].score for name in ("ceval", "open")] == [None, None]
+    assert results["ceval"].warnings[0] == "1 of 52 subjects"
     (sent,) = (tmp_path / "out").rglob("*submission.json")
     letter = results["ceval"].rows[0].got
     assert json.loads(sent.read_text()) == {"law": {"3": letter}}
     assert letter in tuple("ABCD")
-    assert results["own_file"].rows[0].expected == "So."
+    assert results["open"].rows[0].expected == "So."
 
 
 def test_fewer_rows_are_a_partial_result(base, tmp_path):

@@ -66,8 +66,8 @@ def test_near_ties_cuts_and_silence_are_counted_and_said():
         "a partial copy",
         "the letters have 2 % of the probability where they are read: the model would write "
         "something else there, such as 'The answer is'",
-        "1 prompts are longer than the model's context: cut at the left",
-        "1 answers were ended by the limit of new tokens",
+        "1 prompt is longer than the model's context: cut at the left",
+        "1 answer was ended by the limit of new tokens",
         "4 of 8 items, evenly spaced: a partial result",
     ]
 

@@ -222,7 +222,7 @@ def print_comparison(compared: Comparison) -> None:
             table.add_section()
         for metric in after.metrics:
             pair = compared.paired(name, metric)
-            whole, was = after.measured(metric), before.measured(metric)
+            whole, earlier = after.measured(metric), before.measured(metric)
             told: list[Any] = ["", ""]
             if pair is not None:
                 moved = change(pair.difference, is_share=whole.is_share)
@@ -230,16 +230,16 @@ def print_comparison(compared: Comparison) -> None:
             # what all items have together, where a task says so; their mean is another number
             shown = [
                 f"{each.overall[metric]:.4g}" if metric in each.overall else str(mean)
-                for each, mean in ((before, was), (after, whole))
+                for each, mean in ((before, earlier), (after, whole))
             ]
             table.add_row(in_words(metric), str(whole.n), *shown, *told, style="bold")
         if after.macro is not None:
             values = [percent(each.macro) for each in (before, after)]
-            table.add_row("mean of the groups (macro)", "", *values)
+            table.add_row("macro mean", "", *values)
         for metric, value in after.overall.items():
             if metric not in after.metrics:
-                earlier = f"{before.overall[metric]:.4g}" if metric in before.overall else "–"
-                table.add_row(in_words(metric), "", earlier, f"{value:.4g}")
+                shown = [f"{before.overall[metric]:.4g}"] if metric in before.overall else ["–"]
+                table.add_row(in_words(metric), "", *shown, f"{value:.4g}")
         Console().print(table)
         lost, gained = compared.flips(name)
         print(f"{name}: {len(lost)} got worse, {len(gained)} got better")
@@ -255,20 +255,26 @@ def _print_results(results: Results) -> None:
     from xtune.eval.pages.words import percent
     from xtune.eval.results import in_words
 
-    table = Table("task", "metric", title=results.name, title_justify="left")
+    table = Table(title=results.name, title_justify="left")
+    table.add_column("task", no_wrap=True)
+    table.add_column("metric")
     for column in ("items", "result", "± error", "unanswered", "near-ties"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, task in results.tasks.items():
-        for metric in task.metrics:
+        for number, metric in enumerate(task.metrics):
             whole = task.measured(metric)
             error = "" if whole.stderr is None else percent(whole.stderr, is_share=whole.is_share)
             counted = [str(task.unanswered), str(task.near_ties)] if metric == task.headline else []
-            cells = [name, in_words(metric), str(whole.n), str(whole), error, *counted]
-            table.add_row(*cells, style="bold" if metric == task.headline else "")
+            # what all items have together, where a task says so; their mean is another number
+            result = f"{task.overall[metric]:.4g}" if metric in task.overall else str(whole)
+            cells = ["" if number else name, in_words(metric), str(whole.n), result, error]
+            table.add_row(*cells, *counted, style="bold" if metric == task.headline else "")
         if task.macro is not None:
-            table.add_row(name, "mean of the groups (macro)", "", percent(task.macro))
+            table.add_row("", "macro mean", "", percent(task.macro))
         for metric, value in task.overall.items():
-            table.add_row(name, in_words(metric), "", f"{value:.4g}", style="bold")
+            if metric not in task.metrics:
+                table.add_row("", in_words(metric), "", f"{value:.4g}")
+        table.add_section()
     Console().print(table)
 
 

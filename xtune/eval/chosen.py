@@ -146,7 +146,7 @@ def _named(word: str, known: Mapping[str, type[Task]]) -> tuple[Any, dict[str, A
     if Path(word).suffix.lower() in _QUESTIONS:
         if not Path(word).expanduser().is_file():
             raise UsageError(f"there is no file {word!r} of questions")
-        return known[OWN_FILE], {"data_path": word}, OWN_FILE
+        return known[OWN_FILE], {"data_path": word}, Path(word).stem.replace("-", "_")
     name = word.lower().replace("-", "_")
     by_class = {task.__name__.lower(): task.name for task in known.values()}
     name = name if name in known else by_class.get(name, name)

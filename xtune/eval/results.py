@@ -198,9 +198,11 @@ class TaskResult:
                 f"them {self.headline} is {self._untouched()}"
             )
         if self.cut:
-            said.append(f"{self.cut} prompts are longer than the model's context: cut at the left")
+            longer = "1 prompt is" if self.cut == 1 else f"{self.cut} prompts are"
+            said.append(f"{longer} longer than the model's context: cut at the left")
         if self.cut_answers:
-            said.append(f"{self.cut_answers} answers were ended by the limit of new tokens")
+            ended = "1 answer was" if self.cut_answers == 1 else f"{self.cut_answers} answers were"
+            said.append(f"{ended} ended by the limit of new tokens")
         if len(self.rows) < self.of:
             said.append(f"{len(self.rows)} of {self.of} items, evenly spaced: a partial result")
         return said

@@ -130,7 +130,7 @@ def test_math_is_asked_with_minervas_shots(math):
     assert [item.group for item in items] == ["counting_and_probability"] * 2
     assert items[0].gold == r"\frac{1}{2}"
     assert len({item.id for item in items}) == 2
-    assert math.notices(items, []) == ["math: 1 of 7 subjects"]
+    assert math.notices(items, []) == ["1 of 7 subjects"]
 
 
 @pytest.mark.parametrize(

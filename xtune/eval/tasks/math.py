@@ -187,7 +187,7 @@ class MATH(AnsweredTask):
         """Say where not all subjects are asked; see `Task`."""
         if len(self.chosen) == len(SUBJECTS):
             return super().notices(items, scores)
-        return [f"{self.name}: {len(self.chosen)} of {len(SUBJECTS)} subjects"]
+        return [f"{len(self.chosen)} of {len(SUBJECTS)} subjects"]
 
 
 @EVALUATIONS.register_module()

@@ -50,6 +50,8 @@ class OwnFile(Task):
             raise UsageError(f"own_file: {not_there(data_path, 'file of questions')}")
         self.source = FilesSource(data_path)
         self.data_path = data_path
+        if Path(data_path).expanduser().is_file():  # the results are called as the file is
+            self.name = Path(data_path).stem.replace("-", "_")  # type: ignore[misc]
         first = next(iter(self.source.rows()), None)
         if first is None:
             raise UsageError(f"own_file: {self.source.why_empty()}")
