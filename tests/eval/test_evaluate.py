@@ -54,7 +54,8 @@ def test_a_base_model_is_asked_in_the_completion_form(base, tmp_path):
 def test_the_chat_form_of_the_same_questions(inputs, tmp_path):
     results = xtune.evaluate(inputs.model, [Letters()], form="chat", out=tmp_path)
     assert results["letters"].first_prompt == (
-        "<|im_start|>system\nLetters.\n\n<|im_end|>\n<|im_start|>user\nLetter 0?\nAnswer:<|im_end|>\n"
+        "<|im_start|>system\nLetters.\n\n<|im_end|>\n"
+        "<|im_start|>user\nLetter 0?\nAnswer:<|im_end|>\n"
         "<|im_start|>assistant\nA<|im_end|>\n<|im_start|>user\nLetter 0?\nAnswer:<|im_end|>\n"
         "<|im_start|>assistant\n⟦A¦B⟧"
     )
