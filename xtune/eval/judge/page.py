@@ -49,7 +49,7 @@ def render_page(tally: Tally, title: str, date: str) -> str:
     values = tally.values
     css = "".join(
         files(room).joinpath("page.css").read_text(encoding="utf-8")
-        for room in ("xtune.eval", "xtune.eval.judge")
+        for room in ("xtune.eval.pages", "xtune.eval.judge")
     )
     warnings = "".join(f"<li>{escape(line)}</li>" for line in values["warnings"])
     return f"""<!doctype html>
