@@ -77,7 +77,7 @@ def test_a_submission_and_answers_for_a_judge_have_no_number_yet(base, tmp_path)
     mine = OwnFile(data_path=str(tmp_path / "open.jsonl"), max_new_tokens=4)
     results = evaluate(base, [exam, mine], out=tmp_path / "out", dtype="fp32")
     assert [results[name].score for name in ("ceval", "own_file")] == [None, None]
-    assert results["ceval"].warnings[0] == "ceval: 1 of 52 subjects"
+    assert results["ceval"].warnings[0] == "1 of 52 subjects"
     (sent,) = (tmp_path / "out").rglob("*submission.json")
     letter = results["ceval"].rows[0].got
     assert json.loads(sent.read_text()) == {"law": {"3": letter}}

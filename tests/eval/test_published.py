@@ -198,14 +198,12 @@ def test_subjects_that_have_no_file_are_named_and_others_may_be_chosen(tmp_path)
 def test_a_partial_copy_and_another_split_are_told_by_the_number_of_rows(tmp_path):
     splits = {"test": Part("test", "test", items=14042), "dev": Part("dev", "dev", items=285)}
     files = published(tmp_path)
-    assert files.count_notice(76, splits, "test") == (
-        "mmlu: 76 of 14,042 rows of test: a partial copy"
-    )
+    assert files.count_notice(76, splits, "test") == ("76 of 14,042 rows of test: a partial copy")
     assert files.count_notice(285, splits, "test") == (
-        "mmlu: 285 of 14,042 rows of test: as many as its dev split has"
+        "285 of 14,042 rows of test: as many as its dev split has"
     )
     assert files.count_notice(300, splits, "dev") == (
-        "mmlu: 300 of 285 rows of dev: not the published one"
+        "300 of 285 rows of dev: not the published one"
     )
     assert files.count_notice(14042, splits, "test") == ""
 

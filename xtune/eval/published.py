@@ -164,7 +164,7 @@ class Published:
         what = f"as many as its {like} split has" if like else "a partial copy"
         if found > wanted:
             what = what if like else "not the published one"
-        return f"{self.task}: {found:,} of {wanted:,} rows of {split}: {what}"
+        return f"{found:,} of {wanted:,} rows of {split}: {what}"
 
     def document(self, *patterns: str) -> Iterator[tuple[str, Any]]:
         """Yield the whole JSON value of each file, with its place, where rows lie deep in it.

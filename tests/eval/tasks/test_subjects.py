@@ -115,12 +115,12 @@ def test_subjects_that_are_missing_are_named(mmlu):
 
 def test_what_there_is_too_little_of_is_said(mmlu, tmp_path_factory):
     task = MMLU(data_path=str(mmlu), subjects=["astronomy"], shots=2)
-    assert task.notices([], []) == ["mmlu: 1 of 57 subjects"]
+    assert task.notices([], []) == ["1 of 57 subjects"]
     whole = tmp_path_factory.mktemp("whole")
     for subject in MMLU.subjects:
         write(whole / f"test/{subject}_test.csv", ASTRONOMY)
     task = MMLU(data_path=str(whole), shots=0)
-    assert task.notices([], []) == ["mmlu: 57 of 14,042 rows of test: a partial copy"]
+    assert task.notices([], []) == ["57 of 14,042 rows of test: a partial copy"]
     assert task.settings()["items"] == 57
     with pytest.raises(UsageError, match="shots=5, but dev has 2 rows of astronomy"):
         MMLU(data_path=str(mmlu), subjects=["astronomy"]).items()

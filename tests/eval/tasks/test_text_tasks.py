@@ -128,7 +128,7 @@ def test_hellaswag_without_wikihows_marks(tmp_path):
         " starts.",
     ]
     assert (first.gold, second.gold, first.id) == (3, 0, "24")
-    assert task.notices([], []) == ["hellaswag: 2 of 10,042 rows of validation: a partial copy"]
+    assert task.notices([], []) == ["2 of 10,042 rows of validation: a partial copy"]
 
 
 def test_hellaswags_rows_without_a_label(tmp_path):
@@ -263,7 +263,7 @@ def test_race_asks_the_last_question_after_the_earlier_with_their_answers(tmp_pa
         assert item.gold == 3
     assert RACE(data_path=str(tmp_path)).items()[0].id == "high1/2"
     assert RACE(data_path=str(tmp_path), level="middle").items()[0].id == "middle2/2"
-    assert task.notices([], []) == ["race: 1 of 1,045 rows of test: a partial copy"]
+    assert task.notices([], []) == ["1 of 1,045 rows of test: a partial copy"]
 
 
 def test_race_asks_every_question_in_its_turn(tmp_path):

@@ -103,7 +103,7 @@ class SubjectExam(LetterTask):
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
         """Say where not all rows or subjects are there; see `Task`."""
         if not self._has_all:
-            return [f"{self.name}: {len(self.chosen)} of {len(self.subjects)} subjects"]
+            return [f"{len(self.chosen)} of {len(self.subjects)} subjects"]
         splits = {name: Part((), name, items=rows) for name, rows in self.published_rows.items()}
         said = self.published.count_notice(len(self._items), splits, self.split)
         return [said] if said else []
