@@ -1,6 +1,6 @@
 """Our tasks of multiple choice next to lm_eval's own, on the same rows: equal item by item.
 
-    python benchmarks/eval_parity.py --model smollm2
+    python -m benchmarks.eval_parity --model smollm2
 
 lm_eval reads rows as the hub has them and runs its own tasks, in an environment of its own; ours
 reads the same rows as they are published. Each log-probability of each option of each item stands
@@ -99,7 +99,7 @@ def main() -> int:
         }
         write_published(work / "published")
         failed = 0
-        print(f"# Options next to lm_eval's\n\n`python benchmarks/eval_parity.py {words()}`\n")
+        print(f"# Options next to lm_eval's\n\n`python -m benchmarks.eval_parity {words()}`\n")
         forms: tuple[Form, ...] = (
             ("completion", "chat") if tokenizer.chat_template else ("completion",)
         )

@@ -203,7 +203,7 @@ def test_a_partial_copy_and_another_split_are_told_by_the_number_of_rows(tmp_pat
         "285 of 14,042 rows of test: as many as its dev split has"
     )
     assert files.count_notice(300, splits, "dev") == (
-        "mmlu: 300 of 285 rows of dev: not the published one"
+        "300 of 285 rows of dev: not the published one"
     )
     assert files.count_notice(14042, splits, "test") == ""
 

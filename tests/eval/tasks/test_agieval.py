@@ -90,7 +90,7 @@ def test_means_of_files_by_language(tmp_path):
         "acc_chinese": 1.0,
         "acc_gaokao": 1.0,
     }
-    assert task.notices(items, scores) == ["agieval: 2 of 21 files"]
+    assert task.notices(items, scores) == ["2 of 21 files"]
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ class AGIEval(Task):
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
         """Say where not all files or rows are there; see `Task`."""
         if not self._has_all:
-            return [f"agieval: {len(self.chosen)} of {len(self.parts)} files"]
+            return [f"{len(self.chosen)} of {len(self.parts)} files"]
         part = Part((), "test", items=_ROWS)
         said = self.published.count_notice(len(self._items), {"test": part}, "test")
         return [said] if said else []
