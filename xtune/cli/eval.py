@@ -226,8 +226,8 @@ def print_comparison(compared: Comparison) -> None:
             table.add_row("mean of the groups (macro)", "", *values)
         for metric, value in after.overall.items():
             if metric not in after.metrics:
-                earlier = f"{before.overall[metric]:.4g}" if metric in before.overall else "–"
-                table.add_row(in_words(metric), "", earlier, f"{value:.4g}")
+                first = f"{before.overall[metric]:.4g}" if metric in before.overall else "–"
+                table.add_row(in_words(metric), "", first, f"{value:.4g}")
         Console().print(table)
         lost, gained = compared.flips(name)
         print(f"{name}: {len(lost)} got worse, {len(gained)} got better")
