@@ -5,10 +5,9 @@ Symbols: L layers of one kind, T tokens of a micro-batch.
 The model takes its real forward and backward pass, on torch's fake tensors: they have shapes and
 dtypes and no memory, so that every number below is the sum of what the model's own operations
 allocate. Nothing is known here of norms, adapters, attention or experts, plain or fused: what a
-module saves is what is counted. The lowest layer that is gone back through is run, with one of a
-kind behind it; once for each kind. Layers of a kind are alike, so L of them follow; those below the
-lowest keep nothing, and are not run. A model that is not trained keeps nothing either: one layer of
-it is run.
+module saves is what is counted. The lowest layer that is gone back through is run alone, and one of
+each kind behind it. Layers of a kind are alike, so L of them follow; those below the lowest keep
+nothing, and are not run. A model that is not trained keeps nothing either: one layer of it is run.
 
     forward pass     what one layer keeps for the backward pass, L times; and, while the loss is
                      computed, what that has at once
@@ -175,38 +174,37 @@ def trace_pass(
             for number, layers in enumerate(stacks):
                 places = [lowest[number], *([behind[number]] if number in behind else [])]
                 shortened.enter_context(_only(layers, places))
-            others = [stacks[number][-1] for number in behind]
             batch = model.example(lengths, trained=trained)
-            return _run(model, bottoms, others, precision, batch, with_gradients, device)
+            return _run(model, bottoms, precision, batch, with_gradients, device)
 
     try:
+        first = run({})
         pairs = [(run({number: of[0]}), len(of)) for (number, _), of in kinds.items()]
-        pairs = pairs or [(run({}), 0)]
     except Exception as error:  # a model's own code may trip over tensors without values anyhow
         kinds_of = " with ".join(dict.fromkeys(one.family for one in model.backbones()))
         raise ModelError(f"{kinds_of} cannot be run without values: {error}") from error
-    first, _ = pairs[0]
+    layers_kept, gradients = first.backbone, 0.0
+    for pair, count in pairs:
+        layers_kept += count * (pair.backbone - first.backbone)
+        gradients += count * (pair.end_gradients - first.end_gradients)
+    if not pairs:
+        pairs = [(first, 1)]
     # The kind that needs most; a layer that was run behind another one has gradients before it.
     return Pass(
-        layers=first.backbone - first.other + sum(count * pair.other for pair, count in pairs),
+        layers=layers_kept,
         loss=max(pair.loss - pair.backbone for pair, _ in pairs),
         kept=max(pair.kept - pair.backbone for pair, _ in pairs),
         layer=max(pair.layer - pair.kept for pair, _ in pairs),
-        end=max(pair.end - pair.end_gradients for pair, _ in pairs)
-        + first.end_gradients
-        - first.other_gradients,
-        gradients=sum(count * pair.other_gradients for pair, count in pairs),
+        end=max(pair.end - pair.end_gradients for pair, _ in pairs) + first.end_gradients
+        if kinds
+        else first.end,
+        gradients=gradients,
     )
 
 
 @dataclass(slots=True)
 class _Moments:
-    """Bytes of one run: alive after the backbone, at most in the loss, after it, and so on.
-
-    Attributes:
-        other: kept by the layer behind the lowest.
-        other_gradients: of it, that were not there before.
-    """
+    """Bytes of one run: alive after the backbone, at most in the loss, after it, and so on."""
 
     backbone: int = 0
     loss: int = 0
@@ -214,14 +212,11 @@ class _Moments:
     layer: int = 0
     end: int = 0
     end_gradients: int = 0
-    other: int = 0
-    other_gradients: int = 0
 
 
 def _run(
     model: Algorithm,
     bottoms: Sequence[nn.Module],
-    others: Sequence[nn.Module],
     precision: Precision,
     batch: Batch,
     with_gradients: bool,
@@ -231,8 +226,7 @@ def _run(
     fake.stands_for = device  # fake tensors themselves are on the CPU; see `runs_on_cpu`
     live, at = _FakeBytes(), _Moments()
     with fake:
-        draft, *copies = _copy_without_values(model, *bottoms, *others)
-    bottoms, others = copies[: len(bottoms)], copies[len(bottoms) :]
+        draft, *bottoms = _copy_without_values(model, *bottoms)
     for parameter in draft.parameters():
         live.ignore(parameter)
         if with_gradients and parameter.requires_grad:
@@ -242,13 +236,8 @@ def _run(
     for buffer in draft.buffers():
         live.ignore(buffer)
 
-    entering: list[Any] = []  # what the layer behind the lowest was given
-
     def backbone_is_done(*_: Any) -> None:
         at.backbone = live.now
-        while entering:  # a layer that has moved it to the host's memory does not keep it
-            kept, size = entering.pop()
-            at.other -= 0 if kept() is not None else size
 
     def layer_is_done(_: Tensor) -> None:
         at.layer = max(at.layer, live.mark())
@@ -258,25 +247,8 @@ def _run(
         if hidden.requires_grad:
             hidden.register_hook(layer_is_done)
 
-    def other_begins(_: nn.Module, inputs: Any, named: Any) -> None:
-        given = next(x for x in tree_leaves((inputs, named)) if isinstance(x, Tensor))
-        storage = given.untyped_storage()
-        entering.append((weakref.ref(storage), storage.nbytes()))
-        at.other -= live.now
-
-    def other_is_done(*_: Any) -> None:
-        at.other += live.now
-
     for backbone in draft.backbones():
         backbone.body.register_forward_hook(backbone_is_done)
-    passes = [
-        hook
-        for other in others
-        for hook in (
-            other.register_forward_pre_hook(other_begins, with_kwargs=True),
-            other.register_forward_hook(other_is_done),
-        )
-    ]
     for bottom in bottoms:
         bottom.register_forward_hook(watch)
     # Fake tensors are on the CPU; that a GPU would be under autocast is only asked for.
@@ -289,13 +261,8 @@ def _run(
         ):
             loss = draft(batch, normalizer=1)["loss"]
         at.loss, at.kept = live.mark(), live.now
-        for hook in passes:  # layers that are computed again pass there a second time
-            hook.remove()
         loss.backward()
         at.end, at.end_gradients = live.mark(), live.now
-    if not with_gradients:
-        weights = (weight for other in others for weight in other.parameters())
-        at.other_gradients = sum(w.grad.nbytes for w in weights if w.grad is not None)
     at.layer = max(at.layer, at.kept) if at.layer else at.end
     return at
 
