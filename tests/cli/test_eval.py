@@ -89,7 +89,9 @@ def test_an_older_run_says_what_it_measures_in_test_cfg(run, capsys):
     old = "test_cfg = dict(type='ToolCallEvaluation', data_path=data_path, split='held_out', "
     config.write_text(f"{lines[:at]}{old}batch_size=120, max_new_tokens=40){lines[end + 2 :]}")
     assert main(["eval", str(work_dir)]) == 0
-    assert "1 of 1 (100 %)" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 of 1 (100 %)" in out
+    assert "batch_size=120 is not read any more" in out
 
 
 def test_a_config_and_where_its_run_is(run, capsys):
@@ -157,3 +159,56 @@ def test_a_config_without_anything_to_measure(run, capsys):
     config.write_text(config.read_text() + "\nevaluations = []\n")
     assert main(["eval", str(work_dir)]) == 2
     assert "no evaluations, so there is nothing to measure" in capsys.readouterr().err
+
+
+def test_what_to_do_next_is_said(tmp_path, capsys):
+    """A judge for answers without a score; the chat form for a model that has a template."""
+    base, out = write_tiny_llama(tmp_path / "base"), tmp_path / "out"
+    file = tmp_path / "open.jsonl"
+    file.write_text('{"question": "Why?"}\n')
+    words = ["eval", str(base), "--tasks", str(file), "--out", str(out)]
+    words += ["--task-options", "open.max_new_tokens=4"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    assert f"xtune judge {out / 'items.jsonl'} --judge URL_OR_MODEL" in said
+    assert f"{base} has a chat template, and open did not use it: --form chat" in said
+    assert main([*words, "--form", "completion"]) == 0
+    assert "chat template" not in capsys.readouterr().out
+
+
+def test_the_table_cuts_no_name_and_shows_shares_in_per_cent(tmp_path, capsys, monkeypatch):
+    from tests.eval.results import results, row
+    from xtune.cli.eval import _print_results
+
+    monkeypatch.setenv("COLUMNS", "80")
+    overall = {"[/red]": 2.0, "acc_social_sciences": 0.3, "share_cut": 1.0, "mean_tokens": 1.0}
+    made = results([row(right=True)] * 14042, task="common_knowledge", overall=overall)
+    _print_results(made)
+    assert "…" not in capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "100")
+    _print_results(made)
+    out = capsys.readouterr().out
+    cells = [line.split("│") for line in out.split("\n") if line.count("│") > 4]
+    lines = {cell[2].strip(): cell[4].strip() for cell in cells}
+    assert lines == {
+        "acc": "14042 of 14042 (100 %)",
+        "[/red]": "2",
+        "acc social sciences": "30.0 %",
+        "share cut": "100.0 %",
+        "mean tokens": "1",
+    }
+
+
+def test_an_error_in_a_task_of_ones_own_is_named_by_its_line(tmp_path, capsys):
+    base = write_tiny_llama(tmp_path / "base")
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from xtune.eval.tasks.choices import LetterTask\n\n\n"
+        "class Mine(LetterTask):\n"
+        "    name = 'mine'\n\n"
+        "    def items(self):\n"
+        "        raise RuntimeError('boom')\n"
+    )
+    assert main(["eval", str(base), "--tasks", f"{file}:Mine", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert f"RuntimeError: boom\nIt comes from {file}:8; --debug" in said

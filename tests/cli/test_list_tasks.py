@@ -31,6 +31,14 @@ def test_one_task_says_all_of_itself(capsys):
     assert "evaluations = [dict(type='ToolCalls', …)]" in out
 
 
+@pytest.mark.parametrize("name", all_tasks())
+def test_nothing_is_said_to_readers_of_the_code(name, capsys):
+    assert main(["list-tasks", name]) == 0
+    out = capsys.readouterr().out
+    assert "see the module" not in out
+    assert "SubjectExam" not in out
+
+
 def test_a_pattern_and_what_is_misspelt(capsys):
     assert main(["list-tasks", "-p", "chinese"]) == 0
     assert "\nmmlu  " not in f"\n{capsys.readouterr().out}"

@@ -120,6 +120,7 @@ def test_every_problem_is_reported_at_once_with_its_line():
         ("optimizer.type=torch.optim.Nope", "no registered name and no importable"),
         ("optimizer=AdamW", "optimizer = 'AdamW': must be a dict with a type"),
         ("custom_hooks=EvaluateChatHook", "must be a list of hooks"),
+        ("evaluations=MMLU", "must be a list of dicts; on the command"),
         ("randomness=42", "randomness = 42: must be a dict of seed"),
         ("pretrained_model_name_or_path=./no", "no file or folder './no'"),
         ("pretrained_model_name_or_path=no.gguf", "no file or folder 'no.gguf'"),

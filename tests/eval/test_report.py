@@ -164,6 +164,16 @@ def test_settings_that_are_not_alike_are_said():
     assert "form differ between the two" in Page(render_page(other, compared, PNG)).text
 
 
+def test_one_id_with_two_questions_is_no_pair(capsys):
+    before = [row(question="Old?", right=True), row(right=True)]
+    after = [row(question="New?"), row(), row(right=True)]
+    compared = comparison(before, after)
+    assert [(b.id, a.id) for b, a in compared.pairs("quiz")] == [("1", "1")]
+    assert len(compared.flips("quiz")[0]) == 1
+    print_comparison(compared)
+    assert "quiz: 1 items are compared; 2 are not in both" in capsys.readouterr().err
+
+
 def test_results_of_other_tasks_are_no_pair():
     with pytest.raises(UsageError, match="share no task: quiz and exam"):
         Comparison("t", results([row()]), results([row()], task="exam"))

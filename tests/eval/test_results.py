@@ -99,3 +99,9 @@ def test_what_are_no_results(tmp_path):
     (tmp_path / "results.json").write_text('{"name": 1}')
     with pytest.raises(DataError, match="cannot be read as results"):
         read_results(tmp_path)
+
+
+def test_a_comparison_is_not_what_is_compared(tmp_path):
+    (tmp_path / "results.json").write_text('{"format_version": 2}')
+    with pytest.raises(DataError, match="evaluation/before and evaluation/after"):
+        read_results(tmp_path)

@@ -100,14 +100,30 @@ def _run(verb: str, words: list[str]) -> int:
         if isinstance(error, ImportError) and missing:
             print(missing_message(verb, missing), file=sys.stderr)
             return 2
-        print(
-            f"xtune {verb}: {type(error).__name__}: {error}\n"
-            "This is an error that xtune did not foresee; --debug shows where it comes from.",
-            file=sys.stderr,
+        where = _in_own_code(error)
+        came = (
+            f"It comes from {where}; --debug shows all of it."
+            if where
+            else "This is an error that xtune did not foresee; --debug shows where it comes from."
         )
+        print(f"xtune {verb}: {type(error).__name__}: {error}\n{came}", file=sys.stderr)
         if missing:
             print(f"It may be because of this: {missing_message(verb, missing)}", file=sys.stderr)
         return 1
+
+
+def _in_own_code(error: Exception) -> str:
+    """'my_task.py:7' where a file of the user's own has raised it; '' elsewhere."""
+    from pathlib import Path
+    from traceback import extract_tb
+
+    package = Path(__file__).parents[1]
+    frame = extract_tb(error.__traceback__)[-1]
+    path = Path(frame.filename)
+    installed = (package, Path(sys.prefix), Path(os.__file__).parent)
+    if not path.is_file() or any(path.is_relative_to(folder) for folder in installed):
+        return ""
+    return f"{frame.filename}:{frame.lineno}"
 
 
 def _ignore_interrupts() -> None:

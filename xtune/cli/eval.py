@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +131,7 @@ def _before_and_after(args: argparse.Namespace, target: Target, tasks: dict[str,
     report = args.out or (folder if target.run is None else target.run / "report")
     paths = write_comparison(compared, report)
     print_comparison(compared)
-    _print_files(compared.after, paths.values())
+    _print_files(tasks, compared.after, paths.values())
     _print_next(args, tasks, compared.after, [folder / "before", folder / "after"])
 
 
@@ -154,7 +155,7 @@ def _once(args: argparse.Namespace, target: Target, tasks: dict[str, Task]) -> N
     _print_results(results)
     if kept := [name for name in results.tasks if name not in tasks]:
         print(f"measured earlier: {', '.join(kept)}")
-    _print_files(results, [folder / "results.json", *paths.values()])
+    _print_files(tasks, results, [folder / "results.json", *paths.values()])
     _print_next(args, tasks, results, [folder])
 
 
@@ -263,9 +264,14 @@ def print_comparison(compared: Comparison) -> None:
             if metric not in after.metrics:
                 earlier_value = of_all_items(metric, before.overall.get(metric))
                 table.add_row(in_words(metric), "", earlier_value, of_all_items(metric, value))
-        Console().print(table)
+        Console(markup=False).print(table)  # names are data
         lost, gained = compared.flips(name)
         print(f"{name}: {len(lost)} got worse, {len(gained)} got better")
+        if alone := compared.alone(name):
+            said = (
+                f"{len(compared.pairs(name))} items are compared; {alone} are not in both, or with"
+            )
+            print(f"{name}: {said} another question", file=sys.stderr)
     for name in compared.tasks:
         if keys := compared.differing(name):
             print(f"{name}: {', '.join(keys)} differ between the two", file=sys.stderr)
@@ -298,11 +304,12 @@ def _print_results(results: Results) -> None:
             if metric not in task.metrics:
                 table.add_row("", in_words(metric), "", of_all_items(metric, value))
         table.add_section()
-    Console().print(table)
+    Console(markup=False).print(table)  # names are data
 
 
-def _print_files(results: Results, paths: Any) -> None:
-    for name, task in results.tasks.items():
+def _print_files(names: Iterable[str], results: Results, paths: Any) -> None:
+    for name in names:
+        task = results[name]
         form = task.settings["form"]
         counted = f"{task.unanswered} unanswered, {task.near_ties} near-ties"
         shots = f"{task.settings['shots_shown']} shots"

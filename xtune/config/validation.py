@@ -169,6 +169,10 @@ def _sections_that_are_no_dicts(sheet: Sheet) -> Iterator[Problem]:
     hooks = sheet.values.get("custom_hooks")
     if hooks is not None and not isinstance(hooks, list | tuple):
         yield problem_at(sheet, "custom_hooks", "must be a list of hooks")
+    measured = sheet.values.get("evaluations")
+    if measured is not None and not isinstance(measured, list | tuple):
+        hint = "on the command line: [{'type': 'MMLU', 'every': 500}]"
+        yield problem_at(sheet, "evaluations", "must be a list of dicts", hint)
 
 
 def _slots(sheet: Sheet) -> Iterator[Problem]:

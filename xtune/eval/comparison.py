@@ -55,16 +55,29 @@ class Comparison:
         for task in self.tasks:
             earlier = {row.id: row for row in self.before[task].rows}
             rows = self.after[task].rows
-            found[task] = [(earlier[row.id], row) for row in rows if row.id in earlier]
+            found[task] = [
+                (earlier[row.id], row)
+                for row in rows
+                if row.id in earlier and earlier[row.id].question == row.question
+            ]
         return found
 
     def pairs(self, task: str) -> list[tuple[ItemResult, ItemResult]]:
-        """Return the items that both have, each before and after.
+        """Return the items that both have, by id and question, each before and after.
 
         Args:
             task: a label.
         """
         return self._pairs[task]
+
+    def alone(self, task: str) -> int:
+        """Return how many items only one of the two has, or each with another question.
+
+        Args:
+            task: a label.
+        """
+        one, other = (len(each.rows) for each in self.of(task))
+        return max(one, other) - len(self.pairs(task))
 
     def paired(self, task: str, metric: str | None = None) -> Paired | None:
         """Compare a metric over the items that have it both times; None if none has.

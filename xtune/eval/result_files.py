@@ -58,6 +58,11 @@ def read_results(given: Path | str) -> Results:
                 f"{file} is of format {values['format_version']}, and this xtune reads "
                 f"{FORMAT_VERSION}: measure again, the answers are kept"
             )
+        if not (file.parent / "items.jsonl").is_file():
+            raise DataError(
+                f"{file} has no items.jsonl next to it, which holds the answers: of a comparison "
+                "give what it was made of, such as evaluation/before and evaluation/after of a run"
+            )
         # bytes: texts of models have line ends of other kinds, such as U+2028
         lines = (file.parent / "items.jsonl").read_bytes().splitlines()
         rows = [ItemResult(**json.loads(line)) for line in lines]

@@ -57,6 +57,16 @@ def test_a_row(row, read, tmp_path):
     assert answers.name == "m"
 
 
+def test_of_an_evaluation_that_awaits_a_judge_what_has_a_score_is_passed_over(tmp_path):
+    row = {"task": "open", "id": "1", "question": "Why?", "got": "So.", "metrics": {}}
+    scored = {**row, "task": "mmlu", "metrics": {"acc": 1.0}}
+    (answers,) = read_answers([write(tmp_path / "items.jsonl", [scored, row])])
+    assert list(answers.items) == ["open/1"]
+    assert answers.unusable == ["1 items that have a score already: others await a judge"]
+    (answers,) = read_answers([write(tmp_path / "scored.jsonl", [scored])])
+    assert list(answers.items) == ["mmlu/1"]
+
+
 def test_a_json_list_and_what_nobody_reads(tmp_path):
     rows = [{"instruction": str(at), "output": "x", "generator": "g"} for at in range(3)]
     path = tmp_path / "alpaca.json"

@@ -146,6 +146,7 @@ def read_answers(
         source = FilesSource(path)
         answers = AnswerSet(name, path, fingerprint=source.fingerprint())
         seen: Counter[str] = Counter()
+        scored: dict[str, bool] = {}  # ids of an evaluation's items, and whether they have a score
         for where, row in source.rows(partial(_keep_error, answers.unusable)):
             answers.unread.update(key for key in row if key not in _READ)
             try:
@@ -157,9 +158,12 @@ def read_answers(
                 seen[item.id] += 1
                 if item.id not in answers.items:
                     answers.items[item.id] = item
+                    if isinstance(row.get("metrics"), Mapping):
+                        scored[item.id] = bool(row["metrics"])
                 else:
                     first = answers.items[item.id].where
                     answers.unusable.append(f"{where}: has the id or question of {first} again")
+        _leave_out_scored(answers, scored)
         if not answers.items:
             why = f"; the first: {answers.unusable[0]}" if answers.unusable else ""
             raise DataError(f"{path} has no row that can be judged: {_NEEDED}{why}")
@@ -218,6 +222,16 @@ def _names(paths: Sequence[str]) -> list[str]:
     if len(set(names)) == len(paths):
         return names
     raise UsageError(f"{', '.join(paths)}: name each file of answers once, each file another name")
+
+
+def _leave_out_scored(answers: AnswerSet, scored: Mapping[str, bool]) -> None:
+    """Of an evaluation's items take those without a score, if there are any: they await a judge."""
+    if len({*scored.values()}) < 2:
+        return
+    out = [id for id, has_score in scored.items() if has_score]
+    for id in out:
+        del answers.items[id]
+    answers.unusable.append(f"{len(out)} items that have a score already: others await a judge")
 
 
 def _keep_error(kept: list[str], error: DataError) -> None:

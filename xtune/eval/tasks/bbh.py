@@ -153,7 +153,7 @@ class BBH(AnsweredTask):
         """Say where not all kinds are asked; see `Task`."""
         if self._said == "all":
             return super().notices(items, scores)
-        return [f"bbh: {len(self.chosen)} of {len(KINDS)} kinds"]
+        return [f"{len(self.chosen)} of {len(KINDS)} kinds"]
 
     @cached_property
     def _said(self) -> str | list[str]:

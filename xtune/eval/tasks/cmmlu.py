@@ -63,7 +63,7 @@ class CMMLU(SubjectExam):
 
     Args:
         prompt: 'lm_eval' or 'original'.
-        **given: of `SubjectExam`.
+        **given: data_path, split, subjects and shots, as those of MMLU.
     """
 
     name = "cmmlu"

@@ -34,7 +34,7 @@ class ToolCallEvaluation(Task):
         data_path: where the rows are, as for a data set.
         split: which of the source's splits.
         map_fn: how a row is read.
-        batch_size: of older configs; answers are made in continuous batches.
+        batch_size: of older configs; not read, and said so, since batches are continuous.
         max_new_tokens: of an answer; a call is short, and a model that makes none rambles.
 
     Raises:
@@ -52,13 +52,14 @@ class ToolCallEvaluation(Task):
         data_path: str | Sequence[str] | Mapping[str, Any],
         split: str = "held_out",
         map_fn: str | Callable[..., Any] | Mapping[str, Any] = "openai",
-        batch_size: int = 32,
+        batch_size: int | None = None,
         max_new_tokens: int = 64,
     ) -> None:
         self.source = open_source(data_path, split=split)
         self.skipped = 0
         self._map_fn = build_map_fn(map_fn)
         self._max_new_tokens = max_new_tokens
+        self._batch_size = batch_size
 
     def items(self) -> Sequence[Item]:
         """Read the rows; `skipped` is how many of them cannot be used.
@@ -99,6 +100,13 @@ class ToolCallEvaluation(Task):
     def settings(self) -> dict[str, Any]:
         """Return what decides the number."""
         return {"max_new_tokens": self._max_new_tokens, "rows_skipped": self.skipped}
+
+    def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
+        """Say that an older config's batch size is not read; see `Task`."""
+        if self._batch_size is None:
+            return []
+        said = f"batch_size={self._batch_size} is not read any more"
+        return [f"{said}: as many are answered at once as the memory allows; leave it out"]
 
     def _items(self) -> Iterator[Item]:
         for number, (where, row) in enumerate(self.source.rows()):
