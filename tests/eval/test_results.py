@@ -73,7 +73,13 @@ def test_near_ties_cuts_and_silence_are_counted_and_said():
 
 
 def test_files_give_back_what_they_were_made_of(tmp_path):
-    made = results([row(got="é 🦜 \ud800"), row(right=True, options=["甲", "乙"])])
+    made = results(
+        [
+            row(got="é 🦜 \ud800"),
+            row(got="a\u2028b\x85c\x0bd"),
+            row(right=True, options=["甲", "乙"]),
+        ]
+    )
     made["quiz"].attachments["submission.json"] = {"art": {"0": "A"}}
     path = write_results(made, tmp_path / "a" / "b")
     read = read_results(path.parent)

@@ -131,6 +131,7 @@ def _before_and_after(args: argparse.Namespace, target: Target, tasks: dict[str,
     paths = write_comparison(compared, report)
     print_comparison(compared)
     _print_files(compared.after, paths.values())
+    _print_next(args, tasks, compared.after, [folder / "before", folder / "after"])
 
 
 def _once(args: argparse.Namespace, target: Target, tasks: dict[str, Task]) -> None:
@@ -151,7 +152,29 @@ def _once(args: argparse.Namespace, target: Target, tasks: dict[str, Task]) -> N
         return
     paths = write_report(results, folder)
     _print_results(results)
+    if kept := [name for name in results.tasks if name not in tasks]:
+        print(f"measured earlier: {', '.join(kept)}")
     _print_files(results, [folder / "results.json", *paths.values()])
+    _print_next(args, tasks, results, [folder])
+
+
+def _print_next(
+    args: argparse.Namespace, tasks: dict[str, Task], results: Results, folders: list[Path]
+) -> None:
+    """Say what to do next where numbers are missing, or may not be those that are meant."""
+    unlike_use = [
+        name
+        for name, task in tasks.items()
+        if results[name].settings["form"] == "completion" and "chat" in task.forms
+    ]
+    if args.form is None and unlike_use and results.model.get("template"):
+        print(
+            f"{results.name} has a chat template, and {', '.join(unlike_use)} did not use it: "
+            "--form chat asks as a user of the chat does"
+        )
+    if any(task.scoring == "judged" for task in tasks.values()):
+        files = " ".join(str(folder / "items.jsonl") for folder in folders)
+        print(f"for a judge to score the answers: xtune judge {files} --judge URL_OR_MODEL")
 
 
 def _require_evaluations(target: Target) -> None:
@@ -206,7 +229,7 @@ def print_comparison(compared: Comparison) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from xtune.eval.pages.words import change, p_in_words, percent
+    from xtune.eval.pages.words import change, of_all_items, p_in_words, percent
     from xtune.eval.results import in_words
 
     for name in compared.tasks:
@@ -229,7 +252,7 @@ def print_comparison(compared: Comparison) -> None:
                 told = [moved, p_in_words(pair.p_value)]
             # what all items have together, where a task says so; their mean is another number
             shown = [
-                f"{each.overall[metric]:.4g}" if metric in each.overall else str(mean)
+                of_all_items(metric, each.overall[metric]) if metric in each.overall else str(mean)
                 for each, mean in ((before, earlier), (after, whole))
             ]
             table.add_row(in_words(metric), str(whole.n), *shown, *told, style="bold")
@@ -238,8 +261,8 @@ def print_comparison(compared: Comparison) -> None:
             table.add_row("macro mean", "", *values)
         for metric, value in after.overall.items():
             if metric not in after.metrics:
-                shown = [f"{before.overall[metric]:.4g}"] if metric in before.overall else ["–"]
-                table.add_row(in_words(metric), "", *shown, f"{value:.4g}")
+                earlier_value = of_all_items(metric, before.overall.get(metric))
+                table.add_row(in_words(metric), "", earlier_value, of_all_items(metric, value))
         Console().print(table)
         lost, gained = compared.flips(name)
         print(f"{name}: {len(lost)} got worse, {len(gained)} got better")
@@ -252,28 +275,28 @@ def _print_results(results: Results) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from xtune.eval.pages.words import percent
+    from xtune.eval.pages.words import of_all_items, percent
     from xtune.eval.results import in_words
 
     table = Table(title=results.name, title_justify="left")
-    table.add_column("task", no_wrap=True)
-    table.add_column("metric")
-    for column in ("items", "result", "± error", "unanswered", "near-ties"):
+    for column in ("task", "metric"):
+        table.add_column(column, overflow="fold")
+    for column in ("items", "result", "± error"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, task in results.tasks.items():
         for number, metric in enumerate(task.metrics):
             whole = task.measured(metric)
             error = "" if whole.stderr is None else percent(whole.stderr, is_share=whole.is_share)
-            counted = [str(task.unanswered), str(task.near_ties)] if metric == task.headline else []
             # what all items have together, where a task says so; their mean is another number
-            result = f"{task.overall[metric]:.4g}" if metric in task.overall else str(whole)
+            together = metric in task.overall
+            result = of_all_items(metric, task.overall[metric]) if together else str(whole)
             cells = ["" if number else name, in_words(metric), str(whole.n), result, error]
-            table.add_row(*cells, *counted, style="bold" if metric == task.headline else "")
+            table.add_row(*cells, style="bold" if metric == task.headline else "")
         if task.macro is not None:
             table.add_row("", "macro mean", "", percent(task.macro))
         for metric, value in task.overall.items():
             if metric not in task.metrics:
-                table.add_row("", in_words(metric), "", f"{value:.4g}")
+                table.add_row("", in_words(metric), "", of_all_items(metric, value))
         table.add_section()
     Console().print(table)
 
@@ -281,7 +304,9 @@ def _print_results(results: Results) -> None:
 def _print_files(results: Results, paths: Any) -> None:
     for name, task in results.tasks.items():
         form = task.settings["form"]
-        print(f"{name}: {form} form, {task.settings['shots_shown']} shots, {task.seconds:.0f} s")
+        counted = f"{task.unanswered} unanswered, {task.near_ties} near-ties"
+        shots = f"{task.settings['shots_shown']} shots"
+        print(f"{name}: {form} form, {shots}, {counted}, {task.seconds:.0f} s")
         for warning in task.warnings:
             print(f"{name}: {warning}")
         for line in task.settings.get("unusable", ())[:5]:

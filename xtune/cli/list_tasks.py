@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from xtune.eval.tasks.base import Task
 
 __all__ = ["add_arguments", "run"]
+
+_SEE = re.compile(r"; see the module( and `\w+`)?")  # for readers of the code
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,8 +83,8 @@ def _block(task: type[Task]) -> list[str]:
 def _text(task: type[Task]) -> str:
     """All that is said of it: of its module, where that says more than one class, and its own."""
     module = sys.modules[task.__module__].__doc__ or ""
-    own = inspect.getdoc(task) or ""
-    return f"{module.strip()}\n\n{own}" if "see the module" in own else own
+    own, seen = _SEE.subn("", inspect.getdoc(task) or "")
+    return f"{module.strip()}\n\n{own}" if seen else own
 
 
 def _files(task: type[Task]) -> str:

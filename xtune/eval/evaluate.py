@@ -15,7 +15,7 @@ import platform
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +27,7 @@ from xtune.eval.asking import Asker, form_for
 from xtune.eval.chosen import choose_tasks
 from xtune.eval.comparison import Comparison
 from xtune.eval.contamination import Contamination, find_overlaps, training_texts
+from xtune.eval.earlier import keep_earlier
 from xtune.eval.loss_curve import LossCurve, read_loss_curve
 from xtune.eval.result_files import write_results
 from xtune.eval.results import Results, TaskResult, item_result
@@ -207,6 +208,7 @@ def measure(
 
     Answers are kept as they come, so that a second call after a killed one asks only what is
     missing; scoring is a second pass over them. All processes call it, and one of them writes.
+    What the folder has of the same model and other tasks stays, and is in what is returned.
 
     Args:
         subject: the model.
@@ -227,21 +229,34 @@ def measure(
     results = Results(subject.name, subject.described(), versions=_versions())
     store = Store(folder, rank=world.rank)
     asker = Asker(subject, wanted, store, world=world, on_progress=on_progress)
+
+    def finish() -> None:
+        if trained_on is not None and world.is_main:
+            _look_for_items(results, tasks, trained_on)
+        results.run = {
+            "date": time.strftime("%Y-%m-%d %H:%M"),
+            "seconds": round(time.time() - began, 1),
+            "machine": _machine(),
+            "processes": world.size,
+        }
+        if folder is not None and world.is_main:
+            keep_earlier(results, folder)
+            write_results(results, folder)
+
     try:
+        # All first: a damaged row of the last task is said before anything is asked
+        whole = {label: _items_of(label, task) for label, task in tasks.items()}
         for label, task in tasks.items():
-            results.tasks[label] = _measured(label, task, asker, rows)
+            results.tasks[label] = _measured(label, task, whole[label], asker, rows)
+    except (Exception, KeyboardInterrupt):
+        if results.tasks and folder is not None and world.is_main:
+            finish()
+            done = ", ".join(results.tasks)
+            logger.warning("%s has the results of %s; the rest is not measured", folder, done)
+        raise
     finally:
         store.close()
-    if trained_on is not None and world.is_main:
-        _look_for_items(results, tasks, trained_on)
-    results.run = {
-        "date": time.strftime("%Y-%m-%d %H:%M"),
-        "seconds": round(time.time() - began, 1),
-        "machine": _machine(),
-        "processes": world.size,
-    }
-    if folder is not None and world.is_main:
-        write_results(results, folder)
+    finish()
     return results
 
 
@@ -256,11 +271,17 @@ def evaluation_folder(target: Target) -> Path:
     return _folder_of(target.name)
 
 
-def _measured(label: str, task: Task, asker: Asker, rows: int | None) -> TaskResult:
-    began = time.time()
+def _items_of(label: str, task: Task) -> list[Item]:
     whole = list(task.items())
     if not whole:
         raise DataError(f"{label} has no items")
+    return whole
+
+
+def _measured(
+    label: str, task: Task, whole: list[Item], asker: Asker, rows: int | None
+) -> TaskResult:
+    began = time.time()
     items = whole
     if rows is not None and rows < len(whole):
         items = [whole[at * len(whole) // rows] for at in range(rows)]
@@ -312,6 +333,7 @@ def _look_for_items(
     items = [
         replace(item, id=f"{label}\n{item.id}")
         for label, task in tasks.items()
+        if label in shown
         for item in task.items()
         if item.id in shown[label]
     ]
@@ -364,10 +386,8 @@ def _folder_of(name: str) -> Path:
 def _versions() -> dict[str, str]:
     found = {"xtune": __version__, "python": platform.python_version()}
     for name in _LIBRARIES:
-        try:
+        with suppress(PackageNotFoundError):  # an extra that is not installed
             found[name] = version(name)
-        except PackageNotFoundError:  # an extra that is not installed
-            continue
     return found
 
 

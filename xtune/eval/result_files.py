@@ -58,7 +58,8 @@ def read_results(given: Path | str) -> Results:
                 f"{file} is of format {values['format_version']}, and this xtune reads "
                 f"{FORMAT_VERSION}: measure again, the answers are kept"
             )
-        lines = (file.parent / "items.jsonl").read_text(encoding="utf-8").splitlines()
+        # bytes: texts of models have line ends of other kinds, such as U+2028
+        lines = (file.parent / "items.jsonl").read_bytes().splitlines()
         rows = [ItemResult(**json.loads(line)) for line in lines]
         tasks = {
             name: TaskResult(

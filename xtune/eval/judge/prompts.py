@@ -203,7 +203,7 @@ def _read(path: str) -> list[JudgePrompt]:
         rows = json.loads(text)
     except ValueError:
         try:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+            rows = [json.loads(line) for line in text.split("\n") if line.strip()]
         except ValueError as error:
             raise DataError(
                 f"--prompts {path} is no JSON, nor a JSON object a line: {error}"

@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from xtune.eval.comparison import Comparison, abilities_of
-from xtune.eval.pages.words import change, p_in_words, percent
+from xtune.eval.pages.words import change, of_all_items, p_in_words, percent
 from xtune.eval.radar import radar_svg
 from xtune.eval.results import NEAR_TIE, ItemResult, Results, TaskResult, in_words
 
@@ -138,11 +138,11 @@ def _summary(names: list[str], after: Results, comparison: Comparison | None) ->
 def _metric_cells(task: TaskResult, metric: str, comparison: Comparison | None) -> list[str]:
     start = [_words(task.task), _words(metric)]
     if metric not in task.metrics:
-        value = f"{task.overall[metric]:.4g}"
+        value = of_all_items(metric, task.overall[metric])
         if comparison is None:
             return [*start, str(len(task.rows)), value, ""]
         was = comparison.before[task.task].overall.get(metric)
-        return [*start, str(len(task.rows)), "–" if was is None else f"{was:.4g}", value, *[""] * 5]
+        return [*start, str(len(task.rows)), of_all_items(metric, was), value, *[""] * 5]
     whole = task.measured(metric)
     is_share = not task.lower_is_better and 0 <= whole.mean <= 1
     # what all items have together, where a task says so; their mean is another number

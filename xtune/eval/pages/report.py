@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from xtune.eval.comparison import Comparison
+from xtune.eval.earlier import set_aside
 from xtune.eval.loss_curve import LossCurve
 from xtune.eval.pages.markdown import markdown
 from xtune.eval.pages.page import render_page
@@ -25,6 +26,8 @@ def write_comparison(comparison: Comparison, folder: Path) -> dict[str, Path]:
     Returns:
         The files' paths: 'page', 'picture', 'table' and 'results'.
     """
+    if (folder / "items.jsonl").exists():  # one model's own results, not a comparison's
+        set_aside(folder, "a comparison is there instead")
     paths = _write(comparison.after, comparison, folder)
     paths["results"] = folder / "results.json"
     text = json.dumps(comparison.to_dict(), indent=1) + "\n"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["change", "p_in_words", "percent"]
+__all__ = ["change", "of_all_items", "p_in_words", "percent"]
+
+# Begin the names of what a task makes of all its items and what lies between 0 and 1
+_SHARES = ("acc", "distinct", "exact_match", "instruction", "pass@", "share")
 
 
 def percent(value: float | None, *, is_share: bool = True) -> str:
@@ -14,6 +17,15 @@ def percent(value: float | None, *, is_share: bool = True) -> str:
     if value is None:
         return "–"
     return f"{100 * value:.1f} %" if is_share else f"{value:.4g}"
+
+
+def of_all_items(metric: str, value: float | None) -> str:
+    """Return what a task makes of all its items: a share in percent, another number as it is.
+
+    >>> of_all_items('acc_stem', 0.3), of_all_items('mean_tokens', 1.0)
+    ('30.0 %', '1')
+    """
+    return percent(value, is_share=metric.startswith(_SHARES))
 
 
 def change(value: float, *, is_share: bool = True) -> str:
