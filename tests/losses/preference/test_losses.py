@@ -130,7 +130,9 @@ FORMULAS = [
 ]
 
 
-@pytest.mark.parametrize(("loss", "formula"), FORMULAS, ids=lambda each: str(each)[:60])
+@pytest.mark.parametrize(
+    ("loss", "formula"), FORMULAS, ids=[" ".join(map(str, loss.values())) for loss, _ in FORMULAS]
+)
 def test_it_is_the_papers_formula(loss, formula):
     found = build(PAIR_LOSSES, loss)(terms())
     assert found.tolist() == pytest.approx([formula(pair) for pair in PAIRS], rel=1e-12)

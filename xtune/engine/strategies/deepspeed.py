@@ -302,13 +302,15 @@ class DeepSpeedStrategy(SingleStrategy):
     def run_apart(self, function: Callable[[], T]) -> T:  # noqa: D102
         if not self.shards_model:
             return super().run_apart(function)
-        own = self.model
-        # As the forward pass of the whole, whose hooks put embedding and head together.
-        own.forward = function
+        own, found = self.model, list[T]()
+        # As the forward pass of the whole, whose hooks put embedding and head together. They look
+        # into what it returns, which may be anything here: nothing is returned.
+        own.forward = lambda: found.append(function())
         try:
-            return super().run_apart(own)
+            super().run_apart(own)
         finally:
             del own.forward
+        return found[0]
 
     def _autocast(self) -> torch.autocast:
         """As the engine's: a whole model has weights of the format that it is computed in."""
