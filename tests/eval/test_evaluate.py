@@ -147,11 +147,23 @@ def test_two_processes_find_what_one_does_and_go_on_with_what_it_began(base, tmp
         ([f"{OWN}:Letters", "--task-options", "letters.shot=2"], "did you mean 'shots'"),
         ([f"{OWN}:Letters", "--task-options", "letters.shots=two"], "must be"),
         ([f"{OWN}:Words", "--shots", "3"], "shows no examples"),
+        (["race", "piqa", "--data", "a/b"], "a/b is one data set, and race and piqa are two"),
     ],
 )
 def test_what_is_misspelt_is_said_before_anything_is_loaded(words, said, base, capsys):
     assert main(["eval", str(base), "--tasks", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_folder_that_looks_like_a_hubs_id_is_a_folder(tmp_path, monkeypatch):
+    from xtune.eval.chosen import choose_tasks
+
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a/b/piqa/valid.jsonl", '{"goal": "g", "sol1": "a", "sol2": "b"}\n')
+    write(tmp_path / "a/b/piqa/valid-labels.lst", "0\n")
+    row = '{"question": "is it", "title": "t", "answer": true, "passage": "p"}\n'
+    write(tmp_path / "a/b/boolq/dev.jsonl", row)
+    assert list(choose_tasks(["piqa", "boolq"], data="a/b")) == ["piqa", "boolq"]
 
 
 def test_items_of_the_runs_own_rows_are_counted_and_left_out_once(tmp_path):

@@ -11,6 +11,7 @@ from xtune.config.options import parse_value
 from xtune.config.signatures import Form
 from xtune.errors import RegistryError, UsageError, did_you_mean
 from xtune.eval.tasks.base import Task
+from xtune.names import Kind, kind_of
 from xtune.registry import EVALUATIONS, build, names, resolve
 
 __all__ = ["NOT_THE_TASKS", "accepted", "all_tasks", "build_tasks", "choose_tasks", "labelled"]
@@ -70,6 +71,7 @@ def choose_tasks(
     tasks: list[Task] = []
     used: set[str] = set()
     takes_shots = False
+    of_data: list[str] = []
     for word in words:
         made_by, arguments, name = _named(word, known)
         parameters = accepted(made_by)
@@ -78,6 +80,7 @@ def choose_tasks(
         takes_shots |= "shots" in parameters
         for key, value in usual.items():
             if value is not None and key in parameters:
+                of_data += [name] if key == "data_path" and key not in arguments else []
                 arguments.setdefault(key, value)
         own = given.get(name, {})
         used.add(name)
@@ -87,6 +90,12 @@ def choose_tasks(
                     f"--task-options {name}.{key}: {name} has no option {key!r}"
                     f"{did_you_mean(key, parameters) or '.'} It has: {', '.join(parameters)}"
                 )
+        on_a_hub = data and kind_of(data) in (Kind.HUB, Kind.MODELSCOPE)
+        if len(of_data) > 1 and on_a_hub and not Path(str(data)).exists():
+            raise UsageError(
+                f"--data {data} is one data set, and {' and '.join(of_data)} are two: measure them "
+                "one by one, or give a folder with the files of both"
+            )
         tasks.append(_made(name, made_by, arguments | own))
     if strange := sorted(given.keys() - used):
         near = did_you_mean(strange[0], used) or ";"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -194,3 +195,17 @@ def test_files_that_are_no_questions(tmp_path):
     write(tmp_path / "q.xlsx", "PK")
     with pytest.raises(DataError, match="q.xlsx is a spreadsheet: save it as CSV UTF-8"):
         OwnFile(data_path=str(tmp_path / "q.xlsx"))
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"question": "Q", "answer": "4"}, {"question": "R", "options": ["a", "b"], "answer": 0}),
+        ({"question": "Q"}, {"question": "R", "answer": "4"}),
+    ],
+)
+def test_rows_of_two_kinds_are_refused(first, second, tmp_path):
+    path = tmp_path / "mixed.jsonl"
+    path.write_text(f"{json.dumps(first)}\n{json.dumps(second)}\n")
+    with pytest.raises(DataError, match=r"mixed\.jsonl:2: it is no row as the first"):
+        OwnFile(data_path=str(path)).items()

@@ -112,6 +112,8 @@ class OwnFile(Task):
             question = field(row, where, "question").strip()
             if not question:
                 raise damaged(where, "the question is blank")
+            if _rank(_kind_of(row, where, 0)) > _rank(self.kind):
+                raise damaged(where, f"it is no row as the first, of {self.kind.said}: two files")
             made.append(
                 self.kind.item(row, where, name, question, group=str(row.get("group") or ""))
             )
@@ -121,6 +123,11 @@ class OwnFile(Task):
         """'questions.jsonl:3' alone, so that a file may lie anywhere."""
         folder = Path(self.source.files[0]).parent
         return place.removeprefix(f"{folder}/")
+
+
+def _rank(kind: OwnRows) -> int:
+    """What a kind reads next to the question: nothing, an answer, options and an answer."""
+    return (JudgedRows, AnswerRows, ChoiceRows).index(type(kind))
 
 
 def _kind_of(row: Mapping[str, Any], where: str, max_new_tokens: int) -> OwnRows:
