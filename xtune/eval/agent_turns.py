@@ -56,7 +56,10 @@ class TogetherModel(LocalModel):
         *,
         stop: Sequence[str] = (),
     ) -> Reply:
-        """Wait for the batch that this dialogue is answered in."""
+        """Wait for the batch that this dialogue is answered in.
+
+        Args: as `AgentModel.answer`.
+        """
         question = _Question(list(messages), list(tools), tuple(stop))
         with self._changed:
             if self._broken is None:

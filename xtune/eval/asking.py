@@ -100,7 +100,12 @@ class Asker:
         ]
 
     def first_prompt(self, task: Task, item: Item) -> str:
-        """Return exactly what the model is given for an item, with the candidates it scores."""
+        """Return exactly what the model is given for an item, with the candidates it scores.
+
+        Args:
+            task: that is asked.
+            item: one of its items, often the first.
+        """
         form = form_for(task, self.form)
         ask = task.ask(item, form)
         if isinstance(ask, Rolling):
@@ -117,7 +122,12 @@ class Asker:
         return "\n\n".join(f"{text}⟦{'¦'.join(options)}⟧" for text, options in texts.items())
 
     def settings(self, task: Task, item: Item) -> dict[str, Any]:
-        """Return what of the form decides a task's numbers, as JSON values."""
+        """Return what of the form decides a task's numbers, as JSON values.
+
+        Args:
+            task: that is asked.
+            item: one of its items, often the first.
+        """
         form = form_for(task, self.form)
         return self._renderer(form, task.ask(item, form)).settings()
 
@@ -263,7 +273,12 @@ class Asker:
 
 
 def form_for(task: Task, wanted: Form) -> Form:
-    """Return the form in which a task is asked: the one wanted, or the only one it knows."""
+    """Return the form in which a task is asked: the one wanted, or the only one it knows.
+
+    Args:
+        task: that is asked.
+        wanted: by the user; a task that does not know it keeps its usual one.
+    """
     return wanted if wanted in task.forms else task.forms[0]
 
 

@@ -56,7 +56,10 @@ class EvaluateHook(Hook):
             self._evaluate(run, list(self._tasks))
 
     def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
-        """Measure what is due."""
+        """Measure what is due.
+
+        Args: as `Hook.after_train_iter`.
+        """
         ends = run.step == run.max_steps
         due = [name for name, cfg in self._when.items() if ends or run.step % cfg["every"] == 0]
         self._evaluate(run, due)

@@ -288,7 +288,12 @@ def field(row: Mapping[str, Any], where: str, *names: str, kind: type = str) -> 
 
 
 def damaged(where: str, what: str) -> DataError:
-    """Return the error for a row that no question can be made of."""
+    """Return the error for a row that no question can be made of.
+
+    Args:
+        where: the row stands: the file and the line.
+        what: is wrong with it, a clause.
+    """
     return DataError(f"{where}: {what}. Mend the row, or take the file anew")
 
 

@@ -65,7 +65,7 @@ class Subject:
 
     @property
     def dtype(self) -> str:
-        """Of its weights: 'float32', 'bfloat16' …"""
+        """The dtype of its weights: 'float32', 'bfloat16' …"""
         return str(base_of(self.llm).dtype).removeprefix("torch.")
 
     @property

@@ -28,7 +28,7 @@ _SCRIPTS = {
     "HEBREW": "he",
     "GREEK": "el",
 }
-# Of a script's languages: letters that the others have not, and small words
+# For each language of a script: letters that the others have not, and small words
 _SHARED: dict[str, dict[str, tuple[str, str]]] = {
     "ARABIC": {
         "ar": ("ةىأإؤئ", "في من على إلى أن هذا التي الذي ما لا هو و عن مع كان"),

@@ -225,7 +225,7 @@ def _names(paths: Sequence[str]) -> list[str]:
 
 
 def _leave_out_scored(answers: AnswerSet, scored: Mapping[str, bool]) -> None:
-    """Of an evaluation's items take those without a score, if there are any: they await a judge."""
+    """Keep the items of an evaluation that have no score, if there are any: they await a judge."""
     if len({*scored.values()}) < 2:
         return
     out = [id for id, has_score in scored.items() if has_score]

@@ -61,6 +61,10 @@ class Verdict:
 def preference(first: float, second: float) -> float:
     """Return 1 if the first score is higher, 0 if the second is, 0.5 where they differ by <= TIE.
 
+    Args:
+        first: the score of the first answer.
+        second: that of the second, on the same scale.
+
     >>> preference(8, 7), preference(7, 8), preference(7, 7.1)
     (1.0, 0.0, 0.5)
     """

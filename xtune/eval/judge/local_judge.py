@@ -60,7 +60,10 @@ class LocalJudge:
         temperature: float,
         seed: int,
     ) -> None:
-        """Ask all of them, the longest first, in batches; see `Judge`."""
+        """Ask all of them, the longest first, in batches.
+
+        Args: as `Judge.ask`.
+        """
         prompts = [self._prompt(messages) for messages in dialogues]
         room = self._model.context
         fitting = []

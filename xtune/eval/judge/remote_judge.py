@@ -65,7 +65,10 @@ class RemoteJudge:
         temperature: float,
         seed: int,
     ) -> None:
-        """Ask all of them; see `Judge`."""
+        """Ask all of them.
+
+        Args: as `Judge.ask`.
+        """
         settings = replace(self._settings, temperature=temperature, seed=seed)
         model = RemoteModel(self._url, self._model, settings)
         todo = iter(list(enumerate(dialogues)))

@@ -34,6 +34,10 @@ def pass_at_k(samples: int, right: int, k: int) -> float:
 def require_samples(samples: int, k: int) -> None:
     """Refuse to estimate pass@k from fewer samples than k.
 
+    Args:
+        samples: how many programs are written for a problem.
+        k: of pass@k, 1 or more.
+
     Raises:
         UsageError: says how many are needed.
     """

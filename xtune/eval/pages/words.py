@@ -11,6 +11,10 @@ _SHARES = ("acc", "distinct", "exact_match", "instruction", "pass@", "share")
 def percent(value: float | None, *, is_share: bool = True) -> str:
     """Return a share in percent, another number as it is.
 
+    Args:
+        value: a share from 0 to 1, or another number; None: not measured.
+        is_share: whether it is a share.
+
     >>> percent(0.4235), percent(12.34567, is_share=False), percent(None)
     ('42.4 %', '12.35', '–')
     """
@@ -22,6 +26,10 @@ def percent(value: float | None, *, is_share: bool = True) -> str:
 def of_all_items(metric: str, value: float | None) -> str:
     """Return what a task makes of all its items: a share in percent, another number as it is.
 
+    Args:
+        metric: its name, which says whether it is a share.
+        value: None: not measured.
+
     >>> of_all_items('acc_stem', 0.3), of_all_items('mean_tokens', 1.0)
     ('30.0 %', '1')
     """
@@ -30,6 +38,10 @@ def of_all_items(metric: str, value: float | None) -> str:
 
 def change(value: float, *, is_share: bool = True) -> str:
     """Return a difference with its sign; of shares in points of percent.
+
+    Args:
+        value: later less earlier.
+        is_share: whether it is a difference of shares.
 
     >>> change(0.0512), change(-1.5, is_share=False)
     ('+5.1', '-1.5')

@@ -93,7 +93,10 @@ class AGIEval(Task):
         return self._items
 
     def ask(self, item: Item, form: Form) -> Ask:
-        """Return '(A)', '(B)' … as candidates; or an answer in words; see `Task`."""
+        """Return '(A)', '(B)' … as candidates; or an answer in words.
+
+        Args: as `Task.ask`.
+        """
         prompt = Prompt(question=_asked(item))
         if isinstance(item.gold, int):
             letters = LETTERS[: len(item.options)]
@@ -105,7 +108,10 @@ class AGIEval(Task):
         return Generation(prompt, ("\nQ:", "\n问题："), 64)
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return 'acc', and 'share' where several options may be right; see `Task`."""
+        """Return 'acc', and 'share' where several options may be right.
+
+        Args: as `Task.score`.
+        """
         if isinstance(response, Likelihoods):
             return score_letters(item, response)
         if item.options:
@@ -128,7 +134,10 @@ class AGIEval(Task):
         }
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
-        """Say where not all files or rows are there; see `Task`."""
+        """Say where not all files or rows are there.
+
+        Args: as `Task.notices`.
+        """
         if not self._has_all:
             return [f"{len(self.chosen)} of {len(self.parts)} files"]
         part = Part((), "test", items=_ROWS)
@@ -136,7 +145,10 @@ class AGIEval(Task):
         return [said] if said else []
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
-        """Return the mean of the files in English, Chinese and of the Gaokao; see `Task`."""
+        """Return the mean of the files in English, Chinese and of the Gaokao.
+
+        Args: as `Task.overall`.
+        """
         right: dict[str, list[float]] = {}
         for item, score in zip(items, scores, strict=True):
             right.setdefault(item.group, []).append(score.metrics["acc"])

@@ -105,7 +105,10 @@ class BBH(AnsweredTask):
                 yield f"{where}: examples[{number}]", row
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the question of a row."""
+        """Return the question of a row.
+
+        Args: as `PublishedChoices.item`.
+        """
         target = field(row, where, "target")
         return Item(
             id=str(number), question=field(row, where, "input"), gold=target.strip(), where=where
@@ -132,7 +135,10 @@ class BBH(AnsweredTask):
         return f"So the answer is {item.gold}."
 
     def worth(self, item: Item, text: str) -> Score:
-        """Return 'exact_match'; see `AnsweredTask`."""
+        """Return 'exact_match'.
+
+        Args: as `AnsweredTask.worth`.
+        """
         behind = _ANSWER.split(text)
         line = behind[-1].strip().split("\n")[0] if len(behind) > 1 else ""
         got = line.strip("* ").removesuffix(".").strip("* ")
@@ -150,7 +156,10 @@ class BBH(AnsweredTask):
         return {**super().settings(), **whose, "subjects": self._said}
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
-        """Say where not all kinds are asked; see `Task`."""
+        """Say where not all kinds are asked.
+
+        Args: as `Task.notices`.
+        """
         if self._said == "all":
             return super().notices(items, scores)
         return [f"{len(self.chosen)} of {len(KINDS)} kinds"]

@@ -39,7 +39,10 @@ class BoolQ(TextTask, PublishedChoices):
     ability = "knowledge"
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the question of a row with its passage."""
+        """Return the question of a row with its passage.
+
+        Args: as `PublishedChoices.item`.
+        """
         passage = field(row, where, "passage")
         if "title" in row:
             passage = f"{field(row, where, 'title')} -- {passage}"

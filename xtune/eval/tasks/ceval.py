@@ -83,7 +83,10 @@ class CEval(SubjectExam):
         return self.split != "test"
 
     def part(self, subject: str, split: str) -> Part:
-        """Return where a subject's rows are; see `SubjectExam`."""
+        """Return where a subject's rows are.
+
+        Args: as `SubjectExam.part`.
+        """
         return Part(f"{split}/{subject}_{split}.csv", split, config=subject)
 
     def prompt(self, item: Item) -> Prompt:
@@ -107,7 +110,10 @@ class CEval(SubjectExam):
         return super().settings() | {"prompt": self.written}
 
     def attachments(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, Any]:
-        """Return the submission for the test split, {subject: {id: letter}}; see `Task`."""
+        """Return the submission for the test split, {subject: {id: letter}}.
+
+        Args: as `Task.attachments`.
+        """
         if self.has_gold:
             return {}
         letters: dict[str, dict[str, str]] = {}

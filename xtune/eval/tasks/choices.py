@@ -110,15 +110,20 @@ class LetterTask(ChoiceTask):
         return LETTERS[item.gold]
 
     def ask(self, item: Item, form: Form) -> Choices:
-        """Return one prompt with a candidate for each letter; see `Task`."""
+        """Return one prompt with a candidate for each letter.
+
+        Args: as `Task.ask`.
+        """
         prompt = self.prompt(item)
         return Choices(tuple(Candidate(prompt, LETTERS[i]) for i in range(len(item.options))))
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return 'acc'; see `Task`.
+        """Return 'acc'.
 
         `letter_mass` in the notes is the probability of all letters together: where it is small,
         the model would rather write something else there, and its letter says little.
+
+        Args: as `Task.score`.
         """
         return score_letters(item, response)
 
@@ -142,14 +147,19 @@ class TextTask(ChoiceTask):
         return item.options[item.gold]
 
     def ask(self, item: Item, form: Form) -> Choices:
-        """Return one prompt with a candidate for each option; see `Task`."""
+        """Return one prompt with a candidate for each option.
+
+        Args: as `Task.ask`.
+        """
         prompt = self.prompt(item)
         return Choices(tuple(Candidate(prompt, option) for option in item.options))
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return the metrics; `got` is what the headline's measure chooses; see `Task`.
+        """Return the metrics; `got` is what the headline's measure chooses.
 
         The margin is how many nats the best option could lose before the second overtakes it.
+
+        Args: as `Task.score`.
         """
         sums = [one.log_prob for one in likelihoods(response).candidates]
         lengths = {

@@ -77,7 +77,10 @@ class CMMLU(SubjectExam):
         super().__init__(**given)
 
     def part(self, subject: str, split: str) -> Part:
-        """Return where a subject's rows are; see `SubjectExam`."""
+        """Return where a subject's rows are.
+
+        Args: as `SubjectExam.part`.
+        """
         return Part(f"{split}/{subject}.csv", split, config=subject)
 
     def prompt(self, item: Item) -> Prompt:

@@ -70,7 +70,10 @@ class CMRC(AnsweredTask):
                 ) from error
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return a question with its passage and all its right answers."""
+        """Return a question with its passage and all its right answers.
+
+        Args: as `PublishedChoices.item`.
+        """
         given = field(row, where, "answers", kind=object)
         # the hub has one object of lists, the files a list of objects
         texts = given.get("text") if isinstance(given, dict) else given
@@ -98,7 +101,10 @@ class CMRC(AnsweredTask):
         return f"答案是{item.gold[0]}。"
 
     def worth(self, item: Item, text: str) -> Score:
-        """Return 'exact_match' and 'f1'; see `AnsweredTask`."""
+        """Return 'exact_match' and 'f1'.
+
+        Args: as `AnsweredTask.worth`.
+        """
         said = after_answer_is(text)
         tokens = characters_of(said)
         return Score(

@@ -49,7 +49,10 @@ class CSL(PublishedChoices):
         super().__init__(data_path=data_path, split=split)
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the abstract of a row with its keywords."""
+        """Return the abstract of a row with its keywords.
+
+        Args: as `PublishedChoices.item`.
+        """
         keywords = field(row, where, "keyword", kind=list)
         label = str(row.get("label"))
         if label not in ("0", "1"):
@@ -74,13 +77,19 @@ class CSL(PublishedChoices):
         return item.options[item.gold]
 
     def ask(self, item: Item, form: Form) -> Choices:
-        """Return both whole texts; see `Task`."""
+        """Return both whole texts.
+
+        Args: as `Task.ask`.
+        """
         return Choices(
             (Candidate(Prompt(), item.fields["abstract"]), Candidate(Prompt(), item.question))
         )
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return 'acc'; see `Task`."""
+        """Return 'acc'.
+
+        Args: as `Task.score`.
+        """
         per_token = [one.log_prob / one.tokens for one in likelihoods(response).candidates]
         best, margin = two_best(per_token)
         return Score(
@@ -92,7 +101,10 @@ class CSL(PublishedChoices):
         )
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
-        """Return the accuracy of each class, by which a leaning shows; see `Task`."""
+        """Return the accuracy of each class, by which a leaning shows.
+
+        Args: as `Task.overall`.
+        """
         right: dict[str, list[float]] = {}
         for item, score in zip(items, scores, strict=True):
             right.setdefault(item.group, []).append(score.metrics["acc"])

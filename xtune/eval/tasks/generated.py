@@ -63,7 +63,10 @@ class GeneratedTask(PublishedChoices):
         self.max_new_tokens = checked_tokens(self.name, max_new_tokens, self.usual_tokens)
 
     def ask(self, item: Item, form: Form) -> Generation:
-        """Return the prompt, the stop strings and the length; see `Task`."""
+        """Return the prompt, the stop strings and the length.
+
+        Args: as `Task.ask`.
+        """
         return Generation(
             self.prompt(item),
             stop=self.chat_stop if form == "chat" else self.stop,
@@ -79,7 +82,10 @@ class GeneratedTask(PublishedChoices):
         }
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
-        """Return the shares of cut and of empty answers; see `Task`."""
+        """Return the shares of cut and of empty answers.
+
+        Args: as `Task.overall`.
+        """
         return shares(scores)
 
 
@@ -87,7 +93,10 @@ class AnsweredTask(GeneratedTask):
     """One answer an item, whose text a subclass reads and scores, thoughts left out."""
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return what the answer is worth, thoughts left out; see `Task`."""
+        """Return what the answer is worth, thoughts left out.
+
+        Args: as `Task.score`.
+        """
         (answer,) = texts_of(response)
         score = self.worth(item, without_thought(answer.text))
         return replace(score, notes={**score.notes, **answer_notes([answer])})

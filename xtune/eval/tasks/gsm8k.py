@@ -48,7 +48,10 @@ class GSM8K(AnsweredTask):
     stop = ("Question:", "</s>", "<|im_end|>")
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the question of a row; its gold is the number behind '####'."""
+        """Return the question of a row; its gold is the number behind '####'.
+
+        Args: as `PublishedChoices.item`.
+        """
         answer = field(row, where, "answer")
         found = _STRICT.search(answer)
         if found is None:
@@ -70,7 +73,10 @@ class GSM8K(AnsweredTask):
         return str(item.fields["worked"])
 
     def worth(self, item: Item, text: str) -> Score:
-        """Return 'exact_match' by the last number, and 'strict'; see `AnsweredTask`."""
+        """Return 'exact_match' by the last number, and 'strict'.
+
+        Args: as `AnsweredTask.worth`.
+        """
         got = last_number(text)
         strict = _STRICT.search(text)
         return Score(

@@ -36,7 +36,10 @@ class HellaSwag(TextTask, PublishedChoices):
     ability = "reasoning"
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the scene of a row with its endings, without WikiHow's marks."""
+        """Return the scene of a row with its endings, without WikiHow's marks.
+
+        Args: as `PublishedChoices.item`.
+        """
         first, second = field(row, where, "ctx_a"), field(row, where, "ctx_b")
         scene = f"{field(row, where, 'activity_label')}: {first} {second.capitalize()}"
         endings = field(row, where, "endings", kind=list)

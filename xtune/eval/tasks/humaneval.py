@@ -77,7 +77,10 @@ class HumanEval(ProgramTask):
         )
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the function of a row."""
+        """Return the function of a row.
+
+        Args: as `PublishedChoices.item`.
+        """
         names = ("prompt", "test", "entry_point")
         return Item(
             id=field(row, where, "task_id"),
@@ -96,7 +99,10 @@ class HumanEval(ProgramTask):
         return str(item.gold)
 
     def ask(self, item: Item, form: Form) -> Generation:
-        """Return the prompt in the completion form, a request in the chat form; see `Task`."""
+        """Return the prompt in the completion form, a request in the chat form.
+
+        Args: as `Task.ask`.
+        """
         ask = super().ask(item, form)
         if form == "completion":
             return ask
@@ -107,10 +113,12 @@ class HumanEval(ProgramTask):
         return replace(ask, prompt=Prompt(request))
 
     def program(self, item: Item, text: str) -> Program:
-        """Return the prompt with what goes on behind it, and the test's call; see `ProgramTask`.
+        """Return the prompt with what goes on behind it, and the test's call.
 
         A block that has the whole function stands behind the prompt too, whose imports and
         helpers it may need.
+
+        Args: as `ProgramTask.program`.
         """
         prompt, name = item.fields["prompt"], item.fields["entry_point"]
         code = code_in(text)

@@ -55,7 +55,10 @@ class IFEval(AnsweredTask):
         super().__init__(data_path=data_path, max_new_tokens=max_new_tokens)
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the request of a row with its instructions and their settings."""
+        """Return the request of a row with its instructions and their settings.
+
+        Args: as `PublishedChoices.item`.
+        """
         instructions = field(row, where, "instruction_id_list", kind=list)
         settings = field(row, where, "kwargs", kind=list)
         if len(instructions) != len(settings) or not instructions:
@@ -85,7 +88,10 @@ class IFEval(AnsweredTask):
         return ", ".join(item.gold)
 
     def worth(self, item: Item, text: str) -> Score:
-        """Return the two metrics of a request, and in the notes what was followed."""
+        """Return the two metrics of a request, and in the notes what was followed.
+
+        Args: as `AnsweredTask.worth`.
+        """
         pairs = list(zip(item.gold, item.fields["settings"], strict=True))
         strict = [follows(each, text, given) for each, given in pairs]
         forms = loose_forms(text)
@@ -100,7 +106,10 @@ class IFEval(AnsweredTask):
         )
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
-        """Return the shares of all instructions too; see `Task`."""
+        """Return the shares of all instructions too.
+
+        Args: as `Task.overall`.
+        """
         found = super().overall(items, scores)
         for name in ("strict", "loose"):
             kept = [float(each) for score in scores for each in score.notes[name]]

@@ -131,7 +131,10 @@ class MATH(AnsweredTask):
             yield where, {"subject": subject} | row
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the problem of a row; its gold is what its solution has in the box."""
+        """Return the problem of a row; its gold is what its solution has in the box.
+
+        Args: as `PublishedChoices.item`.
+        """
         solution = field(row, where, "solution")
         gold = row.get("answer") or boxed_in(solution)
         if not isinstance(gold, str):
@@ -166,7 +169,10 @@ class MATH(AnsweredTask):
         return str(item.gold)
 
     def worth(self, item: Item, text: str) -> Score:
-        """Return 'math_verify' and 'exact_match'; see `AnsweredTask`."""
+        """Return 'math_verify' and 'exact_match'.
+
+        Args: as `AnsweredTask.worth`.
+        """
         got = boxed_in(text) or final_answer_in(text)
         same = got is not None and laid_out(got) == laid_out(item.gold)
         equal = same or (got is not None and equal_by_math_verify(got.strip("$"), item.gold))
@@ -184,7 +190,10 @@ class MATH(AnsweredTask):
         return {**super().settings(), **whose, "subjects": chosen}
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
-        """Say where not all subjects are asked; see `Task`."""
+        """Say where not all subjects are asked.
+
+        Args: as `Task.notices`.
+        """
         if len(self.chosen) == len(SUBJECTS):
             return super().notices(items, scores)
         return [f"{len(self.chosen)} of {len(SUBJECTS)} subjects"]

@@ -72,7 +72,10 @@ class MBPP(ProgramTask):
         return self.published.rows(self.parts[split])
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the problem of a row."""
+        """Return the problem of a row.
+
+        Args: as `PublishedChoices.item`.
+        """
         tests = field(row, where, "test_list", kind=list)
         imports = row.get("test_imports") or []
         if not tests or not all(isinstance(each, str) for each in (*tests, *imports)):
@@ -122,7 +125,10 @@ class MBPP(ProgramTask):
         return tuple(Shot(self.question(by_id[i]), self.answer(by_id[i])) for i in wanted)
 
     def program(self, item: Item, text: str) -> Program:
-        """Return the program and the assertions; see `ProgramTask`."""
+        """Return the program and the assertions.
+
+        Args: as `ProgramTask.program`.
+        """
         tests = "\n".join(item.fields["tests"])
         before = item.fields["before"]
         return Program(fenced_or_whole(text.split("[BEGIN]")[-1]), f"{before}\n{tests}")

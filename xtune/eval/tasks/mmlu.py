@@ -54,7 +54,10 @@ class MMLU(SubjectExam):
     weighted = True
 
     def part(self, subject: str, split: str) -> Part:
-        """Return where a subject's rows are; see `SubjectExam`."""
+        """Return where a subject's rows are.
+
+        Args: as `SubjectExam.part`.
+        """
         short = "val" if split == "validation" else split
         names = (f"{short}/{subject}_{short}.csv", f"{subject}_{short}.csv")
         return Part(names, split, config=subject, columns=_COLUMNS)

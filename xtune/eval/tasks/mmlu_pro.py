@@ -53,7 +53,10 @@ class MMLUPro(AnsweredTask):
     stop = ("Question:",)
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the question of a row."""
+        """Return the question of a row.
+
+        Args: as `PublishedChoices.item`.
+        """
         options = field(row, where, "options", kind=list)
         if not 2 <= len(options) <= _MOST or not all(isinstance(each, str) for each in options):
             raise damaged(where, f"options is a list of 2 to {_MOST} texts in this benchmark")
@@ -111,7 +114,10 @@ class MMLUPro(AnsweredTask):
         return str(item.fields["worked"]).replace("A: Let's think step by step. ", "")
 
     def worth(self, item: Item, text: str) -> Score:
-        """Return 'acc' and 'strict'; see `AnsweredTask`."""
+        """Return 'acc' and 'strict'.
+
+        Args: as `AnsweredTask.worth`.
+        """
         gold = LETTERS[item.gold]
         got = letter_in(text, LETTERS[: len(item.options)])
         strict = _STRICT.search(text)

@@ -132,7 +132,10 @@ class Needle(Task):
         return found
 
     def ask(self, item: Item, form: Form) -> Generation:
-        """Return the text and the question; a completion begins the answer's sentence too."""
+        """Return the text and the question; a completion begins the answer's sentence too.
+
+        Args: as `Task.ask`.
+        """
         city = item.fields["city"]
         question = f"{item.question}\n\nWhat is the secret number of {city}? Answer from the text."
         if form == "completion":
@@ -141,7 +144,10 @@ class Needle(Task):
         return Generation(Prompt(question), stop=stop, max_new_tokens=self.max_new_tokens)
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return 'found'; see `Task`."""
+        """Return 'found'.
+
+        Args: as `Task.score`.
+        """
         (answer,) = texts_of(response)
         text = without_thought(answer.text).strip()
         plain = re.sub(r"(?<=\d)[,\s](?=\d)", "", text)  # 1,234,567
@@ -154,11 +160,17 @@ class Needle(Task):
         )
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
-        """Return the shares of cut and of empty answers; see `Task`."""
+        """Return the shares of cut and of empty answers.
+
+        Args: as `Task.overall`.
+        """
         return shares(scores)
 
     def attachments(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, Any]:
-        """Return the share found at each length (rows) and depth (columns); see `Task`."""
+        """Return the share found at each length (rows) and depth (columns).
+
+        Args: as `Task.attachments`.
+        """
         cells: dict[tuple[int, int], list[float]] = {}
         for item, score in zip(items, scores, strict=True):
             cell = (item.fields["length"], item.fields["depth"])

@@ -47,7 +47,10 @@ class NQOpen(ShortAnswerTask):
         return no_articles(text)
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the question of a row with all its right answers."""
+        """Return the question of a row with all its right answers.
+
+        Args: as `PublishedChoices.item`.
+        """
         answers = field(row, where, "answer", kind=list)
         if not answers or not all(isinstance(each, str) for each in answers):
             raise damaged(where, "answer is a list of texts in this benchmark, one at least")

@@ -64,11 +64,17 @@ class OwnFile(Task):
         return self._items
 
     def ask(self, item: Item, form: Form) -> Ask:
-        """Return what the kind of rows asks; see `Task`."""
+        """Return what the kind of rows asks.
+
+        Args: as `Task.ask`.
+        """
         return self.kind.ask(item, form)
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return what the kind of rows makes of an answer; see `Task`."""
+        """Return what the kind of rows makes of an answer.
+
+        Args: as `Task.score`.
+        """
         return self.kind.score(item, response)
 
     def chance(self, items: Sequence[Item]) -> float:
@@ -85,7 +91,10 @@ class OwnFile(Task):
         }
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
-        """Say how the rows are read, and which fields nobody reads; see `Task`."""
+        """Say how the rows are read, and which fields nobody reads.
+
+        Args: as `Task.notices`.
+        """
         said = [f"{Path(self.data_path).name}: {self.kind.said}"]
         if unread := self._read[1]:
             said.append(f"{Path(self.data_path).name}: not read: {', '.join(unread)}")

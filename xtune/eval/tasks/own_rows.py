@@ -70,17 +70,30 @@ class OwnRows(ABC):
     ) -> Item:
         """Return the question that a row is.
 
+        Args:
+            row: of the file.
+            where: it stands: the file and the line.
+            name: the item's id.
+            question: its text, stripped.
+            group: the row's; '': none.
+
         Raises:
             DataError: the row is damaged; names the file and the line.
         """
 
     @abstractmethod
     def ask(self, item: Item, form: Form) -> Ask:
-        """Return what is asked; see `Task`."""
+        """Return what is asked.
+
+        Args: as `Task.ask`.
+        """
 
     @abstractmethod
     def score(self, item: Item, response: Response) -> Score:
-        """Return what an answer is worth; see `Task`."""
+        """Return what an answer is worth.
+
+        Args: as `Task.score`.
+        """
 
     def chance(self, items: Sequence[Item]) -> float:
         """Return what guessing would get; see `Task`."""
@@ -114,7 +127,10 @@ class ChoiceRows(OwnRows):
     def item(
         self, row: Mapping[str, Any], where: str, name: str, question: str, *, group: str
     ) -> Item:
-        """Return a question whose gold is an index, or a list of them; see `OwnRows`."""
+        """Return a question whose gold is an index, or a list of them.
+
+        Args: as `OwnRows.item`.
+        """
         columns = options_of(row)
         given = [row[letter] for letter in columns]
         if "options" in row or "choices" in row:
@@ -124,7 +140,10 @@ class ChoiceRows(OwnRows):
         return Item(name, question, gold, options, group, where)
 
     def ask(self, item: Item, form: Form) -> Ask:
-        """Return the letters as candidates, or an answer in words where several are right."""
+        """Return the letters as candidates, or an answer in words where several are right.
+
+        Args: as `Task.ask`.
+        """
         delimiter = "" if self.chinese else " "
         text = lettered(item.question, item.options, self.cue)
         prompt = Prompt(question=text, delimiter=delimiter)
@@ -141,7 +160,10 @@ class ChoiceRows(OwnRows):
         return Generation(several, max_new_tokens=self.max_new_tokens)
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return 'acc', and 'share' where several options are right; see `OwnRows`."""
+        """Return 'acc', and 'share' where several options are right.
+
+        Args: as `Task.score`.
+        """
         if isinstance(response, Likelihoods):
             return score_letters(item, response)
         return score_letter_sets(item, response)
@@ -162,7 +184,10 @@ class AnswerRows(OwnRows):
     def item(
         self, row: Mapping[str, Any], where: str, name: str, question: str, *, group: str
     ) -> Item:
-        """Return a question whose gold is every answer that is right; see `OwnRows`."""
+        """Return a question whose gold is every answer that is right.
+
+        Args: as `OwnRows.item`.
+        """
         answer = field(row, where, "answer", kind=object)
         aliases = row.get("aliases") or []
         if isinstance(aliases, str):
@@ -174,7 +199,10 @@ class AnswerRows(OwnRows):
         return Item(name, question, texts, group=group, where=where)
 
     def ask(self, item: Item, form: Form) -> Ask:
-        """Return the question; in the chat form with the word to answer briefly."""
+        """Return the question; in the chat form with the word to answer briefly.
+
+        Args: as `Task.ask`.
+        """
         if form == "completion":
             return Generation(self.plain(item.question), ("\n",), self.max_new_tokens)
         briefly = "只回答答案本身。" if self.chinese else "Reply with the answer alone."
@@ -183,7 +211,10 @@ class AnswerRows(OwnRows):
         )
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return 'exact_match', and 'contains': the answer stands somewhere in it."""
+        """Return 'exact_match', and 'contains': the answer stands somewhere in it.
+
+        Args: as `Task.score`.
+        """
         text = _text(response)
         readings = [text, boxed_in(text), after_answer_is(text), *text.splitlines()[:1]]
         exact = any(
@@ -212,20 +243,29 @@ class JudgedRows(OwnRows):
     def item(
         self, row: Mapping[str, Any], where: str, name: str, question: str, *, group: str
     ) -> Item:
-        """Return a question whose gold is the reference, or nothing; see `OwnRows`."""
+        """Return a question whose gold is the reference, or nothing.
+
+        Args: as `OwnRows.item`.
+        """
         reference = row.get("reference")
         if reference is not None and not isinstance(reference, str):
             raise damaged(where, f"the reference is {reference!r}, and must be a text")
         return Item(name, question, reference or None, group=group, where=where)
 
     def ask(self, item: Item, form: Form) -> Ask:
-        """Return the question as it stands; see `OwnRows`."""
+        """Return the question as it stands.
+
+        Args: as `Task.ask`.
+        """
         plain = form == "completion"
         prompt = self.plain(item.question) if plain else Prompt(question=item.question)
         return Generation(prompt, max_new_tokens=self.max_new_tokens)
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return the answer without a metric; see `OwnRows`."""
+        """Return the answer without a metric.
+
+        Args: as `Task.score`.
+        """
         text = _text(response)
         return Score({}, got=text, expected=item.gold or "", unanswered=not text)
 

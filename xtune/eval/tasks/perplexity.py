@@ -61,11 +61,17 @@ class Perplexity(Task):
         return self._items
 
     def ask(self, item: Item, form: Form) -> Rolling:
-        """Return the whole text; see `Task`."""
+        """Return the whole text.
+
+        Args: as `Task.ask`.
+        """
         return Rolling(item.fields["text"])
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return bits per byte; perplexities, whose means say nothing, are in `overall`."""
+        """Return bits per byte; perplexities, whose means say nothing, are in `overall`.
+
+        Args: as `Task.score`.
+        """
         if not isinstance(response, RollingLikelihood):
             raise TypeError(f"a text is scored by {RollingLikelihood.__name__}, not {response!r}")
         text = item.fields["text"]
@@ -79,7 +85,10 @@ class Perplexity(Task):
         return Score({"bits_per_byte": bits}, got=f"{bits:.4f}", expected="", notes=sizes)
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
-        """Return the measures of all texts together; see `Task`."""
+        """Return the measures of all texts together.
+
+        Args: as `Task.overall`.
+        """
         names = ("nats", "bytes", "words", "tokens")
         return _measures({name: sum(score.notes[name] for score in scores) for name in names})
 

@@ -57,7 +57,10 @@ class PIQA(TextTask, PublishedChoices):
         return [self.item(row, where, number) for number, (where, row) in enumerate(rows)]
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the goal of a row and its two ways."""
+        """Return the goal of a row and its two ways.
+
+        Args: as `PublishedChoices.item`.
+        """
         options = checked_options([field(row, where, "sol1"), field(row, where, "sol2")], where)
         return Item(
             id=str(number),

@@ -77,7 +77,10 @@ class ProgramTask(GeneratedTask):
         """
 
     def ask(self, item: Item, form: Form) -> Generation:
-        """Return the prompt and how many programs; see `Task`."""
+        """Return the prompt and how many programs.
+
+        Args: as `Task.ask`.
+        """
         return replace(
             super().ask(item, form),
             samples=self.samples,
@@ -86,7 +89,10 @@ class ProgramTask(GeneratedTask):
         )
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return 'pass@k' for each k; see `Task`."""
+        """Return 'pass@k' for each k.
+
+        Args: as `Task.score`.
+        """
         answers = texts_of(response)
         texts = [without_thought(each.text) for each in answers]
         verdicts = run_programs([self.program(item, each) for each in texts], seconds=self.seconds)

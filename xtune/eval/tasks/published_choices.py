@@ -78,7 +78,10 @@ class PublishedChoices(ChoiceTask):
         }
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
-        """Say where the split has not as many rows as were published; see `Task`."""
+        """Say where the split has not as many rows as were published.
+
+        Args: as `Task.notices`.
+        """
         said = self.published.count_notice(len(self._items), self.parts, self.split)
         return [said] if said else []
 
@@ -119,6 +122,11 @@ class PublishedChoices(ChoiceTask):
 def checked_split(task: str, split: str, allowed: Sequence[str]) -> str:
     """Return the split that is asked about.
 
+    Args:
+        task: its name, for the message.
+        split: what the user said.
+        allowed: the splits that can be asked about.
+
     Raises:
         UsageError: the task has none of this name.
     """
@@ -132,6 +140,11 @@ def checked_split(task: str, split: str, allowed: Sequence[str]) -> str:
 
 def checked_shots(task: str, shots: int, shots_from: str) -> int:
     """Return the number of shots.
+
+    Args:
+        task: its name, for the message.
+        shots: what the user said.
+        shots_from: the split that they are taken from; '': the task shows none.
 
     Raises:
         UsageError: it is negative or no whole number, or the task shows none.

@@ -95,7 +95,10 @@ class RACE(TextTask):
         }
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
-        """Say where there are not as many questions as were published; see `Task`."""
+        """Say where there are not as many questions as were published.
+
+        Args: as `Task.notices`.
+        """
         part = Part((), self.split, items=self._published)
         said = self.published.count_notice(len(self._items), {self.split: part}, self.split)
         return [said] if said else []

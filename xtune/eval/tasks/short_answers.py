@@ -38,7 +38,10 @@ class ShortAnswerTask(AnsweredTask):
         return str(item.gold[0])
 
     def worth(self, item: Item, text: str) -> Score:
-        """Return the three metrics; see `AnsweredTask`."""
+        """Return the three metrics.
+
+        Args: as `AnsweredTask.worth`.
+        """
         said = text.strip()
         words = self.fold(said).split()
         wanted = [self.fold(each).split() for each in item.gold]

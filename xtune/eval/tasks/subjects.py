@@ -101,7 +101,10 @@ class SubjectExam(LetterTask):
         }
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
-        """Say where not all rows or subjects are there; see `Task`."""
+        """Say where not all rows or subjects are there.
+
+        Args: as `Task.notices`.
+        """
         if not self._has_all:
             return [f"{len(self.chosen)} of {len(self.subjects)} subjects"]
         splits = {name: Part((), name, items=rows) for name, rows in self.published_rows.items()}
@@ -109,7 +112,10 @@ class SubjectExam(LetterTask):
         return [said] if said else []
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
-        """Return the mean of each category, 'acc_stem'; see `Task`."""
+        """Return the mean of each category, 'acc_stem'.
+
+        Args: as `Task.overall`.
+        """
         by_subject: dict[str, list[float]] = {}
         for item, score in zip(items, scores, strict=True):
             if "acc" in score.metrics:
@@ -204,6 +210,10 @@ def subject_table(text: str) -> dict[str, Subject]:
 
 def checked_prompt(task: str, prompt: str) -> str:
     """Return whose prompt is asked: 'lm_eval' or 'original'.
+
+    Args:
+        task: its name, for the message.
+        prompt: what the user said.
 
     Raises:
         UsageError: somebody else's.

@@ -102,7 +102,10 @@ class ToolCallEvaluation(Task):
         return {"max_new_tokens": self._max_new_tokens, "rows_skipped": self.skipped}
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
-        """Say that an older config's batch size is not read; see `Task`."""
+        """Say that an older config's batch size is not read.
+
+        Args: as `Task.notices`.
+        """
         if self._batch_size is None:
             return []
         said = f"batch_size={self._batch_size} is not read any more"

@@ -61,7 +61,10 @@ class TriviaQA(ShortAnswerTask):
         return super().rows(split)
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the question of a row with all its right answers."""
+        """Return the question of a row with all its right answers.
+
+        Args: as `PublishedChoices.item`.
+        """
         answer = field(row, where, "answer", "Answer", kind=dict)
         value = field(answer, where, "value", "Value")
         aliases = [

@@ -68,7 +68,10 @@ class TruthfulQA(PublishedChoices):
         super().__init__(data_path=data_path)
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the question of a row; mc1's options are the item's, mc2's are in its fields."""
+        """Return the question of a row; mc1's options are the item's, mc2's are in its fields.
+
+        Args: as `PublishedChoices.item`.
+        """
         options, labels = _targets(row, where, "mc1_targets")
         if sum(labels) != 1:
             raise damaged(where, f"mc1_targets has {sum(labels)} right answers, and must have 1")
@@ -91,12 +94,18 @@ class TruthfulQA(PublishedChoices):
         return item.options[item.gold]
 
     def ask(self, item: Item, form: Form) -> Choices:
-        """Return mc1's options, then those of mc2 that are not among them; see `Task`."""
+        """Return mc1's options, then those of mc2 that are not among them.
+
+        Args: as `Task.ask`.
+        """
         prompt = self.prompt(item)
         return Choices(tuple(Candidate(prompt, answer) for answer in _asked(item)))
 
     def score(self, item: Item, response: Response) -> Score:
-        """Return 'mc1' and 'mc2'; see `Task`."""
+        """Return 'mc1' and 'mc2'.
+
+        Args: as `Task.score`.
+        """
         sums = [one.log_prob for one in likelihoods(response).candidates]
         of = dict(zip(_asked(item), sums, strict=True))
         best, margin = two_best([of[option] for option in item.options])

@@ -41,7 +41,10 @@ class WinoGrande(TextTask, PublishedChoices):
     ability = "language"
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the sentence of a row and what may fill its blank."""
+        """Return the sentence of a row and what may fill its blank.
+
+        Args: as `PublishedChoices.item`.
+        """
         sentence = field(row, where, "sentence")
         if _BLANK not in sentence:
             raise damaged(where, f"the sentence has no {_BLANK!r}: {sentence:.60}")
@@ -68,7 +71,10 @@ class WinoGrande(TextTask, PublishedChoices):
         return item.question.partition(_BLANK)[2].strip()
 
     def ask(self, item: Item, form: Form) -> Choices:
-        """Return a prompt for each option, and the same continuation after each; see `Task`."""
+        """Return a prompt for each option, and the same continuation after each.
+
+        Args: as `Task.ask`.
+        """
         prompt = self.prompt(item)
         rest = self.answer(item)
         return Choices(

@@ -48,7 +48,10 @@ class XSum(AnsweredTask):
     stop = ("\n\n", "Document：")
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
-        """Return the article of a row."""
+        """Return the article of a row.
+
+        Args: as `PublishedChoices.item`.
+        """
         return Item(
             id=str(row.get("id", number)),
             question=field(row, where, "document", "dialogue"),
@@ -68,7 +71,10 @@ class XSum(AnsweredTask):
         return str(item.gold)
 
     def worth(self, item: Item, text: str) -> Score:
-        """Return the three measures; see `AnsweredTask`."""
+        """Return the three measures.
+
+        Args: as `AnsweredTask.worth`.
+        """
         said = text.strip().split("\n")[0].strip()
         ours, theirs = words_of(said), words_of(item.gold)
         return Score(
@@ -83,7 +89,10 @@ class XSum(AnsweredTask):
         )
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
-        """Return how varied the answers are, too; see `Task`."""
+        """Return how varied the answers are, too.
+
+        Args: as `Task.overall`.
+        """
         words = [words_of(score.got) for score in scores]
         varied = {f"distinct-{n}": distinct(words, n) for n in (1, 2)}
         return super().overall(items, scores) | varied
