@@ -6,8 +6,8 @@
     options.py      --cfg-options, written into the sheet
     sheet.py        the sheet: text, values, the origin of each
     validation.py   the check; rules.py what must hold between values
-    slots.py        what may stand where; plain_sections.py without a type, unplaced.py
-                    unannotated; signatures.py, hints.py what an argument may be
+    slots.py        what may stand where; plain_sections.py without a type, unplaced.py unannotated;
+                    signatures.py, hints.py what an argument may be
     declared.py     both read from source, and not from what is imported
 
 Names are imported when first used: `xtune list-cfg` needs find.py alone, at once.
