@@ -28,7 +28,9 @@ def alone(inputs, tmp_path_factory):
     return rows_of(run)
 
 
-@pytest.mark.parametrize("strategy", ["FSDPStrategy", "DeepSpeedStrategy"])
+@pytest.mark.parametrize(
+    "strategy", ["FSDPStrategy", pytest.param("DeepSpeedStrategy", marks=pytest.mark.slow)]
+)
 def test_a_sharded_model_gives_the_numbers_of_a_whole_one(inputs, alone, tmp_path, strategy):
     run = tmp_path / "run"
     chosen = [*options(inputs), *ONE_STEP, TASKS, f"strategy.type={strategy}"]
