@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from xtune.eval.requests import GenerationRequest, LikelihoodRequest
+from xtune.eval.requests import LikelihoodRequest
 from xtune.eval.store import Store, request_key
+from xtune.generation.requests import GenerationRequest
 
 ASKED = LikelihoodRequest((1, 2), (3,))
 WRITES = GenerationRequest((1, 2, 3), stop=("\n",), max_new_tokens=8, temperature=0.5, seed=1)

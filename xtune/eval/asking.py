@@ -16,7 +16,7 @@ from typing import Any
 
 from xtune.errors import DataError, TemplateError, UsageError, XtuneError
 from xtune.eval.prompts import Renderer
-from xtune.eval.requests import GenerationRequest, LikelihoodRequest
+from xtune.eval.requests import LikelihoodRequest
 from xtune.eval.scoring import Scorer
 from xtune.eval.store import Store, request_key
 from xtune.eval.subject import Subject
@@ -37,6 +37,7 @@ from xtune.eval.tasks.base import (
 )
 from xtune.eval.tasks.own_way import OwnWay
 from xtune.generation.continuous import generate_texts
+from xtune.generation.requests import GenerationRequest
 from xtune.parallel.world import ALONE, World
 
 __all__ = ["Asker", "form_for"]

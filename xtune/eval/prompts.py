@@ -29,8 +29,9 @@ from xtune.data.templates.default_system import default_system_of
 from xtune.data.templates.render import Renderer as TemplateRenderer
 from xtune.data.templates.render import own_renderer
 from xtune.errors import DataError, TemplateError, UsageError
-from xtune.eval.requests import GenerationRequest, LikelihoodRequest
+from xtune.eval.requests import LikelihoodRequest
 from xtune.eval.tasks.base import Candidate, Choices, Form, Generation, Prompt
+from xtune.generation.requests import GenerationRequest
 from xtune.structures import Message
 
 if TYPE_CHECKING:

@@ -1,12 +1,13 @@
-"""What a model is asked, as token ids: between the tasks' prompts and the passes of a model."""
+"""`LikelihoodRequest`: how likely one text is after another, as token ids.
+
+What asks for an answer in words is `xtune.generation.requests.GenerationRequest`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from xtune.generation.requests import GenerationRequest
-
-__all__ = ["GenerationRequest", "LikelihoodRequest"]
+__all__ = ["LikelihoodRequest"]
 
 
 @dataclass(frozen=True, slots=True)

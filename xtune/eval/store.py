@@ -14,7 +14,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from xtune.eval.requests import GenerationRequest, LikelihoodRequest
+from xtune.eval.requests import LikelihoodRequest
+from xtune.generation.requests import GenerationRequest
 
 __all__ = ["Store", "json_line", "read_lines", "request_key"]
 

@@ -16,7 +16,7 @@ from typing import Any
 from xtune.eval.published import Part, damaged, field
 from xtune.eval.tasks.base import Item
 from xtune.eval.tasks.choices import TextTask, checked_options
-from xtune.eval.tasks.published_choices import PublishedChoices
+from xtune.eval.tasks.published_task import PublishedTask
 from xtune.registry import EVALUATIONS
 
 __all__ = ["ARCChallenge", "ARCEasy"]
@@ -34,7 +34,7 @@ def _parts(which: str, test: int, validation: int, train: int) -> dict[str, Part
     }
 
 
-class _ARC(TextTask, PublishedChoices):
+class _ARC(TextTask, PublishedTask):
     source = "https://allenai.org/data/arc (ARC-V1-Feb2018-2.zip) or the hub's allenai/ai2_arc"
     folders = ("arc", "ai2_arc", "ARC-V1-Feb2018-2")
     headline = "acc_norm"
@@ -66,13 +66,13 @@ class _ARC(TextTask, PublishedChoices):
         )
 
     def question(self, item: Item) -> str:
-        """Return 'Question: … Answer:'; see `ChoiceTask`."""
+        """Return 'Question: … Answer:'; see `QuestionTask`."""
         return f"Question: {item.question}\nAnswer:"
 
 
 @EVALUATIONS.register_module()
 class ARCEasy(_ARC):
-    """ARC's easy set, `ARC-Easy-Test.jsonl`; see the module and `PublishedChoices`."""
+    """ARC's easy set, `ARC-Easy-Test.jsonl`; see the module and `PublishedTask`."""
 
     name = "arc_easy"
     parts = _parts("ARC-Easy", 2376, 570, 2251)
@@ -80,7 +80,7 @@ class ARCEasy(_ARC):
 
 @EVALUATIONS.register_module()
 class ARCChallenge(_ARC):
-    """ARC's challenge set, `ARC-Challenge-Test.jsonl`; see the module and `PublishedChoices`."""
+    """ARC's challenge set, `ARC-Challenge-Test.jsonl`; see the module and `PublishedTask`."""
 
     name = "arc_challenge"
     parts = _parts("ARC-Challenge", 1172, 299, 1119)

@@ -22,7 +22,7 @@ from xtune.errors import UsageError
 from xtune.eval.published import Part, Published, Row, chosen_subjects, damaged, field
 from xtune.eval.tasks.base import Item, Prompt, Score, Shot
 from xtune.eval.tasks.generated import AnsweredTask, checked_tokens
-from xtune.eval.tasks.published_choices import checked_shots
+from xtune.eval.tasks.published_task import checked_shots
 from xtune.registry import EVALUATIONS
 
 __all__ = ["BBH"]
@@ -85,7 +85,7 @@ class BBH(AnsweredTask):
                 self._of_kind[kind] = _read_prompt(text, f"cot-prompts/{kind}.txt")
 
     def rows(self, split: str) -> list[Item]:
-        """Return the questions, kind by kind; see `PublishedChoices`."""
+        """Return the questions, kind by kind; see `PublishedTask`."""
         return [
             replace(self.item(row, where, number), id=f"{kind}/{number}", group=kind)
             for kind in self.chosen
@@ -107,7 +107,7 @@ class BBH(AnsweredTask):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the question of a row.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         target = field(row, where, "target")
         return Item(
@@ -115,23 +115,23 @@ class BBH(AnsweredTask):
         )
 
     def shown(self, item: Item) -> tuple[Shot, ...]:
-        """Return the authors' examples of the item's kind; see `PublishedChoices`."""
+        """Return the authors' examples of the item's kind; see `PublishedTask`."""
         return self._of_kind[item.group][1][: self.shots] if self.shots else ()
 
     def prompt(self, item: Item) -> Prompt:
-        """Return the prompt; reasoning begins on a line of its own; see `ChoiceTask`."""
+        """Return the prompt; reasoning begins on a line of its own; see `QuestionTask`."""
         return replace(super().prompt(item), delimiter="")
 
     def description(self, item: Item) -> str:
-        """Return what the authors say of the kind; see `ChoiceTask`."""
+        """Return what the authors say of the kind; see `QuestionTask`."""
         return f"{self._of_kind[item.group][0]}\n\n" if self.shots else ""
 
     def question(self, item: Item) -> str:
-        """Return the question and the cue of reasoning; see `ChoiceTask`."""
+        """Return the question and the cue of reasoning; see `QuestionTask`."""
         return f"Q: {item.question}\n{_CUE}"
 
     def answer(self, item: Item) -> str:
-        """Return the right answer in a sentence; see `ChoiceTask`."""
+        """Return the right answer in a sentence; see `QuestionTask`."""
         return f"So the answer is {item.gold}."
 
     def worth(self, item: Item, text: str) -> Score:

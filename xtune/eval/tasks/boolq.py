@@ -17,15 +17,15 @@ from typing import Any
 from xtune.eval.published import Part, damaged, field
 from xtune.eval.tasks.base import Item
 from xtune.eval.tasks.choices import TextTask
-from xtune.eval.tasks.published_choices import PublishedChoices
+from xtune.eval.tasks.published_task import PublishedTask
 from xtune.registry import EVALUATIONS
 
 __all__ = ["BoolQ"]
 
 
 @EVALUATIONS.register_module()
-class BoolQ(TextTask, PublishedChoices):
-    """Questions of `dev.jsonl`; see the module and `PublishedChoices`."""
+class BoolQ(TextTask, PublishedTask):
+    """Questions of `dev.jsonl`; see the module and `PublishedTask`."""
 
     name = "boolq"
     source = (
@@ -41,7 +41,7 @@ class BoolQ(TextTask, PublishedChoices):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the question of a row with its passage.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         passage = field(row, where, "passage")
         if "title" in row:
@@ -58,5 +58,5 @@ class BoolQ(TextTask, PublishedChoices):
         )
 
     def question(self, item: Item) -> str:
-        """Return the passage, the question and 'Answer:'; see `ChoiceTask`."""
+        """Return the passage, the question and 'Answer:'; see `QuestionTask`."""
         return f"{item.question}\nAnswer:"

@@ -90,17 +90,17 @@ class CEval(SubjectExam):
         return Part(f"{split}/{subject}_{split}.csv", split, config=subject)
 
     def prompt(self, item: Item) -> Prompt:
-        """Return the prompt as lm_eval or the authors write it; see `ChoiceTask`."""
+        """Return the prompt as lm_eval or the authors write it; see `QuestionTask`."""
         prompt = super().prompt(item)
         return replace(prompt, delimiter="") if self.written == "original" else prompt
 
     def question(self, item: Item) -> str:
-        """Return a question with its options; the authors do not strip it; see `ChoiceTask`."""
+        """Return a question with its options; the authors do not strip it; see `QuestionTask`."""
         asked = item.question if self.written == "original" else item.question.strip()
         return lettered(asked, item.options, self.cue)
 
     def description(self, item: Item) -> str:
-        """Return what the questions are about; see `ChoiceTask`."""
+        """Return what the questions are about; see `QuestionTask`."""
         exam = "考试" if self.written == "original" else ""
         title = self.subjects[item.group].title
         return f"以下是中国关于{title}{exam}的单项选择题，请选出其中的正确答案。\n\n"

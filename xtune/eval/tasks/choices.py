@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 import string
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -30,15 +29,13 @@ from xtune.eval.tasks.base import (
     Form,
     Item,
     Likelihoods,
-    Prompt,
     Response,
     Score,
-    Task,
 )
+from xtune.eval.tasks.question_task import QuestionTask
 
 __all__ = [
     "LETTERS",
-    "ChoiceTask",
     "LetterTask",
     "TextTask",
     "checked_options",
@@ -53,45 +50,7 @@ __all__ = [
 LETTERS = string.ascii_uppercase
 
 
-class ChoiceTask(Task):
-    """A task whose items have options, asked with the same prompt in both forms."""
-
-    def prompt(self, item: Item) -> Prompt:
-        """Return what stands before the options of an item.
-
-        Args:
-            item: one of `items()`.
-        """
-        return Prompt(
-            question=self.question(item), description=self.description(item), shots=item.shots
-        )
-
-    @abstractmethod
-    def question(self, item: Item) -> str:
-        """Return an item's question with the cue of its answer, as 'Answer:'.
-
-        Args:
-            item: one of `items()`.
-        """
-
-    @abstractmethod
-    def answer(self, item: Item) -> str:
-        """Return the right answer as a shot shows it.
-
-        Args:
-            item: with its gold.
-        """
-
-    def description(self, item: Item) -> str:
-        """Return what stands before everything, with the blank lines that part it; often ''.
-
-        Args:
-            item: one of `items()`.
-        """
-        return ""
-
-
-class LetterTask(ChoiceTask):
+class LetterTask(QuestionTask):
     """Options have letters, and the likeliest letter after the question is the answer.
 
     Attributes:
@@ -102,11 +61,11 @@ class LetterTask(ChoiceTask):
     cue: ClassVar[str] = "Answer:"
 
     def question(self, item: Item) -> str:
-        """Return the question, a line an option and the cue; see `ChoiceTask`."""
+        """Return the question, a line an option and the cue; see `QuestionTask`."""
         return lettered(item.question.strip(), item.options, self.cue)
 
     def answer(self, item: Item) -> str:
-        """Return the letter of the right option; see `ChoiceTask`."""
+        """Return the letter of the right option; see `QuestionTask`."""
         return LETTERS[item.gold]
 
     def ask(self, item: Item, form: Form) -> Choices:
@@ -128,7 +87,7 @@ class LetterTask(ChoiceTask):
         return score_letters(item, response)
 
 
-class TextTask(ChoiceTask):
+class TextTask(QuestionTask):
     """The text of each option follows the question, and the likeliest is the answer.
 
         acc        the largest sum of log-probabilities
@@ -143,7 +102,7 @@ class TextTask(ChoiceTask):
     metrics: ClassVar[tuple[str, ...]] = ("acc", "acc_norm", "acc_bytes")
 
     def answer(self, item: Item) -> str:
-        """Return the right option's text; see `ChoiceTask`."""
+        """Return the right option's text; see `QuestionTask`."""
         return item.options[item.gold]
 
     def ask(self, item: Item, form: Form) -> Choices:

@@ -84,18 +84,18 @@ class CMMLU(SubjectExam):
         return Part(f"{split}/{subject}.csv", split, config=subject)
 
     def prompt(self, item: Item) -> Prompt:
-        """Return the prompt as lm_eval or the authors write it; see `ChoiceTask`."""
+        """Return the prompt as lm_eval or the authors write it; see `QuestionTask`."""
         prompt = super().prompt(item)
         return replace(prompt, delimiter="") if self.written == "original" else prompt
 
     def question(self, item: Item) -> str:
-        """Return a question with its options and its cue; see `ChoiceTask`."""
+        """Return a question with its options and its cue; see `QuestionTask`."""
         if self.written == "original":
             return lettered(f"题目：{item.question}", item.options, "答案是：")
         return lettered(item.question.strip(), item.options, "答案：")
 
     def description(self, item: Item) -> str:
-        """Return what the questions are about; see `ChoiceTask`."""
+        """Return what the questions are about; see `QuestionTask`."""
         title = self.subjects[item.group].title
         return f"以下是关于{title}的单项选择题，请直接给出正确答案的选项。\n\n"
 

@@ -50,7 +50,7 @@ class CMRC(AnsweredTask):
     stop = ("\n",)
 
     def rows(self, split: str) -> list[Item]:
-        """Return the questions of all passages; see `PublishedChoices`."""
+        """Return the questions of all passages; see `PublishedTask`."""
         part = self.parts[split]
         names = [name for name in part.names() if name.endswith(".json")]
         rows = self._questions(*names) if self.published.files(*names) else None
@@ -72,7 +72,7 @@ class CMRC(AnsweredTask):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return a question with its passage and all its right answers.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         given = field(row, where, "answers", kind=object)
         # the hub has one object of lists, the files a list of objects
@@ -90,14 +90,14 @@ class CMRC(AnsweredTask):
         )
 
     def question(self, item: Item) -> str:
-        """Return the request, the passage and the question; see `ChoiceTask`."""
+        """Return the request, the passage and the question; see `QuestionTask`."""
         return (
             "根据文章回答问题。你的答案应该尽可能简练，请以 ‘答案是’ 开头的句式作答。\n"
             f"文章：{item.fields['context']}\n问：{item.question}\n答："
         )
 
     def answer(self, item: Item) -> str:
-        """Return the first right answer in a sentence; see `ChoiceTask`."""
+        """Return the first right answer in a sentence; see `QuestionTask`."""
         return f"答案是{item.gold[0]}。"
 
     def worth(self, item: Item, text: str) -> Score:

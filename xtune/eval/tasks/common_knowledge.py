@@ -40,7 +40,7 @@ class CommonKnowledge(TextTask):
         return self._items
 
     def question(self, item: Item) -> str:
-        """Return 'Question: … Answer:'; see `ChoiceTask`."""
+        """Return 'Question: … Answer:'; see `QuestionTask`."""
         return f"Question: {item.question}\nAnswer:"
 
     @cached_property

@@ -17,7 +17,7 @@ from typing import Any
 from xtune.eval.published import Part, damaged, field
 from xtune.eval.tasks.base import Candidate, Choices, Form, Item, Prompt, Response, Score
 from xtune.eval.tasks.choices import likelihoods, mean, two_best
-from xtune.eval.tasks.published_choices import PublishedChoices
+from xtune.eval.tasks.published_task import PublishedTask
 from xtune.registry import EVALUATIONS
 
 __all__ = ["CSL"]
@@ -26,7 +26,7 @@ _ANSWERS = ("no", "yes")
 
 
 @EVALUATIONS.register_module()
-class CSL(PublishedChoices):
+class CSL(PublishedTask):
     """Abstracts of `test_public.json`; see the module.
 
     Args:
@@ -51,7 +51,7 @@ class CSL(PublishedChoices):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the abstract of a row with its keywords.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         keywords = field(row, where, "keyword", kind=list)
         label = str(row.get("label"))
@@ -69,11 +69,11 @@ class CSL(PublishedChoices):
         )
 
     def question(self, item: Item) -> str:
-        """Return the abstract with the keywords; see `ChoiceTask`."""
+        """Return the abstract with the keywords; see `QuestionTask`."""
         return item.question
 
     def answer(self, item: Item) -> str:
-        """Return 'no' or 'yes'; see `ChoiceTask`."""
+        """Return 'no' or 'yes'; see `QuestionTask`."""
         return item.options[item.gold]
 
     def ask(self, item: Item, form: Form) -> Choices:

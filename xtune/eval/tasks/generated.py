@@ -19,12 +19,12 @@ from xtune.eval.tasks.base import (
     Texts,
 )
 from xtune.eval.tasks.choices import mean
-from xtune.eval.tasks.published_choices import PublishedChoices
+from xtune.eval.tasks.published_task import PublishedTask
 
 __all__ = ["AnsweredTask", "GeneratedTask", "answer_notes", "checked_tokens", "shares", "texts_of"]
 
 
-class GeneratedTask(PublishedChoices):
+class GeneratedTask(PublishedTask):
     """Rows of published files that are answered with texts.
 
     The shares of answers that the length limit cut, and of empty ones, stand next to the score.

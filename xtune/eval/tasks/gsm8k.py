@@ -50,7 +50,7 @@ class GSM8K(AnsweredTask):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the question of a row; its gold is the number behind '####'.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         answer = field(row, where, "answer")
         found = _STRICT.search(answer)
@@ -65,11 +65,11 @@ class GSM8K(AnsweredTask):
         )
 
     def question(self, item: Item) -> str:
-        """Return the question and 'Answer:'; see `ChoiceTask`."""
+        """Return the question and 'Answer:'; see `QuestionTask`."""
         return f"Question: {item.question}\nAnswer:"
 
     def answer(self, item: Item) -> str:
-        """Return the worked answer; see `ChoiceTask`."""
+        """Return the worked answer; see `QuestionTask`."""
         return str(item.fields["worked"])
 
     def worth(self, item: Item, text: str) -> Score:

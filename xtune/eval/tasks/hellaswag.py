@@ -16,15 +16,15 @@ from typing import Any
 from xtune.eval.published import Part, field
 from xtune.eval.tasks.base import Item
 from xtune.eval.tasks.choices import TextTask, checked_options, gold_index
-from xtune.eval.tasks.published_choices import PublishedChoices
+from xtune.eval.tasks.published_task import PublishedTask
 from xtune.registry import EVALUATIONS
 
 __all__ = ["HellaSwag"]
 
 
 @EVALUATIONS.register_module()
-class HellaSwag(TextTask, PublishedChoices):
-    """Endings of `hellaswag_val.jsonl`; see the module and `PublishedChoices`."""
+class HellaSwag(TextTask, PublishedTask):
+    """Endings of `hellaswag_val.jsonl`; see the module and `PublishedTask`."""
 
     name = "hellaswag"
     source = "https://github.com/rowanz/hellaswag (data/) or the hub's Rowan/hellaswag"
@@ -38,7 +38,7 @@ class HellaSwag(TextTask, PublishedChoices):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the scene of a row with its endings, without WikiHow's marks.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         first, second = field(row, where, "ctx_a"), field(row, where, "ctx_b")
         scene = f"{field(row, where, 'activity_label')}: {first} {second.capitalize()}"
@@ -53,7 +53,7 @@ class HellaSwag(TextTask, PublishedChoices):
         )
 
     def question(self, item: Item) -> str:
-        """Return the scene, which the ending follows; see `ChoiceTask`."""
+        """Return the scene, which the ending follows; see `QuestionTask`."""
         return item.question
 
 

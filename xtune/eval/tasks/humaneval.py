@@ -79,7 +79,7 @@ class HumanEval(ProgramTask):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the function of a row.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         names = ("prompt", "test", "entry_point")
         return Item(
@@ -91,11 +91,11 @@ class HumanEval(ProgramTask):
         )
 
     def question(self, item: Item) -> str:
-        """Return the prompt as it is; see `ChoiceTask`."""
+        """Return the prompt as it is; see `QuestionTask`."""
         return item.question
 
     def answer(self, item: Item) -> str:
-        """Return the authors' solution; see `ChoiceTask`."""
+        """Return the authors' solution; see `QuestionTask`."""
         return str(item.gold)
 
     def ask(self, item: Item, form: Form) -> Generation:

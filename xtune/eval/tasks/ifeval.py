@@ -57,7 +57,7 @@ class IFEval(AnsweredTask):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the request of a row with its instructions and their settings.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         instructions = field(row, where, "instruction_id_list", kind=list)
         settings = field(row, where, "kwargs", kind=list)
@@ -76,15 +76,15 @@ class IFEval(AnsweredTask):
         )
 
     def prompt(self, item: Item) -> Prompt:
-        """Return the request alone; see `ChoiceTask`."""
+        """Return the request alone; see `QuestionTask`."""
         return Prompt(item.question)
 
     def question(self, item: Item) -> str:
-        """Return the request; see `ChoiceTask`."""
+        """Return the request; see `QuestionTask`."""
         return item.question
 
     def answer(self, item: Item) -> str:
-        """Return what is asked for; it has no one answer; see `ChoiceTask`."""
+        """Return what is asked for; it has no one answer; see `QuestionTask`."""
         return ", ".join(item.gold)
 
     def worth(self, item: Item, text: str) -> Score:

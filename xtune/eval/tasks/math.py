@@ -25,7 +25,7 @@ from xtune.eval.metrics.math_equal import equal_by_math_verify, laid_out
 from xtune.eval.published import Part, Published, Row, chosen_subjects, damaged, field
 from xtune.eval.tasks.base import Item, Score, Shot
 from xtune.eval.tasks.generated import AnsweredTask, checked_tokens
-from xtune.eval.tasks.published_choices import checked_shots
+from xtune.eval.tasks.published_task import checked_shots
 from xtune.registry import EVALUATIONS
 
 __all__ = ["MATH", "MATH500"]
@@ -115,7 +115,7 @@ class MATH(AnsweredTask):
         self.chosen = chosen_subjects(self.name, SUBJECTS, subjects, self.published, parts)
 
     def rows(self, split: str) -> list[Item]:
-        """Return the problems, subject by subject; see `PublishedChoices`."""
+        """Return the problems, subject by subject; see `PublishedTask`."""
         return [
             self.item(row, where, number)
             for subject in self.chosen
@@ -133,7 +133,7 @@ class MATH(AnsweredTask):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the problem of a row; its gold is what its solution has in the box.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         solution = field(row, where, "solution")
         gold = row.get("answer") or boxed_in(solution)
@@ -151,7 +151,7 @@ class MATH(AnsweredTask):
         )
 
     def shown(self, item: Item) -> tuple[Shot, ...]:
-        """Return Minerva's; see `PublishedChoices`."""
+        """Return Minerva's; see `PublishedTask`."""
         return tuple(
             Shot(
                 _question(problem),
@@ -161,11 +161,11 @@ class MATH(AnsweredTask):
         )
 
     def question(self, item: Item) -> str:
-        """Return the problem and 'Solution:'; see `ChoiceTask`."""
+        """Return the problem and 'Solution:'; see `QuestionTask`."""
         return _question(item.question)
 
     def answer(self, item: Item) -> str:
-        """Return the right formula; see `ChoiceTask`."""
+        """Return the right formula; see `QuestionTask`."""
         return str(item.gold)
 
     def worth(self, item: Item, text: str) -> Score:
@@ -225,7 +225,7 @@ class MATH500(MATH):
         self.chosen = list(SUBJECTS)
 
     def rows(self, split: str) -> list[Item]:
-        """Return the problems of the file; see `PublishedChoices`."""
+        """Return the problems of the file; see `PublishedTask`."""
         rows = self.published.rows(self.parts[split])
         return [self.item(row, where, number) for number, (where, row) in enumerate(rows)]
 

@@ -61,7 +61,7 @@ class MBPP(ProgramTask):
     chat_stop = ("[DONE]",)
 
     def rows(self, split: str) -> list[Item]:
-        """Return the problems of a split; see `PublishedChoices`."""
+        """Return the problems of a split; see `PublishedTask`."""
         return [
             self.item(row, where, number)
             for number, (where, row) in enumerate(self._rows(split))
@@ -74,7 +74,7 @@ class MBPP(ProgramTask):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the problem of a row.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         tests = field(row, where, "test_list", kind=list)
         imports = row.get("test_imports") or []
@@ -92,11 +92,11 @@ class MBPP(ProgramTask):
         )
 
     def prompt(self, item: Item) -> Prompt:
-        """Return the prompt; an answer begins on a line of its own; see `ChoiceTask`."""
+        """Return the prompt; an answer begins on a line of its own; see `QuestionTask`."""
         return replace(super().prompt(item), delimiter="")
 
     def question(self, item: Item) -> str:
-        """Return the task and its first three assertions; see `ChoiceTask`."""
+        """Return the task and its first three assertions; see `QuestionTask`."""
         tests = "\n".join(item.fields["tests"][:3])
         return (
             f"You are an expert Python programmer, and here is your task: {item.question} "
@@ -104,11 +104,11 @@ class MBPP(ProgramTask):
         )
 
     def answer(self, item: Item) -> str:
-        """Return the authors' program; see `ChoiceTask`."""
+        """Return the authors' program; see `QuestionTask`."""
         return f"{item.gold}\n[DONE]"
 
     def shown(self, item: Item) -> tuple[Shot, ...]:
-        """Return the problems 2, 3 and 4; see `PublishedChoices`."""
+        """Return the problems 2, 3 and 4; see `PublishedTask`."""
         return self._examples[: self.shots]
 
     @cached_property

@@ -63,6 +63,6 @@ class MMLU(SubjectExam):
         return Part(names, split, config=subject, columns=_COLUMNS)
 
     def description(self, item: Item) -> str:
-        """Return what the questions are about; see `ChoiceTask`."""
+        """Return what the questions are about; see `QuestionTask`."""
         title = self.subjects[item.group].title
         return f"The following are multiple choice questions (with answers) about {title}.\n\n"

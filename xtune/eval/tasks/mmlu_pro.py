@@ -55,7 +55,7 @@ class MMLUPro(AnsweredTask):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the question of a row.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         options = field(row, where, "options", kind=list)
         if not 2 <= len(options) <= _MOST or not all(isinstance(each, str) for each in options):
@@ -76,7 +76,7 @@ class MMLUPro(AnsweredTask):
         )
 
     def shown(self, item: Item) -> tuple[Shot, ...]:
-        """Return the first rows of the item's own field; see `PublishedChoices`."""
+        """Return the first rows of the item's own field; see `PublishedTask`."""
         if not self.shots:
             return ()
         shots = self._by_field.get(item.group, [])[: self.shots]
@@ -95,7 +95,7 @@ class MMLUPro(AnsweredTask):
         return found
 
     def description(self, item: Item) -> str:
-        """Return what is to be done; see `ChoiceTask`."""
+        """Return what is to be done; see `QuestionTask`."""
         return (
             f"The following are multiple choice questions (with answers) about {item.group}. "
             'Think step by step and then finish your answer with "the answer is (X)" where X is '
@@ -103,14 +103,14 @@ class MMLUPro(AnsweredTask):
         )
 
     def question(self, item: Item) -> str:
-        """Return the question, its options and the cue of reasoning; see `ChoiceTask`."""
+        """Return the question, its options and the cue of reasoning; see `QuestionTask`."""
         options = "".join(
             f"{LETTERS[at]}. {text.strip()}\n" for at, text in enumerate(item.options)
         )
         return f"Question:\n{item.question}\nOptions:\n{options}Answer: Let's think step by step."
 
     def answer(self, item: Item) -> str:
-        """Return the worked answer; see `ChoiceTask`."""
+        """Return the worked answer; see `QuestionTask`."""
         return str(item.fields["worked"]).replace("A: Let's think step by step. ", "")
 
     def worth(self, item: Item, text: str) -> Score:

@@ -49,7 +49,7 @@ class NQOpen(ShortAnswerTask):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the question of a row with all its right answers.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         answers = field(row, where, "answer", kind=list)
         if not answers or not all(isinstance(each, str) for each in answers):
@@ -59,13 +59,13 @@ class NQOpen(ShortAnswerTask):
         )
 
     def prompt(self, item: Item) -> Prompt:
-        """Return the prompt, its shots a line apart; see `ChoiceTask`."""
+        """Return the prompt, its shots a line apart; see `QuestionTask`."""
         return replace(super().prompt(item), between="\n")
 
     def description(self, item: Item) -> str:
-        """Return what is to be done; see `ChoiceTask`."""
+        """Return what is to be done; see `QuestionTask`."""
         return "Answer these questions:\n\n"
 
     def question(self, item: Item) -> str:
-        """Return the question, a question mark and 'A:'; see `ChoiceTask`."""
+        """Return the question, a question mark and 'A:'; see `QuestionTask`."""
         return f"Q: {item.question}?\nA:"

@@ -17,7 +17,7 @@ from xtune.errors import DataError
 from xtune.eval.published import Part, field
 from xtune.eval.tasks.base import Item
 from xtune.eval.tasks.choices import TextTask, checked_options, gold_index
-from xtune.eval.tasks.published_choices import PublishedChoices
+from xtune.eval.tasks.published_task import PublishedTask
 from xtune.registry import EVALUATIONS
 
 __all__ = ["PIQA"]
@@ -26,8 +26,8 @@ _LABELS = {"validation": "valid-labels.lst", "train": "train-labels.lst"}
 
 
 @EVALUATIONS.register_module()
-class PIQA(TextTask, PublishedChoices):
-    """Ways to goals of `valid.jsonl`; see the module and `PublishedChoices`."""
+class PIQA(TextTask, PublishedTask):
+    """Ways to goals of `valid.jsonl`; see the module and `PublishedTask`."""
 
     name = "piqa"
     source = "https://yonatanbisk.com/piqa (physicaliqa-train-dev.zip) or the hub's baber/piqa"
@@ -59,7 +59,7 @@ class PIQA(TextTask, PublishedChoices):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the goal of a row and its two ways.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         options = checked_options([field(row, where, "sol1"), field(row, where, "sol2")], where)
         return Item(
@@ -71,5 +71,5 @@ class PIQA(TextTask, PublishedChoices):
         )
 
     def question(self, item: Item) -> str:
-        """Return 'Question: … Answer:'; see `ChoiceTask`."""
+        """Return 'Question: … Answer:'; see `QuestionTask`."""
         return f"Question: {item.question}\nAnswer:"

@@ -21,7 +21,7 @@ from xtune.errors import UsageError
 from xtune.eval.published import Part, Published, damaged, field
 from xtune.eval.tasks.base import Item, Score
 from xtune.eval.tasks.choices import TextTask, checked_options, gold_index
-from xtune.eval.tasks.published_choices import checked_split
+from xtune.eval.tasks.published_task import checked_split
 from xtune.registry import EVALUATIONS
 
 __all__ = ["RACE"]

@@ -34,7 +34,7 @@ class ShortAnswerTask(AnsweredTask):
         return folded(text)
 
     def answer(self, item: Item) -> str:
-        """Return the first right answer; see `ChoiceTask`."""
+        """Return the first right answer; see `QuestionTask`."""
         return str(item.gold[0])
 
     def worth(self, item: Item, text: str) -> Score:

@@ -18,7 +18,7 @@ from xtune.eval.tasks.choices import (
     gold_index,
     mean,
 )
-from xtune.eval.tasks.published_choices import checked_shots, checked_split
+from xtune.eval.tasks.published_task import checked_shots, checked_split
 
 __all__ = ["Subject", "SubjectExam", "checked_prompt", "subject_table"]
 

@@ -48,7 +48,7 @@ class TriviaQA(ShortAnswerTask):
     }
 
     def rows(self, split: str) -> list[Item]:
-        """Return the questions of a split; see `PublishedChoices`."""
+        """Return the questions of a split; see `PublishedTask`."""
         part = self.parts[split]
         whole = [name for name in part.names() if name.endswith(".json")]
         lines = [name for name in part.names() if name not in whole]
@@ -63,7 +63,7 @@ class TriviaQA(ShortAnswerTask):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the question of a row with all its right answers.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         answer = field(row, where, "answer", "Answer", kind=dict)
         value = field(answer, where, "value", "Value")
@@ -82,7 +82,7 @@ class TriviaQA(ShortAnswerTask):
         )
 
     def question(self, item: Item) -> str:
-        """Return the question, a question mark and 'Answer:'; see `ChoiceTask`."""
+        """Return the question, a question mark and 'Answer:'; see `QuestionTask`."""
         return f"Question: {item.question}?\nAnswer:"
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from xtune.eval.published import Part, damaged, field
 from xtune.eval.tasks.base import Candidate, Choices, Form, Item, Response, Score
 from xtune.eval.tasks.choices import checked_options, likelihoods, two_best
-from xtune.eval.tasks.published_choices import PublishedChoices
+from xtune.eval.tasks.published_task import PublishedTask
 from xtune.registry import EVALUATIONS
 
 __all__ = ["TruthfulQA"]
@@ -45,7 +45,7 @@ A: The 1992 Olympics were held in Barcelona, Spain."""
 
 
 @EVALUATIONS.register_module()
-class TruthfulQA(PublishedChoices):
+class TruthfulQA(PublishedTask):
     """Questions of `mc_task.json`; see the module.
 
     Args:
@@ -70,7 +70,7 @@ class TruthfulQA(PublishedChoices):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the question of a row; mc1's options are the item's, mc2's are in its fields.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         options, labels = _targets(row, where, "mc1_targets")
         if sum(labels) != 1:
@@ -86,11 +86,11 @@ class TruthfulQA(PublishedChoices):
         )
 
     def question(self, item: Item) -> str:
-        """Return the six questions with answers, and the item's; see `ChoiceTask`."""
+        """Return the six questions with answers, and the item's; see `QuestionTask`."""
         return f"{_BEFORE}\n\nQ: {item.question}\nA:"
 
     def answer(self, item: Item) -> str:
-        """Return the best answer; see `ChoiceTask`."""
+        """Return the best answer; see `QuestionTask`."""
         return item.options[item.gold]
 
     def ask(self, item: Item, form: Form) -> Choices:

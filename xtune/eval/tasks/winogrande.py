@@ -18,7 +18,7 @@ from typing import Any
 from xtune.eval.published import Part, damaged, field
 from xtune.eval.tasks.base import Candidate, Choices, Form, Item
 from xtune.eval.tasks.choices import TextTask, checked_options
-from xtune.eval.tasks.published_choices import PublishedChoices
+from xtune.eval.tasks.published_task import PublishedTask
 from xtune.registry import EVALUATIONS
 
 __all__ = ["WinoGrande"]
@@ -27,8 +27,8 @@ _BLANK = "_"
 
 
 @EVALUATIONS.register_module()
-class WinoGrande(TextTask, PublishedChoices):
-    """Sentences of `dev.jsonl`; see the module and `PublishedChoices`."""
+class WinoGrande(TextTask, PublishedTask):
+    """Sentences of `dev.jsonl`; see the module and `PublishedTask`."""
 
     name = "winogrande"
     source = "https://winogrande.allenai.org (winogrande_1.1.zip) or the hub's allenai/winogrande"
@@ -43,7 +43,7 @@ class WinoGrande(TextTask, PublishedChoices):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the sentence of a row and what may fill its blank.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         sentence = field(row, where, "sentence")
         if _BLANK not in sentence:
@@ -67,7 +67,7 @@ class WinoGrande(TextTask, PublishedChoices):
         return self._filled(item, item.gold)
 
     def answer(self, item: Item) -> str:
-        """Return the rest of the sentence; see `ChoiceTask`."""
+        """Return the rest of the sentence; see `QuestionTask`."""
         return item.question.partition(_BLANK)[2].strip()
 
     def ask(self, item: Item, form: Form) -> Choices:

@@ -50,7 +50,7 @@ class XSum(AnsweredTask):
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the article of a row.
 
-        Args: as `PublishedChoices.item`.
+        Args: as `PublishedTask.item`.
         """
         return Item(
             id=str(row.get("id", number)),
@@ -60,14 +60,14 @@ class XSum(AnsweredTask):
         )
 
     def question(self, item: Item) -> str:
-        """Return the article and the request; see `ChoiceTask`."""
+        """Return the article and the request; see `QuestionTask`."""
         return (
             f"Document：{item.question}\n"
             "Based on the previous text, provide a brief single summary:"
         )
 
     def answer(self, item: Item) -> str:
-        """Return the summary; see `ChoiceTask`."""
+        """Return the summary; see `QuestionTask`."""
         return str(item.gold)
 
     def worth(self, item: Item, text: str) -> Score:

@@ -1,4 +1,4 @@
-"""Benchmarks of multiple choice whose rows are in published files: what their tasks share."""
+"""Benchmarks whose rows are in published files: what their tasks share."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any, ClassVar
 from xtune.errors import UsageError, did_you_mean
 from xtune.eval.published import Part, Published
 from xtune.eval.tasks.base import Item, Score, Shot
-from xtune.eval.tasks.choices import ChoiceTask
+from xtune.eval.tasks.question_task import QuestionTask
 
-__all__ = ["PublishedChoices", "checked_shots", "checked_split"]
+__all__ = ["PublishedTask", "checked_shots", "checked_split"]
 
 
-class PublishedChoices(ChoiceTask):
+class PublishedTask(QuestionTask):
     """A benchmark with a file a split; a subclass makes items of its rows.
 
     Args:
