@@ -223,12 +223,11 @@ def _arguments(module: Module, node: Definition) -> Iterator[_Argument]:
         raise NotReadable
     else:
         own = {one.name: one for one in node.body if isinstance(one, ast.FunctionDef)}
-        if "__new__" in own:
+        makers = [own[name] for name in ("__new__", "__init__") if name in own]
+        if len(makers) > 1 or any(maker.decorator_list for maker in makers):
             raise NotReadable
-        if "__init__" in own:
-            if own["__init__"].decorator_list:
-                raise NotReadable
-            _, *others = _of_function(module, own["__init__"])  # without self
+        if makers:
+            _, *others = _of_function(module, makers[0])  # without cls or self
             yield from others
         elif (base := _that_makes_it(module, node)) is not None:
             yield from _arguments(*base)

@@ -107,7 +107,7 @@ class Form:
     def _hints(self) -> Mapping[str, Any]:
         if isinstance(self.target, Declaration):
             return self.target.hints
-        function: Any = self.target.__init__ if inspect.isclass(self.target) else self.target
+        function = _maker(self.target)
         known: dict[str, Any] = {}
         for name, annotation in self._annotations.items():
             alone = types.SimpleNamespace(__annotations__={name: annotation})
@@ -122,7 +122,7 @@ class Form:
         """What stands at each parameter that has one, be it a name that only type checkers see."""
         if isinstance(self.target, Declaration):
             return self.target.hints
-        function: Any = self.target.__init__ if inspect.isclass(self.target) else self.target
+        function = _maker(self.target)
         return getattr(function, "__annotations__", {})
 
     def keys_of(self, argument: str) -> list[str]:
@@ -166,6 +166,13 @@ class Form:
         """Yield which of the arguments `given` the signature says nothing of, and their values."""
         known = self._annotations
         return ((name, given[name]) for name in self.arguments if name in {*given} - {*known})
+
+
+def _maker(target: Any) -> Any:
+    """The function whose annotations say what a class or function is called with."""
+    if not inspect.isclass(target):
+        return target
+    return target.__new__ if target.__init__ is object.__init__ else target.__init__
 
 
 def _placed(where: str, hint: Any, value: Any) -> Iterable[Placed]:

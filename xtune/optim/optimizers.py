@@ -7,7 +7,8 @@ An optimizer is named in the sheet by a name registered here, or by a dotted pat
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -143,16 +144,8 @@ def _check_custom_keys(keys: Mapping[str, Mapping[str, float]], names: list[str]
             )
 
 
-@OPTIMIZERS.register_module()
-def AdamW(  # noqa: N802
-    params: Iterable[Any],
-    *,
-    lr: float,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-) -> torch.optim.Optimizer:
-    """AdamW of torch in its fused form: one kernel for all parameters, on the CPU too.
+class _Adam:
+    """What the optimizers of this name are called with; each subclass says which one it makes.
 
     Args:
         params: parameters or groups of them.
@@ -161,91 +154,59 @@ def AdamW(  # noqa: N802
         eps: added to the root of the second.
         weight_decay: share of a weight that a step takes away, times the learning rate.
     """
-    return torch.optim.AdamW(
-        params, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay, fused=True
-    )
+
+    def __new__(
+        cls,
+        params: Iterable[Any],
+        *,
+        lr: float,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> Any:
+        """Return a torch.optim.Optimizer."""
+        groups = list(params)
+        first = groups[0]["params"][0] if isinstance(groups[0], dict) else groups[0]
+        made_by = cls._maker(first.device)
+        return made_by(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)
+
+    @classmethod
+    def _maker(cls, device: torch.device) -> Callable[..., torch.optim.Optimizer]:
+        """That of bitsandbytes which has the class's name."""
+        import bitsandbytes.optim  # one to two seconds, for the few runs that ask for it
+
+        name = cls.__name__
+        if device.type == "cpu":  # there is no memory to move to; bitsandbytes would warn
+            name = name.removeprefix("Paged")
+        made_by: Callable[..., torch.optim.Optimizer] = getattr(bitsandbytes.optim, name)
+        return made_by
 
 
 @OPTIMIZERS.register_module()
-def AdamW8bit(  # noqa: N802
-    params: Iterable[Any],
-    *,
-    lr: float,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-) -> torch.optim.Optimizer:
-    """AdamW of bitsandbytes with 8-bit moments: 2 bytes of state a parameter instead of 8.
+class AdamW(_Adam):
+    """AdamW of torch in its fused form: one kernel for all parameters, on the CPU too."""
 
-    Args:
-        params: parameters or groups of them.
-        lr: the learning rate, which the schedule multiplies.
-        betas: how slowly both moments are forgotten.
-        eps: added to the root of the second.
-        weight_decay: share of a weight that a step takes away, times the learning rate.
-    """
-    return _bitsandbytes("AdamW8bit", params, lr, betas, eps, weight_decay)
+    @classmethod
+    def _maker(cls, device: torch.device) -> Callable[..., torch.optim.Optimizer]:
+        return partial(torch.optim.AdamW, fused=True)
 
 
 @OPTIMIZERS.register_module()
-def PagedAdamW8bit(  # noqa: N802
-    params: Iterable[Any],
-    *,
-    lr: float,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-) -> torch.optim.Optimizer:
+class AdamW8bit(_Adam):
+    """AdamW of bitsandbytes with 8-bit moments: 2 bytes of state a parameter instead of 8."""
+
+
+@OPTIMIZERS.register_module()
+class PagedAdamW8bit(_Adam):
     """AdamW8bit whose state moves to the host's memory when the GPU's runs short.
 
     On a CPU it is AdamW8bit.
-
-    Args:
-        params: parameters or groups of them.
-        lr: the learning rate, which the schedule multiplies.
-        betas: how slowly both moments are forgotten.
-        eps: added to the root of the second.
-        weight_decay: share of a weight that a step takes away, times the learning rate.
     """
-    return _bitsandbytes("PagedAdamW8bit", params, lr, betas, eps, weight_decay)
 
 
 @OPTIMIZERS.register_module()
-def PagedAdamW32bit(  # noqa: N802
-    params: Iterable[Any],
-    *,
-    lr: float,
-    betas: tuple[float, float] = (0.9, 0.999),
-    eps: float = 1e-8,
-    weight_decay: float = 0.0,
-) -> torch.optim.Optimizer:
+class PagedAdamW32bit(_Adam):
     """AdamW with 32-bit moments that move to the host's memory when the GPU's runs short.
 
     On a CPU they stay where they are.
-
-    Args:
-        params: parameters or groups of them.
-        lr: the learning rate, which the schedule multiplies.
-        betas: how slowly both moments are forgotten.
-        eps: added to the root of the second.
-        weight_decay: share of a weight that a step takes away, times the learning rate.
     """
-    return _bitsandbytes("PagedAdamW32bit", params, lr, betas, eps, weight_decay)
-
-
-def _bitsandbytes(
-    name: str,
-    params: Iterable[Any],
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-) -> torch.optim.Optimizer:
-    import bitsandbytes.optim  # one to two seconds, for the few runs that ask for it
-
-    groups = list(params)
-    first = groups[0]["params"][0] if isinstance(groups[0], dict) else groups[0]
-    if first.device.type == "cpu":  # there is no other memory to move to; bitsandbytes would warn
-        name = name.removeprefix("Paged")
-    optimizer = getattr(bitsandbytes.optim, name)
-    return optimizer(groups, lr=lr, betas=betas, eps=eps, weight_decay=weight_decay)

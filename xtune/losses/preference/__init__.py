@@ -3,6 +3,7 @@
 pair.py           `PairTerms`, what a loss is given, and `PairLoss`, what it is
 reference.py      held against a reference model: DPO and its kin
 free.py           without a reference: CPO, SimPO, ORPO
+weighted.py       a sum of some of them
 """
 
 from __future__ import annotations
