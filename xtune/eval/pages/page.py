@@ -36,10 +36,14 @@ def render_page(after: Results, comparison: Comparison | None, picture: bytes | 
     earlier = {} if before is None else before.tasks
     title = comparison.title if comparison else f"What {after.name} knows"
     names = list(after.tasks) if comparison is None else comparison.tasks
-    said = [f"{name}: {warning}" for name in names for warning in after[name].warnings]
+    said = [
+        ("notice" if text in after[name].notices else "warning", f"{name}: {text}")
+        for name in names
+        for text in after[name].warnings
+    ]
     if comparison is not None:
         said += [
-            f"{name}: {', '.join(keys)} differ between the two measurements"
+            ("warning", f"{name}: {', '.join(keys)} differ between the two measurements")
             for name in names
             if (keys := comparison.differing(name))
         ]
@@ -61,7 +65,7 @@ def render_page(after: Results, comparison: Comparison | None, picture: bytes | 
 <section class="heads">
 {"".join(_card(after[name], earlier.get(name)) for name in names[:_CARDS])}
 </section>
-{"".join(f'<p class="warning">{escape(text)}</p>' for text in said)}
+{"".join(f'<p class="{kind}">{escape(text)}</p>' for kind, text in said)}
 {_summary(names, after, comparison)}
 {"".join(_groups(after[name], earlier.get(name)) for name in names)}
 {_radar(after, before)}
@@ -103,11 +107,7 @@ def _card(after: TaskResult, before: TaskResult | None) -> str:
 
 
 def _number(task: TaskResult) -> str:
-    return percent(task.score, is_share=_is_share(task))
-
-
-def _is_share(task: TaskResult) -> bool:
-    return not task.lower_is_better and task.score is not None and 0 <= task.score <= 1
+    return percent(task.score, is_share=task.is_share)
 
 
 def _summary(names: list[str], after: Results, comparison: Comparison | None) -> str:
