@@ -21,7 +21,7 @@ from xtune.config.recipe import recipe_of
 from xtune.errors import CheckpointError, UsageError
 from xtune.generation.locate import find_adapter, locate, training_notes
 from xtune.local_path import not_there
-from xtune.models.quantization import quantization_of_bits
+from xtune.models.quantization import is_repacked, quantization_of_bits
 from xtune.names import is_path
 from xtune.registry import MODELS, build
 
@@ -127,6 +127,10 @@ class Target:
             return
         assert self.trained is not None
         if self.has_adapter:
+            if is_repacked(llm):  # other bytes, by whose hash no answer would be found again
+                del llm
+                llm = self._base()
+                pack_weights(llm, rows=_ROWS)
             llm = load_adapter(llm, self.trained)
         else:
             del llm  # two whole models may not fit

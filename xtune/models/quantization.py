@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # `xtune eval` reads --bits before it needs torch
 
 __all__ = [
     "Quantization",
+    "is_repacked",
     "keep_differentiable",
     "keep_narrow_layers",
     "pack_shapes",
@@ -71,6 +72,16 @@ def keep_narrow_layers(llm: nn.Module) -> None:
         state = getattr(getattr(module, "weight", None), "quant_state", None)
         if state is not None and (state.shape[0] % _REPACKED or state.shape[1] % state.blocksize):
             module.support_avx512bf16_for_cpu = False
+
+
+def is_repacked(llm: nn.Module) -> bool:
+    """Tell whether bitsandbytes has repacked 4-bit weights, see above: then they are other bytes.
+
+    Args:
+        llm: that may have made a pass.
+    """
+    states = (getattr(getattr(one, "weight", None), "quant_state", None) for one in llm.modules())
+    return any(getattr(state, "packing_format_for_cpu", False) for state in states)
 
 
 def pack_shapes(llm: PreTrainedModel, config: BitsAndBytesConfig) -> None:
