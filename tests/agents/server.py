@@ -4,43 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
-
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        names = self.server.models
-        self._send("application/json", json.dumps({"data": [{"id": name} for name in names]}))
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append((self.path, self.headers.get("Authorization"), body))
-        status, kind, text = self.server.replies.pop(0)
-        self._send(kind, text, status)
-
-    def _send(self, kind, text, status=200):
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *args):
-        pass
+from tests.tools.web_server import serving
 
 
 @contextlib.contextmanager
 def listening():
-    """A server on a free port; `replies` are what it says next, `requests` what it was asked."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.models, server.requests, server.replies = ["big"], [], []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    server.url = f"http://127.0.0.1:{server.server_port}/v1"
-    try:
+    """A server; `replies` are what it says next, `requests` what it was asked."""
+    server = SimpleNamespace(models=["big"], requests=[], replies=[])
+
+    def answer(request):
+        if request.method == "GET":
+            return 200, {}, {"data": [{"id": name} for name in server.models]}
+        asked = (request.path, request.headers.get("authorization"), request.body)
+        server.requests.append(asked)
+        status, kind, text = server.replies.pop(0)
+        return status, {"Content-Type": kind}, text
+
+    with serving(answer) as (url, _):
+        server.url = f"{url}/v1"
         yield server
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def stream(*deltas, reason="stop"):

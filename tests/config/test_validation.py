@@ -198,6 +198,17 @@ def test_data_files_folders_and_patterns_that_exist_pass(tmp_path):
         assert problems_of(f"data_path={data_path}", "evaluations=[]") == []
 
 
+def test_a_benchmark_that_is_not_there_is_no_source_of_rows():
+    measured = "evaluations=[{{'type': 'MMLU', 'data_path': './{}', 'every': 5}}]"
+    (problem,) = problems_of(measured.format("benchmarks"))
+    assert "no file, folder or pattern './benchmarks'" in problem
+    assert problem.endswith(
+        "give the folder or file with the task's data, or a hub id 'owner/name'"
+    )
+    (problem,) = problems_of(measured.format("toolcal"))
+    assert "or one of: agent_tools, toolcall" in problem
+
+
 def test_quantization_without_an_adapter():
     found = problems_of("model.adapter=None", config="smollm2_135m_qlora_toolcall")
     assert any("quantized weights cannot be trained" in line for line in found)

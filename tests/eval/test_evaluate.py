@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from peft import LoraConfig
 
 import xtune
 from tests.eval.own_tasks import Letters, Likely
@@ -16,12 +17,13 @@ from tests.forked import run_ranks
 from tests.tiny import write_tiny_llama
 from xtune.cli.entry import main
 from xtune.errors import UsageError
-from xtune.eval.evaluate import evaluate, measure
+from xtune.eval.evaluate import before_and_after, evaluate, measure
 from xtune.eval.result_files import read_results
 from xtune.eval.subject import Subject, weights_hash
+from xtune.eval.target import find_target
 from xtune.eval.tasks.ceval import CEval
 from xtune.eval.tasks.own_file import OwnFile
-from xtune.models import load_model, load_tokenizer
+from xtune.models import attach_adapter, load_model, load_tokenizer
 
 OWN = str(Path(__file__).with_name("own_tasks.py"))
 TASKS = [f"{OWN}:Letters", f"{OWN}:Words"]
@@ -52,6 +54,29 @@ def test_a_base_model_is_asked_in_the_completion_form(base, tmp_path):
     assert read_results(tmp_path / "out").to_dict() == results.to_dict()
     with pytest.raises(UsageError, match="has no chat template"):
         evaluate(base, TASKS[:1], form="chat", out=tmp_path / "other")
+
+
+def test_an_adapter_on_4_bits_is_asked_once_too(tmp_path):
+    """On some processors bitsandbytes repacks the weights in a pass, which makes no new model."""
+    base = write_tiny_llama(tmp_path / "base", width=64)
+    attach_adapter(load_model(str(base)), LoraConfig(r=4)).save_pretrained(tmp_path / "adapter")
+    target = find_target(str(base), adapter=str(tmp_path / "adapter"), bits=4)
+    asked = []
+
+    def measured():
+        return before_and_after(
+            target,
+            {"letters": Letters()},
+            folder=tmp_path / "out",
+            on_progress=lambda stage, *said: asked.append(stage),
+        )
+
+    first = measured()
+    assert {*asked} == {"before", "after"}
+    asked.clear()
+    second = measured()
+    assert asked == []
+    assert second.after.model == first.after.model
 
 
 def test_the_chat_form_of_the_same_questions(inputs, tmp_path):

@@ -187,7 +187,8 @@ def test_subjects_that_have_no_file_are_named_and_others_may_be_chosen(tmp_path)
         chosen_subjects("mmlu", "abc", None, files, parts)
     assert str(error.value) == (
         "mmlu: 2 of 3 subjects have no file: b, c (looked for test/b.csv and dev/b.csv in "
-        f"{tmp_path}). Add them from https://example.org/mmlu, or choose: subjects=['a']"
+        f"{tmp_path}). Add them from https://example.org/mmlu, or choose: subjects=['a'], "
+        "--task-options \"mmlu.subjects=['a']\""
     )
     with pytest.raises(UsageError, match="mmlu has no subject 'd'; it has a, b, c"):
         chosen_subjects("mmlu", "abc", ["d"], files, parts)

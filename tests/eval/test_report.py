@@ -93,6 +93,15 @@ def test_names_settings_and_prompts_are_escaped_too():
     assert "<b>" not in render_page(made, None, PNG)
 
 
+def test_what_a_task_says_of_itself_is_no_warning():
+    made = results([row(cut=1)], notices=["quiz.csv: questions with options"])
+    page = render_page(made, None, PNG)
+    assert re.findall(r'<p class="(notice|warning)">(.*?)</p>', page) == [
+        ("notice", "quiz: quiz.csv: questions with options"),
+        ("warning", "quiz: 1 prompt is longer than the model&#x27;s context: cut at the left"),
+    ]
+
+
 def test_each_item_has_both_answers_and_what_they_are_worth():
     before = [row(got="1"), row(got="2", right=True, unanswered=True)]
     after = [row(got="3", right=True), row(got="4", margin=0.001)]

@@ -104,6 +104,27 @@ def test_nf4_stays_near_the_plain_weights(folder):
     assert torch.corrcoef(torch.stack([packed.flatten(), expected.flatten()]))[0, 1] > 0.95
 
 
+@pytest.mark.parametrize("width", [32, 80])  # rows of 64: half a block, and one and a quarter
+def test_layers_that_are_no_whole_blocks_are_quantized_as_any(tiny_family, width):
+    """On some processors bitsandbytes repacks weights, and fails at rows that are no whole blocks.
+
+    Layers that are whole blocks are repacked, with scales in bf16: hence the tolerance.
+    """
+    from bitsandbytes.functional import dequantize_4bit
+
+    folder = str(tiny_family("llama", width=width, initializer_range=0.05))
+    settings = {"bits": 4, "compute_dtype": "fp32"}
+    packed = load_model(folder, dtype="fp32", quantization=settings)
+    plain = load_model(folder, dtype="fp32")
+    for name, module in packed.named_modules():
+        if isinstance(module, Linear4bit):
+            weight = dequantize_4bit(module.weight.data, module.weight.quant_state)
+            plain.get_submodule(name).weight.data = weight.float()
+    with torch.no_grad():
+        for ids in (torch.tensor([[5, 6, 7, 8]]), torch.tensor([[5]])):  # a prompt, and one token
+            torch.testing.assert_close(packed(ids).logits, plain(ids).logits, rtol=0, atol=5e-3)
+
+
 def test_int8_loads_and_is_quiet(folder, caplog):
     llm = load_model(folder, quantization={"bits": 8})
     assert sum(isinstance(m, Linear8bitLt) for m in llm.modules()) == 14

@@ -47,11 +47,11 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[tuple[str, list[Asked
                 content = json.dumps(content)
             if isinstance(content, str):
                 content = content.encode()
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.end_headers()
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # who asked was killed
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
                 self.wfile.write(content)
 
         do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815
@@ -61,7 +61,7 @@ def serving(answer: Callable[[Asked], Answer]) -> Iterator[tuple[str, list[Asked
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", asked
     finally:

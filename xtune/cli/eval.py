@@ -115,16 +115,13 @@ def _before_and_after(args: argparse.Namespace, target: Target, tasks: dict[str,
     from xtune.eval.evaluate import before_and_after, evaluation_folder
     from xtune.eval.pages.report import write_comparison
 
-    target.require_before()
     folder = args.out or evaluation_folder(target)
     compared = before_and_after(
         target,
         tasks,
         folder=folder,
-        form=args.form,
-        rows=args.rows,
         look_in_data=bool(args.tasks),  # a config's own are of the same making as its rows
-        on_progress=_progress,
+        **_how(args),
     )
     if not _is_main():
         return
@@ -140,15 +137,7 @@ def _once(args: argparse.Namespace, target: Target, tasks: dict[str, Task]) -> N
     from xtune.eval.pages.report import write_report
 
     folder = args.out or evaluation_folder(target)
-    results = measure_target(
-        target,
-        tasks,
-        folder=folder,
-        form=args.form,
-        rows=args.rows,
-        look_in_data=True,
-        on_progress=_progress,
-    )
+    results = measure_target(target, tasks, folder=folder, **_how(args))
     if not _is_main():
         return
     paths = write_report(results, folder)
@@ -157,6 +146,10 @@ def _once(args: argparse.Namespace, target: Target, tasks: dict[str, Task]) -> N
         print(f"measured earlier: {', '.join(kept)}")
     _print_files(tasks, results, [folder / "results.json", *paths.values()])
     _print_next(args, tasks, results, [folder])
+
+
+def _how(args: argparse.Namespace) -> dict[str, Any]:
+    return {"form": args.form, "rows": args.rows, "on_progress": _progress}
 
 
 def _print_next(

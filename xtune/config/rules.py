@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -270,12 +271,16 @@ def _data_files(values: Values) -> Iterator[Breach]:
         paths = data_path if isinstance(data_path, list | tuple) else [data_path]
         for path in paths:
             if isinstance(path, str) and not _is_there(path):
-                yield Breach(
-                    key,
-                    not_there(path, "file, folder or pattern").removesuffix("."),
-                    "give a data file, a folder, a hub id 'owner/name', or one of: "
-                    + ", ".join(_generated_sources()),
-                )
+                missing = not_there(path, "file, folder or pattern").removesuffix(".")
+                yield Breach(key, missing, _data_hint(key, path))
+
+
+def _data_hint(key: str, path: str) -> str:
+    """What to give as data. Few tasks take a source that generates rows, benchmarks none."""
+    sources = _generated_sources()
+    if key.startswith(("train_dataset", "val_dataset")) or get_close_matches(path, sources):
+        return "give a data file, a folder, a hub id 'owner/name', or one of: " + ", ".join(sources)
+    return "give the folder or file with the task's data, or a hub id 'owner/name'"
 
 
 def _mixtures(values: Values) -> Iterator[Breach]:

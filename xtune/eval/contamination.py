@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from xtune.data.mixture import shares_of
@@ -20,13 +20,18 @@ from xtune.data.sources import open_source
 if TYPE_CHECKING:
     from xtune.eval.tasks.base import Item
 
-__all__ = ["Contamination", "Overlap", "find_overlaps", "tokens_of", "training_texts"]
+__all__ = [
+    "Contamination",
+    "Overlap",
+    "find_overlaps",
+    "find_overlaps_by_task",
+    "tokens_of",
+    "training_texts",
+]
 
 _LONG, _SHORT = 13, 8  # tokens
-_TOKEN = re.compile(
-    "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]|[^\\W_]+"
-)
 _CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
+_TOKEN = re.compile(rf"{_CJK.pattern}|[^\W_]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,29 @@ def find_overlaps(items: Sequence[Item], texts: Iterable[tuple[str, str]]) -> Co
                     run = " ".join(question[start : start + length])
                     found.touched[name] = Overlap(length, len(question), where, run)
     return found
+
+
+def find_overlaps_by_task(
+    items: Mapping[str, Sequence[Item]], texts: Iterable[tuple[str, str]]
+) -> dict[str, Contamination]:
+    """Look for the questions of several tasks, in training texts that are read once for all.
+
+    Args:
+        items: of each task, by its label.
+        texts: as for `find_overlaps`.
+    """
+    marked = [
+        replace(item, id=f"{label}\n{item.id}") for label, some in items.items() for item in some
+    ]
+    found = find_overlaps(marked, texts)
+    whole = {label: Contamination(rows=found.rows) for label in items}
+    for name, overlap in found.touched.items():
+        label, _, own = name.partition("\n")
+        whole[label].touched[own] = overlap
+    for name in found.too_short:
+        label, _, own = name.partition("\n")
+        whole[label].too_short.append(own)
+    return whole
 
 
 def training_texts(dataset: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,11 +26,12 @@ from xtune.errors import DataError
 from xtune.eval.asking import Asker, form_for
 from xtune.eval.chosen import choose_tasks
 from xtune.eval.comparison import Comparison
-from xtune.eval.contamination import Contamination, find_overlaps, training_texts
+from xtune.eval.contamination import find_overlaps_by_task, training_texts
 from xtune.eval.earlier import keep_earlier
 from xtune.eval.loss_curve import LossCurve, read_loss_curve
 from xtune.eval.result_files import write_results
 from xtune.eval.results import Results, TaskResult, item_result
+from xtune.eval.statistics import evenly_spaced
 from xtune.eval.store import Store
 from xtune.eval.subject import Subject
 from xtune.eval.target import Stage, Target, find_target
@@ -107,7 +108,7 @@ def evaluate(
         dtype=dtype,
     )
     folder = Path(out) if out is not None else evaluation_folder(target)
-    return measure_target(target, chosen, form=form, folder=folder, rows=rows, look_in_data=True)
+    return measure_target(target, chosen, form=form, folder=folder, rows=rows)
 
 
 def measure_target(
@@ -117,10 +118,11 @@ def measure_target(
     folder: Path,
     form: Form | None = None,
     rows: int | None = None,
-    look_in_data: bool = False,
     on_progress: Progress = lambda stage, task, done, total: None,
 ) -> Results:
     """Load a model as it is now, and measure it; see `measure`.
+
+    Where it is a run's, the items are looked for in the rows that it was trained on.
 
     Args:
         target: what was found.
@@ -128,21 +130,11 @@ def measure_target(
         folder: of the results.
         form: see `evaluate`.
         rows: see `evaluate`.
-        look_in_data: whether the items are looked for in the rows that a run was trained on.
         on_progress: called with 'after', the task, the answers that there are and will be.
     """
-    with _together() as world:
-        ((_, subject),) = target.subjects("after")
-        return measure(
-            subject,
-            tasks,
-            form=form,
-            folder=folder,
-            rows=rows,
-            world=world,
-            trained_on=target.trained_on if look_in_data else None,
-            on_progress=lambda *said: on_progress("after", *said),
-        )
+    folders: dict[Stage, Path] = {"after": folder}
+    found = _measured_stages(target, tasks, folders, form, rows, target.trained_on, on_progress)
+    return found["after"]
 
 
 def before_and_after(
@@ -170,20 +162,9 @@ def before_and_after(
         UsageError: nobody knows the untouched model.
     """
     target.require_before()
-    found: dict[Stage, Results] = {}
-    with _together() as world:
-        for stage, subject in target.subjects("before", "after"):
-            found[stage] = measure(
-                subject,
-                tasks,
-                form=form,
-                folder=folder / stage,
-                rows=rows,
-                world=world,
-                trained_on=target.trained_on if look_in_data else None,
-                on_progress=lambda *said, stage=stage: on_progress(stage, *said),
-            )
-            del subject
+    folders: dict[Stage, Path] = {"before": folder / "before", "after": folder / "after"}
+    trained_on = target.trained_on if look_in_data else None
+    found = _measured_stages(target, tasks, folders, form, rows, trained_on, on_progress)
     curve = LossCurve({}, {}) if target.run is None else read_loss_curve(target.run)
     return Comparison(
         title=f"What {target.name} has learnt",
@@ -230,9 +211,11 @@ def measure(
     store = Store(folder, rank=world.rank)
     asker = Asker(subject, wanted, store, world=world, on_progress=on_progress)
 
+    whole: dict[str, list[Item]] = {}
+
     def finish() -> None:
         if trained_on is not None and world.is_main:
-            _look_for_items(results, tasks, trained_on)
+            _look_for_items(results, whole, trained_on)
         results.run = {
             "date": time.strftime("%Y-%m-%d %H:%M"),
             "seconds": round(time.time() - began, 1),
@@ -245,7 +228,7 @@ def measure(
 
     try:
         # All first: a damaged row of the last task is said before anything is asked
-        whole = {label: _items_of(label, task) for label, task in tasks.items()}
+        whole |= {label: _items_of(label, task) for label, task in tasks.items()}
         for label, task in tasks.items():
             results.tasks[label] = _measured(label, task, whole[label], asker, rows)
     except (Exception, KeyboardInterrupt):
@@ -271,6 +254,33 @@ def evaluation_folder(target: Target) -> Path:
     return _folder_of(target.name)
 
 
+def _measured_stages(
+    target: Target,
+    tasks: Mapping[str, Task],
+    folders: Mapping[Stage, Path],
+    form: Form | None,
+    rows: int | None,
+    trained_on: Mapping[str, Any] | None,
+    on_progress: Progress,
+) -> dict[Stage, Results]:
+    """Measure what a target is at each stage, into that stage's folder, one model at a time."""
+    found: dict[Stage, Results] = {}
+    with _together() as world:
+        for stage, subject in target.subjects(*folders):
+            found[stage] = measure(
+                subject,
+                tasks,
+                form=form,
+                folder=folders[stage],
+                rows=rows,
+                world=world,
+                trained_on=trained_on,
+                on_progress=partial(on_progress, stage),
+            )
+            del subject
+    return found
+
+
 def _items_of(label: str, task: Task) -> list[Item]:
     whole = list(task.items())
     if not whole:
@@ -282,9 +292,7 @@ def _measured(
     label: str, task: Task, whole: list[Item], asker: Asker, rows: int | None
 ) -> TaskResult:
     began = time.time()
-    items = whole
-    if rows is not None and rows < len(whole):
-        items = [whole[at * len(whole) // rows] for at in range(rows)]
+    items = [whole[at] for at in evenly_spaced(len(whole), rows)]
     responses = asker.answers(label, task, items)
     scores = [task.score(item, each) for item, each in zip(items, responses, strict=True)]
     found = [
@@ -326,33 +334,20 @@ def _measured(
 
 
 def _look_for_items(
-    results: Results, tasks: Mapping[str, Task], trained_on: Mapping[str, Any]
+    results: Results, whole: Mapping[str, list[Item]], trained_on: Mapping[str, Any]
 ) -> None:
     """Note which items stand in the training rows, where these can be read."""
     shown = {label: {row.id for row in task.rows} for label, task in results.tasks.items()}
-    items = [
-        replace(item, id=f"{label}\n{item.id}")
-        for label, task in tasks.items()
-        if label in shown
-        for item in task.items()
-        if item.id in shown[label]
-    ]
+    items = {
+        label: [item for item in whole[label] if item.id in ids] for label, ids in shown.items()
+    }
     try:
-        found = find_overlaps(items, training_texts(trained_on))
+        found = find_overlaps_by_task(items, training_texts(trained_on))
     except DataError as error:  # moved since, or on a hub: the numbers are as true without
         logger.warning("the items are not looked for in the training rows: %s", error)
         return
-    for label, task in results.tasks.items():
-        begins = f"{label}\n"
-        task.contamination = Contamination(
-            {
-                id.removeprefix(begins): o
-                for id, o in found.touched.items()
-                if id.startswith(begins)
-            },
-            [id.removeprefix(begins) for id in found.too_short if id.startswith(begins)],
-            found.rows,
-        )
+    for label, contamination in found.items():
+        results[label].contamination = contamination
 
 
 def _hash_of(items: Sequence[Item]) -> str:

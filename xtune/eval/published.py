@@ -256,12 +256,12 @@ def chosen_subjects(
     if len(lacking) == len(wanted):
         published.require(*parts[lacking[0]])
     here = [subject for subject in known if not published.missing(parts[subject])]
-    example = ", ".join(map(repr, here[:3]))
+    listed = f"[{', '.join(map(repr, here[:3]))}{', …' if len(here) > 3 else ''}]"
     raise UsageError(
         f"{task}: {len(lacking)} of {len(wanted)} subjects have no file: {', '.join(lacking)} "
         f"(looked for {' and '.join(part.names()[0] for part in parts[lacking[0]])} in "
         f"{published.folders[0]}). Add them from {published.source}, or choose: "
-        f"subjects=[{example}{', …' if len(here) > 3 else ''}]"
+        f'subjects={listed}, --task-options "{task}.subjects={listed}"'
     )
 
 

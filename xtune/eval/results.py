@@ -143,6 +143,11 @@ class TaskResult:
         return whole.mean if whole.n else None
 
     @property
+    def is_share(self) -> bool:
+        """Whether the score lies between 0 and 1, and more of it is better: shown in percent."""
+        return not self.lower_is_better and self.score is not None and 0 <= self.score <= 1
+
+    @property
     def unanswered(self) -> int:
         """Items from whose answer nothing could be read."""
         return sum(row.unanswered for row in self.rows)

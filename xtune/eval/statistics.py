@@ -12,7 +12,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Mean", "Paired", "bootstrap_interval", "group_means", "mcnemar", "mean_of", "paired"]
+__all__ = [
+    "Mean",
+    "Paired",
+    "bootstrap_interval",
+    "evenly_spaced",
+    "group_means",
+    "mcnemar",
+    "mean_of",
+    "paired",
+]
 
 _ROUNDS = 10_000
 _CHUNK = 2_000_000  # random numbers held at once
@@ -65,6 +74,21 @@ class Paired:
     def is_clear(self) -> bool:
         """Whether chance alone would rarely make such a difference: p below 0.05."""
         return self.p_value < 0.05
+
+
+def evenly_spaced(count: int, most: int | None) -> list[int]:
+    """Return which of some items are taken where not all are: the same ones each time.
+
+    Args:
+        count: of the items.
+        most: how many are taken; None: all.
+
+    >>> evenly_spaced(10, 3), evenly_spaced(2, 3), evenly_spaced(2, None)
+    ([0, 3, 6], [0, 1], [0, 1])
+    """
+    if most is None or most >= count:
+        return list(range(count))
+    return [at * count // most for at in range(most)]
 
 
 def mean_of(values: Sequence[float]) -> Mean:

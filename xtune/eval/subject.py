@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from xtune.data.fingerprint import fingerprint_tokenizer
 from xtune.generation.model import ChatModel
+from xtune.generation.room import context_length
 from xtune.models import base_of
 
 if TYPE_CHECKING:
@@ -61,7 +63,7 @@ class Subject:
     @property
     def context(self) -> int | None:
         """How many tokens it can take in all; None where its config does not say."""
-        return getattr(base_of(self.llm).config.get_text_config(), "max_position_embeddings", None)
+        return context_length(self.llm)
 
     @property
     def dtype(self) -> str:
@@ -89,9 +91,7 @@ class Subject:
     @cached_property
     def tokens(self) -> str:
         """The hash of the tokenizer."""
-        backend = getattr(self.tokenizer, "backend_tokenizer", None)
-        text = backend.to_str() if backend is not None else repr(sorted(self.tokenizer.get_vocab()))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return fingerprint_tokenizer(self.tokenizer)[:16]
 
     @property
     def template_hash(self) -> str | None:

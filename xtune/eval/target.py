@@ -21,6 +21,7 @@ from xtune.config.recipe import recipe_of
 from xtune.errors import CheckpointError, UsageError
 from xtune.generation.locate import find_adapter, locate, training_notes
 from xtune.local_path import not_there
+from xtune.models.quantization import is_repacked, quantization_of_bits
 from xtune.names import is_path
 from xtune.registry import MODELS, build
 
@@ -34,10 +35,6 @@ __all__ = ["Stage", "Target", "find_target", "sheet_and_folder", "trained_folder
 Stage = Literal["before", "after"]
 
 _ROWS = 32  # that a pass has, about: many items are asked at once
-_QUANTIZATION: dict[int, dict[str, Any]] = {
-    4: {"bits": 4, "quant_type": "nf4", "double_quant": True},
-    8: {"bits": 8},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +127,10 @@ class Target:
             return
         assert self.trained is not None
         if self.has_adapter:
+            if is_repacked(llm):  # other bytes, by whose hash no answer would be found again
+                del llm
+                llm = self._base()
+                pack_weights(llm, rows=_ROWS)
             llm = load_adapter(llm, self.trained)
         else:
             del llm  # two whole models may not fit
@@ -173,7 +174,7 @@ class Target:
         return load_model(
             name,
             dtype=self.dtype or of_run,
-            quantization=None if self.bits is None else _QUANTIZATION[self.bits],
+            quantization=quantization_of_bits(self.bits),
             device=_device(),
         )
 
@@ -199,8 +200,7 @@ def find_target(
         UsageError: there is no such thing.
         CheckpointError: the run has no whole checkpoint.
     """
-    if bits not in (None, *_QUANTIZATION):
-        raise UsageError(f"bits is {bits!r}; allowed: 4, 8, or None for weights as they are")
+    quantization_of_bits(bits)  # refuses what it does not know
     if _is_run(given):
         sheet, run = sheet_and_folder(given, work_dir)
         trained = trained_folder(run) if adapter is None else find_adapter(adapter)

@@ -25,6 +25,7 @@ from xtune.generation.reply import Reply, UntilCall, reply_of
 from xtune.generation.settings import GenerationSettings
 from xtune.models import load_model, load_tokenizer
 from xtune.models.onednn_weights import pack_weights
+from xtune.models.quantization import quantization_of_bits
 from xtune.parallel.openmp import sharing_processors
 from xtune.registry import TEMPLATES, names
 from xtune.structures import Message
@@ -33,11 +34,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["ChatModel"]
-
-_QUANTIZATION = {
-    4: {"bits": 4, "quant_type": "nf4", "double_quant": True},
-    8: {"bits": 8},
-}
 
 
 @dataclass(slots=True)
@@ -93,8 +89,7 @@ class ChatModel:
             UsageError: there is no such adapter, or quantization; or no chat template, and none
                 was named.
         """
-        if bits not in (None, *_QUANTIZATION):
-            raise UsageError(f"bits is {bits!r}; allowed: 4, 8, or None for weights as they are")
+        quantization = quantization_of_bits(bits)
         named = None if name_or_path is None else fspath(name_or_path)
         found = locate(named, None if adapter is None else fspath(adapter))
         model_name, adapter_folder = found.model, found.adapter
@@ -115,7 +110,7 @@ class ChatModel:
             llm: Any = load_model(
                 model_name,
                 dtype=dtype,
-                quantization=None if bits is None else _QUANTIZATION[bits],
+                quantization=quantization,
                 device="cuda" if torch.cuda.is_available() else "cpu",
             )
         except ModelError as error:

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import DynamicCache
 from transformers.cache_utils import CacheLayerMixin
 
-__all__ = ["PromptReader", "shared_length"]
+__all__ = ["PromptReader", "common_length", "shared_length"]
 
 _WORTH_IT = 8  # tokens; a forward pass for fewer costs what it saves
 _LONGEST_PIECE = 4096  # tokens of a pass; what a pass holds in memory grows with them
@@ -73,7 +73,7 @@ class PromptReader:
 
     def _keep(self, prompt: tuple[int, ...]) -> Tensor:
         """Have the cache of one prompt; return the logits of what comes next, [1, V]."""
-        known = min(_alike(self._kept_ids, prompt), len(prompt) - 1)
+        known = min(common_length(self._kept_ids, prompt), len(prompt) - 1)
         if known < _WORTH_IT:
             self._kept = DynamicCache()
             known = 0
@@ -96,12 +96,27 @@ def shared_length(prompts: Sequence[tuple[int, ...]]) -> int:
     2
     """
     # what the first and the last in order share, all between them share
-    return min(_alike(min(prompts), max(prompts)), min(map(len, prompts)) - 1)
+    return min(common_length(min(prompts), max(prompts)), min(map(len, prompts)) - 1)
 
 
-def _alike(first: Sequence[int], second: Sequence[int]) -> int:
-    most = min(len(first), len(second))
-    return next((at for at in range(most) if first[at] != second[at]), most)
+def common_length(one: tuple[int, ...], other: tuple[int, ...]) -> int:
+    """How many tokens two texts begin with alike; by halves, for texts are long.
+
+    Args:
+        one: token ids.
+        other: likewise.
+
+    >>> common_length((1, 2, 3), (1, 2, 4, 5))
+    2
+    """
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
 
 
 def _spread(cache: DynamicCache, tokens: Tensor) -> DynamicCache:

@@ -29,7 +29,12 @@ from xtune.models.families import (
 )
 from xtune.models.gguf import no_progress_in_logs
 from xtune.models.precision import choose_precision, parse_dtype
-from xtune.models.quantization import Quantization, pack_shapes, quantization_config
+from xtune.models.quantization import (
+    Quantization,
+    keep_narrow_layers,
+    pack_shapes,
+    quantization_config,
+)
 from xtune.models.source import explained, some, source_of
 from xtune.models.weight_files import spoilt_weights
 from xtune.registry import MODELS
@@ -147,6 +152,7 @@ def load_model(
             **({"trust_remote_code": trust_remote_code} if family is None else {}),
         )
     if bnb:
+        keep_narrow_layers(llm)
         _warn_of_joined_experts(llm)
     # What the user wrote, not the cache folder behind it: PEFT records this as the adapter's base.
     llm.name_or_path = llm.config.name_or_path = pretrained_model_name_or_path

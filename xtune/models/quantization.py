@@ -7,16 +7,26 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-import torch
-from torch import nn
+from xtune.errors import ConfigError, UsageError, did_you_mean
 
-from xtune.errors import ConfigError, did_you_mean
-from xtune.models.precision import Precision, parse_dtype
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `xtune eval` reads --bits before it needs torch
+    import torch
+    from torch import nn
     from transformers import BitsAndBytesConfig, PreTrainedModel
 
-__all__ = ["Quantization", "keep_differentiable", "pack_shapes", "quantization_config"]
+    from xtune.models.precision import Precision
+
+__all__ = [
+    "Quantization",
+    "is_repacked",
+    "keep_differentiable",
+    "keep_narrow_layers",
+    "pack_shapes",
+    "quantization_config",
+    "quantization_of_bits",
+]
+
+_REPACKED = 32  # output features that bitsandbytes takes together when it repacks 4-bit weights
 
 
 class Quantization(TypedDict, total=False):
@@ -48,6 +58,32 @@ def keep_differentiable(llm: nn.Module) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
+def keep_narrow_layers(llm: nn.Module) -> None:
+    """Keep 4-bit weights that bitsandbytes cannot repack in the form that they are loaded in.
+
+    It repacks on processors with AVX512-BF16, see above, and fails in the first pass where a
+    layer's rows are no whole blocks; the form that they are loaded in has any shape.
+
+    Args:
+        llm: loaded.
+    """
+    module: Any
+    for module in llm.modules():
+        state = getattr(getattr(module, "weight", None), "quant_state", None)
+        if state is not None and (state.shape[0] % _REPACKED or state.shape[1] % state.blocksize):
+            module.support_avx512bf16_for_cpu = False
+
+
+def is_repacked(llm: nn.Module) -> bool:
+    """Tell whether bitsandbytes has repacked 4-bit weights, see above: then they are other bytes.
+
+    Args:
+        llm: that may have made a pass.
+    """
+    states = (getattr(getattr(one, "weight", None), "quant_state", None) for one in llm.modules())
+    return any(getattr(state, "packing_format_for_cpu", False) for state in states)
+
+
 def pack_shapes(llm: PreTrainedModel, config: BitsAndBytesConfig) -> None:
     """Put the layers of 4-bit weights into a model on 'meta', as loading would; no weight is made.
 
@@ -62,6 +98,20 @@ def pack_shapes(llm: PreTrainedModel, config: BitsAndBytesConfig) -> None:
 
     replace_with_bnb_linear(llm, get_keys_to_not_convert(llm), quantization_config=config)
     llm.is_loaded_in_4bit = True  # type: ignore[assignment] # PEFT asks
+
+
+def quantization_of_bits(bits: int | None) -> Quantization | None:
+    """Return the quantization that `--bits` stands for: NF4, or 8 bits.
+
+    Args:
+        bits: 4, 8, or None for weights as they are.
+
+    Raises:
+        UsageError: it is another number.
+    """
+    if bits not in (None, 4, 8):
+        raise UsageError(f"bits is {bits!r}; allowed: 4, 8, or None for weights as they are")
+    return None if bits is None else {"bits": bits}  # type: ignore[typeddict-item]
 
 
 def quantization_config(settings: Mapping[str, Any], precision: Precision) -> BitsAndBytesConfig:
@@ -93,6 +143,8 @@ def _checked(
     compute_dtype: str = "auto",
 ) -> BitsAndBytesConfig:
     from transformers import BitsAndBytesConfig
+
+    from xtune.models.precision import parse_dtype
 
     if bits not in (4, 8):
         raise ConfigError(f"quantization bits={bits!r}; allowed are 4 and 8")

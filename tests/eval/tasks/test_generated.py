@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
 from tests.eval.tasks.files import lines, one_text, write
 from xtune.errors import DataError, UsageError
+from xtune.eval.metrics.bleu import corpus_bleu
 from xtune.eval.tasks.base import Score, Text, Texts
 from xtune.eval.tasks.bbh import BBH, KINDS
 from xtune.eval.tasks.cmrc import CMRC
@@ -310,6 +312,22 @@ def test_xsum(tmp_path):
     # the cat ran a cat ran: 4 words of 6; the cat, cat ran, a cat, cat ran: 3 of 4
     assert (found["distinct-1"], found["distinct-2"]) == (4 / 6, 3 / 4)
     assert found["share_empty"] == 0
+
+
+def test_xsums_bleu_is_sacrebleus_with_its_signature(tmp_path, monkeypatch):
+    summary = "The cat sat on the mat."
+    lines(tmp_path / "test.jsonl", [{"document": "A story.", "summary": summary, "id": "1"}])
+    task = XSum(data_path=str(tmp_path), bleu=True)
+    # as long as the reference; of its tokens 6 of 7, of their runs 5 of 6, 4 of 5 and 3 of 4
+    found = task.overall(task.items(), [worth(task, "A cat sat on the mat.")])
+    assert found["bleu"] == pytest.approx(100 * (6 / 7 * 5 / 6 * 4 / 5 * 3 / 4) ** 0.25)
+    assert task.settings()["bleu"] == corpus_bleu(["a"], [[summary]])[1]
+    plain = XSum(data_path=str(tmp_path))
+    assert "bleu" not in plain.overall(plain.items(), [worth(plain, "A cat")])
+    assert "bleu" not in plain.settings()
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    with pytest.raises(UsageError, match="BLEU needs the package sacrebleu"):
+        XSum(data_path=str(tmp_path), bleu=True)
 
 
 def cmrc_file(path, **question):

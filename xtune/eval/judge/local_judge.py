@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-
 from xtune.errors import TemplateError
 from xtune.eval.judge.base import Said
+from xtune.eval.subject import weights_hash
 from xtune.generation.generate import answer_prompts, prompt_ids
 from xtune.generation.model import ChatModel
 
 __all__ = ["LocalJudge"]
-
-_VALUES = 256  # of each weight, for the fingerprint
 
 
 class LocalJudge:
@@ -31,7 +27,7 @@ class LocalJudge:
         self, model: ChatModel, *, max_new_tokens: int = 1024, batch_size: int = 8
     ) -> None:
         self.name = model.name
-        self.identity = f"{model.name} {_fingerprint(model.llm)}"
+        self.identity = f"{model.name} {weights_hash(model.llm)[:16]}"
         self._model = model
         self._max_new_tokens = max_new_tokens
         self._batch_size = batch_size
@@ -100,18 +96,3 @@ class LocalJudge:
             text = f"{messages[0]['content']}\n\n{messages[1]['content']}"
             folded: list[Any] = [{"role": "user", "content": text}]
             return prompt_ids(self._model.tokenizer, folded)
-
-
-def _fingerprint(llm: torch.nn.Module) -> str:
-    """16 hex digits over some values of every weight: a tuned model is another judge."""
-    whole = hashlib.sha256()
-    for name, weight in sorted(llm.state_dict().items()):
-        values = weight.detach().flatten()
-        if values.numel():
-            at = torch.linspace(
-                0, values.numel() - 1, min(_VALUES, values.numel()), dtype=torch.float64
-            )
-            values = values[at.long().to(values.device)]
-        whole.update(f"{name} {tuple(weight.shape)} {weight.dtype}".encode())
-        whole.update(repr(values.tolist()).encode())
-    return whole.hexdigest()[:16]

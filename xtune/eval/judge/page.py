@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from html import escape
-from importlib.resources import files
 from typing import Any
 
 from xtune.eval.judge.matches import Match
 from xtune.eval.judge.results import KINDS, Judged, Tally
+from xtune.eval.pages.document import document
 
 __all__ = ["render_page"]
 
@@ -47,23 +47,8 @@ def render_page(tally: Tally, title: str, date: str) -> str:
         date: for people.
     """
     values = tally.values
-    css = "".join(
-        files(room).joinpath("page.css").read_text(encoding="utf-8")
-        for room in ("xtune.eval.pages", "xtune.eval.judge")
-    )
     warnings = "".join(f"<li>{escape(line)}</li>" for line in values["warnings"])
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>
-{css}</style>
-</head>
-<body>
-<h1>{escape(title)}</h1>
-<p class="soft">judged by {escape(values["judge"])} · {escape(date)} ·
+    body = f"""<p class="soft">judged by {escape(values["judge"])} · {escape(date)} ·
 {values["verdicts"]["in_form"]} of {values["verdicts"]["requests"]} verdicts in form</p>
 {_ratings(values)}
 <h2>{"Win rate, %" if values["ask"] == "winner" else "Mean scores, 1 to 10"}</h2>
@@ -73,9 +58,8 @@ def render_page(tally: Tally, title: str, date: str) -> str:
 <h2>Every verdict</h2>
 {"".join(_verdicts(tally))}
 <script>{_SCRIPT}</script>
-</body>
-</html>
 """
+    return document(title, body, further_styles="xtune.eval.judge")
 
 
 def _ratings(values: Mapping[str, Any]) -> str:

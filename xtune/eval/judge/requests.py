@@ -12,6 +12,7 @@ from xtune.eval.judge.answers import AnswerSet, Item, shared_questions
 from xtune.eval.judge.forms import imitates_verdict
 from xtune.eval.judge.islands import require_connected
 from xtune.eval.judge.prompts import JudgePrompt, choose_prompt
+from xtune.eval.statistics import evenly_spaced
 
 __all__ = ["Plan", "Request", "plan_requests", "request_for"]
 
@@ -93,7 +94,7 @@ def plan_requests(
         shared = shared_questions(one, other)
         pair = (one.name, other.name)
         plan.mismatched[pair] = shared.mismatched
-        places = _evenly(len(shared.first), rows)
+        places = evenly_spaced(len(shared.first), rows)
         if len(places) < len(shared.first):
             plan.partial += len(shared.first)
         if places:
@@ -109,7 +110,7 @@ def plan_requests(
                 ]
     if len(sets) == 1:
         items = list(sets[0].items.values())
-        places = _evenly(len(items), rows)
+        places = evenly_spaced(len(items), rows)
         chosen[sets[0].name] = {items[place].id: items[place] for place in places}
         plan.partial = len(items) if len(places) < len(items) else 0
     else:
@@ -148,9 +149,3 @@ def request_for(
             if imitates_verdict(prompt.form, item.answer)
         ),
     )
-
-
-def _evenly(count: int, rows: int | None) -> list[int]:
-    if rows is None or rows >= count:
-        return list(range(count))
-    return [at * count // rows for at in range(rows)]

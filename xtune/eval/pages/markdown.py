@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xtune.eval.comparison import Comparison
 from xtune.eval.pages.words import change, p_in_words, percent
-from xtune.eval.results import Results, TaskResult
+from xtune.eval.results import Results
 
 __all__ = ["markdown"]
 
@@ -22,7 +22,7 @@ def markdown(after: Results, comparison: Comparison | None = None) -> str:
     if comparison is None:
         lines += ["| task | metric | items | result | ± |", "|---|---|---|---|---|"]
         for name, task in after.tasks.items():
-            whole, share = task.measured(), _is_share(task)
+            whole, share = task.measured(), task.is_share
             error = "" if whole.stderr is None else percent(whole.stderr, is_share=share)
             shown = percent(task.score, is_share=share)
             lines.append(f"| {_cell(name)} | {task.headline} | {whole.n} | {shown} | {error} |")
@@ -44,7 +44,7 @@ def markdown(after: Results, comparison: Comparison | None = None) -> str:
 
 def _compared(name: str, comparison: Comparison) -> str:
     before, after = comparison.of(name)
-    share = _is_share(after)
+    share = after.is_share
     cells = [_cell(name), after.headline]
     pair = comparison.paired(name)
     if pair is None or after.headline in after.overall:
@@ -60,10 +60,6 @@ def _compared(name: str, comparison: Comparison) -> str:
         *(["", ""] if pair.lost is None else [str(pair.lost), str(pair.gained)]),
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def _is_share(task: TaskResult) -> bool:
-    return not task.lower_is_better and task.score is not None and 0 <= task.score <= 1
 
 
 def _cell(text: str) -> str:

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from xtune.eval.comparison import Comparison, abilities_of
+from xtune.eval.pages.document import document
 from xtune.eval.pages.words import change, of_all_items, p_in_words, percent
 from xtune.eval.radar import radar_svg
 from xtune.eval.results import NEAR_TIE, ItemResult, Results, TaskResult, in_words
@@ -36,32 +37,25 @@ def render_page(after: Results, comparison: Comparison | None, picture: bytes | 
     earlier = {} if before is None else before.tasks
     title = comparison.title if comparison else f"What {after.name} knows"
     names = list(after.tasks) if comparison is None else comparison.tasks
-    said = [f"{name}: {warning}" for name in names for warning in after[name].warnings]
+    said = [
+        ("notice" if text in after[name].notices else "warning", f"{name}: {text}")
+        for name in names
+        for text in after[name].warnings
+    ]
     if comparison is not None:
         said += [
-            f"{name}: {', '.join(keys)} differ between the two measurements"
+            ("warning", f"{name}: {', '.join(keys)} differ between the two measurements")
             for name in names
             if (keys := comparison.differing(name))
         ]
     count = sum(len(after[name].rows) for name in names)
     compared = f"{escape(before.name)} as it was, and with " if before else ""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>
-{_file("page.css")}</style>
-</head>
-<body>
-<h1>{escape(title)}</h1>
-<p class="soft">{compared}{escape(after.name)}</p>
+    body = f"""<p class="soft">{compared}{escape(after.name)}</p>
 <p class="soft">{escape(str(after.run.get("date", "")))} · {count:,} items</p>
 <section class="heads">
 {"".join(_card(after[name], earlier.get(name)) for name in names[:_CARDS])}
 </section>
-{"".join(f'<p class="warning">{escape(text)}</p>' for text in said)}
+{"".join(f'<p class="{kind}">{escape(text)}</p>' for kind, text in said)}
 {_summary(names, after, comparison)}
 {"".join(_groups(after[name], earlier.get(name)) for name in names)}
 {_radar(after, before)}
@@ -71,10 +65,9 @@ def render_page(after: Results, comparison: Comparison | None, picture: bytes | 
 {"".join(_settings(after[name]) for name in names)}
 <script type="application/json" id="items">{_json(_items(names, after, comparison))}</script>
 <script>
-{_file("page.js")}</script>
-</body>
-</html>
+{files("xtune.eval.pages").joinpath("page.js").read_text(encoding="utf-8")}</script>
 """
+    return document(title, body)
 
 
 _ITEMS = """<form id="filters">
@@ -103,11 +96,7 @@ def _card(after: TaskResult, before: TaskResult | None) -> str:
 
 
 def _number(task: TaskResult) -> str:
-    return percent(task.score, is_share=_is_share(task))
-
-
-def _is_share(task: TaskResult) -> bool:
-    return not task.lower_is_better and task.score is not None and 0 <= task.score <= 1
+    return percent(task.score, is_share=task.is_share)
 
 
 def _summary(names: list[str], after: Results, comparison: Comparison | None) -> str:
@@ -263,7 +252,3 @@ def _json(value: Any) -> str:
 
 def _words(name: str) -> str:
     return escape(in_words(name))
-
-
-def _file(name: str) -> str:
-    return files("xtune.eval.pages").joinpath(name).read_text(encoding="utf-8")

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from xtune.eval.requests import LikelihoodRequest
+from xtune.generation.shared_prefix import common_length
 
 __all__ = ["Asked", "Row", "Text", "rows_of", "texts_of"]
 
@@ -106,7 +107,7 @@ def rows_of(
     row, path = Row(), list[int]()  # path: the places of the last text's tokens
     for text in texts:
         before = row.texts[-1].ids if row.texts else ()
-        shared = _common(before, text.ids)
+        shared = common_length(before, text.ids)
         too_long = len(row.ids) + len(text.ids) - shared > budget
         if row.texts and (too_long or (alone and shared < len(before))):
             yield _closed(row, path)
@@ -132,15 +133,3 @@ def _closed(row: Row, path: Sequence[int]) -> Row:
     for place in path:
         row.leave[place] = len(row.ids)
     return row
-
-
-def _common(one: tuple[int, ...], other: tuple[int, ...]) -> int:
-    """How many tokens two texts begin with alike; by halves, for texts are long."""
-    low, high = 0, min(len(one), len(other))
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -13,13 +13,12 @@ Paper: Huang et al. 2023, C-Eval: A Multi-Level Multi-Discipline Chinese Evaluat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from xtune.eval.published import Part
-from xtune.eval.tasks.base import Item, Prompt, Score
+from xtune.eval.tasks.base import Item, Score
 from xtune.eval.tasks.choices import lettered
-from xtune.eval.tasks.subjects import SubjectExam, checked_prompt, subject_table
+from xtune.eval.tasks.subjects import ChineseExam, subject_table
 from xtune.registry import EVALUATIONS
 
 __all__ = ["CEval"]
@@ -55,15 +54,11 @@ other: physician 医师资格;
 
 
 @EVALUATIONS.register_module()
-class CEval(SubjectExam):
-    """Questions of 52 Chinese subjects by letter; see the module and `SubjectExam`.
+class CEval(ChineseExam):
+    """Questions of 52 Chinese subjects by letter; see the module and `ChineseExam`.
 
     Files: `val/<subject>_val.csv` and `dev/…`, with a header: id, question, A, B, C, D, answer; dev
     has explanation too, test no answer.
-
-    Args:
-        prompt: 'lm_eval' or 'original'.
-        **given: data_path, split, subjects and shots, as those of MMLU.
     """
 
     name = "ceval"
@@ -72,10 +67,6 @@ class CEval(SubjectExam):
     published_rows = {"val": 1346, "test": 12342, "dev": 260}
     subjects = subject_table(_SUBJECTS)
     cue = "答案："
-
-    def __init__(self, *, prompt: Literal["lm_eval", "original"] = "lm_eval", **given: Any) -> None:
-        self.written = checked_prompt(self.name, prompt)
-        super().__init__(**given)
 
     @property
     def has_gold(self) -> bool:
@@ -89,11 +80,6 @@ class CEval(SubjectExam):
         """
         return Part(f"{split}/{subject}_{split}.csv", split, config=subject)
 
-    def prompt(self, item: Item) -> Prompt:
-        """Return the prompt as lm_eval or the authors write it; see `QuestionTask`."""
-        prompt = super().prompt(item)
-        return replace(prompt, delimiter="") if self.written == "original" else prompt
-
     def question(self, item: Item) -> str:
         """Return a question with its options; the authors do not strip it; see `QuestionTask`."""
         asked = item.question if self.written == "original" else item.question.strip()
@@ -104,10 +90,6 @@ class CEval(SubjectExam):
         exam = "考试" if self.written == "original" else ""
         title = self.subjects[item.group].title
         return f"以下是中国关于{title}{exam}的单项选择题，请选出其中的正确答案。\n\n"
-
-    def settings(self) -> dict[str, Any]:
-        """Return whose prompt it is, besides; see `SubjectExam`."""
-        return super().settings() | {"prompt": self.written}
 
     def attachments(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, Any]:
         """Return the submission for the test split, {subject: {id: letter}}.

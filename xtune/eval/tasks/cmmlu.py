@@ -11,13 +11,10 @@ Paper: Li et al. 2023, CMMLU: Measuring massive multitask language understanding
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, Literal
-
 from xtune.eval.published import Part
-from xtune.eval.tasks.base import Item, Prompt
+from xtune.eval.tasks.base import Item
 from xtune.eval.tasks.choices import lettered
-from xtune.eval.tasks.subjects import SubjectExam, checked_prompt, subject_table
+from xtune.eval.tasks.subjects import ChineseExam, subject_table
 from xtune.registry import EVALUATIONS
 
 __all__ = ["CMMLU"]
@@ -56,14 +53,10 @@ other,china_specific: elementary_commonsense 小学常识; traditional_chinese_m
 
 
 @EVALUATIONS.register_module()
-class CMMLU(SubjectExam):
-    """Questions of 67 Chinese subjects by letter; see the module and `SubjectExam`.
+class CMMLU(ChineseExam):
+    """Questions of 67 Chinese subjects by letter; see the module and `ChineseExam`.
 
     Files: `test/<subject>.csv` and `dev/…` with the header `,Question,A,B,C,D,Answer`.
-
-    Args:
-        prompt: 'lm_eval' or 'original'.
-        **given: data_path, split, subjects and shots, as those of MMLU.
     """
 
     name = "cmmlu"
@@ -72,21 +65,12 @@ class CMMLU(SubjectExam):
     published_rows = {"test": 11582, "dev": 335}
     subjects = subject_table(_SUBJECTS)
 
-    def __init__(self, *, prompt: Literal["lm_eval", "original"] = "lm_eval", **given: Any) -> None:
-        self.written = checked_prompt(self.name, prompt)
-        super().__init__(**given)
-
     def part(self, subject: str, split: str) -> Part:
         """Return where a subject's rows are.
 
         Args: as `SubjectExam.part`.
         """
         return Part(f"{split}/{subject}.csv", split, config=subject)
-
-    def prompt(self, item: Item) -> Prompt:
-        """Return the prompt as lm_eval or the authors write it; see `QuestionTask`."""
-        prompt = super().prompt(item)
-        return replace(prompt, delimiter="") if self.written == "original" else prompt
 
     def question(self, item: Item) -> str:
         """Return a question with its options and its cue; see `QuestionTask`."""
@@ -98,7 +82,3 @@ class CMMLU(SubjectExam):
         """Return what the questions are about; see `QuestionTask`."""
         title = self.subjects[item.group].title
         return f"以下是关于{title}的单项选择题，请直接给出正确答案的选项。\n\n"
-
-    def settings(self) -> dict[str, Any]:
-        """Return whose prompt it is, besides; see `SubjectExam`."""
-        return super().settings() | {"prompt": self.written}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from xtune.errors import UsageError
 from xtune.eval.extraction import without_thought
+from xtune.eval.metrics.variety import shape_of
 from xtune.eval.tasks.base import (
     Form,
     Generation,
@@ -119,11 +120,8 @@ def texts_of(response: Response) -> tuple[Text, ...]:
 
 def answer_notes(answers: Sequence[Text]) -> dict[str, Any]:
     """What `shares` needs of an item's answers."""
-    return {
-        "cut": mean([float(each.ended_by == "length") for each in answers]),
-        "empty": mean([float(not each.text.strip()) for each in answers]),
-        "tokens": mean([float(each.tokens) for each in answers]),
-    }
+    shape = shape_of(answers)
+    return {"cut": shape["cut"], "empty": shape["empty"], "tokens": shape["mean_tokens"]}
 
 
 def shares(scores: Sequence[Score]) -> dict[str, float]:

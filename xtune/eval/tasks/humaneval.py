@@ -18,11 +18,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from xtune.eval.extraction import code_in
 from xtune.eval.published import Part, field
 from xtune.eval.run_code import Program
 from xtune.eval.tasks.base import Form, Generation, Item, Prompt
-from xtune.eval.tasks.programs import ProgramTask
+from xtune.eval.tasks.programs import ProgramTask, fenced_or_whole
 from xtune.registry import EVALUATIONS
 
 __all__ = ["HumanEval"]
@@ -121,9 +120,7 @@ class HumanEval(ProgramTask):
         Args: as `ProgramTask.program`.
         """
         prompt, name = item.fields["prompt"], item.fields["entry_point"]
-        code = code_in(text)
-        if code is None:
-            code = text
+        code = fenced_or_whole(text)
         whole = re.search(rf"^(?:async )?def {re.escape(name)}\b", code, re.MULTILINE)
         body = f"{prompt}\n{code}" if whole else prompt + code
         return Program(body, f"{item.fields['test']}\ncheck({name})")

@@ -21,6 +21,7 @@ from typing import Any
 
 from xtune.data.sources.files import FilesSource, find_files
 from xtune.errors import UsageError
+from xtune.eval.metrics.words import has_chinese
 from xtune.eval.published import damaged, field
 from xtune.eval.tasks.base import Ask, Form, Item, Response, Score, Task
 from xtune.eval.tasks.own_rows import AnswerRows, ChoiceRows, JudgedRows, OwnRows, options_of
@@ -142,7 +143,7 @@ def _rank(kind: OwnRows) -> int:
 def _kind_of(row: Mapping[str, Any], where: str, max_new_tokens: int) -> OwnRows:
     """What the first row's fields tell of all."""
     question = field(row, where, "question")
-    chinese = any("\u4e00" <= character <= "\u9fff" for character in question)
+    chinese = has_chinese(question)
     if "options" in row or "choices" in row or options_of(row):
         return ChoiceRows(chinese, max_new_tokens)
     if "answer" in row:

@@ -6,11 +6,11 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from xtune.errors import UsageError
 from xtune.eval.published import Part, Published, chosen_subjects, field
-from xtune.eval.tasks.base import Item, Score, Shot
+from xtune.eval.tasks.base import Item, Prompt, Score, Shot
 from xtune.eval.tasks.choices import (
     LETTERS,
     LetterTask,
@@ -20,7 +20,7 @@ from xtune.eval.tasks.choices import (
 )
 from xtune.eval.tasks.published_task import checked_shots, checked_split
 
-__all__ = ["Subject", "SubjectExam", "checked_prompt", "subject_table"]
+__all__ = ["ChineseExam", "Subject", "SubjectExam", "subject_table"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +190,33 @@ class SubjectExam(LetterTask):
         return [self.row_item(row, where, subject, n) for n, (where, row) in enumerate(rows)]
 
 
+class ChineseExam(SubjectExam):
+    """An exam in Chinese, in the words of lm_eval or of its authors, whose numbers differ.
+
+    Args:
+        prompt: 'lm_eval' or 'original', the authors'.
+        **given: data_path, split, subjects and shots, as those of `SubjectExam`.
+
+    Raises:
+        UsageError: `prompt` is neither.
+    """
+
+    def __init__(self, *, prompt: Literal["lm_eval", "original"] = "lm_eval", **given: Any) -> None:
+        if prompt not in ("lm_eval", "original"):
+            raise UsageError(f"{self.name}: prompt={prompt!r}; allowed: 'lm_eval', 'original'")
+        self.written = prompt
+        super().__init__(**given)
+
+    def prompt(self, item: Item) -> Prompt:
+        """Return the prompt; the authors have no blank before the letter; see `QuestionTask`."""
+        prompt = super().prompt(item)
+        return replace(prompt, delimiter="") if self.written == "original" else prompt
+
+    def settings(self) -> dict[str, Any]:
+        """Return whose prompt it is, besides; see `SubjectExam`."""
+        return super().settings() | {"prompt": self.written}
+
+
 def subject_table(text: str) -> dict[str, Subject]:
     """Return subjects by their files' names, from lines 'category,category: name Title; name …'.
 
@@ -206,18 +233,3 @@ def subject_table(text: str) -> dict[str, Subject]:
             name, _, title = entry.strip().partition(" ")
             found[name] = Subject(title or name.replace("_", " "), tuple(categories.split(",")))
     return found
-
-
-def checked_prompt(task: str, prompt: str) -> str:
-    """Return whose prompt is asked: 'lm_eval' or 'original'.
-
-    Args:
-        task: its name, for the message.
-        prompt: what the user said.
-
-    Raises:
-        UsageError: somebody else's.
-    """
-    if prompt not in ("lm_eval", "original"):
-        raise UsageError(f"{task}: prompt={prompt!r}; allowed: 'lm_eval', 'original'")
-    return prompt

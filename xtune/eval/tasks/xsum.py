@@ -4,6 +4,7 @@ Form: completion or chat. Shots: 0. Scoring: generation.
 
     rouge1, rouge2, rougeL   F1 of words, runs of two, and the longest common sequence
     distinct-1, distinct-2   how varied the answers are, over all of them
+    bleu                     of all answers together, 0 to 100, by sacrebleu, with bleu=True
 
 The first line of the answer counts. The prompt is OpenCompass'; its headline is ROUGE-1.
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xtune.eval.metrics.bleu import bleu_signature, corpus_bleu, require_bleu
 from xtune.eval.metrics.overlap import rouge_l, rouge_n
 from xtune.eval.metrics.variety import distinct
 from xtune.eval.metrics.words import words_of
@@ -32,6 +34,13 @@ class XSum(AnsweredTask):
     """Articles of the test split; see the module and `GeneratedTask`.
 
     Rows have `document` and `summary` (OpenCompass' files: `dialogue`).
+
+    Args:
+        bleu: BLEU too, whose signature stands in the settings.
+        **given: data_path, split, shots and max_new_tokens, as those of `GeneratedTask`.
+
+    Raises:
+        UsageError: `bleu`, and sacrebleu is not installed.
     """
 
     name = "xsum"
@@ -46,6 +55,12 @@ class XSum(AnsweredTask):
     ability = "understanding"
     usual_tokens = 64
     stop = ("\n\n", "Document：")
+
+    def __init__(self, *, bleu: bool = False, **given: Any) -> None:
+        if bleu:
+            require_bleu()
+        self.bleu = bleu
+        super().__init__(**given)
 
     def item(self, row: Mapping[str, Any], where: str, number: int) -> Item:
         """Return the article of a row.
@@ -89,10 +104,21 @@ class XSum(AnsweredTask):
         )
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
-        """Return how varied the answers are, too.
+        """Return how varied the answers are, too, and BLEU where it is asked for.
 
         Args: as `Task.overall`.
         """
+        found = super().overall(items, scores)
         words = [words_of(score.got) for score in scores]
         varied = {f"distinct-{n}": distinct(words, n) for n in (1, 2)}
-        return super().overall(items, scores) | varied
+        if self.bleu and scores:
+            answers = [score.got for score in scores]
+            found["bleu"], _ = corpus_bleu(answers, [[item.gold] for item in items])
+        return found | varied
+
+    def settings(self) -> dict[str, Any]:
+        """Return which BLEU it is, too; see `Task`."""
+        if not self.bleu:
+            return super().settings()
+        signature = bleu_signature([item.gold for item in self.items()])
+        return {**super().settings(), "bleu": signature}

@@ -20,10 +20,10 @@ __all__ = [
     "attend_flash_attn",
     "attend_flex",
     "attend_torch_varlen",
-    "compiled_flex",
     "has_flash_attn",
     "has_flex",
     "has_torch_varlen",
+    "run_flex",
 ]
 
 logger = logging.getLogger(__name__)
@@ -135,17 +135,16 @@ def attend_flex(
     On a CPU, where only its forward pass is there, it is not compiled.
 
     Args:
-        query: as said.
-        key: as said.
-        value: as said.
+        query: [1, H, T, E].
+        key: [1, K, T, E].
+        value: [1, K, T, E].
         row: where the documents are.
-        scaling: of the scores.
+        scaling: of the scores; None: 1 / sqrt(E).
         softcap: bound of the scores, c of `c * tanh(score / c)`.
         alibi_slopes: fp32 [H]; each head's scores fall by slope x distance.
         blocks_of_row: of this batch, window -> which blocks of the row see which; made for the
             first layer that needs it, and left here for the others.
     """
-    from torch.nn.attention.flex_attention import flex_attention
 
     def change(score: Tensor, batch: Tensor, head: Tensor, to: Tensor, of: Tensor) -> Tensor:
         if softcap is not None:
@@ -156,13 +155,44 @@ def attend_flex(
 
     if row.window not in blocks_of_row:
         blocks_of_row[row.window] = _block_mask(row, query.shape[2])
-    attend: Any = compiled_flex() if query.is_cuda else flex_attention
-    out = attend(
+    return run_flex(
         query,
         key,
         value,
-        score_mod=None if softcap is None and alibi_slopes is None else change,
-        block_mask=blocks_of_row[row.window],
+        change=None if softcap is None and alibi_slopes is None else change,
+        blocks=blocks_of_row[row.window],
+        scaling=scaling,
+    )
+
+
+def run_flex(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    change: Callable[..., Tensor] | None,
+    blocks: Any,
+    scaling: float | None,
+) -> Tensor:
+    """Run flex attention, compiled on a GPU; [1, H, T, E] and twice [1, K, T, E] to [1, T, H, E].
+
+    Args:
+        query: [1, H, T, E].
+        key: [1, K, T, E].
+        value: [1, K, T, E].
+        change: of a score: (score, batch, head, query's place, key's place) -> score; None: none.
+        blocks: flex attention's mask: which tokens see which.
+        scaling: of the scores; None: 1 / sqrt(E).
+    """
+    from torch.nn.attention.flex_attention import flex_attention
+
+    attend: Any = _compiled_flex() if query.is_cuda else flex_attention
+    out: Tensor = attend(
+        query,
+        key,
+        value,
+        score_mod=change,
+        block_mask=blocks,
         scale=scaling,
         enable_gqa=query.shape[1] != key.shape[1],
     )
@@ -185,7 +215,7 @@ def _block_mask(row: Row, tokens: int) -> Any:
 
 
 @functools.cache
-def compiled_flex() -> Callable[..., Any]:
+def _compiled_flex() -> Callable[..., Any]:
     """Return flex attention compiled, for a GPU."""
     from torch.nn.attention.flex_attention import flex_attention
 

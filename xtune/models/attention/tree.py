@@ -28,7 +28,7 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from xtune.errors import ModelError
 from xtune.losses.devices import runs_on_cpu
-from xtune.models.attention.gpu_kernels import compiled_flex, has_flex
+from xtune.models.attention.gpu_kernels import has_flex, run_flex
 
 __all__ = ["NAME", "Tree", "tree_attention"]
 
@@ -251,8 +251,6 @@ def attend_flex_tree(
         softcap: bound of the scores, or None.
         alibi_slopes: fp32 [H]; each head's scores fall by slope x distance.
     """
-    from torch.nn.attention.flex_attention import flex_attention
-
     depth = tree.depth
 
     def change(score: Tensor, batch: Tensor, head: Tensor, to: Tensor, of: Tensor) -> Tensor:
@@ -262,17 +260,14 @@ def attend_flex_tree(
             score = score - alibi_slopes[head] * (depth[to] - depth[of])
         return score
 
-    attend: Any = compiled_flex() if query.is_cuda else flex_attention
-    out = attend(
+    return run_flex(
         query,
         key,
         value,
-        score_mod=None if softcap is None and alibi_slopes is None else change,
-        block_mask=tree.flex_mask(window),
-        scale=scaling,
-        enable_gqa=query.shape[1] != key.shape[1],
+        change=None if softcap is None and alibi_slopes is None else change,
+        blocks=tree.flex_mask(window),
+        scaling=scaling,
     )
-    return out.transpose(1, 2)
 
 
 def _no_mask(*args: Any, **kwargs: Any) -> None:
