@@ -148,3 +148,6 @@ declare(Vector("weights", "label", neutral=1))
 # The number of a sample within its group, the first's is 0: a pair's chosen answer has 0, the
 # rejected one 1. Samples without one are groups of their own; see xtune/data/groups.py.
 declare(Vector("side", "document", dtype="int64"))
+# The place of an answer among those of its prompt, 0 the best; equal ranks make no pair. Without it
+# an answer's place is its side.
+declare(Vector("rank", "document", dtype="int64", neutral=-1))

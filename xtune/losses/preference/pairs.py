@@ -1,0 +1,51 @@
+"""`pairs_of`: which documents of a batch make a pair, of two answers or of K ranked ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from xtune.parallel.slices import group_numbers
+from xtune.structures import Batch
+
+__all__ = ["Pairs", "pairs_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """The pairs of a batch: of each two answers of a prompt the better one and the worse one.
+
+    Attributes:
+        better: int64 [P], numbers of documents.
+        worse: int64 [P].
+        share: fp32 [P], 1 / number of pairs of the same prompt: what they count sums up to 1.
+    """
+
+    better: Tensor
+    worse: Tensor
+    share: Tensor
+
+
+def pairs_of(batch: Batch) -> Pairs:
+    """Return all pairs of a batch's prompts: one of two answers, C(K, 2) of K ranked ones.
+
+        side    [0 1 | 0 1 2]      rank  [0 1 | 0 1 1]: the last two are equally good
+        better  [0 | 2 2]
+        worse   [1 | 3 4]
+        share   [1 | 1/2 1/2]
+
+    In the order of the better one's number, then of the worse one's.
+
+    Args:
+        batch: with `side` in `per_document`, and `rank` if answers were ranked.
+    """
+    groups = group_numbers(batch)
+    sides = batch.per_document["side"]
+    ranks = batch.per_document.get("rank")
+    places = sides if ranks is None else torch.where(ranks < 0, sides, ranks)
+    together = groups[:, None] == groups[None, :]
+    better, worse = (together & (places[:, None] < places[None, :])).nonzero(as_tuple=True)
+    count = torch.bincount(groups[better], minlength=len(groups))
+    return Pairs(better, worse, 1 / count[groups[better]].float())
