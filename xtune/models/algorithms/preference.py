@@ -158,7 +158,7 @@ class PreferenceOptimization(WithReference):
             lengths[pairs.better],
             lengths[pairs.worse],
             *(reference or (None, None)),
-            soft_label=_soft_label(batch, pairs),
+            _soft_label(batch, pairs),
         )
         losses = expected_loss(self.loss, terms)
         if squares is not None:
