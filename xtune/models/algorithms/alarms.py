@@ -67,7 +67,7 @@ class Alarms(ABC):
 
 
 class PairAlarms(Alarms):
-    """Looks at pairs: answers that become unlikely, pairs that are not learnt, length in place of worth.
+    """Looks at pairs: answers that become unlikely, pairs not learnt, length in place of worth.
 
     That both rewards fall is no alarm: it is how these losses work.
     """

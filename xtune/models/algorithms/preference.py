@@ -137,9 +137,9 @@ class PreferenceOptimization(WithReference):
             normalizer: prompts of the whole optimizer step, over all micro-batches and processes.
         """
         pairs = pairs_of(batch)
-        reference = None
+        ref_chosen = ref_rejected = None
         if self.needs_reference:
-            reference = self._reference_of(batch, pairs)
+            ref_chosen, ref_rejected = self._reference_of(batch, pairs)
         labels, squares = batch.labels[0], None
         if self.sft_weight and self.with_prompt:
             of_best = _best(pairs, batch)[document_numbers(batch)]
@@ -157,7 +157,8 @@ class PreferenceOptimization(WithReference):
             *_pair_sums(own, batch, pairs, self.ld_alpha),
             lengths[pairs.better],
             lengths[pairs.worse],
-            *(reference or (None, None)),
+            ref_chosen,
+            ref_rejected,
             _soft_label(batch, pairs),
         )
         losses = expected_loss(self.loss, terms)
