@@ -42,6 +42,8 @@ METHODS = {
     "pairs": "custom_sft_full",
     "pairs lora": "custom_sft_lora",
     "dpo lora": "custom_dpo_lora",
+    "reward": "custom_reward_full",
+    "reward lora": "custom_reward_lora",
 }
 STEPS = 8  # of the tests; what goes wrong does so from the first
 _TABLE_STEPS = 20

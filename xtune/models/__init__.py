@@ -5,6 +5,7 @@
     Algorithm, Backbone         what trains: the contract, and a language model run on batches
     SupervisedFinetune          the loss on packed documents
     PreferenceOptimization      the losses of pairs of answers
+    RewardModel                 a score instead of words: the losses of reward and cost models
     generation_mode             let the model that is being trained answer
 
 Names are imported when they are first used: `import xtune.models` does not import torch.
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from xtune.models.algorithms.backbone import Backbone
     from xtune.models.algorithms.base import Algorithm, ModelPart
     from xtune.models.algorithms.preference import PreferenceOptimization
+    from xtune.models.algorithms.reward import RewardModel
     from xtune.models.algorithms.sft import SupervisedFinetune
     from xtune.models.build import build_model
     from xtune.models.fingerprint import base_fingerprint, same_base
@@ -39,6 +41,7 @@ __all__ = [
     "ModelPart",
     "Precision",
     "PreferenceOptimization",
+    "RewardModel",
     "SupervisedFinetune",
     "attach_adapter",
     "base_fingerprint",
@@ -60,6 +63,7 @@ _HOMES = {
     "ModelPart": "algorithms.base",
     "Precision": "precision",
     "PreferenceOptimization": "algorithms.preference",
+    "RewardModel": "algorithms.reward",
     "SupervisedFinetune": "algorithms.sft",
     "attach_adapter": "adapters",
     "base_fingerprint": "fingerprint",
