@@ -157,3 +157,5 @@ declare(Vector("score", "document"))
 declare(Vector("soft_label", "document", neutral=1))
 # Whether an answer is safe, 1, or unsafe, -1; 0 where the data do not tell.
 declare(Vector("safe", "document"))
+# Whether an answer that was judged alone is good, 1, or bad, 0.
+declare(Vector("desirable", "document", dtype="int64", neutral=-1))

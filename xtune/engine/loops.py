@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtune.engine.rng import preserved_rng
+from xtune.engine.surveying import take_survey
 from xtune.engine.update import update
 from xtune.errors import ConfigError
 from xtune.models.algorithms.shares import weight_of
@@ -145,7 +146,8 @@ class TrainLoop(Loop):
 def validation_metrics(run: Run) -> dict[str, float]:
     """Return what the algorithm measures of the validation data, as `val_loss` and so on.
 
-    Each is a mean over all that it counts there: trained tokens by their weights, pairs.
+    Each is a mean over all that it counts there: trained tokens by their weights, prompts. What an
+    algorithm surveys of a step it surveys of a round of micro-batches here.
     """
     assert run.val_loader is not None
     sums: dict[str, float] = {}
@@ -156,7 +158,9 @@ def validation_metrics(run: Run) -> dict[str, float]:
         assert steps is not None
         for step in range(steps):
             beat(f"{step}/{steps}")
-            for batch in run.val_loader.step(step):
+            batches = run.val_loader.step(step)
+            take_survey(run, batches)
+            for batch in batches:
                 own = slice_of(batch, run.sequence)
                 for name, share in run.strategy.forward(own, normalizer=1).items():
                     sums[name] = sums.get(name, 0.0) + share.item()

@@ -21,9 +21,9 @@ from xtune.export.parity import (
     relative_difference,
 )
 from xtune.models import load_adapter, load_config, load_model, load_tokenizer, merge_adapter
-from xtune.models.adapters import is_reward_adapter
 from xtune.models.families import Layout, family_of_config
 from xtune.models.loading import is_reward_model
+from xtune.models.reward_adapters import is_reward_adapter
 from xtune.models.sequence_classifier import load_classifier
 from xtune.models.vocabulary_rows import without_rows
 

@@ -33,15 +33,8 @@ from xtune.models.adapter_names import linear_names, misnamed, taken_by_their_en
 from xtune.models.adapter_shapes import difference, fitting_shapes, stored_shapes
 from xtune.models.fingerprint import base_fingerprint, same_base
 from xtune.models.fp32_weights import train_in_fp32
-from xtune.models.sequence_classifier import is_classifier
-from xtune.models.tied import (
-    is_tied,
-    join_equal,
-    part_adapted,
-    saved_whole,
-    share_trained,
-    with_both_whole,
-)
+from xtune.models.reward_adapters import name_what_is_saved, require_same_task
+from xtune.models.tied import is_tied, join_equal, part_adapted, share_trained, with_both_whole
 from xtune.models.tokenizer import load_tokenizer
 from xtune.models.vocabulary import grow_vocabulary, rows_needed
 from xtune.registry import ADAPTERS, build
@@ -49,7 +42,6 @@ from xtune.registry import ADAPTERS, build
 __all__ = [
     "attach_adapter",
     "build_adapter",
-    "is_reward_adapter",
     "load_adapter",
     "merge_adapter",
     "without_idle_adapter",
@@ -60,7 +52,6 @@ logger = logging.getLogger(__name__)
 ADAPTERS.register_module(name="LoraConfig", module=LoraConfig)
 
 _WEIGHTS = "adapter_model.safetensors"
-_SCORES = "SEQ_CLS"  # task_type of a reward model's
 # What PEFT raises where a config and a model do not go together
 _UNFIT = (ValueError, TypeError, KeyError, AttributeError, NotImplementedError, RuntimeError)
 
@@ -141,22 +132,10 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
             f"{type(own).__name__} with these settings trains no weight of {llm.name_or_path!r}"
         )
     _make_loadable(peft_model)
-    _name_what_is_saved(peft_model)
+    name_what_is_saved(peft_model)
     train_in_fp32(peft_model)
     share_trained(llm)
     return peft_model
-
-
-def _name_what_is_saved(peft_model: PeftModel) -> None:
-    """Of a reward model's `modules_to_save` keep what there is: PEFT adds all that might be."""
-    config: Any = peft_model.active_peft_config
-    if config.task_type == _SCORES:
-        paths = [path for path, _ in peft_model.get_base_model().named_modules()]
-        config.modules_to_save = [
-            entry
-            for entry in dict.fromkeys(config.modules_to_save or ())
-            if any(saved_whole(path, [entry]) for path in paths)
-        ]
 
 
 def _require_mergeable(peft_model: PeftModel) -> None:
@@ -247,7 +226,7 @@ def load_adapter(
                 "work_dirs/<name>/checkpoints/latest/adapter"
             )
     config = PeftConfig.from_pretrained(str(folder))
-    _require_same_task(llm, config, folder)
+    require_same_task(llm, config, folder)
     if is_trainable and (found := refusal(type(config), vars(config))):
         raise AdapterError(f"{str(folder)!r} cannot be trained further: {found.reason}")
     _refuse_other_base(llm, folder)
@@ -272,19 +251,10 @@ def load_adapter(
             f"the adapter in {str(folder)!r} was trained on another model than "
             f"{llm.name_or_path!r}: {problem}"
         )
-    _name_what_is_saved(peft_model)
+    name_what_is_saved(peft_model)
     train_in_fp32(peft_model)
     share_trained(llm)
     return peft_model
-
-
-def is_reward_adapter(folder: str | Path) -> bool:
-    """Tell whether an adapter's folder says that it is a reward model's.
-
-    Args:
-        folder: with adapter_config.json.
-    """
-    return PeftConfig.from_pretrained(str(folder)).task_type == _SCORES
 
 
 def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
@@ -330,23 +300,6 @@ def _quiet() -> Iterator[None]:
         warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
         warnings.filterwarnings("ignore", r"(?s).*_pattern keys .*gate_up_proj", RuntimeWarning)
         yield
-
-
-def _require_same_task(llm: PreTrainedModel, config: PeftConfig, folder: Path) -> None:
-    """Refuse a reward model's adapter on a language model, and the other way round."""
-    scores = config.task_type == _SCORES
-    if scores == is_classifier(llm):
-        return
-    if scores:
-        raise AdapterError(
-            f"the adapter in {str(folder)!r} is a reward model's: it scores answers and writes "
-            f"none. Score with it: xtune score {folder} DATA"
-        )
-    raise AdapterError(
-        f"the adapter in {str(folder)!r} is a language model's, and has no head that scores. Merge "
-        f"it (xtune export {folder} DIR), and train the reward model from what that writes: "
-        "pretrained_model_name_or_path=DIR"
-    )
 
 
 def _refuse_other_base(llm: PreTrainedModel, folder: Path) -> None:

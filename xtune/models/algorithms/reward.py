@@ -21,10 +21,11 @@ import torch
 from torch import Tensor, nn
 
 from xtune.errors import ConfigError
-from xtune.losses.preference import Pairs, pairs_of
 from xtune.losses.reward import AlignedTokens, RewardLoss, RewardTerms, penalties
+from xtune.models.algorithms.alarms import RewardAlarms
 from xtune.models.algorithms.backbone import Backbone
 from xtune.models.algorithms.base import Algorithm, ModelPart
+from xtune.models.algorithms.pairs import Pairs, pairs_of
 from xtune.models.scores import READINGS, Reading, Scores, answer_tokens, read, scores_of
 from xtune.models.sequence_classifier import is_classifier
 from xtune.parallel.slices import BatchSlice, group_numbers, sum_by_document
@@ -100,6 +101,7 @@ class RewardModel(Algorithm):
         self.llm = self.backbone.model
         self.loss = loss
         self.reading: Reading = reading
+        self.alarms = RewardAlarms()
         self.train(self.llm.training)
 
     def forward(self, batch: Batch, *, normalizer: float) -> dict[str, Tensor]:
@@ -133,7 +135,7 @@ class RewardModel(Algorithm):
 
     def weight(self, batch: Batch) -> float:
         """Return its prompts, those without a pair left out."""
-        return float(len(group_numbers(batch)[pairs_of(batch).better].unique()))
+        return float(pairs_of(batch).share.sum().round())
 
     def parts(self) -> dict[str, ModelPart]:
         """Return the model with its head."""
