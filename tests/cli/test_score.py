@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.once import once
 from xtune.cli.entry import main
@@ -66,6 +67,25 @@ def test_pairs(reward, tmp_path, capsys):
     assert "data:image/png;base64," in page
     assert "http" not in page.replace("http-equiv", "")
     assert (tmp_path / "out" / "scores.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_score_is_that_of_plain_transformers(reward, tmp_path):
+    """As docs/en/reward.md shows it."""
+    data = write_rows(tmp_path / "pairs.jsonl", PAIRS[:2])
+    assert score(reward, data, out=tmp_path / "out") == 0
+    rows = [json.loads(line) for line in (tmp_path / "out" / "scores.jsonl").open()]
+    model = AutoModelForSequenceClassification.from_pretrained(reward)
+    tokenizer = AutoTokenizer.from_pretrained(reward)
+    for row, answer in zip(rows, (PAIRS[0]["chosen"], PAIRS[0]["rejected"]), strict=False):
+        messages = [
+            {"role": "user", "content": PAIRS[0]["prompt"]},
+            {"role": "assistant", "content": answer},
+        ]
+        text = tokenizer.apply_chat_template(messages, tokenize=False).rstrip()
+        with torch.no_grad():
+            ids = tokenizer(text, add_special_tokens=False, return_tensors="pt")
+            found = model(**ids).logits[0, 0].item()
+        assert row["score"] == pytest.approx(found, abs=1e-5)
 
 
 def test_dialogues_without_pairs_and_the_shift(reward, inputs, tmp_path, capsys):
