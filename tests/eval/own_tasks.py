@@ -82,6 +82,18 @@ class Words(Task):
         return Score({"tokens": tokens}, got=response.samples[0].text, expected="x")
 
 
+class Talks(Words):
+    """Wants more words than a small model takes, and stops soon."""
+
+    name = "talks"
+
+    def items(self):
+        return super().items()[:1]
+
+    def ask(self, item, form):
+        return Generation(Prompt(item.question), stop=tuple("abcdefghi "), max_new_tokens=100_000)
+
+
 class Likely(Task):
     """How likely is a text?"""
 

@@ -18,6 +18,7 @@ from xtune.errors import DataError, TemplateError, UsageError, XtuneError
 from xtune.eval.prompts import Renderer
 from xtune.eval.requests import LikelihoodRequest
 from xtune.eval.scoring import Scorer
+from xtune.eval.scoring.budget import budget_of
 from xtune.eval.store import Store, request_key
 from xtune.eval.subject import Subject
 from xtune.eval.tasks.base import (
@@ -73,8 +74,25 @@ class Asker:
         self._on_progress = on_progress
         self._renderers: dict[tuple[Form, str], Renderer] = {}
         self.scorer = Scorer(
-            subject.llm, token_budget=subject.token_budget, together=subject.together
+            subject.llm, token_budget=self._token_budget(), together=subject.together
         )
+
+    def _token_budget(self) -> int:
+        """Tokens of a pass, on which numbers depend in their last places.
+
+        The first evaluation of a model in a folder decides, by the memory that was free then:
+        whoever goes on, on however many processes, makes the passes that it would have made.
+        """
+        if self.subject.token_budget is not None:
+            return self.subject.token_budget
+        device = self.subject.llm.get_input_embeddings().weight.device.type
+        key = f"token budget {device} {self.subject.identity}"
+        known = self.store.get(key)
+        budgets = self.world.gather((known, budget_of(self.subject.llm)))
+        recorded = next((budget for budget, _ in budgets if budget is not None), None)
+        budget = min(free for _, free in budgets) if recorded is None else int(recorded)
+        self.store.put(key, budget)
+        return budget
 
     def answers(self, label: str, task: Task, items: Sequence[Item]) -> list[Response]:
         """Return what the model answers to each item, on every process.
@@ -250,7 +268,9 @@ class Asker:
         cut = max((request.cut for request in requests), default=0)
         ask = task.ask(item, form)
         if isinstance(ask, Generation):
-            return Texts(tuple(Text(**one) for one in stored), cut)
+            most = min(request.max_new_tokens for request in requests)
+            room = most if most < ask.max_new_tokens else None
+            return Texts(tuple(Text(**one) for one in stored), cut, room)
         parts = tuple(Likelihood(**one) for one in stored)
         if isinstance(ask, Choices):
             return Likelihoods(parts, cut)
