@@ -89,7 +89,7 @@ class LocalJudge:
                 on_answer(place, Said(answer.text, cut=answer.ended_by == "length"))
 
     def _prompt(self, messages: list[dict[str, str]]) -> list[int]:
-        """Token ids; a system text that the template has no place for stands before the question."""
+        """Token ids; a system text that the template has no place for goes to the question."""
         dialogue: list[Any] = list(messages)
         if messages[0]["role"] == "system" and self._folds:
             text = f"{messages[0]['content']}\n\n{messages[1]['content']}"
