@@ -47,6 +47,8 @@ METHODS = {
     "dpo goes on": "custom_dpo_lora",  # from the adapter of `lora`
     "dpo precomputed": "custom_dpo_lora",
     "kto lora": "custom_dpo_lora",
+    "reward": "custom_reward_lora",
+    "reward lora": "custom_reward_lora",
 }
 STEPS = 8  # of the tests; what goes wrong does so from the first
 _TABLE_STEPS = 20
@@ -55,6 +57,7 @@ _MICRO_BATCHES = 4  # of a step, over all processes
 _COLUMNS = (
     *("step", "loss", "grad_norm", "val_loss", "tokens", "trained_tokens", "lr"),
     *("accuracy", "margin", "logp_chosen", "logp_rejected", "reward_desirable", "z"),
+    *("score_std", "val_reward_margin"),
 )
 _COMMON = ["lora.lora_dropout=0.0", "lr=3e-4"]
 
@@ -84,14 +87,15 @@ def _zero(kind: str) -> dict:
 _ALL = ("full", "lora", "qlora")
 _PAIRS = ("pairs", "pairs lora")  # of tests/models/toy.py
 _DPO = ("dpo lora", "dpo goes on", "dpo precomputed", "kto lora")
+_REWARD = ("reward", "reward lora")
 ROWS = [
-    Row("ddp", 2, {"type": "DDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora")),
+    Row("ddp", 2, {"type": "DDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora", "reward lora")),
     Row("zero1", 2, _zero("1")),
-    Row("zero2", 2, _zero("2"), (*_ALL, *_PAIRS)),
-    Row("zero3", 2, _zero("3"), ("full", "lora", *_PAIRS, "dpo lora")),
+    Row("zero2", 2, _zero("2"), (*_ALL, *_PAIRS, "reward")),
+    Row("zero3", 2, _zero("3"), ("full", "lora", *_PAIRS, "dpo lora", "reward lora")),
     Row("zero2_offload", 2, _zero("2_offload"), ("full",)),
     Row("zero3_offload", 2, _zero("3_offload"), ("full",)),
-    Row("fsdp", 2, {"type": "FSDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora", "kto lora")),
+    Row("fsdp", 2, {"type": "FSDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora", "kto lora", *_REWARD)),
     Row(
         "fsdp, not resharded",
         2,
@@ -109,7 +113,13 @@ ROWS = [
     Row("zero2", 4, _zero("2"), ("dpo lora", "kto lora")),
     Row("zero3", 4, _zero("3"), ("dpo goes on", "dpo precomputed", "kto lora")),
     Row("fsdp", 4, {"type": "FSDPStrategy"}, ("full", "lora", "dpo goes on", "dpo precomputed")),
-    Row("ddp, 2 share a row", 2, {"type": "DDPStrategy"}, ("full", "lora", "pairs"), sharing=2),
+    Row(
+        "ddp, 2 share a row",
+        2,
+        {"type": "DDPStrategy"},
+        ("full", "lora", "pairs", "reward"),
+        sharing=2,
+    ),
     Row("zero2, 2 share a row", 2, _zero("2"), ("lora",), sharing=2),
     Row("zero3, 2 share a row", 4, _zero("3"), ("full",), sharing=2),
     Row("fsdp, 2 share a row", 4, {"type": "FSDPStrategy"}, _ALL, sharing=2),
@@ -196,7 +206,7 @@ def _train(
     ]
     if method in _PAIRS:
         chosen.append(toy_option(inputs.model))
-    if method in _DPO:
+    if method in (*_DPO, *_REWARD):
         pairs = inputs.data.with_name("pairs.jsonl")
         chosen += [f"data_path={pairs}", f"val_data_path={pairs}", "map_fn=preference"]
     if method == "kto lora":
@@ -206,7 +216,10 @@ def _train(
     if method == "dpo precomputed":
         chosen.append("algorithm.precompute_reference=True")
         os.environ["XTUNE_CACHE"] = str(folder.with_suffix(".cache"))  # each computes it itself
-    chosen = [o for o in chosen if "lora" in METHODS[method] or not o.startswith("lora.")]
+    if method == "reward":
+        chosen.append("lora=None")
+    trains_adapter = "lora" in METHODS[method] and method != "reward"
+    chosen = [o for o in chosen if trains_adapter or not o.startswith("lora.")]
     try:
         sheet = render(METHODS[method], chosen)
         Runner(sheet, work_dir=folder, resume=resume and str(resume)).train()

@@ -44,6 +44,8 @@ CLOSE = {
     "dpo goes on": 1e-3,
     "dpo precomputed": 1e-3,
     "kto lora": 1e-3,
+    "reward": 1e-3,
+    "reward lora": 1e-3,
 }
 
 

@@ -65,7 +65,7 @@ def attach_reference(run: Run, model: Mapping[str, Any]) -> None:
             if values is None:
                 made = made or _Computed(run, model)
                 values = made.values(dataset, parts)
-                # Of a model that had to be fetched first
+                # The weights of a model that had to be fetched have a hash only now
                 file = (file or _file_of(run, model, dataset)) if run.world.is_main else None
                 _write(file, values)
             dataset.attach(_NAME, values)  # type: ignore[attr-defined]

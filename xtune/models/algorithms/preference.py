@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from xtune.errors import ConfigError
-from xtune.losses.preference import PairLoss, Pairs, PairTerms, pairs_of
+from xtune.losses.preference import PairLoss, PairTerms
 from xtune.losses.preference.pair import expected_loss, loss_at_start
 from xtune.models.algorithms.alarms import PairAlarms
 from xtune.models.algorithms.base import Peers
+from xtune.models.algorithms.pairs import Pairs, pairs_of
 from xtune.models.algorithms.with_reference import WithReference, label_counts
 from xtune.parallel.slices import (
     BatchSlice,
@@ -136,9 +137,9 @@ class PreferenceOptimization(WithReference):
             normalizer: prompts of the whole optimizer step, over all micro-batches and processes.
         """
         pairs = pairs_of(batch)
-        reference = None
+        ref_chosen = ref_rejected = None
         if self.needs_reference:
-            reference = self._reference_of(batch, pairs)
+            ref_chosen, ref_rejected = self._reference_of(batch, pairs)
         labels, squares = batch.labels[0], None
         if self.sft_weight and self.with_prompt:
             of_best = _best(pairs, batch)[document_numbers(batch)]
@@ -156,8 +157,9 @@ class PreferenceOptimization(WithReference):
             *_pair_sums(own, batch, pairs, self.ld_alpha),
             lengths[pairs.better],
             lengths[pairs.worse],
-            *(reference or (None, None)),
-            soft_label=_soft_label(batch, pairs),
+            ref_chosen,
+            ref_rejected,
+            _soft_label(batch, pairs),
         )
         losses = expected_loss(self.loss, terms)
         if squares is not None:
