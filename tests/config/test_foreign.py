@@ -107,10 +107,14 @@ def test_a_hook_of_xtuners_is_told_what_it_is_here():
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
-        ("internlm2_chat_1_8b_dpo_full", "custom_dpo_lora --cfg-options .*data_path=YOUR_FILE"),
+        ("internlm2_chat_7b_dpo_lora_poems", "custom_dpo_lora --cfg-options .*data_path=YOUR_FILE"),
         (
-            "internlm2_chat_7b_orpo_qlora_varlenattn_ultrafeedback_e5",
+            "internlm2_chat_7b_orpo_lora_varlenattn_poems_e5",
             'internlm/internlm2-chat-7b data_path=YOUR_FILE \'algorithm.loss={"type": "orpo"}\'',
+        ),
+        (
+            "internlm2_chat_1_8b_dpo_full_varlenattn_jsonl_dataset",
+            "own pairs go into internlm2_chat_1_8b_dpo_full with .*data_path=YOUR_FILE map_fn=pref",
         ),
         ("llama3_8b_instruct_reward_full_varlenattn_ultrafeedback", "reward models .* not in xtun"),
         ("POLAR_7B_full_varlenattn_custom_dataset", "reward models and reinforcement learning"),

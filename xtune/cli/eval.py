@@ -260,6 +260,10 @@ def print_comparison(compared: Comparison) -> None:
         Console(markup=False).print(table)  # names are data
         lost, gained = compared.flips(name)
         print(f"{name}: {len(lost)} got worse, {len(gained)} got better")
+        for metric in after.metrics:
+            pair = compared.paired(name, metric)
+            if pair is not None and pair.gained is None:  # no question of right or wrong
+                print(f"{name}: {in_words(metric)} is larger in {pair.rose} of {pair.n}")
         if alone := compared.alone(name):
             said = (
                 f"{len(compared.pairs(name))} items are compared; {alone} are not in both, or with"

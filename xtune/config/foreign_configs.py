@@ -35,6 +35,10 @@ def answer_to_config(name: str, known: Mapping[str, Path]) -> str:
         return f"it is a setting of DeepSpeed's and goes with a config: --deepspeed {stem}"
     if _VISION.search(stem):
         return PICTURES
+    ours = stem.removesuffix("_jsonl_dataset").replace("_varlenattn", "")
+    if ours != stem and ours in known:
+        options = "data_path=YOUR_FILE map_fn=preference"
+        return f"your own pairs go into {ours} with --cfg-options {options}"
     if _REWARD.search(stem):
         return f"{REWARDS}; DPO and its kin are: custom_dpo_lora"
     if not stem.startswith("custom_") and (pairs := _PREFERENCE.search(stem)):

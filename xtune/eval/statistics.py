@@ -58,6 +58,7 @@ class Paired:
             else twice the smaller share of bootstrap rounds on one side of zero.
         lost: items that were right and are wrong; None where items are not wrong or right.
         gained: items that were wrong and are right.
+        rose: items whose value is larger than it was.
     """
 
     n: int
@@ -69,6 +70,7 @@ class Paired:
     p_value: float
     lost: int | None = None
     gained: int | None = None
+    rose: int = 0
 
     @property
     def is_clear(self) -> bool:
@@ -193,6 +195,7 @@ def paired(before: Mapping[str, float], after: Mapping[str, float], *, seed: int
         p_value=p_value,
         lost=lost,
         gained=gained,
+        rose=sum(change > 0 for change in changes),
     )
 
 
