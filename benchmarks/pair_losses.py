@@ -55,8 +55,8 @@ METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ipo + sft": (pairs({"type": "ipo", "beta": 0.1}, sft_weight=1.0), {}),
     "apo_zero": (pairs({"type": "apo_zero", "beta": 0.1}), {}),
     "simpo": (pairs({"type": "simpo", "beta": 2.0, "gamma": 1.0}), {}),
-    "cpo": (pairs({"type": "cpo", "beta": 0.1}, sft_weight=1.0), {}),
-    "orpo": (pairs({"type": "orpo", "beta": 0.1}, sft_weight=1.0), {}),
+    "cpo": (pairs({"type": "cpo", "beta": 0.1}), {}),
+    "orpo": (pairs({"type": "orpo", "beta": 0.1}, nll_on="answer"), {}),
 }
 
 

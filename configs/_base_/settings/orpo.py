@@ -7,12 +7,12 @@ with read_base():
 map_fn = 'preference'  # rows of prompt, chosen, rejected; 'auto' recognises other forms
 max_length = 2048  # tokens of both answers of a pair, each with its prompt
 
-# ORPO: the better answer is learnt as in fine-tuning, and the odds of the two are parted; no
-# reference, so that a base model may be trained from the start
+# ORPO: the better answer is learnt as in fine-tuning, its prompt too as in the authors' code, and
+# the odds of the two answers are parted; no reference, so that a base model may begin with it
 algorithm = dict(
     type='PreferenceOptimization',
     loss=dict(type='orpo', beta=0.1),
-    sft_weight=1.0)
+    nll_on='all')
 
 accumulative_counts = 16  # packs, of two or three pairs; a step's loss is the mean over its pairs
 max_epochs = 1
