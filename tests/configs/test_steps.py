@@ -48,7 +48,7 @@ SECTIONS = {  # which follow from the knobs
 }
 START = f"{Path(__file__).parent / 'start_hook.py'}:StartHook"
 # Methods that learn from answers that were compared: the parts of the settings that name one
-COMPARED = {"dpo", "dpo_full", "orpo", "simpo"}
+COMPARED = {"dpo", "dpo_full", "kto", "orpo", "reward", "reward_full", "simpo"}
 FOLLOW_THE_MODEL = {"algorithm", "model", "tokenizer"}
 OF_MODEL = {"gradient_checkpointing", "pretrained_model_name_or_path", "prompt_template"}
 OF_DATA = {"SYSTEM", "data_path", "map_fn", "prompt_template", "val_data_path"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 __all__ = ["PAIRS", "PICTURES", "REWARDS", "answer_to_config"]
@@ -34,6 +35,8 @@ def answer_to_config(name: str, known: Mapping[str, Path]) -> str:
         known: the shipped configs.
     """
     stem = name.removesuffix(".py")
+    if get_close_matches(stem, known, n=1, cutoff=0.95):
+        return ""  # a misspelling: `find_config` names what is near
     if stem.startswith("deepspeed_zero"):
         return f"it is a setting of DeepSpeed's and goes with a config: --deepspeed {stem}"
     if _VISION.search(stem):
@@ -46,8 +49,9 @@ def answer_to_config(name: str, known: Mapping[str, Path]) -> str:
         return f"{REINFORCED}; DPO and its kin are: custom_dpo_lora"
     if _UNPAIRED.search(stem):
         return (
-            "KTO is algorithm=dict(type='UnpairedPreferenceOptimization', …) with "
-            "train_dataset.type='UnpairedPreferenceDataset', in a copy of custom_dpo_lora"
+            "answers that are good or bad train with smollm2_135m_kto_lora --cfg-options "
+            "pretrained_model_name_or_path=MODEL data_path=YOUR_FILE map_fn=auto lr=5e-6 "
+            "max_length=2048"
         )
     own = stem.startswith("custom_")
     if not own and (scored := _REWARD.search(stem)):
