@@ -1,7 +1,7 @@
 """InternLM2-Chat-1.8B becomes a reward model, all weights trained, by UltraFeedback's ratings.
 
 Run:       xtune train internlm2_chat_1_8b_reward_full_ultrafeedback
-Hardware:  one GPU of 8 GB: 1 GiB estimated in bf16
+Hardware:  one GPU of 32 GB: 26.7 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

@@ -1,7 +1,7 @@
 """InternLM2-Chat-1.8B becomes a reward model, in 4 bits, by the rated answers of UltraFeedback.
 
 Run:       xtune train internlm2_chat_1_8b_reward_qlora_ultrafeedback
-Hardware:  one GPU of 8 GB: 1 GiB estimated in bf16
+Hardware:  one GPU of 4 GB: 2.8 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

@@ -1,7 +1,7 @@
 """Llama-3-8B-Instruct becomes a reward model, all weights trained, by UltraFeedback's ratings.
 
 Run:       xtune train llama3_8b_instruct_reward_full_ultrafeedback
-Hardware:  one GPU of 8 GB: 1 GiB estimated in bf16
+Hardware:  one GPU of 141 GB: 114 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

@@ -1,7 +1,7 @@
 """Qwen2.5-1.5B-Instruct with adapters becomes a reward model, by UltraFeedback's rated answers.
 
 Run:       xtune train qwen2_5_1_5b_instruct_reward_lora_ultrafeedback
-Hardware:  one GPU of 8 GB: 1 GiB estimated in bf16
+Hardware:  one GPU of 6 GB: 4.2 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

@@ -15,7 +15,7 @@ with read_base():
 algorithm = dict(
     type='PreferenceOptimization',
     loss=dict(type='sigmoid', beta=0.1),
-    sft_weight=1.0)
+    sft_weight=5.0)  # of the better answer's own loss, without which no call is ever written
 max_length = 256  # two pairs
 accumulative_counts = 1
 lr = 1e-3

@@ -9,8 +9,7 @@ from mmengine.config import read_base
 with read_base():
     from .._base_.settings.kto import *
     from .._base_.models.causal_lm import *
-    from .._base_.datasets.toolcall_pairs import *
-    from .._base_.datasets.unpaired import *
+    from .._base_.datasets.toolcall_unpaired import *
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *
 

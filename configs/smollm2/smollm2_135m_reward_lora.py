@@ -13,9 +13,15 @@ with read_base():
     from .._base_.schedules.cosine import *
     from .._base_.runtimes.default import *
 
+data_path = dict(type='toolcall_pairs', rows=300)
 max_length = 256  # two pairs
 accumulative_counts = 1
-lr = 5e-4
+lr = 1e-3
+# The lower layers stay as they are: their backward pass is saved
+lora = dict(
+    type='LoraConfig', r=16, lora_alpha=32, lora_dropout=0.0, modules_to_save=None,
+    target_modules=['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
+    layers_to_transform=list(range(12, 30)))
 save_steps = 30
 evaluation_freq = 200
 evaluation_inputs = []  # a reward model writes nothing
