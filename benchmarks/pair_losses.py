@@ -39,24 +39,25 @@ def pairs(loss: dict[str, Any], **settings: Any) -> dict[str, Any]:
 
 
 DPO = {"type": "sigmoid", "beta": 0.1}
-# name: the algorithm, and knobs that differ from the demo's
-METHODS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "sft on the better answers": (
+# name: the algorithm, the config that it trains with, and knobs that differ from that config's
+METHODS: dict[str, tuple[dict[str, Any], str, dict[str, Any]]] = {
+    "fine-tuning on the better answers": (
         {"type": "SupervisedFinetune"},
-        # one pack has the better answers of two pairs, as the others have two pairs
-        {"data": "toolcall", "map_fn": "openai", "max_length": 128},
+        "smollm2_135m_lora_toolcall",
+        {"max_length": 128},  # a pack has the better answers of two pairs, as others two pairs
     ),
-    "sigmoid": (pairs(DPO), {}),
-    "sigmoid + sft": (pairs(DPO, sft_weight=1.0), {}),
-    "sigmoid + 5 sft": (pairs(DPO, sft_weight=5.0), {}),
-    "sigmoid beta 1 + sft": (pairs({"type": "sigmoid", "beta": 1.0}, sft_weight=1.0), {}),
-    "sigmoid beta 1 + 5 sft": (pairs({"type": "sigmoid", "beta": 1.0}, sft_weight=5.0), {}),
-    "ipo": (pairs({"type": "ipo", "beta": 0.1}), {}),
-    "ipo + sft": (pairs({"type": "ipo", "beta": 0.1}, sft_weight=1.0), {}),
-    "apo_zero": (pairs({"type": "apo_zero", "beta": 0.1}), {}),
-    "simpo": (pairs({"type": "simpo", "beta": 2.0, "gamma": 1.0}), {}),
-    "cpo": (pairs({"type": "cpo", "beta": 0.1}), {}),
-    "orpo": (pairs({"type": "orpo", "beta": 0.1}, nll_on="answer"), {}),
+    "sigmoid": (pairs(DPO), CONFIG, {}),
+    "sigmoid, sft_weight 1": (pairs(DPO, sft_weight=1.0), CONFIG, {}),
+    "sigmoid, sft_weight 5": (pairs(DPO, sft_weight=5.0), CONFIG, {}),
+    "ipo": (pairs({"type": "ipo", "beta": 0.1}), CONFIG, {}),
+    "simpo": (pairs({"type": "simpo", "beta": 2.0, "gamma": 1.0}), CONFIG, {}),
+    "cpo": (pairs({"type": "cpo", "beta": 0.1}), CONFIG, {}),
+    "orpo": (pairs({"type": "orpo", "beta": 0.1}, nll_on="answer"), CONFIG, {}),
+    "kto": (
+        {"type": "UnpairedPreferenceOptimization", "loss": {"type": "kto", "beta": 0.1}},
+        "smollm2_135m_kto_lora",
+        {},
+    ),
 }
 
 
@@ -68,7 +69,7 @@ def main() -> None:
     args = parser.parse_args()
     rows = [_once(args.out / "untrained", _untrained)]
     for name in args.methods:
-        folder = args.out / f"{name.replace(' ', '_')}_{args.lr:g}"
+        folder = args.out / f"{name.replace(',', '').replace(' ', '_')}_{args.lr:g}"
         rows.append(_once(folder, partial(_trained, name, args.lr)))
     print("\n".join([*machine_lines(), "", *_table(rows)]))
 
@@ -88,17 +89,18 @@ def _untrained(folder: Path) -> dict[str, Any]:
 
 def _trained(name: str, lr: float, folder: Path) -> dict[str, Any]:
     """Train by a method, and measure it on what is held out."""
-    algorithm, knobs = METHODS[name]
-    data = {"type": knobs.get("data", "toolcall_pairs"), "rows": PAIRS}
-    settings = {
-        "algorithm": algorithm,
-        "data_path": data,
-        "val_data_path": None,
-        "evaluation_inputs": [],
-        "lr": lr,
-        **{key: value for key, value in knobs.items() if key != "data"},
-    }
-    sheet = render(CONFIG if "data" not in knobs else "smollm2_135m_lora_toolcall", **settings)
+    algorithm, config, knobs = METHODS[name]
+    source = "toolcall" if algorithm["type"] == "SupervisedFinetune" else "toolcall_pairs"
+    sheet = render(
+        config,
+        algorithm=algorithm,
+        data_path={"type": source, "rows": PAIRS},
+        val_data_path=None,
+        evaluation_inputs=[],
+        lora=render(CONFIG).values.lora.to_dict(),
+        lr=lr,
+        **knobs,
+    )
     began = time.process_time()
     run = Runner(sheet, work_dir=folder).train()
     seconds = time.process_time() - began

@@ -1,7 +1,7 @@
 """InternLM2-Chat-1.8B, all its weights trained by ORPO, learns from 44,000 pairs of answers.
 
 Run:       xtune train internlm2_chat_1_8b_orpo_full
-Hardware:  one GPU of 32 GB: 28.7 GiB estimated in bf16
+Hardware:  one GPU of 40 GB: 30.6 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

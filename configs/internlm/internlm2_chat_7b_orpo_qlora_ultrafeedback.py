@@ -1,7 +1,7 @@
 """InternLM2-Chat-7B, its weights in 4 bits, learns by ORPO from the rated answers of UltraFeedback.
 
 Run:       xtune train internlm2_chat_7b_orpo_qlora_ultrafeedback
-Hardware:  one GPU of 8 GB: 6.9 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 7.9 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

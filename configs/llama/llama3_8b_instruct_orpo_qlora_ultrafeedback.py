@@ -1,7 +1,7 @@
 """Llama-3-8B-Instruct, its weights in 4 bits, learns by ORPO from UltraFeedback's rated answers.
 
 Run:       xtune train llama3_8b_instruct_orpo_qlora_ultrafeedback
-Hardware:  one GPU of 12 GB: 7.5 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 8.5 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base
