@@ -42,6 +42,7 @@ __all__ = [
     "TEMPLATES",
     "TOOLS",
     "TRAIN_LOOPS",
+    "UNPAIRED_LOSSES",
     "build",
     "look_next_to",
     "names",
@@ -65,6 +66,7 @@ MODELS = _registry("model", "xtune.models", "xtune.models.algorithms")
 FAMILIES = _registry("family", "xtune.models.families")
 ADAPTERS = _registry("adapter", "xtune.models.adapters")
 PAIR_LOSSES = _registry("pair loss", "xtune.losses.preference")
+UNPAIRED_LOSSES = _registry("loss of unpaired answers", "xtune.losses.preference")
 OPTIMIZERS = _registry("optimizer", "xtune.optim.optimizers", "xtune.optim.low_rank")
 SCHEDULES = _registry("schedule", "xtune.optim.schedules")
 STRATEGIES = _registry("strategy", "xtune.engine.strategies")

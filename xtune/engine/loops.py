@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtune.engine.rng import preserved_rng
+from xtune.engine.surveying import take_survey
 from xtune.engine.update import update
 from xtune.errors import ConfigError
 from xtune.models.algorithms.shares import weight_of
@@ -143,7 +144,10 @@ class TrainLoop(Loop):
 
 @torch.no_grad()
 def validation_loss(run: Run) -> float:
-    """Return the mean loss over all trained tokens of the validation data, by their weights."""
+    """Return the mean loss over the validation data, each micro-batch by its weight.
+
+    What an algorithm surveys of a step it surveys of a round of micro-batches here.
+    """
     assert run.val_loader is not None
     total, weight = 0.0, 0.0
     run.model.eval()
@@ -152,7 +156,9 @@ def validation_loss(run: Run) -> float:
         assert steps is not None
         for step in range(steps):
             beat(f"{step}/{steps}")
-            for batch in run.val_loader.step(step):
+            batches = run.val_loader.step(step)
+            take_survey(run, batches)
+            for batch in batches:
                 own = slice_of(batch, run.sequence)
                 total += run.strategy.forward(own, normalizer=1)["loss"].item()
                 # As in training: of a whole batch, by one process of a group.

@@ -71,7 +71,7 @@ class Run:
         hooks: name -> `Hook`, in the order in which they are called.
         throughput: what its steps cost, and how fast they are.
         world: the processes of the run; one of them logs and writes.
-        share_sums: adds up over them what the algorithm returns.
+        share_sums: adds up over them what the algorithm returns; survey_sums what it surveys.
         sequence: those of them that share each row with this one.
         began_with: notes of the adapter that is trained further: its origin, its new tokens.
         fingerprint: of the model that the training began with; see `base_fingerprint`.
@@ -124,6 +124,7 @@ class Run:
         self.logger = logging.getLogger("xtune.engine")
         self.world = world_of_environment()
         self.share_sums = ShareSums(self.world)
+        self.survey_sums = ShareSums(self.world)
         self.began_with: dict[str, Any] = {}
         self.hooks: dict[str, Any] = {}
         self.step = self.tokens = self.trained_tokens = self.longest = 0

@@ -5,6 +5,7 @@
     Algorithm, Backbone         what trains: the contract, and a language model run on batches
     SupervisedFinetune          the loss on packed documents
     PreferenceOptimization      the losses of pairs of answers
+    UnpairedPreferenceOptimization  those of answers that are judged one by one
     generation_mode             let the model that is being trained answer
 
 Names are imported when they are first used: `import xtune.models` does not import torch.
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from xtune.models.algorithms.base import Algorithm, ModelPart
     from xtune.models.algorithms.preference import PreferenceOptimization
     from xtune.models.algorithms.sft import SupervisedFinetune
+    from xtune.models.algorithms.unpaired import UnpairedPreferenceOptimization
     from xtune.models.build import build_model
     from xtune.models.fingerprint import base_fingerprint, same_base
     from xtune.models.generation import base_of, generation_mode
@@ -40,6 +42,7 @@ __all__ = [
     "Precision",
     "PreferenceOptimization",
     "SupervisedFinetune",
+    "UnpairedPreferenceOptimization",
     "attach_adapter",
     "base_fingerprint",
     "base_of",
@@ -61,6 +64,7 @@ _HOMES = {
     "Precision": "precision",
     "PreferenceOptimization": "algorithms.preference",
     "SupervisedFinetune": "algorithms.sft",
+    "UnpairedPreferenceOptimization": "algorithms.unpaired",
     "attach_adapter": "adapters",
     "base_fingerprint": "fingerprint",
     "base_of": "generation",

@@ -102,7 +102,13 @@ class Head:
         return total
 
     def log_probs(
-        self, hidden: Tensor, targets: Tensor, *, chunk_size: int, temperature: float = 1.0
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        *,
+        chunk_size: int,
+        temperature: float = 1.0,
+        squares: Tensor | None = None,
     ) -> Tensor:
         """Return the log-probability of each position's target, never holding [N, V].
 
@@ -114,6 +120,8 @@ class Head:
             targets: int64 [N]; -100 where nothing is asked.
             chunk_size: positions whose logits are held at once, forwards and backwards.
             temperature: of the sampling whose log-probabilities they are, above 0.
+            squares: fp32 [N], written where a target is asked for: log sum_v p_v^2, without a
+                gradient.
 
         Returns:
             fp32 [N], in nats; 0 with a gradient of zero where the target is -100. Connected to
@@ -132,16 +140,20 @@ class Head:
                 softcap=self.softcap,
                 temperature=temperature,
                 chunk_size=chunk_size,
+                squares=squares,
             )
         check_temperature(temperature)
         places = (targets != IGNORE_INDEX).nonzero().squeeze(1)
         hidden, given = hidden[places], targets[places]
 
-        def chunk_log_probs(hidden: Tensor, targets: Tensor) -> Tensor:
+        def chunk_log_probs(hidden: Tensor, targets: Tensor, at: Tensor) -> Tensor:
             logits = self.logits(hidden).float() / temperature
+            if squares is not None:
+                with torch.no_grad():
+                    squares[at] = (2 * logits).logsumexp(-1) - 2 * logits.logsumexp(-1)
             return -F.cross_entropy(logits, targets, reduction="none")
 
-        chunks = list(_by_chunks(chunk_log_probs, hidden, given, chunk_size=chunk_size))
+        chunks = list(_by_chunks(chunk_log_probs, hidden, given, places, chunk_size=chunk_size))
         if not chunks:
             chunks = [hidden.sum(dim=1).float() + self._zero(hidden)]
         log_probs = torch.zeros(len(targets), dtype=torch.float32, device=hidden.device)
