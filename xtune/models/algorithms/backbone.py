@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from xtune.errors import ModelError
+from xtune.models.algorithms.shared_prompt import fold
 from xtune.models.attention import NAME, kernel_for, varlen_arguments, why_not_one_row
 from xtune.models.fused import fuse
 from xtune.models.generation import base_of
@@ -158,9 +159,18 @@ class Backbone:
         return next((one for one in lists if len(one) == self._count), None)
 
     def hidden_states(self, batch: Batch) -> Tensor:
-        """Return what the layers make of a batch: [1, T, D]."""
+        """Return what the layers make of a batch: [1, T, D].
+
+        What answers to one prompt begin with alike is computed once; see shared_prompt.py.
+        """
         # A cache makes transformers ignore the boundaries, and holds what no one will ask for.
         run: Any = functools.partial(self.body, use_cache=False)
+        if self.why_apart is None and (folded := fold(batch)) is not None:
+            arguments = varlen_arguments(folded.documents) | {"unfolding": folded.unfolding}
+            hidden = run(
+                input_ids=folded.input_ids, position_ids=folded.position_ids, **arguments
+            ).last_hidden_state
+            return hidden.index_select(1, folded.unfolding.places[: batch.tokens])
         if self.why_apart is None:
             row = with_rounded_length(batch)
             arguments = varlen_arguments(row) | {"position_ids": row.position_ids}
