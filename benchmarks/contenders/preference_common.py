@@ -1,10 +1,11 @@
 """What both sides of `preference_cpu.py` share: the task, one LoRA start, one form of result.
 
-    CONTENDER.py TASK.json RESULT.json
+    CONTENDER.py TASKS.json RESULTS.json
 
-The task has `pairs` (token ids of prompt, chosen and rejected), `rows` (a file of the same as
-messages), `model`, `dtype`, `batch` and `accumulation` (pairs of a micro-batch, micro-batches of a
-step), `lr`, `label_smoothing` and `checkpointing`. Times are CPU seconds of the process, from the
+One run follows the other, a result each; memory says something of the first alone. A task has
+`pairs` (token ids of prompt, chosen and rejected), `rows` (a file of the same as messages),
+`model`, `dtype`, `batch` and `accumulation` (pairs of a micro-batch, micro-batches of a step),
+`lr`, `label_smoothing` and `checkpointing`. Times are CPU seconds of the process, from the
 beginning of a step to its end.
 """
 
@@ -15,6 +16,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -38,7 +40,7 @@ class Result:
         before_mb: resident memory before the first step, MiB.
         peak_mb: the most the process ever held.
         tokens: real tokens that were in the batches.
-        seen: positions that went through the model, padding included.
+        seen: positions that went through the layers in both passes, padding included.
     """
 
     loss: list[float] = field(default_factory=list)
@@ -66,15 +68,15 @@ class Result:
         """Stop it."""
         self.seconds.append(time.process_time() - self._began)
 
-    def write(self) -> None:
-        """Write what the harness reads."""
+    def end_training(self) -> None:
+        """Note the most that was held."""
         self.peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        Path(sys.argv[2]).write_text(json.dumps(asdict(self)))
 
 
-def read_task() -> dict:
-    """Return the task that the command line names."""
-    return json.loads(Path(sys.argv[1]).read_text())
+def run_tasks(train: Callable[[dict], Result]) -> None:
+    """Train on each task that the command line names, and write what the harness reads."""
+    results = [asdict(train(task)) for task in json.loads(Path(sys.argv[1]).read_text())]
+    Path(sys.argv[2]).write_text(json.dumps(results))
 
 
 def digest(prompt_and_chosen: list[int], prompt_and_rejected: list[int]) -> str:

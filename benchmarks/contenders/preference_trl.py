@@ -8,7 +8,7 @@ import torch
 from common import LINEARS, start_lora
 from datasets import Dataset
 from peft import LoraConfig
-from preference_common import Result, digest, read_task
+from preference_common import Result, digest, run_tasks
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl import DPOConfig, DPOTrainer
 
@@ -59,8 +59,9 @@ class TokenizedDPO(DPOTrainer):
         return loss
 
 
-def main() -> None:
-    task, result = read_task(), Result()
+def train(task: dict) -> Result:
+    """One run over the pairs."""
+    result = Result()
     model = AutoModelForCausalLM.from_pretrained(
         task["model"], dtype=torch.bfloat16 if task["dtype"] == "bf16" else torch.float32
     )
@@ -108,15 +109,16 @@ def main() -> None:
         half = len(rows) // 2
         noted.extend(map(digest, rows[:half], rows[half:]))
         result.tokens += sum(map(len, rows))
-        result.seen += batch["input_ids"].numel()
+        result.seen += 2 * batch["input_ids"].numel()  # the reference's pass, and the policy's
         return batch
 
     trainer.data_collator = noting
     trainer.train()
     size = task["batch"] * task["accumulation"]
     result.pairs = [sorted(noted[at : at + size]) for at in range(0, len(noted), size)]
-    result.write()
+    result.end_training()
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    run_tasks(train)

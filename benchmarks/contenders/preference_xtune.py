@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from common import LINEARS, start_lora
-from preference_common import Result, digest, read_task
+from preference_common import Result, digest, run_tasks
 
 from xtune.config import render
 from xtune.engine.hooks.base import Hook
@@ -24,6 +24,11 @@ class PreferenceContenderHook(Hook):
     def before_train(self, run: Run) -> None:
         start_lora(run.model)
         self.result.begin_training(run.model)
+        embedding = run.model.language_model.get_input_embeddings()
+        embedding.register_forward_hook(self._count)
+
+    def _count(self, module, given, out) -> None:
+        self.result.seen += given[0].numel()
 
     def before_train_iter(self, run: Run, batches) -> None:
         noted = []
@@ -39,8 +44,8 @@ class PreferenceContenderHook(Hook):
         self.result.end_step()
 
 
-def main() -> None:
-    task = read_task()
+def train(task: dict) -> Result:
+    """One run over the pairs."""
     loss = {"type": "sigmoid", "beta": 0.1, "label_smoothing": task["label_smoothing"]}
     options = {
         "pretrained_model_name_or_path": task["model"],
@@ -73,8 +78,9 @@ def main() -> None:
     result.grad_norm = [line["grad_norm"] for line in steps]
     result.accuracy = [line["reward_accuracy"] for line in steps]
     result.margin = [line["reward_margin"] for line in steps]
-    result.write()
+    result.end_training()
+    return result
 
 
 if __name__ == "__main__":
-    main()
+    run_tasks(train)

@@ -61,6 +61,8 @@ class Backbone:
     Attributes:
         model: the language model, a PeftModel if it has an adapter.
         why_apart: why its documents are run one by one; None where they are run end to end.
+        shares_prompts: what answers to one prompt begin with alike is computed once; the self-test
+            sets it to False where that is wrong.
 
     Raises:
         ModelError: an adapter that adds tokens to the input; a family that cannot compute its
@@ -81,6 +83,7 @@ class Backbone:
     ) -> None:
         self.model: PreTrainedModel | PeftModel = llm
         self.why_apart: str | None = None
+        self.shares_prompts = True
         with repeated_layers(self.base, self._list(), adapter, gradient_checkpointing):
             self._make_ready(adapter, frozen=frozen, fused=fused)
             checkpoint_layers(self.base, gradient_checkpointing, offload=activation_offload)
@@ -161,11 +164,12 @@ class Backbone:
     def hidden_states(self, batch: Batch) -> Tensor:
         """Return what the layers make of a batch: [1, T, D].
 
-        What answers to one prompt begin with alike is computed once; see shared_prompt.py.
+        Each document's are as if it were alone, also where what it begins with is computed once.
         """
         # A cache makes transformers ignore the boundaries, and holds what no one will ask for.
         run: Any = functools.partial(self.body, use_cache=False)
-        if self.why_apart is None and (folded := fold(batch)) is not None:
+        folded = fold(batch) if self.shares_prompts and self.why_apart is None else None
+        if folded is not None:
             arguments = varlen_arguments(folded.documents) | {"unfolding": folded.unfolding}
             hidden = run(
                 input_ids=folded.input_ids, position_ids=folded.position_ids, **arguments
