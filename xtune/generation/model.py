@@ -172,6 +172,8 @@ class ChatModel:
         top_p: float = 1.0,
         top_k: int = 0,
         repetition_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
         seed: int | None = None,
     ) -> Reply:
         """Answer a dialogue, with the system prompt of the training unless it brings its own.
@@ -191,6 +193,8 @@ class ChatModel:
             top_p: sample among the likeliest tokens that together have this probability.
             top_k: sample among this many likeliest tokens; 0 is all.
             repetition_penalty: above 1 makes tokens that were already said less likely.
+            presence_penalty: taken from the logit of a token that the answer has.
+            frequency_penalty: taken from it as often as the answer has the token.
             seed: the same seed gives the same answer.
 
         Returns:
@@ -208,6 +212,8 @@ class ChatModel:
             top_p=top_p,
             top_k=top_k,
             repetition_penalty=repetition_penalty,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
             seed=seed,
         )
         dialogue = self._dialogue(messages)
