@@ -60,6 +60,7 @@ class LiveRows:
         self._longest_pass = min(_LONGEST_PASS, prompt_tokens or _LONGEST_PASS)
         self._kept_tokens = kept_tokens
         self._waiting: deque[Row] = deque()
+        self._ended: list[Row] = []  # kept where a pass fails: the next step returns them
         self._empty()
 
     def _empty(self) -> None:
@@ -72,7 +73,7 @@ class LiveRows:
     @property
     def busy(self) -> bool:
         """Whether any row lives or waits."""
-        return bool(self._waiting or self._live)
+        return bool(self._waiting or self._live or self._ended)
 
     @property
     def count(self) -> int:
@@ -96,12 +97,13 @@ class LiveRows:
 
     def step(self) -> list[Row]:
         """Read prompts that wait, write one token more of each answer; return rows that ended."""
-        ended = [row for row in (*self._waiting, *self._live) if row is not None and row.done]
-        if ended:
+        if left := [row for row in (*self._waiting, *self._live) if row is not None and row.done]:
             self._waiting = deque(row for row in self._waiting if not row.done)
             self._live = [None if row is None or row.done else row for row in self._live]
-        ended += self._join()
-        ended += self._write()
+            self._ended += left
+        self._join()
+        self._write()
+        ended, self._ended = self._ended, []
         return ended
 
     def give_back(self) -> list[Row]:
@@ -119,12 +121,13 @@ class LiveRows:
         row, self._live[at] = self._row(at), None
         return row
 
-    def forget(self) -> None:
-        """Keep nothing of what was read before."""
-        self._reader.forget()
+    def give_up(self) -> list[Row]:
+        """Give all rows back, those too that have ended since the last step."""
+        rows = [*self._ended, *self.give_back(), *self._waiting]
+        self._ended, self._waiting = [], deque()
+        return rows
 
-    def _join(self) -> list[Row]:
-        ended: list[Row] = []
+    def _join(self) -> None:
         read = 0
         while self._waiting and self._live_count() < self.slots:
             if self._prompt_tokens is not None and read >= self._prompt_tokens:
@@ -146,7 +149,7 @@ class LiveRows:
             for slot, row in zip(into, batch, strict=True):
                 self._live[slot] = self._waiting.popleft()
                 assert self._live[slot] is row
-            ended += self._push(logits, into)
+            self._push(logits, into)
         staying = [slot for slot, row in enumerate(self._live) if row is not None]
         self._live = [self._live[slot] for slot in staying]
         if self._live:
@@ -155,7 +158,6 @@ class LiveRows:
             self._cache.keep(staying, columns)
         else:
             self._cache = RowCache()
-        return ended
 
     def _alike(self, most: int) -> tuple[list[Row], int]:
         """The next that wait, as long as one pass for all costs no more than several."""
@@ -179,10 +181,10 @@ class LiveRows:
                 break
         return batch, cost
 
-    def _write(self) -> list[Row]:
+    def _write(self) -> None:
         """One token more for each row."""
         if not self._live:
-            return []
+            return
         rows = [self._row(slot) for slot in range(len(self._live))]
         lengths = torch.tensor([[len(row.ids)] for row in rows])  # with the token that goes in
         columns = int(lengths.max())
@@ -193,22 +195,20 @@ class LiveRows:
             (lengths - 1).to(self._device),
             self._cache,
         )
-        return self._push(logits, range(len(rows)))
+        self._push(logits, range(len(rows)))
 
-    def _push(self, logits: Tensor, slots: Sequence[int]) -> list[Row]:
+    def _push(self, logits: Tensor, slots: Sequence[int]) -> None:
         """Give the rows in some slots their next token, of logits [len(slots), V]."""
         rows = [self._row(slot) for slot in slots]
         tokens = next_tokens(logits, rows)
-        ended = []
         for slot, row, token in zip(slots, rows, tokens, strict=True):
             row.push(token)
             if row.done:
                 if self._kept_tokens:
                     cached = row.ids[:-1]
                     self._reader.keep(tuple(cached), self._cache.row(slot, len(cached)))
-                ended.append(row)
+                self._ended.append(row)
                 self._live[slot] = None
-        return ended
 
     def _note_known(self, row: Row) -> None:
         if row.known is None:

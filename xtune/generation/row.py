@@ -52,6 +52,7 @@ class Row:
         settings: with a seed, unless the temperature is 0.
         alternatives: note how likely each token was, and this many others; None: note nothing.
         guide: says which tokens may come next; None: all may.
+        alpha: of contrastive search, contrastive.py; None: no such search.
 
     Attributes:
         answer: what is written so far.
@@ -69,11 +70,13 @@ class Row:
         *,
         alternatives: int | None = None,
         guide: Guide | None = None,
+        alpha: float | None = None,
     ) -> None:
         self.prompt = tuple(prompt)
         self.settings = settings
         self.alternatives = alternatives
         self.guide = guide
+        self.alpha = alpha
         self.answer = new_answer()
         self.ids = list(self.prompt)
         self.noted: list[Noted] = []

@@ -105,10 +105,6 @@ class PromptReader:
         self._kept[ids] = cache
         self._drop()
 
-    def forget(self) -> None:
-        """Keep nothing."""
-        self._kept.clear()
-
     def _read_one(self, prompt: tuple[int, ...]) -> tuple[DynamicCache, Tensor]:
         """Have the cache of one prompt; return it with the logits of what comes next, [1, V]."""
         entry, known = self._nearest(prompt, len(prompt) - 1)
