@@ -105,13 +105,13 @@ def test_usage_comes_in_a_last_chunk_only_where_it_is_asked_for(api):
 
 
 SETTINGS = [
-    {},
+    {"max_tokens": 60},
     {"temperature": 1.4, "seed": 11, "max_tokens": 20},
     {"temperature": 1.4, "seed": 12, "top_p": 0.9, "top_k": 30, "max_tokens": 20},
     {"temperature": 1.0, "seed": 3, "repetition_penalty": 1.3, "max_tokens": 20},
     {"presence_penalty": 1.5, "frequency_penalty": 1.0, "max_tokens": 20},
     {"max_tokens": 2},
-    {"messages": [{"role": "user", "content": "Say it in Greek, please!"}]},
+    {"messages": [{"role": "user", "content": "Say it in Greek, please!"}], "max_tokens": 90},
 ]
 
 

@@ -110,7 +110,7 @@ def test_garbage_is_answered_or_hung_up_on_and_the_next_client_served(api, garba
             connection.sendall(garbage)
             connection.shutdown(socket.SHUT_WR)
             said = connection.recv(100)
-        except (ConnectionError, BrokenPipeError):
+        except OSError:  # hung up on before all was sent
             said = b""
     assert said == b"" or said.startswith(b"HTTP/1.1 4")
     assert get(api, "/health")[0] == 200

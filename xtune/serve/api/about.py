@@ -14,7 +14,7 @@ from xtune.serve.api.errors import ApiError
 from xtune.serve.api.fields import Fields
 from xtune.serve.served import ServedModel
 
-__all__ = ["apply_template", "health", "index", "metrics", "one_model", "models", "tokenize"]
+__all__ = ["apply_template", "health", "index", "metrics", "models", "one_model", "tokenize"]
 
 ENDPOINTS = (
     "POST /v1/chat/completions",
