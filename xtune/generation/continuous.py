@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtune.generation.answer import Answer
-from xtune.generation.forward import ModelForward, most_of_all
+from xtune.generation.forward import ModelForward
 from xtune.generation.live_rows import LiveRows
 from xtune.generation.plain_batch import answer_together
 from xtune.generation.requests import GenerationRequest, Text
@@ -23,6 +23,7 @@ from xtune.generation.row_cache import frequencies_change, rows_may_join
 from xtune.generation.settings import GenerationSettings
 from xtune.generation.stopping import stop_ids_and_words
 from xtune.models import base_of, generation_mode
+from xtune.parallel.in_step import agree
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,7 +56,7 @@ def generate_texts(
             Where a GPU has too little for them they are halved.
         on_result: given the index of a request and its answer, as they come.
         together: all processes of a run do this with a model that they share, each with requests
-            of its own, and none ends its part before the others.
+            of its own, and none ends its part before the others; within `all_or_none`.
 
     Returns:
         One Text for each request, in their order.
@@ -139,7 +140,9 @@ def write_answers(
         size = 1 if frequencies_change(llm, reach) else slots
         order = sorted(range(len(rows)), key=lambda at: len(rows[at].prompt), reverse=True)
         count = -(-len(rows) // size)
-        for number in range(most_of_all(count, device) if together else count):
+        for number in range(agree(count) if together else count):
+            if together:
+                agree()
             batch = order[number * size : (number + 1) * size]
             answer_together(llm, [rows[at] for at in batch], pad_id, together=together)
             for at in batch:

@@ -11,9 +11,10 @@ from transformers import DynamicCache
 
 from xtune.generation.row_cache import RowCache
 from xtune.models import base_of
+from xtune.parallel.in_step import agree
 from xtune.parallel.progress import beat
 
-__all__ = ["ModelForward", "most_of_all"]
+__all__ = ["ModelForward"]
 
 
 class ModelForward:
@@ -57,14 +58,7 @@ class ModelForward:
     def _somebody_works(self, mine: bool) -> bool:
         if not self._together:
             return False
-        return bool(most_of_all(int(mine), self._device))
-
-
-def most_of_all(mine: int, device: torch.device) -> int:
-    """The largest of the numbers that the processes have."""
-    number = torch.tensor(mine, device=device)
-    torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
-    return int(number)
+        return bool(agree(int(mine)))
 
 
 def _takes(base: Any, name: str) -> bool:
