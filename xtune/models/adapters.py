@@ -214,8 +214,7 @@ def load_adapter(
 
     Args:
         llm: changed in place; left as it was, but for new rows, if the adapter is refused. On
-            'meta' the adapter's shapes are all that is read. A model with an adapter gets another
-            one, and uses it.
+            'meta' only shapes are read. A model with an adapter gets another, and uses it.
         folder: with adapter_config.json, adapter_model.safetensors and, if xtune wrote it,
             xtune.json.
         is_trainable: continue training it.
@@ -372,12 +371,7 @@ def _other_token(base: str | None, folder: Path) -> str:
 
 
 def _loaded(
-    llm: PreTrainedModel | PeftModel,
-    folder: Path,
-    config: PeftConfig,
-    name: str,
-    *,
-    is_trainable: bool,
+    llm: Any, folder: Path, config: PeftConfig, name: str, *, is_trainable: bool
 ) -> PeftModel:
     if isinstance(llm, PeftModel):
         llm.load_adapter(str(folder), name, is_trainable=is_trainable)
