@@ -19,6 +19,7 @@ __all__ = ["apply_template", "health", "index", "metrics", "models", "one_model"
 ENDPOINTS = (
     "POST /v1/chat/completions",
     "POST /v1/completions",
+    "POST /v1/responses",
     "POST /v1/embeddings",
     "GET /v1/models",
     "POST /tokenize",

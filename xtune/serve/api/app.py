@@ -27,6 +27,7 @@ from xtune.serve.api.context import ApiContext, ClientGone
 from xtune.serve.api.embeddings import embeddings
 from xtune.serve.api.errors import ApiError, error_response
 from xtune.serve.api.guard import Guard
+from xtune.serve.api.responses import responses
 
 __all__ = ["build_app"]
 
@@ -53,6 +54,7 @@ def build_app(
             Route("/", index, methods=["GET"]),
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/completions", completions, methods=["POST"]),
+            Route("/v1/responses", responses, methods=["POST"]),
             Route("/v1/embeddings", embeddings, methods=["POST"]),
             Route("/v1/models", models, methods=["GET"]),
             Route("/v1/models/{id:path}", one_model, methods=["GET"]),

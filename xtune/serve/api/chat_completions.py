@@ -29,7 +29,14 @@ from xtune.serve.guides import call_guide, json_guide
 from xtune.serve.served import ServedModel
 from xtune.structures import Message
 
-__all__ = ["Asked", "chat_completions", "dialogue_of", "notice_headers", "usage_of"]
+__all__ = [
+    "Asked",
+    "asked_of",
+    "chat_completions",
+    "dialogue_of",
+    "notice_headers",
+    "usage_of",
+]
 
 _MOST_TOP = 20
 
@@ -77,7 +84,7 @@ async def chat_completions(request: Request) -> Response:
     fields = Fields(await context.body(request))
     model = context.model(fields.take_any("model"))
     streams, with_usage = stream_of(fields)
-    asked = await _asked(context, fields, model)
+    asked = await asked_of(context, fields, model)
     headers = notice_headers(asked.sampling.notices)
     id, created = f"chatcmpl-{secrets.token_hex(12)}", int(time.time())
     about = {"id": id, "created": created, "model": model.id}
@@ -88,7 +95,17 @@ async def chat_completions(request: Request) -> Response:
     return JSONResponse(whole, headers=headers)
 
 
-async def _asked(context: ApiContext, fields: Fields, model: ServedModel) -> Asked:
+async def asked_of(context: ApiContext, fields: Fields, model: ServedModel) -> Asked:
+    """Read what is asked; `model` and `stream` are read already.
+
+    Args:
+        context: knows how long a prompt may be.
+        fields: of the request.
+        model: that answers.
+
+    Raises:
+        ApiError: what cannot be honoured, by name.
+    """
     messages = fields.require("messages", "a list")
     tools, most_calls, forced = _tools(fields)
     top = _top(fields)
