@@ -13,6 +13,11 @@ from xtune.generation.batch_file import answer_file, read_prompts
 from xtune.generation.pipeline import pipeline
 
 
+@pytest.fixture(scope="module")
+def parrot(parrot_folder):
+    return xtune.load(parrot_folder)
+
+
 @pytest.fixture
 def prompts(tmp_path):
     file = tmp_path / "prompts.jsonl"

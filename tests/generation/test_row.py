@@ -10,7 +10,7 @@ import torch
 
 from tests.data.tiny_tokenizer import tiny_tokenizer
 from xtune.generation.answer import Answer
-from xtune.generation.row import Row, next_tokens
+from xtune.generation.row import Row, _drawn_among_all, _drawn_among_likely, next_tokens
 from xtune.generation.settings import GenerationSettings
 
 SHARES = [0.1, 0.4, 0.2, 0.3]  # of tokens 0 to 3; in order of size: 1, 3, 2, 0
@@ -66,6 +66,39 @@ def test_rows_of_one_pass_have_settings_of_their_own():
     assert (
         next_tokens(both, [row(), sampled, row(repetition_penalty=9.0, prompt=(1,))])[1] == alone[0]
     )
+
+
+@pytest.mark.parametrize("rounded", [False, True])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 3.0])
+def test_drawing_among_the_likeliest_is_drawing_among_all(rounded, spread):
+    dice = torch.Generator().manual_seed(1)
+    raw = torch.randn(400, 2000, generator=dice) * spread
+    if rounded:
+        raw = raw.round(decimals=1)  # many are equally likely
+    settings = [
+        {},
+        {"top_p": 0.9},
+        {"top_p": 0.2},
+        {"top_k": 5},
+        {"top_k": 300},
+        {"top_k": 40, "top_p": 0.75},
+        {"temperature": 0.3},
+        {"top_k": 1},
+    ]
+    rows = [
+        row(**({"temperature": 1.0} | settings[at % len(settings)]), seed=at) for at in range(400)
+    ]
+    thrown = [each.throw() for each in rows]
+    tokens, sure = _drawn_among_likely(raw, rows, thrown)
+    exact = _drawn_among_all(raw, rows, thrown)
+    assert torch.equal(tokens[sure], exact[sure])
+    assert sure.any() == (spread > 0)
+    if spread == 3.0 and not rounded:
+        assert sure.float().mean() > 0.8
+    again = [
+        row(**({"temperature": 1.0} | settings[at % len(settings)]), seed=at) for at in range(400)
+    ]
+    assert next_tokens(raw.clone(), again) == exact.tolist()
 
 
 def test_what_the_answer_has_costs_by_presence_and_by_each_time():

@@ -14,6 +14,8 @@ from xtune.generation.settings import GenerationSettings
 
 __all__ = ["Guide", "Noted", "Row", "next_tokens"]
 
+_LIKELY = 256  # tokens among which nearly all draws fall
+
 
 class Guide(Protocol):
     """Says which tokens may come next: those of a grammar."""
@@ -169,20 +171,67 @@ def next_tokens(logits: Tensor, rows: Sequence[Row]) -> list[int]:
 
 def _drawn(logits: Tensor, rows: Sequence[Row]) -> Tensor:
     """Draw a token for each row: int64 [S]; `logits` are fp32 [S, V]."""
+    thrown = [row.throw() for row in rows]
+    tokens, sure = _drawn_among_likely(logits, rows, thrown)
+    if rest := [at for at, is_sure in enumerate(sure.tolist()) if not is_sure]:
+        where = torch.tensor(rest, device=logits.device)
+        tokens[where] = _drawn_among_all(
+            logits[where], [rows[at] for at in rest], [thrown[at] for at in rest]
+        )
+    return tokens
 
-    def column(values: list[float]) -> Tensor:
-        return torch.tensor(values, dtype=torch.float64, device=logits.device)[:, None]
 
+def _drawn_among_likely(
+    logits: Tensor, rows: Sequence[Row], thrown: Sequence[float]
+) -> tuple[Tensor, Tensor]:
+    """Draw among the likeliest K, for sorting all takes longer than a layer of a small model.
+
+    Returns:
+        Tokens, int64 [S], and whether each is what `_drawn_among_all` draws, bool [S].
+    """
+    best, places = logits.topk(min(_LIKELY, logits.shape[1]), dim=-1)
+    # equal ones in the order of their ids, as a stable sort of all has them
+    places, order = places.sort(dim=-1)
+    best, order = best.gather(1, order).sort(dim=-1, descending=True, stable=True)
+    places = places.gather(1, order)
+    heat = _column([row.settings.temperature for row in rows], logits)
+    top_k = _column([float(row.settings.top_k) for row in rows], logits)
+    top_p = _column([row.settings.top_p for row in rows], logits)
+    ranked = best.double() / heat
+    cut = (top_k > 0) & (torch.arange(best.shape[1], device=logits.device) >= top_k)
+    ranked = ranked.masked_fill(cut, -torch.inf)
+    is_short = (top_k > 0) & (top_k <= best.shape[1])
+    whole = (logits.double() / heat).logsumexp(-1, keepdim=True)
+    whole = torch.where(is_short, ranked.logsumexp(-1, keepdim=True), whole)
+    shares = (ranked - whole).exp()
+    sums = shares.cumsum(-1)
+    likely = shares.masked_fill(sums - shares >= top_p, 0)
+    sums_likely = likely.cumsum(-1)
+    ends_here = is_short | (sums[:, -1:] >= top_p)  # nothing behind the K can be drawn
+    total = torch.where(ends_here, sums_likely[:, -1:], torch.ones_like(whole))
+    place = torch.searchsorted(sums_likely, _column(thrown, logits) * total, right=True)
+    found = place.clamp(max=best.shape[1] - 1)
+    # one that is as likely as the last of the K may have others of its kind behind it
+    sure = (place < best.shape[1]) & (best.gather(1, found) > best[:, -1:])
+    sure &= ends_here | ((top_p >= 1) & (top_k == 0))
+    return places.gather(1, found)[:, 0], sure[:, 0]
+
+
+def _drawn_among_all(logits: Tensor, rows: Sequence[Row], thrown: Sequence[float]) -> Tensor:
     ranked, tokens = logits.double().sort(dim=-1, descending=True, stable=True)
-    ranked = ranked / column([row.settings.temperature for row in rows])
-    most = column([row.settings.top_k or logits.shape[1] for row in rows])
+    ranked = ranked / _column([row.settings.temperature for row in rows], logits)
+    most = _column([float(row.settings.top_k or logits.shape[1]) for row in rows], logits)
     ranked = ranked.masked_fill(
         torch.arange(logits.shape[1], device=logits.device) >= most, -torch.inf
     )
     shares = ranked.softmax(-1)
     before = shares.cumsum(-1) - shares  # what the likelier ones have together
-    shares = shares.masked_fill(before >= column([row.settings.top_p for row in rows]), 0)
+    top_p = _column([row.settings.top_p for row in rows], logits)
+    shares = shares.masked_fill(before >= top_p, 0)
     sums = shares.cumsum(-1)
-    thrown = column([row.throw() for row in rows]) * sums[:, -1:]
-    place = torch.searchsorted(sums, thrown, right=True).clamp(max=logits.shape[1] - 1)
-    return tokens.gather(1, place)[:, 0]
+    place = torch.searchsorted(sums, _column(thrown, logits) * sums[:, -1:], right=True)
+    return tokens.gather(1, place.clamp(max=logits.shape[1] - 1))[:, 0]
+
+
+def _column(values: Sequence[float], like: Tensor) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64, device=like.device)[:, None]

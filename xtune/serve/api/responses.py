@@ -271,14 +271,14 @@ class _Answer:
         made.append(self._item_event("output_item.done", item=dict(self._output[-1])))
         return made
 
-    def _event(self, name: str, **fields: Any) -> dict[str, Any]:
+    def _event(self, name: str, /, **fields: Any) -> dict[str, Any]:
         self._number += 1
         return {"type": f"response.{name}", "sequence_number": self._number, **fields}
 
-    def _item_event(self, name: str, **fields: Any) -> dict[str, Any]:
+    def _item_event(self, name: str, /, **fields: Any) -> dict[str, Any]:
         return self._event(name, output_index=len(self._output) - 1, **fields)
 
-    def _part_event(self, name: str, **fields: Any) -> dict[str, Any]:
+    def _part_event(self, name: str, /, **fields: Any) -> dict[str, Any]:
         about = {"item_id": self._output[-1]["id"], "content_index": 0}
         return self._item_event(name, **about, **fields)
 
