@@ -116,10 +116,8 @@ class Diagnosis:
         """
         taken = JUDGED.get(cast(Makes, makes))
         if taken is not None and self.kind not in ("", *taken):
-            return (
-                f"it makes {self.kind.removesuffix('s')}s, and the data set takes "
-                f"{', '.join(f'{kind}s' for kind in taken)}"
-            )
+            wanted = " or ".join(f"{kind}s" for kind in taken)
+            return f"it makes {self.kind.removesuffix('s')}s, and the data set takes {wanted}"
         if makes == "dialogues" and self.is_for_other_algorithms:
             return f"it makes {self.kind}s, which supervised fine-tuning cannot learn from"
         return ""

@@ -152,9 +152,8 @@ class JudgedCounts:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> JudgedCounts:
         """Read what `to_dict` wrote."""
-        return cls(
-            **{
-                name: Counter(value) if isinstance(value, Mapping) else value
-                for name, value in values.items()
-            }
-        )
+        read: dict[str, Any] = {
+            name: Counter(value) if isinstance(value, Mapping) else value
+            for name, value in values.items()
+        }
+        return cls(**read)

@@ -44,6 +44,7 @@ __all__ = [
     "build_adapter",
     "load_adapter",
     "merge_adapter",
+    "quiet_peft",
     "without_idle_adapter",
 ]
 
@@ -113,7 +114,7 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
             *(entry, " and ".join(others)),
         )
     try:
-        with _quiet():
+        with quiet_peft():
             peft_model = get_peft_model(llm, own, low_cpu_mem_usage=on_meta)
     except _UNFIT as error:
         if on_meta and _needs_values(error):
@@ -239,7 +240,7 @@ def load_adapter(
         if drafted:
             raise AdapterError(f"the adapter in {str(folder)!r} does not fit: {error}") from error
     try:
-        with _quiet():
+        with quiet_peft():
             if not problem:
                 peft_model = _loaded(llm, folder, config, is_trainable=is_trainable)
             if not drafted:
@@ -276,7 +277,7 @@ def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
     was_tied = is_tied(base)
     part_adapted(base)
     try:
-        with _quiet():
+        with quiet_peft():
             merged = peft_model.merge_and_unload()
     except _UNFIT as error:
         kind = type(peft_model.active_peft_config).__name__
@@ -289,7 +290,8 @@ def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_peft() -> Iterator[None]:
+    """Say nothing of what PEFT warns of and xtune has seen to, for the `with` block."""
     # PEFT asks transformers 5 a question by the name it had in transformers 4; and for joined
     # experts it adds a pattern itself, and finds that nothing matches it. Tied weights are ours to
     # keep right, see `xtune.models.tied`.
@@ -373,7 +375,7 @@ def _loaded(
 
 def _draft(llm: PreTrainedModel, folder: Path) -> PeftModel:
     """The adapter of a folder on a copy of `llm` without weights."""
-    with torch.device("meta"), _quiet():
+    with torch.device("meta"), quiet_peft():
         config = PeftConfig.from_pretrained(str(folder))
         return PeftModel(type(llm)(copy.deepcopy(llm.config)), config)
 

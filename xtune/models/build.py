@@ -47,7 +47,11 @@ def build_model(
     With dtype='auto' a frozen base takes the precision's `weight_dtype`; weights that are all
     trained are fp32 masters.
 
-    `cfg['adapter_folder']` is an adapter to train further, instead of a new one.
+    `cfg['adapter_folder']` is an adapter to train further, instead of a new one. In a resumed run
+    it is the checkpoint's, and `cfg['adapter_start']` the one that the run began with,
+    `dict(folder=…, sha256=…)`: an algorithm that is held against its start takes that.
+
+    With `cfg['precompute_reference']` the batches have what `ref` says, and it is not built.
 
     Args:
         cfg: `dict(type='SupervisedFinetune', llm=dict(type='CausalLM', …), adapter=dict(…), …)`.
@@ -72,7 +76,10 @@ def build_model(
     adapter = settings.pop("adapter", None)
     folder = settings.pop("adapter_folder", None)
     adapter = adapter if folder is None else None
+    start = settings.pop("adapter_start", None)
     vocabulary = settings.pop("vocabulary", None) or {}
+    if settings.get("precompute_reference"):
+        settings.pop("ref", None)
     load = partial(
         _load,
         place=place,
@@ -115,6 +122,8 @@ def build_model(
             "xtune.models.Algorithm"
         )
     _require_head(model)
+    if start is not None and (held := getattr(model, "start", None)) is not None:
+        held.load(**start)
     require_saved(model)
     if place.type != "meta":
         check_packed_logits(model)

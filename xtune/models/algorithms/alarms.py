@@ -69,7 +69,7 @@ class Alarms(ABC):
 
 
 class PairAlarms(Alarms):
-    """Of pairs: answers that become unlikely, pairs that are not learnt, length in place of worth.
+    """Looks at pairs: answers that become unlikely, pairs not learnt, length in place of worth.
 
     That both rewards fall is no alarm: it is how these losses work.
     """
@@ -136,7 +136,7 @@ class RewardAlarms(Alarms):
 
 
 class UnpairedAlarms(Alarms):
-    """Of judged answers: the two kinds' weights, and good answers that become unlikely.
+    """Looks at judged answers: the two kinds' weights, and good answers that become unlikely.
 
     Args:
         desirable: weight of a good answer.
