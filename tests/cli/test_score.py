@@ -155,9 +155,16 @@ def test_what_cannot_be_is_refused(words, said, reward, inputs, tmp_path, capsys
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("verb", ["chat {reward}", "eval {reward} --tasks everyday_text"])
-def test_a_reward_model_is_asked_for_no_words(verb, reward, capsys):
-    assert main(verb.format(reward=reward).split()) in (1, 2)
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "chat {reward}",
+        "eval {reward} --tasks everyday_text",
+        "handover opencompass {reward} --out {out}",
+    ],
+)
+def test_a_reward_model_is_asked_for_no_words(verb, reward, tmp_path, capsys):
+    assert main(verb.format(reward=reward, out=tmp_path / "out").split()) in (1, 2)
     said = capsys.readouterr().err
     assert "is a reward model" in said
     assert f"xtune score {reward} DATA" in said
