@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification
 
 from tests.once import once
@@ -62,6 +64,11 @@ def test_a_whole_model_goes_on_from_a_checkpoint_bit_for_bit(inputs, tmp_path):
     plain = AutoModelForSequenceClassification.from_pretrained(checkpoint / "model")
     assert plain.config.num_labels == 1
     assert plain.config.pad_token_id != plain.config.eos_token_id
+    began, ended = (
+        load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
+        for folder in (inputs.model, checkpoint / "model")
+    )
+    assert not torch.equal(began[2], ended[2])  # the end token's, which the base pads with
 
 
 def test_a_checkpoint_has_the_head_and_says_how_it_is_read(inputs, trained):

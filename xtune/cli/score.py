@@ -146,8 +146,8 @@ def _scored(scorer: Scorer, rows: Any, *, stop_words: Any) -> list[ScoredAnswer]
     found = iter(
         scorer.score([one for row in whole for one in row.samples], on_progress=_every_tenth())
     )
-    ends = set(scorer.tokenizer.convert_tokens_to_ids(list(stop_words)))
-    ends.add(scorer.tokenizer.eos_token_id)
+    tokenizer: Any = scorer.tokenizer
+    ends = {tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(stop_words))}
     answers = []
     for number, row in enumerate(whole):
         for sample, rank in zip(row.samples, row.ranks, strict=True):
@@ -163,7 +163,7 @@ def _scored(scorer: Scorer, rows: Any, *, stop_words: Any) -> list[ScoredAnswer]
                     ended=int(sample.input_ids[-1]) in ends,
                     safe=int(sample.per_document.get("safe", 0)),
                     prompt=row.prompt[:_SHOWN],
-                    answer=scorer.tokenizer.decode(ids, skip_special_tokens=True)[:_SHOWN],
+                    answer=tokenizer.decode(ids, skip_special_tokens=True)[:_SHOWN],
                 )
             )
     return answers

@@ -159,8 +159,8 @@ def _by_margin(values: dict[str, Any]) -> str:
 
 
 def _spreads(values: dict[str, Any]) -> str:
-    named = (("all answers", "scores"), ("better", "better"), ("worse", "worse"))
-    named = (*named, ("better - worse", "margin"))
+    named = [("all answers", "scores"), ("better", "better"), ("worse", "worse")]
+    named.append(("better - worse", "margin"))
     rows = [
         [shown, *(f"{values[name][key]:.4g}" for key in ("mean", "std", "min", "max"))]
         for shown, name in named
