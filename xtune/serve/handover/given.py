@@ -78,8 +78,8 @@ class Given:
             )
         if scores_answers(found):
             raise UsageError(
-                f"{_shown(model, adapter)} is a reward model: it scores answers, and what is "
-                f"handed over must write them. Score with it: xtune score {_shown(model, adapter)} DATA"
+                f"{_shown(model, adapter)} is a reward model: it scores answers and writes none. "
+                f"Score with it: xtune score {_shown(model, adapter)} DATA"
             )
         config = load_config(found.model).get_text_config()
         own = found.adapter is not None and (found.adapter / "tokenizer_config.json").is_file()
