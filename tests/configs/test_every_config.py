@@ -97,12 +97,12 @@ def test_it_checks_without_problems(leaf):
 
 @every_leaf
 def test_its_name_says_what_is_trained(leaf):
-    """One part 2 for all that write, one for all that score: what differs are the knobs."""
+    """A part 2 for all that write, one for all that score: what differs are the settings' knobs."""
     model = render(leaf.stem).values.model
     adapter, quantization = model.adapter is not None, model.llm.quantization is not None
     (method,) = {"full", "lora", "qlora"} & set(leaf.stem.split("_"))
     assert (adapter, quantization) == (method != "full", method == "qlora")
-    part = "sequence_classifier" if "reward" in leaf.stem.split("_") else "causal_lm"
+    part = "sequence_classifier" if model.type == "RewardModel" else "causal_lm"
     assert re.findall(r"_base_\.models\.(\w+)", leaf.read_text()) == [part]
 
 
