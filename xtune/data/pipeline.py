@@ -134,6 +134,20 @@ class Pipeline:
         if not self.report.samples:
             raise NothingUsable(self._nothing_left())
 
+    def by_row(self) -> Iterator[tuple[str, RowReading, list[Sample]]]:
+        """Yield where each row that can be used is, what it holds, and its samples.
+
+        Raises:
+            DataError: as of `chunks`.
+        """
+        for where, row in islice(self._source.rows(), self._max_rows):
+            rendered = self._render(where, row)
+            samples = self._samples_of([rendered])
+            if samples and isinstance(rendered, _Rendered):
+                yield where, rendered.reading, samples
+        if not self.report.samples:
+            raise NothingUsable(self._nothing_left())
+
     def _nothing_left(self) -> str:
         report = self.report
         if not report.rows:

@@ -33,6 +33,7 @@ from xtune.models.adapter_names import linear_names, misnamed, taken_by_their_en
 from xtune.models.adapter_shapes import difference, fitting_shapes, stored_shapes
 from xtune.models.fingerprint import base_fingerprint, same_base
 from xtune.models.fp32_weights import train_in_fp32
+from xtune.models.reward_adapters import name_what_is_saved, require_same_task
 from xtune.models.tied import is_tied, join_equal, part_adapted, share_trained, with_both_whole
 from xtune.models.tokenizer import load_tokenizer
 from xtune.models.vocabulary import grow_vocabulary, rows_needed
@@ -132,6 +133,7 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
             f"{type(own).__name__} with these settings trains no weight of {llm.name_or_path!r}"
         )
     _make_loadable(peft_model)
+    name_what_is_saved(peft_model)
     train_in_fp32(peft_model)
     share_trained(llm)
     return peft_model
@@ -225,6 +227,7 @@ def load_adapter(
                 "work_dirs/<name>/checkpoints/latest/adapter"
             )
     config = PeftConfig.from_pretrained(str(folder))
+    require_same_task(llm, config, folder)
     if is_trainable and (found := refusal(type(config), vars(config))):
         raise AdapterError(f"{str(folder)!r} cannot be trained further: {found.reason}")
     _refuse_other_base(llm, folder)
@@ -249,6 +252,7 @@ def load_adapter(
             f"the adapter in {str(folder)!r} was trained on another model than "
             f"{llm.name_or_path!r}: {problem}"
         )
+    name_what_is_saved(peft_model)
     train_in_fp32(peft_model)
     share_trained(llm)
     return peft_model
