@@ -164,7 +164,7 @@ class TaskResult:
 
     @property
     def rooms(self) -> list[int]:
-        """Of each item whose answers had less room than the limit: how many tokens."""
+        """How many tokens each answer could have, of the items with less room than the limit."""
         return [row.notes["room"] for row in self.rows if "room" in row.notes]
 
     @property
