@@ -83,6 +83,21 @@ def test_xtuners_names_are_found(ending):
         ("llama3_8b_instruct_dpo_qlora_varlenattn", "llama3_8b_instruct_dpo_qlora", None),
         ("internlm2_chat_1_8b_orpo_full_varlenattn", "internlm2_chat_1_8b_orpo_full", None),
         (
+            "internlm2_chat_1_8b_reward_full_varlenattn_ultrafeedback",
+            "internlm2_chat_1_8b_reward_full_ultrafeedback",
+            None,
+        ),
+        (
+            "internlm2_chat_1_8b_reward_qlora_varlenattn_ultrafeedback",
+            "internlm2_chat_1_8b_reward_qlora_ultrafeedback",
+            None,
+        ),
+        (
+            "llama3_8b_instruct_reward_full_varlenattn_ultrafeedback",
+            "llama3_8b_instruct_reward_full_ultrafeedback",
+            None,
+        ),
+        (
             "internlm2_chat_7b_orpo_qlora_varlenattn_ultrafeedback_e5",
             "internlm2_chat_7b_orpo_qlora_ultrafeedback",
             5,
