@@ -86,7 +86,13 @@ def export_model(
         raise UsageError(
             f"{config.model_type!r} is published in transformers' own layout: leave --layout out"
         )
-    layouts = ("transformers",) if family is None else family.layouts(config)
+    scores = is_reward_model(config) or (adapter is not None and is_reward_adapter(adapter))
+    if scores and layout == "original":
+        raise UsageError(
+            f"{name!r} with its score is a class of transformers, and has no place in the layout "
+            "that the model was published in: leave --layout out"
+        )
+    layouts = ("transformers",) if scores or family is None else family.layouts(config)
     layout = layout or layouts[0]
     if layout not in layouts:
         raise UsageError(
@@ -94,7 +100,6 @@ def export_model(
             f"{name!r} has it; its layouts: {', '.join(layouts)}"
         )
     number = published_dtype(config) if dtype == "auto" else dtype
-    scores = is_reward_model(config) or (adapter is not None and is_reward_adapter(adapter))
     load = load_classifier if scores else load_model
     llm: Any = load(name, dtype=number)
     has_tokenizer = adapter is not None and (adapter / "tokenizer_config.json").is_file()
