@@ -269,7 +269,8 @@ class Asker:
         cut = max((request.cut for request in requests), default=0)
         ask = task.ask(item, form)
         if isinstance(ask, Generation):
-            most = min(request.max_new_tokens for request in requests)
+            answers = [one for one in requests if isinstance(one, GenerationRequest)]
+            most = min(one.max_new_tokens for one in answers)
             room = most if most < ask.max_new_tokens else None
             return Texts(tuple(Text(**one) for one in stored), cut, room)
         parts = tuple(Likelihood(**one) for one in stored)

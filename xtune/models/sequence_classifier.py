@@ -117,10 +117,6 @@ def load_classifier(
             kept=[_HEAD],
         )
     _put_head(llm, name, is_new=of_language)
-    # Packs have no padding, and a reward model has another padding token than what it is made of:
-    # the row of neither is to be left without a gradient.
-    embedding: Any = llm.get_input_embeddings()
-    embedding.padding_idx = None
     return llm
 
 
@@ -210,3 +206,6 @@ def _put_head(llm: Any, name: str, *, is_new: bool) -> None:
         head = ScoreHead(weight.shape[1], weight.shape[0], bias=False)
     head.weight = nn.Parameter(weight.float())
     llm.score = head.train(llm.training)
+    # Packs have no padding, and a reward model has another padding token than what it is made of:
+    # the row of neither is to be left without a gradient.
+    llm.get_input_embeddings().padding_idx = None
