@@ -76,7 +76,7 @@ def test_what_is_read_is_what_the_object_says(room, name):
 @pytest.mark.parametrize(
     ("room", "attribute", "values"),
     [
-        (registry.DATASETS, "makes", {"dialogues", "pairs"}),
+        (registry.DATASETS, "makes", {"dialogues", "pairs", "unpaired"}),
         (
             registry.MODELS,
             "learns_from",

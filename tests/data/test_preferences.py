@@ -16,7 +16,8 @@ from xtune.data.collate import collate, filler
 from xtune.data.dataset import SFTDataset
 from xtune.data.fit import fit_group
 from xtune.data.formats import all_formats, kind_of
-from xtune.data.groups import as_group, bounds_of, sides_of
+from xtune.data.groups import as_group, bounds_of
+from xtune.data.judged import judged_together
 from xtune.data.map_fns.base import UnusableRow
 from xtune.data.packs import Packs
 from xtune.data.preferences import PreferenceDataset, StreamedPreferenceDataset
@@ -191,6 +192,10 @@ def test_an_answer_that_the_template_writes_in_several_samples_is_no_side(make):
         "the template cannot write an answer of several messages as one text": 1
     }
     assert report.groups == 1
+
+
+def sides_of(pair):
+    return [one.conversation for one in judged_together(pair)[0]]
 
 
 def fitted(pair, max_length):

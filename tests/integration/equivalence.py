@@ -42,6 +42,8 @@ METHODS = {
     "pairs": "custom_sft_full",
     "pairs lora": "custom_sft_lora",
     "dpo lora": "custom_dpo_lora",
+    "reward": "custom_reward_lora",
+    "reward lora": "custom_reward_lora",
 }
 STEPS = 8  # of the tests; what goes wrong does so from the first
 _TABLE_STEPS = 20
@@ -49,7 +51,7 @@ _MICRO_BATCHES = 4  # of a step, over all processes
 # lr=1e-2, as elsewhere, makes the smallest difference of sums grow a hundredfold in 20 steps
 _COLUMNS = (
     *("step", "loss", "grad_norm", "val_loss", "tokens", "trained_tokens", "lr"),
-    *("accuracy", "margin", "logp_chosen", "logp_rejected"),
+    *("accuracy", "margin", "logp_chosen", "logp_rejected", "score_std", "val_reward_margin"),
 )
 _COMMON = ["lora.lora_dropout=0.0", "lr=3e-4"]
 
@@ -78,14 +80,15 @@ def _zero(kind: str) -> dict:
 
 _ALL = ("full", "lora", "qlora")
 _PAIRS = ("pairs", "pairs lora")  # of tests/models/toy.py
+_REWARD = ("reward", "reward lora")
 ROWS = [
-    Row("ddp", 2, {"type": "DDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora")),
+    Row("ddp", 2, {"type": "DDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora", "reward lora")),
     Row("zero1", 2, _zero("1")),
-    Row("zero2", 2, _zero("2"), (*_ALL, *_PAIRS)),
-    Row("zero3", 2, _zero("3"), ("full", "lora", *_PAIRS, "dpo lora")),
+    Row("zero2", 2, _zero("2"), (*_ALL, *_PAIRS, "reward")),
+    Row("zero3", 2, _zero("3"), ("full", "lora", *_PAIRS, "dpo lora", "reward lora")),
     Row("zero2_offload", 2, _zero("2_offload"), ("full",)),
     Row("zero3_offload", 2, _zero("3_offload"), ("full",)),
-    Row("fsdp", 2, {"type": "FSDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora")),
+    Row("fsdp", 2, {"type": "FSDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora", *_REWARD)),
     Row(
         "fsdp, not resharded",
         2,
@@ -101,7 +104,13 @@ ROWS = [
     ),
     Row("ddp", 4, {"type": "DDPStrategy"}, ("lora",)),
     Row("fsdp", 4, {"type": "FSDPStrategy"}),
-    Row("ddp, 2 share a row", 2, {"type": "DDPStrategy"}, ("full", "lora", "pairs"), sharing=2),
+    Row(
+        "ddp, 2 share a row",
+        2,
+        {"type": "DDPStrategy"},
+        ("full", "lora", "pairs", "reward"),
+        sharing=2,
+    ),
     Row("zero2, 2 share a row", 2, _zero("2"), ("lora",), sharing=2),
     Row("zero3, 2 share a row", 4, _zero("3"), ("full",), sharing=2),
     Row("fsdp, 2 share a row", 4, {"type": "FSDPStrategy"}, _ALL, sharing=2),
@@ -185,10 +194,13 @@ def _train(
     ]
     if method in _PAIRS:
         chosen.append(toy_option(inputs.model))
-    if method == "dpo lora":
+    if method in ("dpo lora", *_REWARD):
         pairs = inputs.data.with_name("pairs.jsonl")
         chosen += [f"data_path={pairs}", f"val_data_path={pairs}", "map_fn=preference"]
-    chosen = [o for o in chosen if "lora" in METHODS[method] or not o.startswith("lora.")]
+    if method == "reward":
+        chosen.append("lora=None")
+    trains_adapter = "lora" in METHODS[method] and method != "reward"
+    chosen = [o for o in chosen if trains_adapter or not o.startswith("lora.")]
     Runner(render(METHODS[method], chosen), work_dir=folder, resume=resume and str(resume)).train()
 
 

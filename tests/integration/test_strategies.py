@@ -41,6 +41,8 @@ CLOSE = {
     "pairs": 1e-4,
     "pairs lora": 1e-4,
     "dpo lora": 1e-3,
+    "reward": 1e-3,
+    "reward lora": 1e-3,
 }
 
 

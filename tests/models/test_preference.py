@@ -325,7 +325,7 @@ def test_processes_that_share_a_row_have_the_loss_and_gradient_of_one(untied_lla
         outputs = own(slice_of(batch, group), normalizer=2)
         outputs["loss"].backward()
         grads = {n: p.grad for n, p in own.named_parameters() if p.requires_grad}
-        return {name: float(value) for name, value in outputs.items()}, grads
+        return {name: value.item() for name, value in outputs.items()}, grads
 
     found, parts = zip(*on_every_rank(4, shared), strict=True)
     right, grads = step(model, [batch], 2)

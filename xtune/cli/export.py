@@ -66,5 +66,9 @@ def run(args: argparse.Namespace) -> None:
         f"read back: logits differ by {written.difference:.1e} of the largest"
         f"{'' if adapter is None else ' from those of the base with its adapter'}\n"
         + "".join(f"{name}/: copied; it was trained next to the model\n" for name in apart)
-        + f"talk to it: xtune chat {out}"
+        + (
+            f"score with it: xtune score {out} DATA"
+            if written.scores
+            else f"talk to it: xtune chat {out}"
+        )
     )

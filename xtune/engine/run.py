@@ -29,6 +29,7 @@ from xtune.config.recipe import Recipe
 from xtune.engine.logs import open_console
 from xtune.engine.share_sums import ShareSums
 from xtune.engine.signals import StopSignals
+from xtune.parallel.in_step import NotHeard
 from xtune.parallel.progress import beat, enter
 from xtune.parallel.world import world_of_environment
 
@@ -180,7 +181,7 @@ class Run:
             try:
                 getattr(hook, point)(self, *arguments)
             except Exception as error:
-                if hook.essential:
+                if hook.essential or isinstance(error, NotHeard):
                     raise
                 self.logger.warning(
                     "%s failed in %s and is passed over: %s: %s",

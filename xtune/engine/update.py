@@ -149,7 +149,7 @@ def update(run: Run, batches: Sequence[Batch], *, began: float | None = None) ->
     seconds = time.perf_counter() - started
     metrics = {
         "step": run.step,
-        **shares,
+        **run.model.summary(shares),
         "lr": run.base_lr * factor,
         "grad_norm": grad_norm,
         "tokens": run.tokens,

@@ -22,6 +22,9 @@ from xtune.export.parity import (
 )
 from xtune.models import load_adapter, load_config, load_model, load_tokenizer, merge_adapter
 from xtune.models.families import Layout, family_of_config
+from xtune.models.loading import is_reward_model
+from xtune.models.reward_adapters import is_reward_adapter
+from xtune.models.sequence_classifier import load_classifier
 from xtune.models.vocabulary_rows import without_rows
 
 __all__ = ["Exported", "export_model", "published_dtype"]
@@ -42,12 +45,14 @@ class Exported:
         parameters: how many.
         difference: between the logits of the base with its adapter and those of the model as it
             is read back, relative to the largest.
+        scores: it is a reward model.
     """
 
     layout: Layout
     dtype: str
     parameters: int
     difference: float
+    scores: bool = False
 
 
 def export_model(
@@ -89,7 +94,9 @@ def export_model(
             f"{name!r} has it; its layouts: {', '.join(layouts)}"
         )
     number = published_dtype(config) if dtype == "auto" else dtype
-    llm: Any = load_model(name, dtype=number)
+    scores = is_reward_model(config) or (adapter is not None and is_reward_adapter(adapter))
+    load = load_classifier if scores else load_model
+    llm: Any = load(name, dtype=number)
     has_tokenizer = adapter is not None and (adapter / "tokenizer_config.json").is_file()
     tokenizer = load_tokenizer(str(adapter) if has_tokenizer else name)
     if adapter is None:
@@ -101,7 +108,7 @@ def export_model(
         write_model(part, llm, tokenizer, notes, layout=layout)
         written, size = logits_of(llm), llm.num_parameters()
         del llm  # two of them may not fit
-        read = logits_of(load_model(str(part), dtype=number))
+        read = logits_of(load(str(part), dtype=number))
         change = relative_difference(written, read)
         if not change <= _TOLERATED[written.dtype]:
             raise ModelError(
@@ -109,7 +116,7 @@ def export_model(
                 f"it is deleted again. Please report this with the model's name: {name}"
             )
     difference = relative_difference(reference, read)
-    return Exported(layout, str(read.dtype).removeprefix("torch."), size, difference)
+    return Exported(layout, str(read.dtype).removeprefix("torch."), size, difference, scores)
 
 
 def _require_rows(llm: Any, tokenizer: Any, name: str) -> None:

@@ -5,6 +5,7 @@
     Algorithm, Backbone         what trains: the contract, and a language model run on batches
     SupervisedFinetune          the loss on packed documents
     PreferenceOptimization      the losses of pairs of answers
+    RewardModel                 a score instead of words: the losses of reward and cost models
     UnpairedPreferenceOptimization  those of answers that are judged one by one
     generation_mode             let the model that is being trained answer
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from xtune.models.algorithms.backbone import Backbone
     from xtune.models.algorithms.base import Algorithm, ModelPart
     from xtune.models.algorithms.preference import PreferenceOptimization
+    from xtune.models.algorithms.reward import RewardModel
     from xtune.models.algorithms.sft import SupervisedFinetune
     from xtune.models.algorithms.unpaired import UnpairedPreferenceOptimization
     from xtune.models.build import build_model
@@ -41,6 +43,7 @@ __all__ = [
     "ModelPart",
     "Precision",
     "PreferenceOptimization",
+    "RewardModel",
     "SupervisedFinetune",
     "UnpairedPreferenceOptimization",
     "attach_adapter",
@@ -63,6 +66,7 @@ _HOMES = {
     "ModelPart": "algorithms.base",
     "Precision": "precision",
     "PreferenceOptimization": "algorithms.preference",
+    "RewardModel": "algorithms.reward",
     "SupervisedFinetune": "algorithms.sft",
     "UnpairedPreferenceOptimization": "algorithms.unpaired",
     "attach_adapter": "adapters",

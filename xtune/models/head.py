@@ -21,7 +21,29 @@ from transformers import PreTrainedModel
 from xtune.losses import check_temperature, chunked_cross_entropy, chunked_log_probs
 from xtune.structures import IGNORE_INDEX
 
-__all__ = ["Head"]
+__all__ = ["Head", "ScoreHead", "score_head"]
+
+
+class ScoreHead(nn.Linear):
+    """A reward model's head: [..., D] -> [..., 1] in fp32, whatever the layers are computed in."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return the scores.
+
+        Args:
+            hidden: of any dtype.
+        """
+        with torch.autocast(hidden.device.type, enabled=False):
+            return F.linear(hidden.float(), self.weight.float())
+
+
+def score_head(base: PreTrainedModel) -> nn.Module | None:
+    """Return the module that scores, within PEFT's wrapper if it has one; None if none does.
+
+    Args:
+        base: a transformers model.
+    """
+    return getattr(base, "score", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +63,7 @@ class Head:
     @classmethod
     def of(cls, base: PreTrainedModel) -> Head:
         """Read the head of a transformers model; PEFT may have wrapped the module."""
-        module = base.get_output_embeddings()
+        module: Any = base.get_output_embeddings() or score_head(base)
         if hasattr(module, "modules_to_save"):  # PEFT's wrapper around a head that is trained
             trained = module.modules_to_save[module.active_adapters[0]]
             module = module.original_module if module.disable_adapters else trained
@@ -57,7 +79,7 @@ class Head:
     @property
     def is_matrix(self) -> bool:
         """Whether the loss takes its weight; it calls any other module, once a chunk."""
-        return self._whole_weight() is not None
+        return isinstance(self.module, ScoreHead) or self._whole_weight() is not None
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the logits [N, V] of hidden states [N, D]."""

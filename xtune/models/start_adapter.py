@@ -8,6 +8,7 @@ in no checkpoint, in no export and in no merge, which take the trained one by it
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from xtune.errors import AdapterError
+from xtune.models.adapters import quiet_peft
 from xtune.models.fp32_weights import train_in_fp32
 from xtune.models.generation import base_of
 from xtune.models.tied import share_trained
@@ -43,7 +45,8 @@ class StartAdapter:
                 True  # others, such as PiSSA, would change the base once more
             )
         required = {name: p.requires_grad for name, p in llm.named_parameters()}
-        llm.add_adapter(_NAME, config, low_cpu_mem_usage=llm.device.type == "meta")
+        with quiet_peft():
+            llm.add_adapter(_NAME, config, low_cpu_mem_usage=llm.device.type == "meta")
         for name, parameter in llm.named_parameters():
             parameter.requires_grad_(name not in required)
         train_in_fp32(llm)  # what is trained is in fp32, and so is its copy
@@ -52,28 +55,30 @@ class StartAdapter:
         self._fill(llm.state_dict())
         share_trained(base_of(llm))
 
-    def load(self, folder: str | Path) -> None:
-        """Take the weights of the adapter in a folder: those that a resumed run began with.
+    def load(self, folder: str | Path, sha256: str | None) -> None:
+        """Take the weights of the adapter that a resumed run began with.
 
         Args:
             folder: as `load_adapter` takes it.
+            sha256: of its weights' file when the run began; None: nobody has noted it.
 
         Raises:
-            AdapterError: it is another adapter.
+            AdapterError: another adapter is there now, or none.
         """
-        from peft import get_peft_model_state_dict, set_peft_model_state_dict
-        from safetensors.torch import load_file
+        from peft import set_peft_model_state_dict
+        from safetensors.torch import load
 
-        saved = load_file(Path(folder) / "adapter_model.safetensors")
-        own = get_peft_model_state_dict(self._llm, adapter_name=_NAME, save_embedding_layers=False)
-        if saved.keys() != own.keys():
-            differing = sorted(saved.keys() ^ own.keys())
+        file = Path(folder) / "adapter_model.safetensors"
+        data = file.read_bytes() if file.is_file() else b""
+        found = hashlib.sha256(data).hexdigest() if data else "nothing"
+        if not data or sha256 not in (None, found):
             raise AdapterError(
-                f"the adapter in {str(folder)!r} is not the one that this run began with: "
-                f"{differing[0]} is in one of them only. Put that one back, or start in another "
-                "--work-dir"
+                f"the adapter that this run began with is its reference, and {str(file)!r} has "
+                f"another now: sha256 {found}, then {sha256}. Put that one back, or start in "
+                "another --work-dir"
             )
-        set_peft_model_state_dict(self._llm, saved, adapter_name=_NAME)
+        set_peft_model_state_dict(self._llm, load(data), adapter_name=_NAME)
+        share_trained(base_of(self._llm))
 
     @contextmanager
     def active(self) -> Iterator[None]:

@@ -10,12 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-__all__ = ["WINDOW", "Alarms", "PairAlarms", "UnpairedAlarms"]
+__all__ = ["WINDOW", "Alarms", "PairAlarms", "RewardAlarms", "UnpairedAlarms"]
 
 WINDOW = 10  # steps
 
 # Better answers that are so much longer than the worse ones teach length above all
 _LONGER = 1.5
+# Where scores go with lengths as closely as this, length is what is scored
+_BY_LENGTH = 0.8
 # Times their numbers, the weights of good and of bad answers; KTO's paper, section 5
 _BALANCED = (1.0, 4 / 3)
 
@@ -67,7 +69,7 @@ class Alarms(ABC):
 
 
 class PairAlarms(Alarms):
-    """Of pairs: answers that become unlikely, pairs that are not learnt, length in place of worth.
+    """Looks at pairs: answers that become unlikely, pairs not learnt, length in place of worth.
 
     That both rewards fall is no alarm: it is how these losses work.
     """
@@ -105,8 +107,36 @@ class PairAlarms(Alarms):
             )
 
 
+class RewardAlarms(Alarms):
+    """Of a reward model: pairs that are not learnt, length in place of worth."""
+
+    names = ("reward_accuracy", "length_correlation")
+
+    def found(  # noqa: D102
+        self, first: Mapping[str, float], last: Mapping[str, float], steps: int
+    ) -> Iterator[tuple[str, str]]:
+        accuracy = last["reward_accuracy"] / WINDOW
+        if steps >= 5 * WINDOW and accuracy < 0.5:
+            yield (
+                "not learnt",
+                f"after {steps} steps the better answer has the better score in {accuracy:.0%} of "
+                "the last pairs, less than by chance: look with xtune log-dataset whether chosen "
+                "and rejected are swapped; if they are right, raise lr",
+            )
+        by_length = last["length_correlation"] / WINDOW
+        if steps > WINDOW and abs(by_length) >= _BY_LENGTH:
+            word = "longer" if by_length > 0 else "shorter"
+            yield (
+                "length",
+                f"scores and lengths of answers correlate by {by_length:.2f}: what is {word} is "
+                "taken for better. Look whether the data say so (xtune log-dataset); add pairs in "
+                "which the better answer is the other one, or leave out those whose lengths "
+                "differ most",
+            )
+
+
 class UnpairedAlarms(Alarms):
-    """Of judged answers: the two kinds' weights, and good answers that become unlikely.
+    """Looks at judged answers: the two kinds' weights, and good answers that become unlikely.
 
     Args:
         desirable: weight of a good answer.

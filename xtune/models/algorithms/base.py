@@ -91,6 +91,8 @@ class Algorithm(nn.Module, ABC):
     Attributes:
         learns_from: which groups it takes of what a data set makes of its rows: 'dialogues' or
             'pairs'; a data set that makes others is refused before its rows are read.
+        trains_scores: its language model has a head of one number, a sheet's
+            `llm=dict(type='SequenceClassifier', …)`: what comes out scores answers and writes none.
         first_loss: what the loss of a run's first step is if all is as it should be; None where
             nobody knows. Another one is reported.
         surveyed: what `survey` has found of the step, summed over all processes.
@@ -98,6 +100,7 @@ class Algorithm(nn.Module, ABC):
     """
 
     learns_from: ClassVar[str] = "dialogues"
+    trains_scores: ClassVar[bool] = False
     first_loss: float | None = None
     surveyed: Mapping[str, float] = MappingProxyType({})
     alarms: Alarms | None = None
@@ -173,6 +176,20 @@ class Algorithm(nn.Module, ABC):
             cu_seqlens=torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32),
             max_seqlen=max(lengths),
         )
+
+    def summary(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Return what is logged of the sums of a step, or of the validation data.
+
+        What is no sum is made here: a standard deviation of the sums of numbers and squares.
+
+        Args:
+            sums: by the names that `forward` returns, over all micro-batches and processes.
+        """
+        return dict(sums)
+
+    def notes(self) -> dict[str, Any]:
+        """Return what whoever uses the model that comes out must know: fields of xtune.json."""
+        return {}
 
     @property
     def main(self) -> str:

@@ -10,8 +10,9 @@ prompt the mean over all pairs. Shapes: T tokens, S documents, P pairs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from xtune.losses.preference.pair import expected_loss, loss_at_start
 from xtune.models.algorithms.alarms import PairAlarms
 from xtune.models.algorithms.base import Peers
 from xtune.models.algorithms.pairs import Pairs, pairs_of
-from xtune.models.algorithms.with_reference import WithReference
+from xtune.models.algorithms.with_reference import WithReference, label_counts
 from xtune.parallel.slices import (
     BatchSlice,
     counted_before,
@@ -136,9 +137,9 @@ class PreferenceOptimization(WithReference):
             normalizer: prompts of the whole optimizer step, over all micro-batches and processes.
         """
         pairs = pairs_of(batch)
-        reference = None
+        ref_chosen = ref_rejected = None
         if self.needs_reference:
-            reference = self._reference_of(batch, pairs)
+            ref_chosen, ref_rejected = self._reference_of(batch, pairs)
         labels, squares = batch.labels[0], None
         if self.sft_weight and self.with_prompt:
             of_best = _best(pairs, batch)[document_numbers(batch)]
@@ -148,18 +149,17 @@ class PreferenceOptimization(WithReference):
         asked = self.backbone.log_probs(
             batch, chunk_size=self.loss_chunk_size, labels=labels, squares=squares
         )
-        own = (
-            asked.masked_fill(batch.labels[0] == IGNORE_INDEX, 0.0)
-            if labels is not batch.labels[0]
-            else asked
-        )
-        lengths = self.lengths(batch)
+        own = asked
+        if labels is not batch.labels[0]:
+            own = asked.masked_fill(batch.labels[0] == IGNORE_INDEX, 0.0)
+        lengths = label_counts(batch)
         terms = PairTerms(
-            *self._sums(own, batch, pairs),
+            *_pair_sums(own, batch, pairs, self.ld_alpha),
             lengths[pairs.better],
             lengths[pairs.worse],
-            *(reference or (None, None)),
-            soft_label=_soft_label(batch, pairs),
+            ref_chosen,
+            ref_rejected,
+            _soft_label(batch, pairs),
         )
         losses = expected_loss(self.loss, terms)
         if squares is not None:
@@ -202,45 +202,19 @@ class PreferenceOptimization(WithReference):
             batch.per_document["ref_log_prob"] = torch.zeros(2 * len(lengths))
         return batch
 
-    def reference_sums(self, batch: Batch) -> Tensor:
-        """Return what `ref_log_prob` is to hold of a batch's documents, fp32 [S].
+    @classmethod
+    def reference_sums(cls, settings: Mapping[str, Any]) -> Callable[[Tensor, Batch], Tensor]:
+        """Return what makes `ref_log_prob` of the reference's log-probabilities; see the base.
 
-        Args:
-            batch: pairs; of rankings with `ld_alpha` an answer has no one number.
-
-        Raises:
-            ConfigError: it is that.
+        Args: as `WithReference.reference_sums`.
         """
-        log_probs = self.reference_log_probs(batch)
-        if self.ld_alpha is None:
-            return sum_by_document(log_probs, batch)
-        pairs = pairs_of(batch)
-        both = torch.cat([pairs.better, pairs.worse])
-        if len(both) and int(both.bincount().max()) > 1:
-            raise ConfigError(
-                "ld_alpha with precompute_reference: of more than two answers to a prompt an "
-                "answer counts otherwise in each of its pairs. Leave one of the two out"
-            )
-        sums = sum_by_document(log_probs, batch)
-        return sums.index_put((both,), torch.cat(self._sums(log_probs, batch, pairs)))
+        return partial(_document_sums, ld_alpha=settings.get("ld_alpha"))
 
     def _reference_of(self, batch: Batch, pairs: Pairs) -> tuple[Tensor, Tensor]:
         if self.precompute_reference:
             known = batch.per_document["ref_log_prob"]
             return known[pairs.better], known[pairs.worse]
-        return self._sums(self.reference_log_probs(batch), batch, pairs)
-
-    def _sums(self, log_probs: Tensor, batch: Batch, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Log-probabilities of the pairs' better and worse answers, fp32 [P] each."""
-        sums = sum_by_document(log_probs, batch)
-        better, worse = sums[pairs.better], sums[pairs.worse]
-        if self.ld_alpha is None:
-            return better, worse
-        heads = _heads(log_probs, batch, pairs, self.lengths(batch)).chunk(2)
-        return tuple(  # type: ignore[return-value]
-            head + self.ld_alpha * (whole - head)
-            for whole, head in zip((better, worse), heads, strict=True)
-        )
+        return _pair_sums(self.reference_log_probs(batch), batch, pairs, self.ld_alpha)
 
     def _counted(self, batches: Sequence[Batch]) -> dict[str, float]:
         prompts = tokens = 0.0
@@ -294,6 +268,33 @@ def _require_meaning(
         )
 
 
+def _pair_sums(
+    log_probs: Tensor, batch: Batch, pairs: Pairs, ld_alpha: float | None
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of the pairs' better and worse answers, fp32 [P] each."""
+    sums = sum_by_document(log_probs, batch)
+    better, worse = sums[pairs.better], sums[pairs.worse]
+    if ld_alpha is None:
+        return better, worse
+    head, other = _heads(log_probs, batch, pairs).chunk(2)
+    return head + ld_alpha * (better - head), other + ld_alpha * (worse - other)
+
+
+def _document_sums(log_probs: Tensor, batch: Batch, *, ld_alpha: float | None) -> Tensor:
+    """Log-probabilities of the documents as their pairs count them, fp32 [S]."""
+    sums = sum_by_document(log_probs, batch)
+    if ld_alpha is None:
+        return sums
+    pairs = pairs_of(batch)
+    both = torch.cat([pairs.better, pairs.worse])
+    if len(both) and int(both.bincount().max()) > 1:
+        raise ConfigError(
+            "ld_alpha with precompute_reference: of more than two answers to a prompt an answer "
+            "counts otherwise in each of its pairs. Leave one of the two out"
+        )
+    return sums.index_put((both,), torch.cat(_pair_sums(log_probs, batch, pairs, ld_alpha)))
+
+
 def _best(pairs: Pairs, batch: Batch) -> Tensor:
     """Which documents are the best answers to prompts with pairs, bool [S + 1]; the last is none.
 
@@ -320,12 +321,12 @@ def _of_policy(likelier: Tensor, batch: Batch, pairs: Pairs, lengths: Tensor) ->
     return (means[pairs.better] + means[pairs.worse]).exp()
 
 
-def _heads(log_probs: Tensor, batch: Batch, pairs: Pairs, lengths: Tensor) -> Tensor:
+def _heads(log_probs: Tensor, batch: Batch, pairs: Pairs) -> Tensor:
     """Log-probabilities of both answers of each pair up to the shorter one's length, [2 P].
 
     An answer of several pairs has a head of each: they are summed one after the other.
     """
-    trained = batch.labels[0] != IGNORE_INDEX
+    trained, lengths = batch.labels[0] != IGNORE_INDEX, label_counts(batch)
     before, numbers = counted_before(trained, batch), document_numbers(batch)
     documents = torch.cat([pairs.better, pairs.worse])
     shorter = torch.minimum(lengths[pairs.better], lengths[pairs.worse]).repeat(2)

@@ -8,8 +8,8 @@ The loss of a step is the mean over all its answers, whatever the split. Shapes:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from xtune.losses.preference.unpaired import Kto
 from xtune.models.algorithms.alarms import UnpairedAlarms
 from xtune.models.algorithms.base import Peers
 from xtune.models.algorithms.mismatched import mismatched_batches
-from xtune.models.algorithms.with_reference import WithReference
+from xtune.models.algorithms.with_reference import WithReference, label_counts
 from xtune.parallel.slices import BatchSlice, slice_of, sum_by_document
 from xtune.registry import MODELS, UNPAIRED_LOSSES
 from xtune.structures import Batch
@@ -109,7 +109,7 @@ class UnpairedPreferenceOptimization(WithReference):
             batch: `desirable` 1 or 0 of each document.
             normalizer: answers of the whole optimizer step, over all micro-batches and processes.
         """
-        reference = self.reference_sums(batch)
+        reference = self._reference_of(batch)
         own = sum_by_document(
             self.backbone.log_probs(batch, chunk_size=self.loss_chunk_size), batch
         )
@@ -134,7 +134,7 @@ class UnpairedPreferenceOptimization(WithReference):
             "reward_margin": (of_good - of_bad) * float(both),
             "desirable_share": good.sum().float() * share,
             "logp": own.detach().sum() * share,
-            "length": self.lengths(batch).sum() * share,
+            "length": label_counts(batch).sum() * share,
             "kl": gain.sum() * share,
         }
         if self.loss.needs_divergence:
@@ -182,12 +182,15 @@ class UnpairedPreferenceOptimization(WithReference):
             batch.per_document["ref_log_prob"] = torch.zeros(len(lengths))
         return batch
 
-    def reference_sums(self, batch: Batch) -> Tensor:
-        """Return what the reference gives a batch's answers, fp32 [S]; it may have been computed.
+    @classmethod
+    def reference_sums(cls, settings: Mapping[str, Any]) -> Callable[[Tensor, Batch], Tensor]:
+        """Return what makes `ref_log_prob` of the reference's log-probabilities; see the base.
 
-        Args:
-            batch: answers.
+        Args: as `WithReference.reference_sums`.
         """
+        return sum_by_document
+
+    def _reference_of(self, batch: Batch) -> Tensor:
         if self.precompute_reference:
             known: Tensor = batch.per_document["ref_log_prob"]
             return known

@@ -11,7 +11,8 @@ Shapes: T tokens, S documents.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from xtune.models.start_adapter import StartAdapter
 
-__all__ = ["REF_LOG_PROB", "WithReference"]
+__all__ = ["REF_LOG_PROB", "ReferencePass", "WithReference", "label_counts"]
 
 # Log-probability of a document's labels under the reference, where it was computed beforehand
 REF_LOG_PROB = declare(Vector("ref_log_prob", "document"))
@@ -136,9 +137,14 @@ class WithReference(Algorithm):
         with torch.no_grad(), self._as_reference() as backbone:
             return backbone.log_probs(batch, chunk_size=self.loss_chunk_size)
 
-    def lengths(self, batch: Batch) -> Tensor:
-        """Return the labels of each document, fp32 [S], at least 1."""
-        return sum_by_document((batch.labels[0] != IGNORE_INDEX).float(), batch).clamp(min=1)
+    @classmethod
+    @abstractmethod
+    def reference_sums(cls, settings: Mapping[str, Any]) -> Callable[[Tensor, Batch], Tensor]:
+        """Return what makes `ref_log_prob`, [S], of log-probabilities, [T], and their batch.
+
+        Args:
+            settings: the sheet's `model`.
+        """
 
     @contextmanager
     def _as_reference(self) -> Iterator[Backbone]:
@@ -151,6 +157,65 @@ class WithReference(Algorithm):
             llm: Any = self.llm
             with llm.disable_adapter():
                 yield self.backbone
+
+
+class ReferencePass(Algorithm):
+    """A reference alone, which is run over the data before a training and is then let go of.
+
+    Args:
+        llm: the reference; a PeftModel if it has an adapter.
+        sums: what makes of log-probabilities, [T], and their batch what is kept, [S].
+        adapter: none.
+        loss_chunk_size: positions whose logits are held at once.
+        fused: compute layers in fewer passes over memory, where they are of a known kind.
+    """
+
+    learns_from = "nothing"
+
+    def __init__(
+        self,
+        llm: PreTrainedModel,
+        *,
+        sums: Callable[[Tensor, Batch], Tensor],
+        adapter: None = None,
+        loss_chunk_size: int = 256,
+        fused: bool = True,
+    ) -> None:
+        super().__init__()
+        self.backbone = Backbone(llm, frozen=True, fused=fused)
+        self.llm = self.backbone.model
+        self._sums = sums
+        self._chunk_size = loss_chunk_size
+        self.eval()
+
+    def sums(self, batch: Batch) -> Tensor:
+        """Return what is kept of a batch, fp32 [S]; to be called without gradients.
+
+        Args:
+            batch: on the device of the model.
+        """
+        return self._sums(self.backbone.log_probs(batch, chunk_size=self._chunk_size), batch)
+
+    def forward(self, batch: Batch, *, normalizer: float) -> dict[str, Tensor]:  # noqa: D102
+        return {"loss": -self.sums(batch).sum() / normalizer}
+
+    def weight(self, batch: Batch) -> float:  # noqa: D102
+        return 1.0
+
+    def parts(self) -> dict[str, ModelPart]:  # noqa: D102
+        return {"llm": ModelPart(self.llm, saved_as="model")}
+
+    def backbones(self) -> list[Backbone]:  # noqa: D102
+        return [self.backbone]
+
+
+def label_counts(batch: Batch) -> Tensor:
+    """Return the labels of each document, fp32 [S], at least 1.
+
+    Args:
+        batch: whose documents they are; of a slice all processes of its group must call this.
+    """
+    return sum_by_document((batch.labels[0] != IGNORE_INDEX).float(), batch).clamp(min=1)
 
 
 def _require_one(
