@@ -87,8 +87,8 @@ install-others:
 # bytecode (PYTHONDONTWRITEBYTECODE) each would compile torch anew. What cannot be compiled is no
 # Python 3 of anybody's. So is DeepSpeed's operator for the CPU: tests would wait for it a minute.
 OPERATOR := __import__('deepspeed').accelerator.get_accelerator().create_op_builder('ShareMemCommBuilder')
-$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt requirements/agent.txt requirements/eval.txt
-	$(PIP) -c requirements/constraints.txt -e '.[dev,agent,eval]'
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt requirements/agent.txt requirements/eval.txt requirements/serve.txt requirements/json.txt
+	$(PIP) -c requirements/constraints.txt -e '.[dev,agent,eval,serve,json]'
 	-$(BIN)/python -m compileall -q -j 0 $(VENV)/lib > /dev/null
 	-DS_ACCELERATOR=cpu $(BIN)/python -c "$(OPERATOR).load()" > /dev/null 2>&1
 	touch $@

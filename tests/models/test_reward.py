@@ -22,6 +22,7 @@ from xtune.models import (
     load_model,
     load_tokenizer,
 )
+from xtune.models.algorithms.alarms import RewardAlarms
 from xtune.models.build import build_model
 from xtune.models.scores import scores_of, scores_of_rows
 from xtune.models.sequence_classifier import load_classifier
@@ -418,3 +419,17 @@ def test_what_internlm2_is_exported_to_takes_a_head(tmp_path):
     published = internlm2.write(tmp_path / "internlm2", internlm2.CONFIG)
     export_model(str(published), tmp_path / "plain", adapter=None, notes={})
     assert load_classifier(str(tmp_path / "plain")).score.weight.shape[0] == 1
+
+
+def test_it_says_what_goes_wrong_once():
+    alarms = RewardAlarms()
+    said = []
+    for step in range(70):
+        metrics = {"reward_accuracy": 0.4, "length_correlation": 0.9 if step > 10 else 0.1}
+        said += alarms.look(metrics)
+    assert [line.split(":")[0][:30] for line in said] == [
+        "scores and lengths of answers ",
+        "after 50 steps the better answ",
+    ]
+    assert "in 40% of the last pairs" in said[1]
+    assert not list(RewardAlarms().look({"reward_accuracy": 1.0, "length_correlation": 0.9}))

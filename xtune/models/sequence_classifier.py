@@ -97,6 +97,10 @@ def load_classifier(
             kept=[_HEAD],
         )
     _put_head(llm, name, is_new=of_language)
+    # Packs have no padding, and a reward model has another padding token than what it is made of:
+    # the row of neither is to be left without a gradient.
+    embedding: Any = llm.get_input_embeddings()
+    embedding.padding_idx = None
     return llm
 
 

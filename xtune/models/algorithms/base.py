@@ -93,6 +93,8 @@ class Algorithm(nn.Module, ABC):
             'pairs'; a data set that makes others is refused before its rows are read.
         trains_scores: its language model has a head of one number, a sheet's
             `llm=dict(type='SequenceClassifier', …)`: what comes out scores answers and writes none.
+        has_dropout: dropout acts while it trains, LoRA's too. Where two passes are compared, or two
+            texts, it must not.
         first_loss: what the loss of a run's first step is if all is as it should be; None where
             nobody knows. Another one is reported.
         surveyed: what `survey` has found of the step, summed over all processes.
@@ -101,6 +103,7 @@ class Algorithm(nn.Module, ABC):
 
     learns_from: ClassVar[str] = "dialogues"
     trains_scores: ClassVar[bool] = False
+    has_dropout: ClassVar[bool] = True
     first_loss: float | None = None
     surveyed: Mapping[str, float] = MappingProxyType({})
     alarms: Alarms | None = None
@@ -212,4 +215,8 @@ class Algorithm(nn.Module, ABC):
         for part in self.parts().values():
             if not part.is_trained:
                 part.module.eval()
+        if not self.has_dropout:
+            for module in self.modules():
+                if isinstance(module, nn.Dropout):
+                    module.eval()
         return self
