@@ -267,16 +267,17 @@ class LocalEngine:
         self._end(ended)
 
     def _end(self, rows: Sequence[ClientRow]) -> None:
-        for row in rows:
-            end = row.end()
+        ends = [(row, row.end()) for row in rows]
+        for row, end in ends:
             self._counts["prompt_tokens_total"] += len(row.prompt)
             self._counts["prompt_tokens_known_total"] += end.known
             self._counts["answer_tokens_total"] += end.tokens
             self._counts[f"answers_ended_total:{end.ended_by}"] += 1
             self._seconds += 0.2 * (time.monotonic() - row.asked_at - self._seconds)
-        if rows:
-            with self._lock:
-                self._asked -= len(rows)
+        with self._lock:
+            self._asked -= len(rows)
+        for row, end in ends:  # last: who hears of it may count, or ask again
+            row.on_event(end)
 
     def _break(self, key: tuple[str, bool], why: str) -> None:
         """End all rows of a group whose step has failed; the next row finds a new one."""

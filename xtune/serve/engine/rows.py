@@ -57,9 +57,9 @@ class ClientRow(Row):
         return shown
 
     def end(self) -> End:
-        """Tell the client that no more comes."""
+        """Return what the client is told at the end."""
         rest = self.answer.finish()
-        end = End(
+        return End(
             index=self.index,
             text=rest,
             ended_by=self.answer.ended_by,
@@ -67,8 +67,6 @@ class ClientRow(Row):
             known=self.known or 0,
             written=self.answer.written,
         )
-        self.on_event(end)
-        return end
 
 
 class Group(Protocol):
