@@ -118,7 +118,7 @@ def document_numbers(batch: Batch) -> Tensor:
     """
     group = batch.group if isinstance(batch, BatchSlice) else UNSHARED
     start = group.rank * batch.tokens
-    places = torch.arange(start, start + batch.tokens, device=batch.input_ids.device)
+    places = torch.ones_like(batch.input_ids[0]).cumsum(0) - 1 + start
     ends = batch.cu_seqlens[1 : _documents(batch) + 1].long()
     return torch.searchsorted(ends, places, right=True)
 

@@ -1,18 +1,30 @@
-"""What a map_fn says of answers (a margin, ranks, a label) and what it must not say."""
+"""What a map_fn says of answers (a margin, ranks, a label), and what it must not say."""
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar, cast
 
-from xtune.data.map_fns.base import UnusableRow, describe
+from xtune.data.map_fns.base import UnusableRow, describe, field
 from xtune.errors import DataError
+from xtune.structures import Message, Ranking
 
-__all__ = ["TIE", "require_judgement"]
+__all__ = [
+    "TIE",
+    "by_scores",
+    "number_field",
+    "ranked_by",
+    "require_judgement",
+    "which_field",
+    "with_source",
+]
 
 TIE = "a tie: no answer is better than another"
+
+_Made = TypeVar("_Made", bound=Mapping[str, Any])
 
 
 def require_judgement(made: Mapping[str, Any]) -> None:
@@ -42,6 +54,94 @@ def require_judgement(made: Mapping[str, Any]) -> None:
         for name in ("source", "form"):
             if name in made and not isinstance(made[name], str):
                 raise DataError(f"{name!r} must be a text, not {describe(made[name])}")
+
+
+def number_field(row: Mapping[str, Any], name: str, *, of: str = "the row") -> float:
+    """Return the number in `row[name]`; a table of text may hold it as text.
+
+    >>> number_field({'score': '7.5'}, 'score')
+    7.5
+
+    Args:
+        row: as it was read.
+        name: of the field.
+        of: what the row is called in messages.
+
+    Raises:
+        DataError: there is no such field, or it holds something else than a finite number.
+    """
+    value = field(row, name, of=of)
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if not _is_number(value):
+        raise DataError(f"field {name!r} of {of} must be a number, not {describe(value)}")
+    return cast(float, value)
+
+
+def which_field(row: Mapping[str, Any], name: str) -> int:
+    """Return the 0 or 1 in `row[name]`, the number of one of two answers.
+
+    Args:
+        row: as it was read.
+        name: of the field.
+
+    Raises:
+        DataError: there is no such field, or it holds something else.
+    """
+    number = number_field(row, name)
+    if number not in (0, 1):
+        raise DataError(f"field {name!r} must be 0 or 1, not {number:g}")
+    return int(number)
+
+
+def by_scores(better: float, worse: float) -> float:
+    """Return the margin of a pair whose answers have scores.
+
+    Args:
+        better: of the answer that the row calls the chosen one.
+        worse: of the other.
+
+    Raises:
+        UnusableRow: they are equal, or the other way round.
+    """
+    if better == worse:
+        raise UnusableRow(TIE)
+    if better < worse:
+        raise UnusableRow("by its margin the rejected answer is the better one")
+    return better - worse
+
+
+def ranked_by(
+    prompt: Sequence[Mapping[str, Any]], texts: Sequence[str], scores: Sequence[float]
+) -> Ranking:
+    """Put answers that have scores in order, the best first; of equal ones the first stays first.
+
+    Args:
+        prompt: messages before the answers.
+        texts: of the answers.
+        scores: one each.
+
+    Raises:
+        UnusableRow: fewer than two answers, or all have the same score.
+    """
+    order = sorted(range(len(texts)), key=lambda n: -scores[n])
+    worths = sorted(set(scores), reverse=True)
+    ranking: Ranking = {
+        "prompt": cast(list[Message], list(prompt)),
+        "answers": [[{"role": "assistant", "content": texts[n]}] for n in order],
+        "ranks": [worths.index(scores[n]) for n in order],
+        "scores": [scores[n] for n in order],
+    }
+    require_judgement(ranking)
+    return ranking
+
+
+def with_source(made: _Made, source: object) -> _Made:
+    """Return the same with the name of where it comes from, if it has one."""
+    if isinstance(source, str) and source.strip():
+        return cast(_Made, {**made, "source": source})
+    return made
 
 
 def _require_pair(made: Mapping[str, Any]) -> None:

@@ -300,9 +300,7 @@ def _best(pairs: Pairs, batch: Batch) -> Tensor:
 
     Several answers may be equally good.
     """
-    best = torch.zeros(
-        len(batch.per_document["side"]) + 1, dtype=torch.bool, device=pairs.better.device
-    )
+    best = pairs.better.new_zeros(len(batch.per_document["side"]) + 1, dtype=torch.bool)
     best[pairs.better] = True
     best[pairs.worse] = False
     return best
