@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import AutoModelForCausalLM
 
 from xtune.data.templates import build_template
 from xtune.generation.answer import Answer
@@ -18,7 +19,7 @@ from xtune.generation.generate import prompt_ids
 from xtune.generation.locate import Located, training_notes
 from xtune.generation.model import ChatModel, tokenizer_of
 from xtune.generation.stopping import stop_ids_and_words
-from xtune.models import load_model
+from xtune.models import load_config, load_model
 from xtune.models.adapter_switch import AdapterSwitch
 from xtune.models.onednn_weights import pack_weights
 from xtune.models.quantization import quantization_of_bits
@@ -27,7 +28,7 @@ from xtune.structures import Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Served", "ServedModel", "load_served"]
+__all__ = ["Served", "ServedModel", "load_front", "load_served"]
 
 
 class ServedModel:
@@ -173,3 +174,21 @@ def load_served(
         number = None if found.adapter is None else folders.index(found.adapter)
         models.append(ServedModel(name, chat, number))
     return Served(switch, models)
+
+
+def load_front(wanted: Mapping[str, Located], *, prompt_template: str | None = None) -> Served:
+    """Load what renders and reads a model's text, for an engine that has the weights itself.
+
+    Args:
+        wanted: one model, without an adapter.
+        prompt_template: as for `ChatModel.load`.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    ((name, found),) = wanted.items()
+    with torch.device("meta"):
+        llm: Any = AutoModelForCausalLM.from_config(load_config(found.model))
+    tokenizer, stop_words = tokenizer_of(found, {}, prompt_template)
+    chat = ChatModel(llm=llm, tokenizer=tokenizer, stop_words=stop_words, name=name)
+    return Served(AdapterSwitch(llm, []), [ServedModel(name, chat, None)])

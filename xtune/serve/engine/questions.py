@@ -160,3 +160,6 @@ class Engine(Protocol):
 
     def counts(self) -> dict[str, float]:
         """Return what it has done, by the names of metrics."""
+
+    def close(self) -> None:
+        """End; what is being answered gets no end."""
