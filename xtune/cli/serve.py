@@ -60,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("xtune", "llamacpp"),
         help="llamacpp: llama.cpp in this process, for .gguf files and smollm2 (default: xtune)",
     )
+    parser.add_argument(
+        "--upstream",
+        metavar="URL",
+        help="let another server answer, such as vLLM at http://127.0.0.1:8001/v1; $OPENAI_API_KEY "
+        "is its key",
+    )
     web = parser.add_argument_group("web")
     web.add_argument("--host", default="127.0.0.1", help="to listen at; default: %(default)s")
     web.add_argument("--port", type=int, default=8000, help="default: %(default)s; 0: any")
@@ -74,9 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pages of these sites may ask, such as https://chat.example",
     )
     limits = parser.add_argument_group("limits")
-    limits.add_argument(
-        "--slots", type=int, metavar="N", help="answers written at once (32; llamacpp: 8)"
-    )
+    limits.add_argument("--slots", type=int, metavar="N", help="answers written at once (32)")
     limits.add_argument(
         "--queue", type=int, default=256, metavar="N", help="that may wait; more get 429 (256)"
     )
@@ -94,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     if missing := [name for name in _MODULES if importlib.util.find_spec(name) is None]:
         raise UsageError(f"serve needs {' and '.join(missing)}: pip install 'xtune[serve]'")
     if args.slots is None:
-        args.slots = 32 if args.engine == "xtune" else 8
+        args.slots = 64 if args.upstream else 8 if args.engine == "llamacpp" else 32
     for name, least in (("slots", 1), ("queue", 0), ("timeout", 1)):
         if getattr(args, name) < least:
             raise UsageError(f"--{name} is {getattr(args, name):g}; allowed: {least} or more")
@@ -110,7 +114,9 @@ def run(args: argparse.Namespace) -> int:
     from xtune.serve.wanted import wanted_models
 
     wanted = wanted_models(args.model, args.adapter)
-    if args.engine == "llamacpp":
+    if args.upstream:
+        _require_front(args)
+    elif args.engine == "llamacpp":
         _require_gguf(args, list(wanted.values()))
 
     from xtune.serve.api.app import build_app
@@ -147,12 +153,29 @@ def _require_gguf(args: argparse.Namespace, wanted: list[Located]) -> None:
         )
 
 
+def _require_front(args: argparse.Namespace) -> None:
+    from xtune.errors import UsageError
+
+    if not args.upstream.startswith(("http://", "https://")):
+        raise UsageError(f"--upstream is {args.upstream!r}; give a URL: http://127.0.0.1:8001/v1")
+    if args.engine != "xtune" or args.bits or args.dtype != "auto":
+        raise UsageError(
+            "with --upstream the other server has the weights: leave out --engine, --bits, --dtype"
+        )
+
+
 def _prepared(args: argparse.Namespace, wanted: dict[str, Located]) -> tuple[Served, Engine]:
     """Load the models, and the engine that answers with them."""
     from xtune.serve.engine.local import LocalEngine
     from xtune.serve.served import load_front, load_served
 
     limits = {"slots": args.slots, "waiting": args.queue}
+    if args.upstream:
+        from xtune.serve.engine.upstream import UpstreamEngine
+
+        served = load_front(wanted, prompt_template=args.prompt_template)
+        key = os.environ.get("OPENAI_API_KEY", "")
+        return served, UpstreamEngine(served, args.upstream, key, **limits)
     if args.engine == "xtune":
         served = load_served(
             wanted, bits=args.bits, dtype=args.dtype, prompt_template=args.prompt_template

@@ -7,11 +7,29 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
-from xtune.serve.engine.questions import Broken, Busy, Closed
-from xtune.serve.engine.rows import ClientRow
+from xtune.serve.engine.questions import Broken, Busy, Closed, End, Event
 
-__all__ = ["AskedRows", "Desk"]
+__all__ = ["AskedRows", "Desk", "DeskRow"]
+
+
+class DeskRow(Protocol):
+    """A question that is being answered, as the desk sees it."""
+
+    prompt: tuple[int, ...]
+    asked_at: float
+    on_event: Callable[[Event], None]
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing more is written."""
+
+    def leave(self) -> None:
+        """End it here."""
+
+    def end(self) -> End:
+        """Return what its client is told at the end."""
 
 
 class Desk:
@@ -68,7 +86,7 @@ class Desk:
         with self._lock:
             self._closed = True
 
-    def end(self, rows: Sequence[ClientRow]) -> None:
+    def end(self, rows: Sequence[DeskRow]) -> None:
         """Tell the clients of rows that have ended."""
         ends = [(row, row.end()) for row in rows]
         with self._lock:
@@ -82,7 +100,7 @@ class Desk:
         for row, end in ends:  # last: who hears of it may count, or ask again
             row.on_event(end)
 
-    def break_off(self, rows: Sequence[ClientRow], why: str) -> None:
+    def break_off(self, rows: Sequence[DeskRow], why: str) -> None:
         """Tell the clients of rows that get no answer."""
         with self._lock:
             self.counts["answers_ended_total:broken"] += len(rows)
@@ -99,7 +117,7 @@ class AskedRows:
         wake: called when some were left.
     """
 
-    def __init__(self, rows: Sequence[ClientRow], wake: Callable[[], None]) -> None:
+    def __init__(self, rows: Sequence[DeskRow], wake: Callable[[], None]) -> None:
         self._rows = rows
         self._wake = wake
 

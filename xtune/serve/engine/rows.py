@@ -41,7 +41,7 @@ class ClientRow(Row):
         self.on_event = on_event
         super().__init__(
             question.prompt,
-            lambda: model.new_answer(question.stop, is_chat=question.is_chat),
+            lambda: model.new_answer(question.stop, question.stop_ids, is_chat=question.is_chat),
             dataclasses.replace(
                 question.settings, max_new_tokens=min(question.settings.max_new_tokens, room)
             ),
