@@ -128,7 +128,7 @@ def _page(machine, rows, notes, args) -> list[str]:
 
 
 def _two_layers(model: str, folder: str) -> str:
-    """Write SmolLM2 with two of its layers: what is timed is the way to the model, and the queue."""
+    """Write SmolLM2 with two of its layers: the way to a model is timed, and its queue."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     llm = AutoModelForCausalLM.from_pretrained(model, num_hidden_layers=2)
