@@ -177,8 +177,9 @@ def load_front(wanted: Mapping[str, Located], *, prompt_template: str | None = N
         ModelError: it is not there.
     """
     ((_, base), *_) = wanted.items()
+    config = load_config(base.model)
     with torch.device("meta"):
-        llm: Any = AutoModelForCausalLM.from_config(load_config(base.model))
+        llm: Any = AutoModelForCausalLM.from_config(config)
     return Served(AdapterSwitch(llm, []), _models(wanted, llm, prompt_template))
 
 
