@@ -43,6 +43,7 @@ setup(
         "dev": requirements("dev"),
         "agent": requirements("agent"),  # tools: PDF in `search`, MCP servers
         "serve": requirements("serve"),  # the HTTP API
+        "llamacpp": requirements("llamacpp"),  # GGUF files are proven in llama.cpp itself
         "json": requirements("json"),  # serve: answers of a JSON schema
         "eval": requirements("eval"),  # BLEU, Chinese words, answers in LaTeX
         # lm_eval's tasks over our models; alone, and with 'python-dateutil<3' (docs/en/bridges.md)
