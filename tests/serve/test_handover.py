@@ -14,11 +14,12 @@ from tests.once import once
 from tests.runs import train
 from tests.tiny import write_tiny_llama
 from xtune.cli.entry import main
+from xtune.export.system_text import with_system
 from xtune.generation.generate import prompt_ids
 from xtune.generation.locate import find_adapter
 from xtune.models import load_tokenizer
 from xtune.serve.handover.given import Given
-from xtune.serve.handover.tokenizer import PROBES, with_system
+from xtune.serve.handover.tokenizer import PROBES
 
 SYSTEM = 'Be "brief", {% kind %} and 直接。\nAlways.'
 

@@ -1,0 +1,168 @@
+"""`--format gguf`: what is written, what reads it, and that a wrong file is not kept."""
+
+from __future__ import annotations
+
+import gguf
+import pytest
+import torch
+from peft import LoraConfig
+
+from tests.tiny import write_tiny_llama
+from xtune.errors import ModelError
+from xtune.export import gguf_file, prepared
+from xtune.export.gguf import vocabulary, write
+from xtune.export.gguf_file import export_gguf
+from xtune.models import attach_adapter, load_model, load_tokenizer, precision
+from xtune.models.gguf_metadata import read_gguf_metadata, read_gguf_tensors
+
+SYSTEM = "Tools: convert weather"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A tiny Llama and an adapter on it that says something."""
+    folder = tmp_path_factory.mktemp("trained")
+    write_tiny_llama(folder / "base", width=64, tied=False)
+    llm = load_model(str(folder / "base"), dtype="fp32")
+    tuned = attach_adapter(
+        llm, LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "down_proj"], use_rslora=True)
+    )
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        for name, weight in tuned.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(std=0.1)
+    tuned.save_pretrained(folder / "adapter")
+    load_tokenizer(str(folder / "base")).save_pretrained(folder / "adapter")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def fp32(monkeypatch):
+    """Whatever this processor is fastest in."""
+    monkeypatch.setattr(
+        "xtune.models.precision._probe_cpu", lambda threads: precision._precision(torch.float32, "")
+    )
+
+
+@pytest.fixture
+def llama_cpp_absent(monkeypatch):
+    monkeypatch.setattr(gguf_file, "is_installed", lambda: False)
+
+
+def export(trained, out, quant="q8_0", **notes):
+    said = {"system": SYSTEM, "base_model": "owner/base", **notes}
+    return export_gguf(
+        str(trained / "base"), out, adapter=trained / "adapter", notes=said, quant=quant
+    )
+
+
+def test_a_file_answers_as_chat_does(trained, tmp_path, llama_cpp_absent):
+    out = tmp_path / "out.gguf"
+    done = export(trained, out)
+    (outcome,) = done.outcomes
+    assert (outcome.reader, outcome.problems) == ("transformers (unpacked)", [])
+    assert (outcome.ids, outcome.dialogues) == (18, 18)
+    assert outcome.scores.places >= 256
+    assert done.unchecked == [
+        "llama.cpp: not installed (pip install 'xtune[llamacpp]')",
+        "Ollama: not run here",
+    ]
+    said = read_gguf_metadata(out)
+    assert said["general.architecture"] == "llama"
+    assert said["general.name"] == "out"
+    assert said["general.base_model.0.name"] == "owner/base"
+    assert said["general.base_model.0.repo_url"] == "https://huggingface.co/owner/base"
+    assert said["tokenizer.ggml.pre"] == "gpt-2"
+    assert said["tokenizer.ggml.eos_token_id"] == 2
+    assert said["tokenizer.ggml.add_bos_token"] is False
+    assert SYSTEM in said["tokenizer.chat_template"]
+    kinds = {
+        tensor.name: gguf.GGMLQuantizationType(tensor.kind).name
+        for tensor in read_gguf_tensors(out)
+    }
+    assert kinds["blk.0.attn_q.weight"] == kinds["output.weight"] == "Q8_0"
+    assert kinds["blk.0.attn_norm.weight"] == "F32"
+    table = (tmp_path / "out.gguf.parity.md").read_text()
+    assert "| transformers (unpacked) | 18 of 18 |" in table
+    assert "- Ollama: not run here" in table
+    made = (tmp_path / "out.gguf.Modelfile").read_text()
+    assert made.startswith("FROM ./out.gguf\nTEMPLATE ")
+    assert f'SYSTEM """{SYSTEM}"""\n' in made
+    assert 'PARAMETER stop "<|im_end|>"\n' in made
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "out.gguf",
+        "out.gguf.Modelfile",
+        "out.gguf.parity.md",
+    ]
+
+
+def no_permutation(monkeypatch):
+    monkeypatch.setattr("xtune.export.gguf.tensors.interleaved", lambda weight, heads: weight)
+
+
+def wrong_pre(monkeypatch):
+    monkeypatch.setattr(vocabulary, "pre_tokenizer_name", lambda tokenizer: "default")
+
+
+def no_system(monkeypatch):
+    monkeypatch.setattr(prepared, "write_system_into", lambda tokenizer, system: None)
+
+
+def end_of_the_base(monkeypatch):
+    right = gguf_file.write_gguf
+
+    def wrong(*args, end_ids, **rest):
+        return right(*args, end_ids=[0], **rest)
+
+    monkeypatch.setattr(gguf_file, "write_gguf", wrong)
+    monkeypatch.setattr(write, "_end_of_turn", lambda tokenizer: 0)
+
+
+def rslora_dropped(monkeypatch):
+    def merged(tuned):
+        for module in tuned.modules():
+            if hasattr(module, "scaling"):
+                module.scaling = {"default": 2.0}  # alpha / r; rsLoRA's is 4
+        return tuned.merge_and_unload(), torch.zeros(24, 384)
+
+    monkeypatch.setattr(prepared, "_merged", merged)
+
+
+def not_merged(monkeypatch):
+    monkeypatch.setattr(prepared, "_merged", lambda tuned: (tuned.unload(), torch.zeros(24, 384)))
+
+
+def rounded_twice(monkeypatch):
+    right = write.packed
+
+    def wrong(name, weight, quant):
+        if name == "blk.0.ffn_down.weight":
+            kind = gguf.GGMLQuantizationType.Q4_0
+            coarse = gguf.quantize(weight.detach().float().numpy(), kind)
+            weight = torch.from_numpy(gguf.dequantize(coarse, kind))
+        return right(name, weight, quant)
+
+    monkeypatch.setattr(write, "packed", wrong)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (no_permutation, "the likeliest token is the same at"),
+        (wrong_pre, "the dialogue 'odd texts' becomes other ids"),
+        (no_system, "the dialogue 'no system' becomes other ids"),
+        (end_of_the_base, "an answer does not end at the token 2"),
+        (rslora_dropped, "the distributions differ by"),
+        (not_merged, "the distributions differ by"),
+        (rounded_twice, "the distributions differ by"),
+    ],
+)
+def test_what_is_wrong_leaves_nothing(
+    fault, message, trained, tmp_path, monkeypatch, llama_cpp_absent
+):
+    fault(monkeypatch)
+    with pytest.raises(ModelError, match=message) as found:
+        export(trained, tmp_path / "out.gguf")
+    assert "nothing of it is left" in str(found.value)
+    assert list(tmp_path.iterdir()) == []
