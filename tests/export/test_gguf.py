@@ -50,7 +50,7 @@ def llama_cpp_absent(monkeypatch):
     monkeypatch.setattr(gguf_file, "is_installed", lambda: False)
 
 
-def export(trained, out, quant="q8_0", **notes):
+def export(trained, out, quant="f16", **notes):
     said = {"system": SYSTEM, "base_model": "owner/base", **notes}
     return export_gguf(
         str(trained / "base"), out, adapter=trained / "adapter", notes=said, quant=quant
@@ -81,7 +81,7 @@ def test_a_file_answers_as_chat_does(trained, tmp_path, llama_cpp_absent):
         tensor.name: gguf.GGMLQuantizationType(tensor.kind).name
         for tensor in read_gguf_tensors(out)
     }
-    assert kinds["blk.0.attn_q.weight"] == kinds["output.weight"] == "Q8_0"
+    assert kinds["blk.0.attn_q.weight"] == kinds["output.weight"] == "F16"
     assert kinds["blk.0.attn_norm.weight"] == "F32"
     table = (tmp_path / "out.gguf.parity.md").read_text()
     assert "| transformers (unpacked) | 18 of 18 |" in table

@@ -5,7 +5,10 @@
   xtune export work_dirs/baichuan2_7b_full_alpaca OUT --layout original
   xtune export smollm2 OUT.gguf --adapter work_dirs/my_run --format gguf --quant q8_0
 
-Formats: a folder for transformers; one GGUF file for llama.cpp, Ollama and LM Studio.
+  xtune export work_dirs/my_run OUT --format int4
+
+Formats: a folder for transformers; one GGUF file for llama.cpp, Ollama and LM Studio, or of the
+adapter alone; a folder in int4 for vLLM and SGLang, calibrated on the run's own rows.
 
 Layouts: 'transformers' is read by AutoModelForCausalLM with no further code; 'original' has the
 names, shapes and config.json of the published checkpoint, for whatever served that.
@@ -38,14 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("transformers", "gguf", "gguf-lora"),
+        choices=("transformers", "gguf", "gguf-lora", "int4"),
         default="transformers",
-        help="gguf-lora: the adapter alone; default: transformers",
+        help="gguf-lora: the adapter alone; int4: for vLLM and SGLang; default: transformers",
     )
     parser.add_argument(
         "--quant",
         choices=("f32", "f16", "bf16", "q8_0", "q5_0", "q4_0"),
         help="how a GGUF file packs its matrices; default: q8_0",
+    )
+    parser.add_argument(
+        "--calibrate", metavar="RUN", help="int4: the run whose rows it is calibrated on"
     )
     parser.add_argument(
         "--layout",
@@ -97,10 +103,12 @@ def run(args: argparse.Namespace) -> None:
         ]
     elif args.format == "gguf-lora":
         lines = _write_lora(args, out, found, notes, own)
+    elif args.format == "int4":
+        lines = _write_int4(args, out, found, notes, own)
     else:
         lines = _write_folder(args, out, found, notes, own)
     print("\n".join(lines))
-    if args.format != "gguf-lora":
+    if args.format in ("transformers", "gguf"):
         print(f"talk to it: xtune chat {out}")
 
 
@@ -118,6 +126,30 @@ def _write_lora(args: Any, out: Path, found: Any, notes: Any, own: Any) -> list[
         *(f"unchecked: {one}" for one in file.unchecked),
         f"the table: {out}.parity.md",
         f"run it: llama-server -m BASE.gguf --lora {out} --jinja --chat-template-file {out}.jinja",
+    ]
+
+
+def _write_int4(args: Any, out: Path, found: Any, notes: Any, own: Any) -> list[str]:
+    from xtune.export.int4.rows import rows_of_run
+    from xtune.export.int4_folder import export_int4
+    from xtune.export.proof.report import lines_of
+
+    rows = rows_of_run(args.calibrate or str(found.trained))
+    written = export_int4(
+        found.model,
+        out,
+        adapter=found.adapter,
+        notes=notes,
+        rows=rows,
+        own=own,
+        dtype=args.dtype,
+    )
+    return [
+        f"{out}: {written.layers} layers in int4, groups of {written.group}, by GPTQ on "
+        f"{written.rows} rows of the run",
+        f"KL on held-out rows: {written.calibrated:.1e}, and {written.nearest:.1e} rounded to the "
+        "nearest",
+        *lines_of([written.outcome]),
     ]
 
 
@@ -161,5 +193,9 @@ def _require_fitting(args: argparse.Namespace) -> None:
         raise UsageError(f"{args.out} names a GGUF file: add --format gguf, or name a folder")
     if args.format != "gguf" and args.quant:
         raise UsageError("--quant belongs to --format gguf; elsewhere numbers are as --dtype says")
+    if args.calibrate and args.format != "int4":
+        raise UsageError("--calibrate belongs to --format int4")
+    if args.format == "int4" and args.layout:
+        raise UsageError("--layout: int4 is written in transformers' own layout alone")
     if writes_file and args.layout:
         raise UsageError("--layout belongs to a folder; a GGUF file has the one of llama.cpp")

@@ -71,6 +71,7 @@ class LlamaCppReader:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ModelError(f"llama.cpp does not load {file.name}: {error}") from error
+        self._whole = self._ids("a")[-1]
 
     def prompt(self, dialogue: Dialogue, *, is_chat: bool) -> list[int]:
         """By `/apply-template`, then `/tokenize` as its chat does.
@@ -108,6 +109,9 @@ class LlamaCppReader:
     def given(self, text: Scored) -> list[Given]:
         """The likeliest tokens of each place.
 
+        What is written there is a letter, by force, since the server says nothing of a token that
+        is a part of a character; the probabilities are those before it was forced.
+
         Args: as in `Reader`.
         """
         found = []
@@ -120,6 +124,7 @@ class LlamaCppReader:
                     "temperature": 0,
                     "n_probs": _LISTED,
                     "cache_prompt": True,
+                    "logit_bias": [[self._whole, 1000.0]],
                 },
             )
             listed = said["completion_probabilities"][0]["top_logprobs"]
