@@ -8,6 +8,7 @@ import torch
 from peft import LoraConfig
 
 from tests.tiny import write_tiny_llama
+from xtune.cli.entry import main
 from xtune.errors import ModelError
 from xtune.export import gguf_file, prepared
 from xtune.export.gguf import vocabulary, write
@@ -149,7 +150,7 @@ def rounded_twice(monkeypatch):
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        (no_permutation, "the likeliest token is the same at"),
+        (no_permutation, "the likeliest token is another at"),
         (wrong_pre, "the dialogue 'odd texts' becomes other ids"),
         (no_system, "the dialogue 'no system' becomes other ids"),
         (end_of_the_base, "an answer does not end at the token 2"),
@@ -166,3 +167,40 @@ def test_what_is_wrong_leaves_nothing(
         export(trained, tmp_path / "out.gguf")
     assert "nothing of it is left" in str(found.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_stopped_in_the_middle_there_is_no_file(trained, tmp_path, monkeypatch, llama_cpp_absent):
+    def stop(*args):
+        assert (tmp_path / "out.gguf.part").stat().st_size > 100_000
+        assert not (tmp_path / "out.gguf").exists()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(gguf_file, "require_passed", stop)
+    with pytest.raises(KeyboardInterrupt):
+        export(trained, tmp_path / "out.gguf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_verb_has_true_exit_codes(trained, tmp_path, monkeypatch, capsys, llama_cpp_absent):
+    base, out = str(trained / "base"), str(tmp_path / "out.gguf")
+    for words, said in (
+        ([base, out], "names a GGUF file: add --format gguf"),
+        ([base, str(tmp_path / "out"), "--format", "gguf"], "writes one file: name it"),
+        ([base, str(tmp_path / "out"), "--quant", "q8_0"], "--quant belongs to --format gguf"),
+        ([base, out, "--format", "gguf-lora"], "has no adapter"),
+    ):
+        assert main(["export", *words]) == 2
+        assert said in capsys.readouterr().err
+    words = ["export", base, out, "--adapter", str(trained / "adapter"), "--format", "gguf"]
+    words += ["--quant", "f16"]
+    assert main(words) == 0
+    shown = capsys.readouterr().out
+    assert "transformers (unpacked): ids of 18 of 18 dialogues, top-1 " in shown
+    assert "unchecked: Ollama: not run here" in shown
+    assert f"talk to it: xtune chat {out}" in shown
+    assert main(words) == 2  # it is there already
+    (tmp_path / "out.gguf").unlink()
+    wrong_pre(monkeypatch)
+    assert main(words) == 1
+    assert "does not answer as xtune chat does" in capsys.readouterr().err
+    assert not (tmp_path / "out.gguf").exists()

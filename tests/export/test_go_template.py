@@ -63,7 +63,7 @@ def test_what_roles_alone_do_not_decide_is_refused(tokenizer):
     tokenizer.chat_template = (
         "{% for m in messages %}{{ loop.index }}: {{ m['content'] }}\n{% endfor %}"
     )
-    with pytest.raises(TemplateError, match="cannot be written in Go's language: for user"):
+    with pytest.raises(TemplateError, match="cannot be written in Go's language: for system user"):
         go_template(tokenizer)
     tokenizer.chat_template = "{{ messages[-1]['content'] }}"
     with pytest.raises(TemplateError, match="does not write the user's messages in their order"):

@@ -9,16 +9,21 @@ Names of tensors are those of the package `gguf`, which llama.cpp's own converte
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from xtune.errors import ModelError
 from xtune.export.gguf import tensors
+from xtune.export.gguf.settings import (
+    common_fields,
+    rope_parameters,
+    rope_refusal,
+    write_rope,
+    write_window,
+)
 from xtune.export.gguf.tensors import Pair
 from xtune.models.families import family_of_config
 
@@ -73,7 +78,7 @@ def why_not(config: Any) -> str:
             f"xtune knows no architecture of llama.cpp that computes model_type "
             f"{config.model_type!r}; it writes {', '.join(sorted(ARCHITECTURES))}"
         )
-    return known.refuses(config) or _rope_refusal(config)
+    return known.refuses(config) or rope_refusal(config)
 
 
 def layout_of(llm: Any) -> Layout:
@@ -87,9 +92,9 @@ def layout_of(llm: Any) -> Layout:
     """
     config = llm.config
     known = architecture_of(config)
-    made = Layout(known.name, _common(config) | known.fields(config))
-    _rope(config, made)
-    _window(config, known.name, made)
+    made = Layout(known.name, common_fields(config) | known.fields(config))
+    write_rope(config, made)
+    write_window(config, known.name, made)
     family = family_of_config(config)
     given = llm.state_dict() if family is None else family.weights(llm, "transformers")
     tied = bool(config.tie_word_embeddings)
@@ -146,99 +151,6 @@ def _entry(config: Any) -> Architecture | None:
     return _BY_FAMILY.get(family or "") or ARCHITECTURES.get(config.model_type)
 
 
-def _common(config: Any) -> dict[str, Any]:
-    heads = config.num_attention_heads
-    head = getattr(config, "head_dim", None) or config.hidden_size // heads
-    fields: dict[str, Any] = {
-        "context_length": getattr(config, "max_position_embeddings", None) or 2048,
-        "embedding_length": config.hidden_size,
-        "block_count": config.num_hidden_layers,
-        "feed_forward_length": getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
-        "attention.head_count": heads,
-        "attention.head_count_kv": getattr(config, "num_key_value_heads", None) or heads,
-        "attention.key_length": head,
-        "attention.value_length": head,
-        "vocab_size": config.vocab_size,
-    }
-    if hasattr(config, "rms_norm_eps"):
-        fields["attention.layer_norm_rms_epsilon"] = float(config.rms_norm_eps)
-    if rope := _rope_parameters(config):
-        fields["rope.freq_base"] = float(rope["rope_theta"])
-        fields["rope.dimension_count"] = int(head * rope.get("partial_rotary_factor", 1.0))
-    return fields
-
-
-def _rope_parameters(config: Any) -> dict[str, Any]:
-    """Those of full attention, where kinds of layers differ."""
-    found = getattr(config, "rope_parameters", None) or {}
-    return dict(found.get("full_attention", found))
-
-
-def _rope_refusal(config: Any) -> str:
-    kind = _rope_parameters(config).get("rope_type", "default")
-    if kind not in ("default", "linear", "llama3", "yarn", "dynamic", "longrope"):
-        return f"llama.cpp does not scale rotary positions as rope_type {kind!r} does"
-    return ""
-
-
-def _rope(config: Any, made: Layout) -> None:
-    """Write how positions are scaled."""
-    rope = _rope_parameters(config)
-    kind = rope.get("rope_type", "default")
-    fields = made.fields
-    if kind in ("linear", "yarn"):
-        fields["rope.scaling.type"] = kind
-        fields["rope.scaling.factor"] = float(rope["factor"])
-    if kind == "yarn":
-        original = rope.get("original_max_position_embeddings") or fields["context_length"]
-        fields["rope.scaling.original_context_length"] = int(original)
-    elif kind == "llama3":
-        made.tensors["rope_freqs.weight"] = _llama3_factors(rope, fields["rope.dimension_count"])
-    elif kind == "dynamic":
-        made.notices.append(
-            f"positions beyond {fields['context_length']:,} are scaled by length in the original, "
-            "which GGUF cannot say: the file is right up to there"
-        )
-    elif kind == "longrope":
-        trained = int(rope.get("original_max_position_embeddings") or 4096)
-        for name in ("long", "short"):
-            factors = torch.tensor(rope[f"{name}_factor"], dtype=torch.float32)
-            made.tensors[f"rope_factors_{name}.weight"] = factors
-        scale = fields["context_length"] / trained
-        attention = math.sqrt(1 + math.log(scale) / math.log(trained)) if scale > 1 else 1.0
-        fields["rope.scaling.original_context_length"] = trained
-        fields["rope.scaling.attn_factor"] = float(rope.get("attention_factor") or attention)
-        made.notices.append(
-            "llama.cpp chooses the long factors by the context that it is started with: for up to "
-            f"{trained:,} tokens start it with no more (-c)"
-        )
-
-
-def _window(config: Any, name: str, made: Layout) -> None:
-    """Say what becomes of attention to the last tokens only."""
-    window = getattr(config, "sliding_window", None)
-    if not window or getattr(config, "use_sliding_window", True) is False:
-        return
-    if name in ("gemma2", "gemma3", "gpt-oss", "phi3"):
-        made.fields["attention.sliding_window"] = int(window)
-    elif window < made.fields["context_length"]:
-        made.fields["context_length"] = int(window)
-        made.notices.append(
-            f"llama.cpp does not restrict this model's attention to the last {window:,} tokens, "
-            "which is therefore the context that the file declares"
-        )
-
-
-def _llama3_factors(rope: Mapping[str, Any], dimensions: int) -> Tensor:
-    """What each frequency is divided by: 1 for short waves, `factor` for long ones."""
-    exponents = torch.arange(0, dimensions, 2, dtype=torch.float64) / dimensions
-    waves = 2 * math.pi * float(rope["rope_theta"]) ** exponents
-    low, high = float(rope["low_freq_factor"]), float(rope["high_freq_factor"])
-    factor, trained = float(rope["factor"]), float(rope["original_max_position_embeddings"])
-    smooth = ((trained / waves - low) / (high - low)).clamp(0, 1)
-    return (1 / ((1 - smooth) / factor + smooth)).float()
-
-
 def _experts(config: Any) -> dict[str, Any]:
     count = next(
         getattr(config, name)
@@ -276,7 +188,7 @@ def _deepseek2(config: Any) -> dict[str, Any]:
     }
     if config.q_lora_rank:
         fields["attention.q_lora_rank"] = config.q_lora_rank
-    if scale := _rope_parameters(config).get("mscale_all_dim"):
+    if scale := rope_parameters(config).get("mscale_all_dim"):
         fields["rope.scaling.yarn_log_multiplier"] = 0.1 * float(scale)
     return fields
 

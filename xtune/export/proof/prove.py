@@ -97,12 +97,12 @@ def _score(reference: Reference, reader: Reader, found: Outcome) -> None:
     limit = found.limit
     scores = scores_of(reference.scored, [reader.given(text) for text in reference.scored])
     found.scores = scores
+    changed = sum(lead >= limit.tie for lead in scores.flips)
     # A share of a few places is no share: two may always differ
-    allowed = max(scores.places * (100 - limit.top1) / 100, 2)
-    if scores.places * (100 - scores.top1) / 100 > allowed:
+    if changed > max(scores.places * (100 - limit.top1) / 100, 2):
         found.problems.append(
-            f"the likeliest token is the same at {scores.top1:.1f} % of {scores.places} places, "
-            f"and at least {limit.top1:g} % are asked for"
+            f"the likeliest token is another at {changed} of {scores.places} places where it led "
+            f"by {limit.tie:.2f} or more, and at least {limit.top1:g} % of all are to be the same"
         )
     if not scores.kl_mean <= limit.kl:
         found.problems.append(

@@ -55,7 +55,7 @@ class Scores:
         kl_p99: that 99 of 100 places stay below.
         kl_max: the largest.
         nll_rise: mean, at places where the token is listed.
-        flip: the largest gap of the reference where top-1 differs; 0 if it never does.
+        flips: the reference's gaps where top-1 differs, the largest first.
         whole: whether distributions were whole.
     """
 
@@ -65,8 +65,13 @@ class Scores:
     kl_p99: float
     kl_max: float
     nll_rise: float
-    flip: float
+    flips: tuple[float, ...]
     whole: bool
+
+    @property
+    def flip(self) -> float:
+        """The largest gap of the reference where top-1 differs; 0 if it never does."""
+        return max(self.flips, default=0.0)
 
 
 def scores_of(scored: Sequence[Scored], given: Sequence[Sequence[Given]]) -> Scores:
@@ -76,7 +81,7 @@ def scores_of(scored: Sequence[Scored], given: Sequence[Sequence[Given]]) -> Sco
         scored: texts of the reference.
         given: of each, what a reader says of its places.
     """
-    kls, rises, flips, same = [], [], [0.0], 0
+    kls, rises, flips, same = [], [], [], 0
     for text, said in zip(scored, given, strict=True):
         for at, place, one in zip(range(len(text.places)), text.places, said, strict=True):
             expected = text.log_probs[at].double()
@@ -97,7 +102,7 @@ def scores_of(scored: Sequence[Scored], given: Sequence[Sequence[Given]]) -> Sco
         kl_p99=float(all_kl.quantile(0.99)),
         kl_max=float(all_kl.max()),
         nll_rise=sum(rises) / max(len(rises), 1),
-        flip=max(flips),
+        flips=tuple(sorted(flips, reverse=True)),
         whole=all(one.ids is None for said in given for one in said),
     )
 
