@@ -171,7 +171,14 @@ def _proved(
     if is_installed():
         texts = ready.reference.scored
         longest = max([len(t.ids) for t in texts] + [len(p) for p in ready.reference.prompts])
-        outcomes.append(_outcome(LlamaCppReader(file, longest=longest), ready, quant))
+        reader = LlamaCppReader(file, longest=longest)
+        outcomes.append(_outcome(reader, ready, quant))
+        if reader.early:
+            tokens: Any = ready.tokenizer.convert_ids_to_tokens(sorted(reader.early))
+            layout.notices.append(
+                f"llama.cpp ends an answer at {', '.join(tokens)} too, which it takes for an end "
+                "by its text; xtune chat goes on"
+            )
     else:
         unchecked.insert(0, "llama.cpp: not installed (pip install 'xtune[llamacpp]')")
     return outcomes, unchecked

@@ -83,6 +83,11 @@ def write_rope(config: Any, made: _Made) -> None:
     if kind == "yarn":
         original = rope.get("original_max_position_embeddings") or fields["context_length"]
         fields["rope.scaling.original_context_length"] = int(original)
+        if rope.get("truncate") is False:
+            made.notices.append(
+                "llama.cpp rounds the two frequencies between which positions begin to be scaled; "
+                "the original does not (truncate: false), so that numbers differ a little"
+            )
     elif kind == "llama3":
         made.tensors["rope_freqs.weight"] = _llama3_factors(rope, fields["rope.dimension_count"])
     elif kind == "dynamic":

@@ -42,6 +42,10 @@ class LlamaCppReader:
         threads: how many it may use.
         adapter: a LoRA file.
 
+    Attributes:
+        early: tokens at which llama.cpp ended an answer by itself, and chat does not: it knows
+            the end tokens of many families by their text.
+
     Raises:
         ModelError: llama.cpp does not load it.
     """
@@ -67,6 +71,7 @@ class LlamaCppReader:
         if adapter is not None:
             params.lora_adapters = [_lora(xllamacpp, adapter)]
         self.in_16_bits = False
+        self.early: set[int] = set()
         try:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
@@ -116,18 +121,7 @@ class LlamaCppReader:
         """
         found = []
         for place in text.places:
-            said = self._post(
-                "/completion",
-                {
-                    "prompt": text.ids[:place],
-                    "n_predict": 1,
-                    "temperature": 0,
-                    "n_probs": _LISTED,
-                    "cache_prompt": True,
-                    "logit_bias": [[self._whole, 1000.0]],
-                },
-            )
-            listed = said["completion_probabilities"][0]["top_logprobs"]
+            listed = self._listed(text.ids[:place], _LISTED)
             found.append(
                 Given(
                     torch.tensor([one["id"] for one in listed]),
@@ -141,21 +135,47 @@ class LlamaCppReader:
 
         Args: as in `Reader`.
         """
-        prompt = text.ids[: text.places[0]]
+        begin, count = text.places[0], len(text.places)
+        tokens: list[int] = []
+        while len(tokens) < count:
+            said = self._post(
+                "/completion",
+                {
+                    "prompt": [*text.ids[:begin], *tokens],
+                    "n_predict": count - len(tokens),
+                    "temperature": 0,
+                    "return_tokens": True,
+                    "stop": reference.stop_words,
+                },
+            )
+            tokens += said["tokens"]
+            if said["stop_type"] != "eos" or tokens != text.ids[begin : begin + len(tokens)]:
+                break
+            # It says nothing of the token that ended it: the likeliest one of that place
+            ending = self._likeliest([*text.ids[:begin], *tokens])
+            tokens.append(ending)
+            if ending in reference.end_ids:
+                break
+            self.early.add(ending)
+        return tokens
+
+    def _likeliest(self, ids: list[int]) -> int:
+        return int(self._listed(ids, 1)[0]["id"])
+
+    def _listed(self, ids: list[int], count: int) -> list[dict[str, Any]]:
         said = self._post(
             "/completion",
             {
-                "prompt": prompt,
-                "n_predict": len(text.places),
+                "prompt": ids,
+                "n_predict": 1,
                 "temperature": 0,
-                "return_tokens": True,
-                "stop": reference.stop_words,
+                "n_probs": count,
+                "cache_prompt": True,
+                "logit_bias": [[self._whole, 1000.0]],
             },
         )
-        tokens = list(said["tokens"])
-        last = text.ids[text.places[-1]]
-        ended = said["stop_type"] == "eos" and last in reference.end_ids
-        return [*tokens, last] if ended and len(tokens) == len(text.places) - 1 else tokens
+        listed: list[dict[str, Any]] = said["completion_probabilities"][0]["top_logprobs"]
+        return listed
 
     def _ids(self, text: str) -> list[int]:
         said = self._post(

@@ -122,6 +122,8 @@ def loads_gguf(architecture: str, config: Any) -> str:
         return "transformers leaves out how a GGUF file scales positions"
     if getattr(config, "attention_bias", False) or getattr(config, "num_local_experts", 0):
         return "transformers' reader has no place for these weights"
+    if architecture == "gemma2" and config.query_pre_attn_scalar != 256:
+        return "transformers takes 256 for query_pre_attn_scalar of every Gemma 2"
     if architecture == "qwen3" and config.head_dim != 128:
         return "transformers takes 128 for the length of every Qwen3 head"
     return ""
