@@ -15,7 +15,7 @@ from xtune.errors import ModelError
 from xtune.export import gguf_file, prepared
 from xtune.export.gguf import vocabulary, write
 from xtune.export.gguf_file import export_gguf
-from xtune.models import attach_adapter, load_model, load_tokenizer, precision
+from xtune.models import attach_adapter, load_model, load_tokenizer
 from xtune.models.gguf_metadata import read_gguf_metadata, read_gguf_tensors
 
 SYSTEM = "Tools: convert weather"
@@ -49,14 +49,6 @@ def join_digits(file):
     vocab["12"] = 383
     said["model"]["merges"][-1] = ["1", "2"]
     file.write_text(json.dumps(said))
-
-
-@pytest.fixture(autouse=True)
-def fp32(monkeypatch):
-    """Whatever this processor is fastest in."""
-    monkeypatch.setattr(
-        "xtune.models.precision._probe_cpu", lambda threads: precision._precision(torch.float32, "")
-    )
 
 
 @pytest.fixture

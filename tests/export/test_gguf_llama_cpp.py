@@ -6,25 +6,15 @@ Skipped where xllamacpp is not installed: pip install 'xtune[llamacpp]'.
 from __future__ import annotations
 
 import pytest
-import torch
 
 from xtune.export.gguf_file import export_gguf
 from xtune.export.tiny import write_tiny
-from xtune.models import precision
 from xtune.models.loading import _PUBLISHED, published_fields
 
 IDS = sorted(file.stem.replace("--", "/") for file in _PUBLISHED.glob("*.json"))
 ONE_OF_EACH = {published_fields(name)["model_type"]: name for name in IDS}
 
 pytestmark = [pytest.mark.slow]
-
-
-@pytest.fixture(autouse=True)
-def fp32(monkeypatch):
-    """Whatever this processor is fastest in."""
-    monkeypatch.setattr(
-        "xtune.models.precision._probe_cpu", lambda threads: precision._precision(torch.float32, "")
-    )
 
 
 @pytest.mark.parametrize("name", sorted(ONE_OF_EACH.values()))

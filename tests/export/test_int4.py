@@ -14,15 +14,7 @@ from xtune.export import int4_folder
 from xtune.export.int4.calibrate import group_of, linears_of, round_by_rows, round_to_nearest
 from xtune.export.int4.compressed import packed, write_packed
 from xtune.export.int4.gptq import gptq, nearest
-from xtune.models import load_model, precision
-
-
-@pytest.fixture(autouse=True)
-def fp32(monkeypatch):
-    """Whatever this processor is fastest in."""
-    monkeypatch.setattr(
-        "xtune.models.precision._probe_cpu", lambda threads: precision._precision(torch.float32, "")
-    )
+from xtune.models import load_model
 
 
 @pytest.fixture(scope="module")

@@ -70,7 +70,7 @@ def export_lora(
         base: Any = load_model(name, device="meta")
         layers = write_lora(part, base, adapter, said=said)
         session = opened(name, adapter, notes)
-        reference, plain = asked(session, own)
+        reference, plain = asked(session, own, session.loaded("fp32"))
         if is_installed():
             whole: Any = load_model(name, dtype="fp32")
             if whole.get_input_embeddings().weight.shape[0] < len(session.tokenizer):

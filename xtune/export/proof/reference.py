@@ -1,4 +1,4 @@
-"""What `xtune chat` computes: ids, ends, and log-probabilities of answers, before any export.
+"""What `xtune chat` asks and gets: ids, ends, log-probabilities of answers, before any export.
 
     prompts   of all dialogues, as ids
     scored    a dialogue's ids with its answer, or with the reference's own greedy one, and the
@@ -104,12 +104,16 @@ def reference_of(
     """
     ends, words = stop_ids_and_words(llm, tokenizer, stop_words)
     render = _as_chat if tokenizer.chat_template else _as_text
+    rows = llm.get_input_embeddings().weight.shape[0]
     kept, prompts, given, refused = [], [], [], []
     for one in all_dialogues(own, has_tools=_writes_tools(tokenizer)):
         try:
             prompt, text, places = render(tokenizer, one, system)
         except (TemplateError, UnusableRow):
             refused.append(one.name)
+            continue
+        if max([*prompt, *text]) >= rows:
+            refused.append(f"{one.name} (a token without a row)")
             continue
         kept.append(one)
         prompts.append(prompt)
@@ -123,7 +127,11 @@ def reference_of(
             scored.append(_scored(llm, ids[: places[-1] + 1], places, own=False))
             left -= len(places)
     asked = [prompt for prompt in prompts if len(prompt) + _WRITTEN < limit][:_ASKED]
-    answers = answer_prompts(llm, tokenizer, asked, stop_words=stop_words, max_new_tokens=_WRITTEN)
+    answers = []
+    if asked:
+        answers = answer_prompts(
+            llm, tokenizer, asked, stop_words=stop_words, max_new_tokens=_WRITTEN
+        )
     for prompt, answer in zip(asked, answers, strict=True):
         ids = [*prompt, *answer.ids]
         scored.append(_scored(llm, ids, list(range(len(prompt), len(ids))), own=True))

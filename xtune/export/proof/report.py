@@ -58,7 +58,7 @@ def report_of(
     ]
     parts = [
         f"# {title}: does it answer as `xtune chat` does?",
-        f"Compared with {compared_with}, computed in {_number(reference)}: "
+        f"Compared with {compared_with}, both computed from {_number(reference)}: "
         f"{len(reference.prompts)} dialogues, {reference.places} places of answers, {own} of them "
         "in answers that the reference wrote itself.",
         "| " + " | ".join(_HEAD) + " |\n|" + " --- |" * len(_HEAD) + "\n" + "\n".join(rows + limits)
