@@ -36,12 +36,14 @@ __all__ = [
     "MODELS",
     "OPTIMIZERS",
     "PAIR_LOSSES",
+    "REWARD_LOSSES",
     "SCHEDULES",
     "SOURCES",
     "STRATEGIES",
     "TEMPLATES",
     "TOOLS",
     "TRAIN_LOOPS",
+    "UNPAIRED_LOSSES",
     "build",
     "look_next_to",
     "names",
@@ -65,6 +67,8 @@ MODELS = _registry("model", "xtune.models", "xtune.models.algorithms")
 FAMILIES = _registry("family", "xtune.models.families")
 ADAPTERS = _registry("adapter", "xtune.models.adapters")
 PAIR_LOSSES = _registry("pair loss", "xtune.losses.preference")
+REWARD_LOSSES = _registry("reward loss", "xtune.losses.reward")
+UNPAIRED_LOSSES = _registry("loss of unpaired answers", "xtune.losses.preference")
 OPTIMIZERS = _registry("optimizer", "xtune.optim.optimizers", "xtune.optim.low_rank")
 SCHEDULES = _registry("schedule", "xtune.optim.schedules")
 STRATEGIES = _registry("strategy", "xtune.engine.strategies")

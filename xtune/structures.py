@@ -23,8 +23,10 @@ __all__ = [
     "Message",
     "Preference",
     "Prompt",
+    "Ranking",
     "Sample",
     "Span",
+    "UnpairedPreference",
 ]
 
 IGNORE_INDEX = -100  # torch's cross-entropy skips labels of this value
@@ -70,15 +72,50 @@ class Prompt(TypedDict, total=False):
     tools: list[dict[str, Any]]
 
 
-class Preference(Prompt):
+class Preference(Prompt, total=False):
     """What a map_fn returns for a pair: after `prompt`, `chosen` is better than `rejected`.
 
     The three are parts of two dialogues, prompt + chosen and prompt + rejected; each of the last
-    two ends with an assistant message.
+    two ends with an assistant message. `margin` says by how much the chosen one is better, 0 or
+    more; `soft_label` how probable it is that it is, from 0.5, where both are equally good, to 1;
+    `safe` whether the chosen one is, and the rejected one. `source` names where the pair
+    comes from, and `form` how the prompt was found where rows of a format write it in several ways:
+    reports count by both.
     """
 
-    chosen: list[Message]
-    rejected: list[Message]
+    chosen: Required[list[Message]]
+    rejected: Required[list[Message]]
+    margin: float
+    soft_label: float
+    safe: list[bool]
+    source: str
+    form: str
+
+
+class Ranking(Prompt, total=False):
+    """What a map_fn returns for several answers to one prompt, the best first.
+
+    Each of `answers` ends with an assistant message. `ranks` are their places, 0 the best: answers
+    of equal rank are equally good; without them each is better than the next. `scores` say what
+    each is worth, in the data's own measure, none more than the one before it; without `ranks`
+    equal scores are equal ranks. `source` as in Preference.
+    """
+
+    answers: Required[list[list[Message]]]
+    ranks: list[int]
+    scores: list[float]
+    source: str
+
+
+class UnpairedPreference(Prompt, total=False):
+    """What a map_fn returns for one answer that somebody has judged: `label` is true if it is good.
+
+    `completion` ends with an assistant message. `source` as in Preference.
+    """
+
+    completion: Required[list[Message]]
+    label: Required[bool]
+    source: str
 
 
 class Span(NamedTuple):

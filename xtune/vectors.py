@@ -151,3 +151,11 @@ declare(Vector("side", "document", dtype="int64"))
 # The place of an answer among those of its prompt, 0 the best; equal ranks make no pair. Without it
 # an answer's place is its side.
 declare(Vector("rank", "document", dtype="int64", neutral=-1))
+# What an answer is worth by the data: a pair's margin is its better answer's minus the other's.
+declare(Vector("score", "document"))
+# How probable it is that a pair's first answer is the better one; both answers have the number.
+declare(Vector("soft_label", "document", neutral=1))
+# Whether an answer is safe, 1, or unsafe, -1; 0 where the data do not tell.
+declare(Vector("safe", "document"))
+# Whether an answer that was judged alone is good, 1, or bad, 0.
+declare(Vector("desirable", "document", dtype="int64", neutral=-1))

@@ -91,8 +91,8 @@ def test_pairs_are_for_a_data_set_of_pairs_and_dialogues_are_not(contents, tmp_p
     (((where, message),), _) = found(GOOD, "openai")
     assert where == "train_dataset.map_fn"
     assert message == (
-        "it makes dialogues, and the data set takes pairs: xtune list-formats shows what makes "
-        "pairs"
+        "it makes dialogues, and the data set takes preference pairs or rankings: "
+        "xtune list-formats shows what makes pairs"
     )
 
 

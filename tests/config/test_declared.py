@@ -76,8 +76,12 @@ def test_what_is_read_is_what_the_object_says(room, name):
 @pytest.mark.parametrize(
     ("room", "attribute", "values"),
     [
-        (registry.DATASETS, "makes", {"dialogues", "pairs"}),
-        (registry.MODELS, "learns_from", {"dialogues", "pairs", None}),  # None: a loader
+        (registry.DATASETS, "makes", {"dialogues", "pairs", "unpaired"}),
+        (
+            registry.MODELS,
+            "learns_from",
+            {"dialogues", "pairs", "unpaired", None},
+        ),  # None: a loader
     ],
 )
 def test_what_a_class_says_of_itself_is_read_as_it_is(room, attribute, values):

@@ -112,8 +112,11 @@ def test_a_hook_of_xtuners_is_told_what_it_is_here():
             "internlm2_chat_7b_orpo_qlora_varlenattn_ultrafeedback_e5",
             'internlm/internlm2-chat-7b data_path=YOUR_FILE \'algorithm.loss={"type": "orpo"}\'',
         ),
-        ("llama3_8b_instruct_reward_full_varlenattn_ultrafeedback", "reward models .* not in xtun"),
-        ("POLAR_7B_full_varlenattn_custom_dataset", "reward models and reinforcement learning"),
+        (
+            "llama3_8b_instruct_reward_full_varlenattn_ultrafeedback",
+            "custom_reward_lora --cfg-options .*data_path",
+        ),
+        ("POLAR_7B_full_varlenattn_custom_dataset", "reinforcement learning is not in xtune"),
         ("llava_llama3_8b_instruct_clip_vit_large_p14_336_e1_gpu8_pretrain", "pictures are not in"),
         (
             "internlm2_chat_7b_qlora_custom_sft_e1.py",

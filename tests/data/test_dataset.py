@@ -10,6 +10,7 @@ from tests.data.tiny_tokenizer import tiny_tokenizer
 from xtune.data.dataset import SFTDataset
 from xtune.data.formats import all_formats, kind_of
 from xtune.data.loader import StepLoader
+from xtune.data.row_reading import JUDGED
 from xtune.errors import DataError
 from xtune.registry import DATASETS, build
 from xtune.structures import IGNORE_INDEX
@@ -178,7 +179,7 @@ def trained_messages(conversation):
 @pytest.mark.parametrize("name", sorted(all_formats()))
 def test_the_example_of_every_format_is_trained_or_refused(make, tokenizer, name):
     format = all_formats()[name]
-    if kind_of(format.becomes) in ("preference pair", "prompt"):
+    if kind_of(format.becomes) in (*JUDGED["unpaired"], "prompt"):
         with pytest.raises(DataError, match="which supervised fine-tuning cannot learn from"):
             make([format.row], map_fn=name)
         return

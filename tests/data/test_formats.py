@@ -23,13 +23,24 @@ OTHERS = {
 }
 PREFERENCES = {
     *("colossalchat_preference", "hh_rlhf", "intel_orca_dpo", "orpo_dpo_mix_40k", "preference"),
-    "prompt_reject_response",
+    *("prompt_reject_response", "ultrafeedback_binarized", "ultrafeedback_cleaned", "shp"),
+    *("webgpt_comparisons", "summarize_from_feedback", "helpsteer2_preference", "pku_saferlhf"),
+    *("rm_static", "oasst1_pairwise"),
 }
+RANKINGS = {"ranking", "ultrafeedback", "helpsteer2"}
 
 
 def test_all_that_users_expect_are_there():
     assert {*XTUNER, *OTHERS} <= set(FORMATS) == set(names(MAP_FNS))
     assert len(XTUNER) == 20  # of its names; the two for images are not ours
+
+
+@pytest.mark.parametrize("name", sorted({*PREFERENCES, *RANKINGS, "unpaired_preference"}))
+def test_answers_that_were_judged_are_recognised(name):
+    """By their own format, or by one that makes the same of them."""
+    format = FORMATS[name]
+    choice = recognise([("f:1", format.row)])
+    assert choice.format.map_fn(format.row) == format.becomes
 
 
 def test_a_users_own_function_is_chosen_by_name_only():
@@ -72,7 +83,9 @@ def test_a_required_field_is_fatal_to_miss_and_no_other_is(format: Format):
 
 def test_what_each_makes_is_of_one_kind():
     kinds = {name: kind_of(format.becomes) for name, format in FORMATS.items()}
-    assert {kinds[name] for name in PREFERENCES} == {"preference pair"}
+    assert {name for name, kind in kinds.items() if kind == "preference pair"} == PREFERENCES
+    assert {name for name, kind in kinds.items() if kind == "ranking"} == RANKINGS
+    assert kinds["unpaired_preference"] == "judged answer"
     assert {kinds[name] for name in ("openai", "alpaca", "xlam", "msagent")} == {"dialogue"}
     assert (kinds["pretrain"], kinds["tokenized"]) == ("text", "tokens")
     assert kinds["colossalchat_prompt"] == "prompt"

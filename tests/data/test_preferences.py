@@ -16,11 +16,13 @@ from xtune.data.collate import collate, filler
 from xtune.data.dataset import SFTDataset
 from xtune.data.fit import fit_group
 from xtune.data.formats import all_formats, kind_of
-from xtune.data.groups import as_group, bounds_of, sides_of
+from xtune.data.groups import as_group, bounds_of
+from xtune.data.judged import answers_of, judged_together
 from xtune.data.map_fns.base import UnusableRow
 from xtune.data.packs import Packs
 from xtune.data.preferences import PreferenceDataset, StreamedPreferenceDataset
 from xtune.data.report import DataReport
+from xtune.data.row_reading import JUDGED
 from xtune.data.templates import build_template
 from xtune.data.tokenize import Encoder
 from xtune.engine.build import build_datasets
@@ -109,17 +111,16 @@ def test_a_row_becomes_its_two_sides(make):
 
 @pytest.mark.parametrize(
     "form",
-    [f for f in all_formats().values() if kind_of(f.becomes) == "preference pair"],
+    [f for f in all_formats().values() if kind_of(f.becomes) in JUDGED["pairs"]],
     ids=lambda form: form.name,
 )
 def test_every_format_of_pairs_is_read(make, form):
     made = make([form.row], map_fn=form.name, max_length=2048)
     assert (made.report.rows, made.report.kept, made.report.groups) == (1, 1, 1)
-    pair = form.becomes
-    for side, name in enumerate(("chosen", "rejected")):
+    for side, said in enumerate(answers_of(form.becomes)):
         sample = made.sample(side)
-        assert sample.per_document == {"side": side}
-        assert pair[name][-1]["content"].strip() in answer(sample)
+        assert sample.per_document["side"] == side
+        assert said[-1]["content"].strip() in answer(sample)
     assert prompt(made.sample(0)) == prompt(made.sample(1))
 
 
@@ -191,6 +192,10 @@ def test_an_answer_that_the_template_writes_in_several_samples_is_no_side(make):
         "the template cannot write an answer of several messages as one text": 1
     }
     assert report.groups == 1
+
+
+def sides_of(pair):
+    return [one.conversation for one in judged_together(pair)[0]]
 
 
 def fitted(pair, max_length):

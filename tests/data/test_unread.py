@@ -34,7 +34,11 @@ LEFT = {
     "ultrachat": ("id",),
 }
 # Rows with one more key there that are refused, in place of being read without it
-REFUSED = {("moss_003_sft", "chat."), ("orpo_dpo_mix_40k", "chosen."), ("orpo_dpo_mix_40k", "reje")}
+REFUSED = {("moss_003_sft", "chat.")} | {
+    (name, path)
+    for name in ("orpo_dpo_mix_40k", "ultrafeedback_binarized", "ultrafeedback_cleaned")
+    for path in ("chosen.", "reje")
+}
 
 
 def objects(value, path=""):

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tests.runs import losses, metrics, train
 from xtune.checkpoint.folder import list_checkpoints
 from xtune.engine.hooks.base import Hook
-from xtune.engine.loops import validation_loss
+from xtune.engine.loops import validation_metrics
 from xtune.errors import ConfigError, TrainingError
 from xtune.registry import HOOKS
 
@@ -61,7 +61,7 @@ def test_validation_loss_is_the_mean_over_all_trained_tokens(run):
             batch = run.val_dataset.batch([index])
             total += run.model(batch, normalizer=1)["loss"].item()
             trained += batch.trained_tokens
-    assert validation_loss(run) == pytest.approx(total / trained, rel=1e-6)
+    assert validation_metrics(run)["val_loss"] == pytest.approx(total / trained, rel=1e-6)
     assert metrics(run.work_dir)[-1]["val_loss"] == pytest.approx(total / trained, rel=1e-6)
 
 

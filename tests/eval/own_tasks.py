@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+
+import torch
+
 from xtune.eval.tasks.base import (
     Candidate,
     Choices,
@@ -12,7 +16,12 @@ from xtune.eval.tasks.base import (
     Score,
     Shot,
     Task,
+    Text,
+    Texts,
 )
+from xtune.eval.tasks.own_way import OwnWay
+from xtune.generation.generate import answer_prompts
+from xtune.models import base_of
 
 
 class Letters(Task):
@@ -73,6 +82,18 @@ class Words(Task):
         return Score({"tokens": tokens}, got=response.samples[0].text, expected="x")
 
 
+class Talks(Words):
+    """Wants more words than a small model takes, and stops soon."""
+
+    name = "talks"
+
+    def items(self):
+        return super().items()[:1]
+
+    def ask(self, item, form):
+        return Generation(Prompt(item.question), stop=tuple("abcdefghi "), max_new_tokens=100_000)
+
+
 class Likely(Task):
     """How likely is a text?"""
 
@@ -101,6 +122,60 @@ class Breaks(Letters):
     name = "breaks"
 
     def score(self, item, response):
-        import torch
-
         raise torch.OutOfMemoryError("says the test")
+
+
+class Counted(OwnWay):
+    """Asks the model itself, and says how many items each process has asked."""
+
+    name = "counted"
+    scoring = "exact_match"
+    batch_size = 2
+
+    def items(self):
+        return [Item(str(at), f"Say {at}", "x") for at in range(7)]
+
+    def identity(self, item):
+        return item.id
+
+    def ask(self, item, form):
+        return Generation(Prompt(item.question))
+
+    def respond(self, subject, items):
+        asked = [[int(item.id) + 5] for item in items]
+        answers = answer_prompts(
+            subject.llm, subject.tokenizer, asked, max_new_tokens=2, together=subject.together
+        )
+        told = [f"{os.environ.get('RANK', '0')} {answer.tokens}" for answer in answers]
+        return [Texts((Text(each, "stop", 2),)) for each in told]
+
+    def score(self, item, response):
+        return Score({"acc": 1.0}, got=response.samples[0].text, expected="x")
+
+
+class FailsOnOne(Counted):
+    """Fails on the second process alone, between two passes."""
+
+    name = "fails_on_one"
+
+    def respond(self, subject, items):
+        if os.environ.get("RANK") == "1":
+            raise ValueError("the disk is full")
+        return super().respond(subject, items)
+
+
+class FailsAmid(Counted):
+    """Fails in the middle of a pass, on all processes."""
+
+    name = "fails_amid"
+
+    def respond(self, subject, items):
+        def no_room(*given):
+            raise torch.OutOfMemoryError("says the test")
+
+        layer = base_of(subject.llm).base_model.layers[1]
+        hook = layer.mlp.register_forward_pre_hook(no_room)
+        try:
+            return super().respond(subject, items)
+        finally:
+            hook.remove()

@@ -11,7 +11,7 @@ import pytest
 from peft import LoraConfig
 
 import xtune
-from tests.eval.own_tasks import Letters, Likely
+from tests.eval.own_tasks import Letters, Likely, Talks
 from tests.eval.tasks.files import write
 from tests.forked import run_ranks
 from tests.tiny import write_tiny_llama
@@ -111,6 +111,30 @@ def test_a_submission_and_answers_for_a_judge_have_no_number_yet(base, tmp_path)
     assert results["open"].rows[0].expected == "So."
 
 
+def test_who_goes_on_makes_passes_of_the_first_ones_size(base, tmp_path):
+    """However much memory is free by then: numbers depend on it in their last places."""
+    evaluate(base, [Letters()], out=tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    (at,) = (n for n, line in enumerate(lines) if line["key"].startswith("token budget cpu "))
+    assert lines[at]["answer"] == 2048
+    lines[at]["answer"] = 300  # as if it had been recorded where less was free
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (tmp_path / "answers.jsonl").write_text(text)
+    again = evaluate(base, [Letters(count=9), Likely()], out=tmp_path)
+    assert {again[name].settings["token_budget"] for name in ("letters", "likely")} == {300}
+
+
+def test_an_answer_has_the_room_that_a_small_model_leaves_it(base, tmp_path):
+    task = evaluate(base, [Talks()], out=tmp_path, dtype="fp32")["talks"]
+    (row,) = task.rows
+    room = task.settings["max_length"] - len(load_tokenizer(str(base)).encode("Say 0"))
+    assert (row.notes["room"], row.cut, task.to_dict()["short_of_room"]) == (room, 0, 1)
+    assert task.warnings[0] == (
+        f"1 of 1 answers had room for {room} to {room} tokens, not for as many as were wanted: the "
+        f"model takes {task.settings['max_length']} in all"
+    )
+
+
 def test_fewer_rows_are_a_partial_result(base, tmp_path):
     task = evaluate(base, [Letters(count=9)], rows=3, out=tmp_path)["letters"]
     assert [row.id for row in task.rows] == ["0", "3", "6"]
@@ -121,7 +145,7 @@ def test_killed_at_any_item_and_run_again_it_gives_the_same_files(base, tmp_path
     whole = tmp_path / "whole"
     evaluate(base, TASKS, out=whole, dtype="fp32")
     answers = (whole / "answers.jsonl").read_bytes()
-    assert answers.count(b"\n") == 8 * 2 + 5 * 2
+    assert answers.count(b"\n") == 1 + 8 * 2 + 5 * 2  # the size of passes first
     for kept in (0, 40, len(answers) // 2, len(answers) - 30):
         killed = tmp_path / f"killed_{kept}"
         killed.mkdir()
@@ -144,7 +168,7 @@ def test_other_weights_get_answers_of_their_own(base, tmp_path):
     assert weights_hash(llm) != before
     second = measure(Subject(llm, tokenizer), {"letters": Letters()}, folder=tmp_path)
     assert first.model["weights"] != second.model["weights"]
-    assert (tmp_path / "answers.jsonl").read_bytes().count(b"\n") == 2 * 8 * 2
+    assert (tmp_path / "answers.jsonl").read_bytes().count(b"\n") == 2 * (1 + 8 * 2)
 
 
 def test_two_processes_find_what_one_does_and_go_on_with_what_it_began(base, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from dataclasses import replace
 
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
@@ -181,11 +182,16 @@ def test_a_prompt_leaves_room_for_its_answer():
     )
     renderer = Renderer(tokenizer, form="completion", max_length=len(ids) + 8)
     assert renderer.generation(ask).prompt == ids
-    request = Renderer(tokenizer, form="completion", max_length=len(ids) + 6).generation(ask)
+    short = replace(ask, max_new_tokens=4)
+    request = Renderer(tokenizer, form="completion", max_length=len(ids) + 2).generation(short)
     assert (request.prompt, request.cut) == (ids[2:], 2)
-    assert (request.stop, request.max_new_tokens, request.temperature) == (("\n",), 8, 0.0)
-    with pytest.raises(DataError, match="an answer of 8 tokens leaves no room for a prompt"):
-        Renderer(tokenizer, form="completion", max_length=8).generation(ask)
+    assert (request.stop, request.max_new_tokens, request.temperature) == (("\n",), 4, 0.0)
+    # an answer that wants more than half of the model gets what the prompt leaves, or half
+    half = Renderer(tokenizer, form="completion", max_length=10).generation(ask)
+    assert (half.prompt, half.max_new_tokens, half.cut) == (ids[-5:], 5, len(ids) - 5)
+    long = Renderer(tokenizer, form="completion", max_length=len(ids) + 20)
+    rest = long.generation(replace(ask, max_new_tokens=2048))
+    assert (rest.prompt, rest.max_new_tokens, rest.cut) == (ids, 20, 0)
 
 
 def test_windows_of_a_long_text_score_each_token_once():

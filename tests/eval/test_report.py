@@ -17,7 +17,9 @@ from tests.eval.results import comparison, results, row, task_result
 from xtune.cli.eval import print_comparison
 from xtune.errors import UsageError
 from xtune.eval.comparison import Comparison, abilities_of
+from xtune.eval.grid import Grid
 from xtune.eval.loss_curve import LossCurve
+from xtune.eval.pages.heat_map import grids_of
 from xtune.eval.pages.markdown import markdown
 from xtune.eval.pages.page import render_page
 from xtune.eval.pages.picture import draw_picture
@@ -267,3 +269,22 @@ def test_the_table_to_paste():
     )
     assert "quiz: form chat, scoring option_letter." in table
     assert "xtune 0.1.0." in table
+
+
+def test_results_on_a_grid_are_heat_maps(tmp_path):
+    def cells(*right):
+        places = [(1000, 0), (1000, 50), (2000, 0), (1000, 0)]
+        return [
+            row(right=one, notes={"cell": {"length": length, "depth": depth}})
+            for one, (length, depth) in zip(right, places, strict=True)
+        ]
+
+    compared = comparison(cells(0, 0, 1, 0), cells(1, 0, 1, 0))
+    (_, before), (title, after) = grids_of(compared.after, compared.before)
+    assert title == "quiz: acc, %, after"
+    assert before.means == [[0.0, 0.0], [1.0, None]]
+    assert after == Grid(("length", "depth"), [1000, 2000], [0, 50], [[0.5, 0.0], [1.0, None]])
+    draw_picture(tmp_path / "picture.png", compared.after, compared.before, LossCurve({}, {}))
+    with Image.open(tmp_path / "picture.png") as image:
+        assert image.size == (round(3 * 5.6 * 150), 540)
+    assert grids_of(results([row(), *cells(1, 1, 1, 1)]), None) == []

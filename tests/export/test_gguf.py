@@ -126,17 +126,18 @@ def end_of_the_base(monkeypatch):
 
 
 def rslora_dropped(monkeypatch):
-    def merged(tuned):
+    def merged(tuned, adapter):
         for module in tuned.modules():
             if hasattr(module, "scaling"):
                 module.scaling = {"default": 2.0}  # alpha / r; rsLoRA's is 4
         return tuned.merge_and_unload(), torch.zeros(24, 384)
 
-    monkeypatch.setattr(prepared, "_merged", merged)
+    monkeypatch.setattr(prepared, "merged", merged)
 
 
 def not_merged(monkeypatch):
-    monkeypatch.setattr(prepared, "_merged", lambda tuned: (tuned.unload(), torch.zeros(24, 384)))
+    unmerged = torch.zeros(24, 384)
+    monkeypatch.setattr(prepared, "merged", lambda tuned, adapter: (tuned.unload(), unmerged))
 
 
 def rounded_twice(monkeypatch):

@@ -14,11 +14,13 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterable
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.forked import run_ranks
+from tests.models.judged import judged_options
 from tests.models.toy import toy_option
 from tests.runs import Inputs, metrics, options, write_inputs
 
@@ -42,6 +44,11 @@ METHODS = {
     "pairs": "custom_sft_full",
     "pairs lora": "custom_sft_lora",
     "dpo lora": "custom_dpo_lora",
+    "dpo goes on": "custom_dpo_lora",  # from the adapter of `lora`
+    "dpo precomputed": "custom_dpo_lora",
+    "kto lora": "custom_dpo_lora",
+    "reward": "custom_reward_lora",
+    "reward lora": "custom_reward_lora",
 }
 STEPS = 8  # of the tests; what goes wrong does so from the first
 _TABLE_STEPS = 20
@@ -49,7 +56,8 @@ _MICRO_BATCHES = 4  # of a step, over all processes
 # lr=1e-2, as elsewhere, makes the smallest difference of sums grow a hundredfold in 20 steps
 _COLUMNS = (
     *("step", "loss", "grad_norm", "val_loss", "tokens", "trained_tokens", "lr"),
-    *("accuracy", "margin", "logp_chosen", "logp_rejected"),
+    *("accuracy", "margin", "logp_chosen", "logp_rejected", "reward_desirable", "z"),
+    *("score_std", "val_reward_margin"),
 )
 _COMMON = ["lora.lora_dropout=0.0", "lr=3e-4"]
 
@@ -78,14 +86,16 @@ def _zero(kind: str) -> dict:
 
 _ALL = ("full", "lora", "qlora")
 _PAIRS = ("pairs", "pairs lora")  # of tests/models/toy.py
+_DPO = ("dpo lora", "dpo goes on", "dpo precomputed", "kto lora")
+_REWARD = ("reward", "reward lora")
 ROWS = [
-    Row("ddp", 2, {"type": "DDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora")),
+    Row("ddp", 2, {"type": "DDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora", "reward lora")),
     Row("zero1", 2, _zero("1")),
-    Row("zero2", 2, _zero("2"), (*_ALL, *_PAIRS)),
-    Row("zero3", 2, _zero("3"), ("full", "lora", *_PAIRS, "dpo lora")),
+    Row("zero2", 2, _zero("2"), (*_ALL, *_PAIRS, "reward")),
+    Row("zero3", 2, _zero("3"), ("full", "lora", *_PAIRS, "dpo lora", "reward lora")),
     Row("zero2_offload", 2, _zero("2_offload"), ("full",)),
     Row("zero3_offload", 2, _zero("3_offload"), ("full",)),
-    Row("fsdp", 2, {"type": "FSDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora")),
+    Row("fsdp", 2, {"type": "FSDPStrategy"}, (*_ALL, *_PAIRS, "dpo lora", "kto lora", *_REWARD)),
     Row(
         "fsdp, not resharded",
         2,
@@ -99,9 +109,17 @@ ROWS = [
         ("qlora",),
         ("gradient_checkpointing=True",),
     ),
-    Row("ddp", 4, {"type": "DDPStrategy"}, ("lora",)),
-    Row("fsdp", 4, {"type": "FSDPStrategy"}),
-    Row("ddp, 2 share a row", 2, {"type": "DDPStrategy"}, ("full", "lora", "pairs"), sharing=2),
+    Row("ddp", 4, {"type": "DDPStrategy"}, ("lora", "kto lora")),
+    Row("zero2", 4, _zero("2"), ("dpo lora", "kto lora")),
+    Row("zero3", 4, _zero("3"), ("dpo goes on", "dpo precomputed", "kto lora")),
+    Row("fsdp", 4, {"type": "FSDPStrategy"}, ("full", "lora", "dpo goes on", "dpo precomputed")),
+    Row(
+        "ddp, 2 share a row",
+        2,
+        {"type": "DDPStrategy"},
+        ("full", "lora", "pairs", "reward"),
+        sharing=2,
+    ),
     Row("zero2, 2 share a row", 2, _zero("2"), ("lora",), sharing=2),
     Row("zero3, 2 share a row", 4, _zero("3"), ("full",), sharing=2),
     Row("fsdp, 2 share a row", 4, {"type": "FSDPStrategy"}, _ALL, sharing=2),
@@ -113,9 +131,11 @@ ROWS = [
 ]
 
 
-def run_alone(inputs: Inputs, root: Path, steps: int = STEPS) -> None:
+def run_alone(
+    inputs: Inputs, root: Path, steps: int = STEPS, methods: Iterable[str] = METHODS
+) -> None:
     """Train on one process with each method: root/alone/full, …/lora, …/qlora."""
-    for method in METHODS:
+    for method in methods:
         train_alone(inputs, root / "alone" / method, method, steps=steps)
 
 
@@ -176,6 +196,7 @@ def _train(
     from xtune.config import render
     from xtune.engine.runner import Runner
 
+    cache = os.environ.get("XTUNE_CACHE")
     chosen = [
         *options(inputs),
         *_COMMON,
@@ -185,11 +206,26 @@ def _train(
     ]
     if method in _PAIRS:
         chosen.append(toy_option(inputs.model))
-    if method == "dpo lora":
+    if method in (*_DPO, *_REWARD):
         pairs = inputs.data.with_name("pairs.jsonl")
         chosen += [f"data_path={pairs}", f"val_data_path={pairs}", "map_fn=preference"]
-    chosen = [o for o in chosen if "lora" in METHODS[method] or not o.startswith("lora.")]
-    Runner(render(METHODS[method], chosen), work_dir=folder, resume=resume and str(resume)).train()
+    if method == "kto lora":
+        chosen += judged_options()
+    if method == "dpo goes on":
+        chosen.append(f"adapter={folder.parents[1]}/alone/lora/checkpoints/latest/adapter")
+    if method == "dpo precomputed":
+        chosen.append("algorithm.precompute_reference=True")
+        os.environ["XTUNE_CACHE"] = str(folder.with_suffix(".cache"))  # each computes it itself
+    if method == "reward":
+        chosen.append("lora=None")
+    trains_adapter = "lora" in METHODS[method] and method != "reward"
+    chosen = [o for o in chosen if trains_adapter or not o.startswith("lora.")]
+    try:
+        sheet = render(METHODS[method], chosen)
+        Runner(sheet, work_dir=folder, resume=resume and str(resume)).train()
+    finally:
+        os.environ.pop("XTUNE_CACHE", None)
+        os.environ |= {"XTUNE_CACHE": cache} if cache else {}
 
 
 def _of_steps(steps: int) -> tuple[str, ...]:

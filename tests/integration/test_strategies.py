@@ -41,6 +41,11 @@ CLOSE = {
     "pairs": 1e-4,
     "pairs lora": 1e-4,
     "dpo lora": 1e-3,
+    "dpo goes on": 1e-3,
+    "dpo precomputed": 1e-3,
+    "kto lora": 1e-3,
+    "reward": 1e-3,
+    "reward lora": 1e-3,
 }
 
 
@@ -48,15 +53,24 @@ CLOSE = {
 def launched(inputs, shared_folder):
     """Give the folder of all rows of so many processes, run when the first is asked for."""
     root = shared_folder / "rows"
-    once(root / "alone", lambda _: run_alone(inputs, root))
+    counts = sorted({row.processes for row in ROWS})
 
     def of(processes: int) -> tuple[Path, str]:
-        for count in sorted({row.processes for row in ROWS if row.processes <= processes}):
+        trained: set[str] = set()
+        for count in (count for count in counts if count <= processes):
+            wanted = {m for row in ROWS if row.processes == count for m in row.methods}
+            new = [method for method in METHODS if method in wanted - trained]
+            once(root / f"alone_for_{count}", _run_alone(inputs, root, new))
+            trained |= wanted
             # more processes go on from checkpoints of fewer
             said = once(root / f"said_by_{count}", _run_rows(inputs, root, count))
         return root, said.read_text(encoding="utf-8")
 
     return of
+
+
+def _run_alone(inputs: Inputs, root: Path, methods: list[str]):
+    return lambda _: run_alone(inputs, root, methods=methods)
 
 
 def _run_rows(inputs: Inputs, root: Path, count: int):

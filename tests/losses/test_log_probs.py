@@ -207,6 +207,48 @@ def test_gradient_checkpointing_around_it_changes_no_bit():
             assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize(("chunk_size", "rows"), [(8, 3), (1000, 1000)])
+@pytest.mark.parametrize("head_is_trained", [True, False])
+@pytest.mark.parametrize(("softcap", "temperature"), [(None, 1.0), (5.0, 0.5)])
+def test_the_squared_probabilities_are_summed_up_next_to_it(
+    head_is_trained, softcap, temperature, chunk_size, rows, monkeypatch
+):
+    monkeypatch.setattr(home, "_CACHED", rows * V)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+    hidden, weight, bias, targets = make()
+    for tensor in (weight, bias):
+        tensor.requires_grad_(head_is_trained)
+    settings = {"bias": bias, "softcap": softcap, "temperature": temperature}
+    squares = torch.full((N,), 7.0)
+    found = chunked_log_probs(
+        hidden, weight, targets, squares=squares, chunk_size=chunk_size, **settings
+    )
+    logits = hidden.double() @ weight.double().T + bias.double()
+    if softcap:
+        logits = softcap * torch.tanh(logits / softcap)
+    right = (logits / temperature).softmax(-1).square().sum(-1).log()
+    asked = targets != -100
+    torch.testing.assert_close(squares[asked].double(), right[asked].detach(), rtol=0, atol=1e-5)
+    assert squares[~asked].eq(7.0).all()
+    plain = chunked_log_probs(hidden, weight, targets, chunk_size=chunk_size, **settings)
+    assert torch.equal(found, plain)
+    assert torch.equal(
+        torch.autograd.grad(found.sum(), hidden)[0], torch.autograd.grad(plain.sum(), hidden)[0]
+    )
+
+
+def test_squared_probabilities_cost_no_product_and_no_memory():
+    tokens, vocabulary, width, chunk = 64, 150_000, 8, 4
+    hidden = torch.randn(tokens, width, requires_grad=True)
+    weight = torch.randn(vocabulary, width)
+    targets = torch.randint(vocabulary, (tokens,))
+    squares = torch.zeros(tokens)
+    with LargestTensor() as seen, FlopCounterMode(display=False) as count:
+        chunked_log_probs(hidden, weight, targets, chunk_size=chunk, squares=squares)
+    assert count.get_total_flops() == 2 * 2 * tokens * width * vocabulary
+    assert seen.elements == max(chunk * vocabulary, weight.numel())
+
+
 @pytest.mark.parametrize("temperature", [0, -1.0, float("inf"), float("nan")])
 def test_a_temperature_that_nothing_is_sampled_at_is_refused(temperature):
     hidden, weight, _, targets = make()

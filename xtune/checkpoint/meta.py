@@ -12,7 +12,7 @@ from typing import Any
 import xtune
 from xtune.errors import CheckpointError
 
-__all__ = ["FORMAT_VERSION", "damage", "read_meta", "weights_apart", "write_meta"]
+__all__ = ["FORMAT_VERSION", "damage", "note_change", "read_meta", "weights_apart", "write_meta"]
 
 FORMAT_VERSION = 2
 _WITHOUT_FURTHER_PARTS = 1  # what a reader of version 1 reads right
@@ -86,6 +86,23 @@ def weights_apart(folder: Path) -> list[str]:
     except (OSError, ValueError, KeyError, TypeError, AttributeError):  # no meta.json of ours
         return []
     return sorted(name for name, kind in parts.items() if kind == "weights")
+
+
+def note_change(folder: Path, name: str) -> None:
+    """Record a file of a checkpoint as it is now; nothing happens where there is no such record.
+
+    Args:
+        folder: of the checkpoint.
+        name: of the file that was changed on purpose, within the folder.
+    """
+    record = folder / _NAME
+    if not record.is_file():
+        return
+    meta = read_meta(folder)
+    if name in meta["files"]:
+        file = folder / name
+        meta["files"][name] = {"size": file.stat().st_size, "sha256": _sha256(file)}
+        record.write_text(json.dumps(meta, indent=1) + "\n", encoding="utf-8")
 
 
 def damage(folder: Path) -> str | None:

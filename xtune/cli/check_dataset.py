@@ -136,7 +136,8 @@ def _lines(data: _Data, found: Diagnosis) -> Iterator[str]:
     if not found.is_trainable:
         yield "  CANNOT be trained on as it is"
     elif found.misfit(data.makes or "dialogues"):
-        who = "a data set of pairs" if data.makes == "pairs" else "supervised fine-tuning"
+        judged = {"pairs": "a data set of pairs", "unpaired": "a data set of judged answers"}
+        who = judged.get(data.makes, "supervised fine-tuning")
         yield f"  sound {found.kind.removesuffix('s')}s, which {who} refuses"
     else:
         yield "  can be trained on; xtune log-dataset shows the tokens"

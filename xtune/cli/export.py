@@ -100,6 +100,7 @@ def run(args: argparse.Namespace) -> None:
             *(f"unchecked: {one}" for one in file.unchecked),
             *(f"notice: {one}" for one in file.layout.notices),
             f"the table: {out}.parity.md",
+            f"talk to it: xtune chat {out}",
         ]
     elif args.format == "gguf-lora":
         lines = _write_lora(args, out, found, notes, own)
@@ -108,8 +109,6 @@ def run(args: argparse.Namespace) -> None:
     else:
         lines = _write_folder(args, out, found, notes, own)
     print("\n".join(lines))
-    if args.format in ("transformers", "gguf"):
-        print(f"talk to it: xtune chat {out}")
 
 
 def _write_lora(args: Any, out: Path, found: Any, notes: Any, own: Any) -> list[str]:
@@ -176,8 +175,11 @@ def _write_folder(args: Any, out: Path, found: Any, notes: Any, own: Any) -> lis
         f"{'' if adapter is None else f', with {adapter} merged in'}",
         f"read back: logits differ by {written.difference:.1e} of the largest"
         f"{'' if adapter is None else ' from those of the base with its adapter'}",
-        *lines_of([written.outcome]),
+        *lines_of([] if written.outcome is None else [written.outcome]),
         *(f"{name}/: copied; it was trained next to the model" for name in apart),
+        f"score with it: xtune score {out} DATA"
+        if written.scores
+        else f"talk to it: xtune chat {out}",
     ]
 
 

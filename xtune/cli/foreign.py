@@ -31,7 +31,7 @@ _XTUNERS = {
 _OTHERS = {
     "train": "sft finetune fine-tune finetune-lora finetune-full pretrain pt run fit lora qlora",
     "chat": "infer inference generate talk repl cli webchat webui web-ui app gradio demo predict",
-    "eval": "evaluate evaluation benchmark bench measure score",
+    "eval": "evaluate evaluation benchmark bench measure",
     "judge": "llm-judge llm-as-a-judge pairwise elo arena mt-bench alpaca-eval gen-judgment",
     "handover": "opencompass hand-over",
     "export": "merge merge-lora merge-adapter save deploy serve api quantize quant to-hf pth-to-hf",
@@ -53,7 +53,11 @@ _NOT_HERE = {
     "dpo orpo simpo cpo": (
         "is a config's matter: `xtune train custom_dpo_lora`, or `xtune copy-cfg` it and edit it"
     ),
-    "rlhf ppo grpo kto rm reward reward-modeling": (
+    "rm reward reward-modeling": (
+        "is a config's matter: `xtune train custom_reward_lora`, or `xtune copy-cfg` it and edit "
+        "it; `xtune score` says how good the result is"
+    ),
+    "rlhf ppo grpo kto": (
         "is not trained yet: xtune does supervised fine-tuning, of all weights, LoRA or QLoRA, "
         "pretraining, and DPO and its kin: `xtune list-cfg`"
     ),

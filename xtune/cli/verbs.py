@@ -11,6 +11,7 @@ GROUPS = {
         "eval": "measure a model by any task, before and after, and write a report",
         "compare": "compare two results of eval item by item: won, lost, or luck",
         "list-tasks": "list the tasks: what each measures, its files, shots, scoring",
+        "score": "score answers with a reward model: accuracy, calibration, a page",
         "judge": "let a model judge files of answers: pairs in both orders, ratings, a page",
     },
     "Configs": {

@@ -79,9 +79,11 @@ def origin_of_adapter(folder: Path) -> dict[str, Any]:
     weights = real / "adapter_model.safetensors"
     digest = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
     step, root = real.parent, real.parent.parent
-    is_run = step.name.startswith("step_") and root.name == "checkpoints"
-    named = {"run": root.parent.name, "step": int(step.name.removeprefix("step_"))}
-    return {"adapter": str(folder), **(named if is_run else {}), "sha256": digest}
+    number = step.name.removeprefix("step_")
+    named: dict[str, Any] = {}
+    if number.isdigit() and root.name == "checkpoints":
+        named = {"run": root.parent.name, "step": int(number)}
+    return {"adapter": str(folder), **named, "sha256": digest}
 
 
 def overruled_note(folder: str | None, adapter: Any) -> str:

@@ -9,12 +9,15 @@ from pathlib import Path
 __all__ = ["PAIRS", "PICTURES", "REWARDS", "answer_to_config"]
 
 PAIRS = "algorithm = dict(type='PreferenceOptimization', loss=…), as in custom_dpo_lora"
-REWARDS = "reward models and reinforcement learning are not in xtune yet"
+REINFORCED = "reinforcement learning is not in xtune yet"
+REWARDS = "algorithm = dict(type='RewardModel', loss=…), as in custom_reward_lora"
 PICTURES = "models of pictures are not in xtune yet"
 
 _METHOD = re.compile(r"(^|_)(full|qlora|lora)(_|$)")
 _PREFERENCE = re.compile(r"(^|_)(dpo|orpo)(_|$)")
-_REWARD = re.compile(r"(^|_)(reward|kto|ppo|grpo|rm|internrm|polar)(_|$)", re.I)
+_REWARD = re.compile(r"(^|_)(reward|rm|internrm)(_|$)", re.I)
+_REINFORCED = re.compile(r"(^|_)(ppo|grpo|polar)(_|$)", re.I)
+_UNPAIRED = re.compile(r"(^|_)kto(_|$)", re.I)
 _VISION = re.compile(r"(^|_)(llava|clip|vit|internvl\w*|vl|mllm)(_|$)", re.I)
 _CUSTOM = re.compile(
     r"_(?P<what>custom_sft|custom_dataset|finetune_custom_dataset|custom_pretrain|json|"
@@ -35,9 +38,21 @@ def answer_to_config(name: str, known: Mapping[str, Path]) -> str:
         return f"it is a setting of DeepSpeed's and goes with a config: --deepspeed {stem}"
     if _VISION.search(stem):
         return PICTURES
-    if _REWARD.search(stem):
-        return f"{REWARDS}; DPO and its kin are: custom_dpo_lora"
-    if not stem.startswith("custom_") and (pairs := _PREFERENCE.search(stem)):
+    if _REINFORCED.search(stem):
+        return f"{REINFORCED}; DPO and its kin are: custom_dpo_lora"
+    if _UNPAIRED.search(stem):
+        return (
+            "KTO is algorithm=dict(type='UnpairedPreferenceOptimization', …) with "
+            "train_dataset.type='UnpairedPreferenceDataset', in a copy of custom_dpo_lora"
+        )
+    own = stem.startswith("custom_")
+    if not own and (scored := _REWARD.search(stem)):
+        model = _model_of(stem[: scored.start()], known)
+        named = f" pretrained_model_name_or_path={model}" if model else ""
+        return (
+            f"reward models train with custom_reward_lora --cfg-options{named} data_path=YOUR_FILE"
+        )
+    if not own and (pairs := _PREFERENCE.search(stem)):
         loss = f' \'algorithm.loss={{"type": "{pairs[2]}"}}\'' if pairs[2] == "orpo" else ""
         model = _model_of(stem[: pairs.start()], known)
         named = f" pretrained_model_name_or_path={model}" if model else ""

@@ -1,4 +1,4 @@
-"""What an algorithm learns from, held against what the data sets of a sheet make of their rows."""
+"""What an algorithm learns from and trains, held against a sheet's data sets, model and hooks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ __all__ = ["contradictions"]
 
 
 def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield each data set that the algorithm cannot learn from: key, what is wrong, what to do.
+    """Yield what does not go with the algorithm: key, what is wrong, what to do.
 
     Args:
         values: the sheet's. What a type does not say of itself is not judged.
     """
     model = values.get("model")
-    algorithm = model.get("type") if isinstance(model, Mapping) else None
+    if not isinstance(model, Mapping):
+        return
+    algorithm = model.get("type")
+    yield from _of_head(values, model)
     learns_from = class_attribute(registry.MODELS, algorithm, "learns_from")
     if learns_from is None:
         return
@@ -41,6 +44,33 @@ def contradictions(values: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             f"makes {makes} of rows, and model.type={name!r} learns from {learns_from}",
             f"name an algorithm that learns from {makes}, or a data set that makes {learns_from}",
         )
+
+
+_HEADS = {"CausalLM": False, "SequenceClassifier": True}  # whether it scores
+
+
+def _of_head(values: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """A model that writes where one is to score, or the other way round; who asks it for words."""
+    algorithm, llm = model.get("type"), model.get("llm")
+    scores = bool(class_attribute(registry.MODELS, algorithm, "trains_scores"))
+    kind = llm.get("type") if isinstance(llm, Mapping) else None
+    if isinstance(kind, str) and _HEADS.get(kind, scores) != scores:
+        wanted = next(name for name, one in _HEADS.items() if one == scores)
+        yield (
+            "model.llm.type",
+            f"is {kind!r}, and {algorithm} trains a model that {'scores' if scores else 'writes'}",
+            f"set it to {wanted!r}, as the part _base_/models/"
+            f"{'sequence_classifier' if scores else 'causal_lm'} does",
+        )
+    if not scores:
+        return
+    for number, hook in enumerate(values.get("custom_hooks") or ()):
+        if isinstance(hook, Mapping) and hook.get("evaluation_inputs"):
+            yield (
+                f"custom_hooks.{number}.evaluation_inputs",
+                "asks a reward model for answers, and it writes none",
+                "leave evaluation_inputs=[]; val_data_path gives accuracy on held-out pairs",
+            )
 
 
 def _makes(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -17,13 +17,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from xtune.data.formats import kind_of
 from xtune.data.map_fns import MapFn, UnusableRow, build_map_fn
 from xtune.data.map_fns.base import fault, require_unicode
 from xtune.data.map_fns.build import checked_return
 from xtune.data.recognise import Choice, look_of, most_fitting, recognise
+from xtune.data.row_reading import JUDGED, Makes
 from xtune.data.sources.base import Source, why_empty
 from xtune.data.sources.files import FilesSource
 from xtune.data.unread import read_row
@@ -104,16 +105,19 @@ class Diagnosis:
     @property
     def is_for_other_algorithms(self) -> bool:
         """Whether it is sound, and supervised fine-tuning refuses it all the same."""
-        return self.kind in ("preference pair", "prompt")
+        return self.kind in (*JUDGED["unpaired"], "prompt")
 
     def misfit(self, makes: str) -> str:
         """Say what of it a data set does not take, though it is sound; '' where it takes it.
 
         Args:
-            makes: what the data set makes of rows: 'dialogues', 'pairs'; of others nobody knows.
+            makes: what the data set makes of rows, as row_reading.py has it; of others nobody
+                knows.
         """
-        if makes == "pairs" and self.kind not in ("", "preference pair"):
-            return f"it makes {self.kind.removesuffix('s')}s, and the data set takes pairs"
+        taken = JUDGED.get(cast(Makes, makes))
+        if taken is not None and self.kind not in ("", *taken):
+            wanted = " or ".join(f"{kind}s" for kind in taken)
+            return f"it makes {self.kind.removesuffix('s')}s, and the data set takes {wanted}"
         if makes == "dialogues" and self.is_for_other_algorithms:
             return f"it makes {self.kind}s, which supervised fine-tuning cannot learn from"
         return ""

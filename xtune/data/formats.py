@@ -77,7 +77,9 @@ def _is_ours(map_fn: MapFn) -> bool:
 
 
 def kind_of(made: Mapping[str, Any]) -> str:
-    """Return what a map_fn has made: 'dialogue', 'text', 'tokens', 'preference pair' or 'prompt'.
+    """Return what a map_fn has made.
+
+    It is 'dialogue', 'text', 'tokens', 'preference pair', 'ranking', 'judged answer' or 'prompt'.
 
     >>> kind_of({'messages': []}), kind_of({'prompt': [], 'chosen': [], 'rejected': []})
     ('dialogue', 'preference pair')
@@ -87,6 +89,8 @@ def kind_of(made: Mapping[str, Any]) -> str:
         "text": "text",
         "input_ids": "tokens",
         "chosen": "preference pair",
+        "answers": "ranking",
+        "completion": "judged answer",
     }
     return next((kind for key, kind in kinds.items() if key in made), "prompt")
 

@@ -3,6 +3,7 @@
     of a dialogue, a text     1 sample each
     of a pair                 2: the chosen answer, then the rejected one, after the same prompt
     of ranked answers         K, the best first
+    of an answer judged alone 1
 
 The samples of a group follow each other, and `side` numbers them from 0: where it is 0, or where a
 sample has none, a group begins.
@@ -15,28 +16,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from xtune.structures import Conversation, Message, Preference, Sample
+from xtune.structures import Sample
 
-__all__ = ["as_group", "bounds_of", "joined", "sides_of", "totals"]
-
-
-def sides_of(pair: Preference) -> list[Conversation]:
-    """Return the dialogues of a pair, each with its own answer alone to be trained.
-
-    >>> made = sides_of({'prompt': [{'role': 'user', 'content': '2?'}],
-    ...                  'chosen': [{'role': 'assistant', 'content': 'Two.'}],
-    ...                  'rejected': [{'role': 'assistant', 'content': 'Three.'}]})
-    >>> [side['messages'][-1]['content'] for side in made]
-    ['Two.', 'Three.']
-    """
-    prompt: list[Message] = [
-        {**message, "loss": False} if message["role"] == "assistant" else message
-        for message in pair["prompt"]
-    ]
-    shared: Conversation = {"tools": pair["tools"]} if "tools" in pair else {}
-    return [
-        {**shared, "messages": [*prompt, *answer]} for answer in (pair["chosen"], pair["rejected"])
-    ]
+__all__ = ["as_group", "bounds_of", "joined", "totals"]
 
 
 def as_group(samples: Sequence[Sample]) -> list[Sample]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from xtune.data.collate import collate
 from xtune.data.groups import totals
@@ -24,6 +25,7 @@ class Packs:
 
     Attributes:
         report: what became of the rows.
+        attached: numbers of the samples that `attach` was given, by name.
 
     Args:
         report: see above; it is told of the packs.
@@ -46,6 +48,7 @@ class Packs:
         pack_length: int | None,
     ) -> None:
         self.report = report
+        self.attached: dict[str, np.ndarray] = {}
         self._bounds = bounds
         self._group_lengths = totals(lengths, bounds)
         self._chosen = np.arange(len(bounds) - 1) if chosen is None else chosen
@@ -84,8 +87,43 @@ class Packs:
 
     def batch(self, indices: Sequence[int]) -> Batch:
         """Return the documents of these items end to end."""
-        samples = [sample for index in indices for sample in self.pack(index)]
-        return collate([self.sample(index) for index in samples], samples)
+        return self.documents([sample for index in indices for sample in self.pack(index)])
+
+    def documents(self, samples: Sequence[int]) -> Batch:
+        """Return samples end to end, with the numbers that were attached to them."""
+        batch = collate([self.sample(index) for index in samples], samples)
+        for name, values in self.attached.items():
+            batch.per_document[name] = torch.from_numpy(values[np.asarray(samples)])
+        return batch
+
+    def attach(self, name: str, values: np.ndarray) -> None:
+        """Give each sample a number more, which batches have in `per_document`.
+
+        Args:
+            name: of a vector of documents, as vectors.py declares it.
+            values: [N], in its dtype.
+        """
+        self.attached[name] = values
+
+    def in_order(self, room: int) -> list[list[int]]:
+        """Return the samples of an epoch, each once, in an order that only the data make.
+
+        Args:
+            room: tokens that a part has room for, unless one group is longer; groups stay whole.
+
+        Returns:
+            The samples of each part.
+        """
+        parts: list[list[int]] = []
+        held = room
+        for group in np.unique(self._chosen):
+            size = int(self._group_lengths[group])
+            if held + size > room:
+                parts.append([])
+                held = 0
+            parts[-1] += range(int(self._bounds[group]), int(self._bounds[group + 1]))
+            held += size
+        return parts
 
     def loader(self, **settings: Any) -> StepLoader:
         """Return the micro-batches of each step; `settings` are `StepLoader`'s."""

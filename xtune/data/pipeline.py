@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xtune.data.fit import fit, fit_group
-from xtune.data.groups import as_group
+from xtune.data.fit import fit
+from xtune.data.judged_samples import JudgedSamples
 from xtune.data.loss_weights import Kind, LossWeights
 from xtune.data.map_fns.base import MapFn, UnusableRow, require_unicode
 from xtune.data.plain_text import PlainText
 from xtune.data.recognise import look_of, other_choice
 from xtune.data.report import DataReport
-from xtune.data.row_reading import Makes, Mismatch, conversations_of
+from xtune.data.row_reading import JUDGED, Makes, Mismatch, RowReading, reading_of
 from xtune.data.sources.base import Source, name_of_source, why_empty
 from xtune.data.templates.base import Template, tool_templates
 from xtune.data.templates.default_system import without_empty_system
@@ -48,8 +48,9 @@ class _Dialogue(NamedTuple):
 
 
 class _Rendered(NamedTuple):
-    dialogues: list[_Dialogue]  # the row's own, or the sides of its pair
-    unread: tuple[str, ...]  # keys of the row; see unread.py
+    reading: RowReading
+    dialogues: list[_Dialogue]  # of each that the row holds
+    unread: tuple[str, ...]  # keys of the row that its function and the template do not read
 
 
 class Pipeline:
@@ -60,13 +61,13 @@ class Pipeline:
 
     Args:
         source: the rows.
-        map_fn: row to Conversation, or to Preference where pairs are made.
+        map_fn: row to Conversation, or to a Preference, Ranking or UnpairedPreference.
         template: Conversation to text.
         tokenizer: text to ids.
         system: put before every dialogue that does not begin with a system message.
         max_length: tokens of the longest sample that may be made, or of the longest group.
         max_rows: read no more than this; None for all.
-        makes: what a row is to become: samples that stand alone, or a group of two.
+        makes: what a row is to become; see row_reading.py.
         loss_weights: of thoughts, calls and answers; see loss_weights.py.
     """
 
@@ -94,6 +95,11 @@ class Pipeline:
         self._encode = Encoder(tokenizer, weigh=self._weigh)
         self._system = system
         self._max_length = max_length
+        self._judged: JudgedSamples | None = None
+        if makes in JUDGED:
+            self._judged = JudgedSamples(
+                self.report, template, self._encode, makes=makes, max_length=max_length
+            )
         self._max_rows = max_rows
         self._tokenizer = tokenizer
         self._vocabulary = len(tokenizer)
@@ -128,6 +134,20 @@ class Pipeline:
         if not self.report.samples:
             raise NothingUsable(self._nothing_left())
 
+    def by_row(self) -> Iterator[tuple[str, RowReading, list[Sample]]]:
+        """Yield where each row that can be used is, what it holds, and its samples.
+
+        Raises:
+            DataError: as of `chunks`.
+        """
+        for where, row in islice(self._source.rows(), self._max_rows):
+            rendered = self._render(where, row)
+            samples = self._samples_of([rendered])
+            if samples and isinstance(rendered, _Rendered):
+                yield where, rendered.reading, samples
+        if not self.report.samples:
+            raise NothingUsable(self._nothing_left())
+
     def _nothing_left(self) -> str:
         report = self.report
         if not report.rows:
@@ -147,9 +167,10 @@ class Pipeline:
 
     def _render(self, where: str, row: dict[str, Any]) -> _Rendered | UnusableRow:
         try:
-            conversations, unread = self._conversations(where, row)
+            reading = self._reading(where, row)
+            unread = reading.unread
             dialogues = []
-            for conversation in conversations:
+            for conversation in reading.dialogues:
                 if unread:
                     unread = _unread_by(self._template.source, conversation, unread)
                 dialogues.append(self._dialogue(where, conversation))
@@ -157,7 +178,7 @@ class Pipeline:
             return unusable
         except TemplateError as error:
             raise TemplateError(f"{where}: {error}") from error
-        return _Rendered(dialogues, unread)
+        return _Rendered(reading, dialogues, unread)
 
     def _dialogue(self, where: str, conversation: Conversation) -> _Dialogue:
         conversation = _begun_with(self._system, conversation)
@@ -179,12 +200,9 @@ class Pipeline:
                 require_unicode(span.text)
         return _Dialogue(conversation, samples, special_text, lost_empty_system=lost_empty_system)
 
-    def _conversations(
-        self, where: str, row: dict[str, Any]
-    ) -> tuple[list[Conversation], tuple[str, ...]]:
-        """The dialogue of a row, or those of its pair, and the keys that nobody reads."""
+    def _reading(self, where: str, row: dict[str, Any]) -> RowReading:
         try:
-            return conversations_of(row, self._map_fn, where=where, makes=self._makes)
+            return reading_of(row, self._map_fn, where=where, makes=self._makes)
         except Mismatch as error:
             look = look_of(self._source.rows(), self._map_fn)
             raise DataError(f"{error}\n{look}") from error
@@ -208,8 +226,11 @@ class Pipeline:
                 if isinstance(row, UnusableRow):
                     raise row
                 made = [_made_of(dialogue, encoded) for dialogue in row.dialogues]
-                fitted = self._pair if self._makes == "pairs" else self._alone
-                kept += fitted([one.conversation for one in row.dialogues], made)
+                conversations = [dialogue.conversation for dialogue in row.dialogues]
+                if self._judged is None:
+                    kept += self._alone(conversations[0], made[0])
+                else:
+                    kept += self._judged(row.reading, conversations, made)
             except UnusableRow as unusable:
                 self.report.dropped[unusable.reason] += 1
             else:
@@ -229,9 +250,8 @@ class Pipeline:
         if with_messages and report.default_system:
             report.default_system_rows += with_messages[0]["messages"][0]["role"] != "system"
 
-    def _alone(self, conversations: list[Conversation], made: list[list[Sample]]) -> list[Sample]:
+    def _alone(self, conversation: Conversation, samples: list[Sample]) -> list[Sample]:
         """The samples of a row's one dialogue."""
-        (conversation,), (samples,) = conversations, made
         if not any(len(sample) for sample in samples):
             raise UnusableRow("no trained answer")
         samples = fit(
@@ -243,24 +263,6 @@ class Pipeline:
             cut=self.report.cut,
         )
         return [sample for sample in samples if len(sample)]
-
-    def _pair(self, conversations: list[Conversation], made: list[list[Sample]]) -> list[Sample]:
-        """The samples of a row's two dialogues, which begin alike."""
-        if not all(samples and all(map(len, samples)) for samples in made):
-            raise UnusableRow("no trained answer")
-        if any(len(samples) > 1 for samples in made):
-            raise UnusableRow("the template cannot write an answer of several messages as one text")
-        sides = fit_group(
-            conversations,
-            [sample for (sample,) in made],
-            template=self._template,
-            encode=self._encode,
-            max_length=self._max_length,
-            cut=self.report.cut,
-        )
-        if np.array_equal(sides[0].input_ids, sides[1].input_ids):
-            raise UnusableRow("chosen and rejected are the same tokens")
-        return as_group(sides)
 
     def _count(self, samples: list[Sample]) -> None:
         if not samples:

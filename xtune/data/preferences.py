@@ -1,10 +1,11 @@
-"""`PreferenceDataset`: pairs of answers, of which one is better; each pair is one group.
+"""`PreferenceDataset`: answers to one prompt that were held against each other, each row one group.
 
-    chosen      prompt + better answer      the first sample of a group, side 0
-    rejected    prompt + worse answer       the second, side 1
+    of a pair       chosen      prompt + better answer      side 0
+                    rejected    prompt + worse answer       side 1
+    of a ranking    prompt + each of its K answers          side 0 to K - 1, the best first
 
-Both have the same tokens before their answers, whatever was cut, and are never parted: a pack, a
-micro-batch and a process have both or none.
+All have the same tokens before their answers, whatever was cut, and are never parted: a pack, a
+micro-batch and a process have all of them or none.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ __all__ = ["PreferenceDataset", "StreamedPreferenceDataset"]
 
 @DATASETS.register_module()
 class PreferenceDataset(CachedDataset):
-    """Pairs as groups of two token samples, packed or not, from a cache on disk.
+    """Pairs and rankings as groups of token samples, packed or not, from a cache on disk.
 
     Args:
         data_path: as `SFTDataset` takes it.
         tokenizer: a tokenizer of transformers.
-        map_fn: row to Preference, named as `SFTDataset` takes it.
+        map_fn: row to Preference or Ranking, named as `SFTDataset` takes it.
         template: as `SFTDataset` takes it.
         day: '2026-11-30', for a template that tells today's date; None: by the clock.
         system: put before every prompt that does not begin with a system message of its own.
-        max_length: tokens of the longest pair, both sides together, and of a pack.
+        max_length: tokens of the longest group, all its answers together, and of a pack.
         split: which part of the source, where it has parts.
-        pack_to_max_length: put several pairs into one item, up to `max_length` tokens.
+        pack_to_max_length: put several groups into one item, up to `max_length` tokens.
         max_rows: read no more rows than this.
 
     Raises:
@@ -82,13 +83,13 @@ class StreamedPreferenceDataset(StreamedDataset):
     Args:
         data_path: as `StreamedSFTDataset` takes it.
         tokenizer: a tokenizer of transformers.
-        map_fn: row to Preference, named as `SFTDataset` takes it.
+        map_fn: row to Preference or Ranking, named as `SFTDataset` takes it.
         template: as `SFTDataset` takes it.
         day: '2026-11-30', for a template that tells today's date; None: by the clock.
         system: put before every prompt that does not begin with a system message of its own.
-        max_length: tokens of the longest pair, both sides together, and of a pack.
+        max_length: tokens of the longest group, all its answers together, and of a pack.
         split: which part of the source, where it has parts.
-        pack_to_max_length: put several pairs into one item, up to `max_length` tokens.
+        pack_to_max_length: put several groups into one item, up to `max_length` tokens.
         window_rows: rows of a window.
 
     Raises:

@@ -77,8 +77,11 @@ class Preparation:
             data_path: as the config names the source.
             max_rows: no more than this; None for all.
         """
-        # Dialogues were all that there was when the first caches were written
-        grouped: dict[str, Any] = {} if self.makes == "dialogues" else {"makes": self.makes}
+        # Dialogues were all that there was when the first caches were written; those of pairs that
+        # were written before version 2 do not count ties and lengths
+        grouped: dict[str, Any] = (
+            {} if self.makes == "dialogues" else {"makes": self.makes, "version": 2}
+        )
         return cache_key(
             source=fingerprint_source(source, data_path),
             map_fn=fingerprint_function(map_fn),

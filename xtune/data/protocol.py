@@ -81,7 +81,7 @@ class Dataset(Protocol):
 
     @property
     def makes(self) -> str:
-        """What its groups are: 'dialogues' (1 sample) or 'pairs' (2); see groups.py."""
+        """What its groups are: 'dialogues', 'pairs' or 'unpaired'; see row_reading.py."""
         ...
 
     @property

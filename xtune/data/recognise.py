@@ -46,6 +46,7 @@ _FINDS_MARKS = {
     "alpaca": ("belle", "guanaco"),
     "sharegpt": ("msagent",),
     "code_alpaca": ("prompt_completion",),  # messages in a cell of a table
+    "preference": ("rm_static", "oasst1_pairwise"),
 }
 # Formats that rewrite dialogues which others read as they stand: chosen by name only.
 _BY_NAME_ONLY = ("msagent_react", "wizardlm")
@@ -117,7 +118,7 @@ def recognise(all_rows: Iterable[tuple[str, dict[str, Any]]], *, source: object 
         raise DataError(_unknown(rows))
     most = max(len(fit.fields) for fit in fits)
     left = _best_marked([fit for fit in fits if len(fit.fields) == most])
-    if any(fit.outcomes != left[0].outcomes for fit in left):
+    if any(_plain(fit) != _plain(left[0]) for fit in left):
         raise Ambiguous(_ambiguous(left, rows))
     left.sort(key=lambda fit: _rank(fit.format.name))
     return Choice(left[0].format, _why(left, rows))
@@ -268,6 +269,11 @@ def _tried(format: Format, rows: _Rows) -> _Fit | None:
 
 def _is_made(outcome: object) -> bool:
     return not isinstance(outcome, str)
+
+
+def _plain(fit: _Fit) -> list[object]:
+    """What it makes of the rows, whatever it says of how it found the prompt."""
+    return [made | {"form": ""} if isinstance(made, dict) else made for made in fit.outcomes]
 
 
 def _kind(fit: _Fit) -> str:

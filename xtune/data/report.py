@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from xtune.data.judged_report import JudgedCounts
 from xtune.data.templates.unwritten import TOOL_PARTS
 from xtune.data.unread import unread_lines
 
@@ -50,7 +51,7 @@ class SourceReport:
 _COUNTS = (
     *("rows", "kept", "dropped", "cut", "samples", "groups", "tokens", "trained_tokens"),
     *("answers", "ended_answers", "dialogues", "special_text_rows"),
-    *("unread", "unwritten", "default_system_rows", "empty_system_rows"),
+    *("unread", "unwritten", "default_system_rows", "empty_system_rows", "judged"),
 )
 
 
@@ -64,8 +65,8 @@ class DataReport:
         dropped: rows by the reason why they made none.
         cut: what was cut because it was longer than max_length, by kind; see fit.py.
         samples: documents.
-        groups: samples that belong together counted as one: pairs; see groups.py. As many as
-            samples where each stands alone.
+        groups: samples that belong together counted as one: pairs, rankings; see groups.py. As
+            many as samples where each stands alone.
         tokens: of all samples.
         trained_tokens: of these, the ones that have a label.
         answers: unbroken stretches of trained tokens.
@@ -84,6 +85,7 @@ class DataReport:
             templates/default_system.py.
         tool_templates: where the template leaves out tools, those that fit the tokenizer and
             write them.
+        judged: of answers that were judged: pairs, ties, lengths; see judged_report.py.
         recognised: with map_fn='auto' the format that was chosen, and why.
         template: its name.
         stop_words: the tokens that end an answer.
@@ -111,6 +113,7 @@ class DataReport:
     default_system_rows: int = 0
     empty_system_rows: int = 0
     tool_templates: tuple[str, ...] = ()
+    judged: JudgedCounts = field(default_factory=JudgedCounts)
     recognised: str = ""
     template: str = ""
     stop_words: tuple[str, ...] = ()
@@ -157,6 +160,7 @@ class DataReport:
         lines += [f"too long  {count:,}: {what}" for what, count in self.cut.most_common()]
         grouped = f" in {self.groups:,} groups" if 0 < self.groups < self.samples else ""
         lines.append(f"samples   {self.samples:,}{grouped}")
+        lines += self.judged.lines()
         if self.packs:
             lines.append(
                 f"packs     {self.packs:,} of {self.pack_length:,} tokens, "
@@ -213,6 +217,7 @@ class DataReport:
         return {
             **{name: getattr(self, name) for name in self.__slots__},
             "sources": [asdict(source) for source in self.sources],
+            "judged": self.judged.to_dict(),
             "dropped": dict(self.dropped.most_common()),
             "cut": dict(self.cut.most_common()),
             "unread": dict(self.unread.most_common()),
@@ -240,10 +245,11 @@ class DataReport:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> DataReport:
         """Read what `to_dict` wrote."""
-        # A cache of before there were groups does not tell of them
-        told = {"groups": values["samples"], **values}
+        # A cache of before there were groups, and judged answers, does not tell of them
+        told = {"groups": values["samples"], "judged": {}, **values}
         given = {name: told[name] for name in cls.__slots__}
         given["sources"] = [SourceReport(**source) for source in given["sources"]]
+        given["judged"] = JudgedCounts.from_dict(given["judged"])
         for name in ("dropped", "cut", "unread", "unwritten"):
             given[name] = Counter(given[name])
         for name in ("stop_words", "tool_templates"):

@@ -1,30 +1,53 @@
-"""A row to the dialogues that it holds: its own one, or the two sides of its pair."""
+"""A row to the dialogues that it holds: its own one, or those of the answers that were judged."""
 
 from __future__ import annotations
 
-from typing import Any, Literal, TypeAlias, cast
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias, cast
 
 from xtune.data.formats import kind_of
-from xtune.data.groups import sides_of
+from xtune.data.judged import Judged, judged_alone, judged_together
 from xtune.data.map_fns.base import MapFn, UnusableRow, fault
 from xtune.data.map_fns.build import checked_return, name_of
 from xtune.data.unread import read_row
 from xtune.errors import DataError
-from xtune.structures import Conversation, Preference
+from xtune.structures import Conversation
 
-__all__ = ["Makes", "Mismatch", "conversations_of"]
+__all__ = ["JUDGED", "Makes", "Mismatch", "RowReading", "reading_of"]
 
-Makes: TypeAlias = Literal["dialogues", "pairs"]  # and texts and tokens count as dialogues
+# What a row becomes: dialogues, and texts and tokens count as such; answers to one prompt that are
+# held against each other; answers that each were judged alone.
+Makes: TypeAlias = Literal["dialogues", "pairs", "unpaired"]
+JUDGED: Mapping[Makes, tuple[str, ...]] = {  # of formats.kind_of, what each takes
+    "pairs": ("preference pair", "ranking"),
+    "unpaired": ("preference pair", "ranking", "judged answer"),
+}
+
+
+class RowReading(NamedTuple):
+    """What a row holds.
+
+    Attributes:
+        made: what the map_fn returned.
+        dialogues: its own one, or one for each answer that was judged.
+        unread: the keys that nobody reads; see unread.py.
+        judged: the answers of these dialogues, where they are judged.
+        left_out: why other answers of the row are no dialogues.
+    """
+
+    made: Mapping[str, Any]
+    dialogues: list[Conversation]
+    unread: tuple[str, ...]
+    judged: list[Judged]
+    left_out: list[str]
 
 
 class Mismatch(DataError):
     """The map_fn fails at a row."""
 
 
-def conversations_of(
-    row: dict[str, Any], map_fn: MapFn, *, where: str, makes: Makes
-) -> tuple[list[Conversation], tuple[str, ...]]:
-    """Return the dialogue of a row, or those of its pair, and the keys that nobody reads.
+def reading_of(row: dict[str, Any], map_fn: MapFn, *, where: str, makes: Makes) -> RowReading:
+    """Read a row.
 
     Args:
         row: the raw row.
@@ -38,11 +61,12 @@ def conversations_of(
         DataError: it becomes something else than is asked for.
     """
     made, unread = _made(map_fn, where, row)
-    if makes == "pairs":
-        _require_pair(made, where, map_fn)
-        return sides_of(cast(Preference, made)), unread
-    _require_dialogue(made, where, map_fn)
-    return [cast(Conversation, made)], unread
+    if makes not in JUDGED:
+        _require_dialogue(made, where, map_fn)
+        return RowReading(made, [cast(Conversation, made)], unread, [], [])
+    _require_judged(made, where, map_fn, makes)
+    judged, left_out = (judged_together if makes == "pairs" else judged_alone)(made)
+    return RowReading(made, [one.conversation for one in judged], unread, judged, left_out)
 
 
 def _made(map_fn: MapFn, where: str, row: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -65,7 +89,8 @@ def _made(map_fn: MapFn, where: str, row: dict[str, Any]) -> tuple[dict[str, Any
 
 def _require_dialogue(made: dict[str, Any], where: str, map_fn: MapFn) -> None:
     if "prompt" in made:
-        kind = "preference pairs" if "chosen" in made else "prompts without answers"
+        kinds = {"prompt": "prompts without answers"}
+        kind = kinds.get(kind_of(made), f"{kind_of(made)}s")
         raise DataError(
             f"{where}: map_fn {name_of(map_fn)!r} makes {kind}, which supervised fine-tuning "
             "cannot learn from: it needs one dialogue a row. Name a map_fn that makes dialogues "
@@ -74,10 +99,21 @@ def _require_dialogue(made: dict[str, Any], where: str, map_fn: MapFn) -> None:
         )
 
 
-def _require_pair(made: dict[str, Any], where: str, map_fn: MapFn) -> None:
-    if not {"prompt", "chosen", "rejected"} <= made.keys():
-        raise DataError(
-            f"{where}: map_fn {name_of(map_fn)!r} makes a {kind_of(made)} of a row, and these "
-            "data are to be pairs of a chosen and a rejected answer. Name a map_fn that makes "
-            "pairs (xtune list-formats), or train on dialogues: train_dataset.type='SFTDataset'"
+def _require_judged(made: dict[str, Any], where: str, map_fn: MapFn, makes: Makes) -> None:
+    kind = kind_of(made)
+    if kind in JUDGED[makes]:
+        return
+    another = "or train on dialogues: train_dataset.type='SFTDataset'"
+    if kind == "judged answer":
+        another = (
+            "or learn from answers that are judged alone (KTO): "
+            "train_dataset.type='UnpairedPreferenceDataset'"
         )
+    wanted = {
+        "pairs": ("pairs of a chosen and a rejected answer, or rankings", "pairs"),
+        "unpaired": ("answers that are judged good or bad", "pairs or judged answers"),
+    }[makes]
+    raise DataError(
+        f"{where}: map_fn {name_of(map_fn)!r} makes a {kind} of a row, and these data are to be "
+        f"{wanted[0]}. Name a map_fn that makes {wanted[1]} (xtune list-formats), {another}"
+    )

@@ -21,7 +21,13 @@ from typing import Any, NamedTuple
 from xtune.data.map_fns.base import MapFn, UnusableRow
 from xtune.data.map_fns.takes import Takes
 from xtune.data.map_fns.watched import Watched, WatchedText, released
-from xtune.structures import Conversation, Message
+from xtune.structures import (
+    Conversation,
+    Message,
+    Preference,
+    Ranking,
+    UnpairedPreference,
+)
 
 __all__ = ["HARMLESS", "Reading", "read_row", "unread_lines"]
 
@@ -154,11 +160,13 @@ def _collect_made(made: Any, unread: dict[str, None]) -> None:
     """The same for what a function has handed on and nothing after it reads."""
     if not isinstance(made, Mapping):
         return
-    for key in made.keys() - _MADE:
+    for key in made.keys() - (_MADE | _JUDGED if "prompt" in made else _MADE):
         if not _is_nothing(made[key]):
             unread[str(key)] = None
     for part, known in _PARTS.items():
-        for message in made.get(part) or () if part in made else ():
+        held = made.get(part) or ()
+        answers = [one for one in held if isinstance(one, list)]  # of a ranking, each messages
+        for message in (*held, *(message for answer in answers for message in answer)):
             if isinstance(message, Mapping) and not message.keys() <= known:
                 for key in sorted(message.keys() - known, key=str):
                     if not _is_nothing(message[key]):
@@ -167,8 +175,15 @@ def _collect_made(made: Any, unread: dict[str, None]) -> None:
 
 _MESSAGE = frozenset(Message.__annotations__)
 _TURN = frozenset({"system", "input", "output", "output_with_loss"})  # of XTuner's, see build.py
-_PARTS = dict.fromkeys(("messages", "prompt", "chosen", "rejected"), _MESSAGE)
+_PARTS = dict.fromkeys(
+    ("messages", "prompt", "chosen", "rejected", "answers", "completion"), _MESSAGE
+)
 _PARTS["conversation"] = _TURN
+_JUDGED = (
+    Preference.__annotations__.keys()
+    | Ranking.__annotations__.keys()
+    | UnpairedPreference.__annotations__.keys()
+)
 _MADE = Conversation.__annotations__.keys() | _PARTS.keys()
 
 

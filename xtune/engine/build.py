@@ -133,6 +133,12 @@ def _dataset(
             "gives loader and preview to a class that has its samples by number"
         )
     made: Dataset = dataset
+    if cfg["model"].get("precompute_reference") and not hasattr(dataset, "attach"):
+        raise ConfigError(
+            f"precompute_reference with {key}.type={_name(kind)!r}: its rows are not all known "
+            "before the training. Leave it out, or name a data set that is read whole, such as "
+            "PreferenceDataset"
+        )
     learns_from = getattr(resolve(MODELS, algorithm), "learns_from", made.makes)
     if made.makes != learns_from:
         raise ConfigError(
@@ -268,14 +274,16 @@ def weights_from(checkpoint: Path | None, cfg: Mapping[str, Any]) -> dict[str, A
     """Return the sheet's `model`, with its weights from the checkpoint if they are all in there.
 
     With an adapter they are not: the base model is read where it always was; an adapter that is
-    trained further is the checkpoint's, which it has become.
+    trained further is the checkpoint's, which it has become, and what it began as is named too.
 
     Args:
         checkpoint: that the run goes on from; None: it begins.
         cfg: the sheet's `model`.
     """
     if checkpoint and cfg.get("adapter_folder") and (checkpoint / "adapter").is_dir():
-        return {**cfg, "adapter_folder": str(checkpoint / "adapter")}
+        began = adapter_notes(checkpoint / "adapter").get("began_with") or {}
+        start = {"folder": str(cfg["adapter_folder"]), "sha256": began.get("sha256")}
+        return {**cfg, "adapter_folder": str(checkpoint / "adapter"), "adapter_start": start}
     if checkpoint is None or not (checkpoint / "model").is_dir():
         return dict(cfg)
     llm = {**cfg["llm"], "pretrained_model_name_or_path": str(checkpoint / "model")}

@@ -18,7 +18,7 @@ from xtune.engine.build import (
     require_sliceable,
 )
 from xtune.engine.identity import require_same_inputs
-from xtune.engine.vocabulary_check import require_rows
+from xtune.engine.vocabulary_check import require_rows, require_same_tokens
 from xtune.engine.work_dir import WorkDir
 from xtune.errors import AdapterError, ConfigError, DataError, ModelError
 from xtune.hub import cached_config
@@ -82,6 +82,7 @@ def make_plan(
         require_same_inputs(checkpoint, recipe, tokenizer, datasets[0].identity)
     if datasets is not None and tokenizer is not None:
         require_rows(recipe, tokenizer, pieces, *datasets)
+        require_same_tokens(cfg["model"], tokenizer, pieces)
     lines += _data_lines(datasets)
     if datasets is not None and not force:
         require_ends(datasets[0].report, force=False)

@@ -37,6 +37,7 @@ __all__ = [
     "require_same_inputs",
     "require_same_others",
     "vocabulary_digest",
+    "weight_files",
 ]
 
 _BLOCKS, _BLOCK = 256, 4096  # of a weight file are read; bytes of each
@@ -62,7 +63,7 @@ def base_digest(name: str) -> str | None:
         None where its files are not on this disk.
     """
     try:
-        files = _weight_files(name)
+        files = weight_files(name)
         digests = sorted(_digest(file) for file in files)
     except (OSError, ValueError, KeyError, ModelError):
         return None
@@ -179,7 +180,12 @@ def require_same_others(
             )
 
 
-def _weight_files(name: str) -> list[Path]:
+def weight_files(name: str) -> list[Path]:
+    """Return the files of a model's weights; none where they are not on this disk.
+
+    Args:
+        name: what `load_model` takes.
+    """
     kind = kind_of(name)
     if kind in (Kind.ALIAS, Kind.GGUF):
         return [resolve_alias(name)]

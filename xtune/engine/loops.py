@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtune.engine.rng import preserved_rng
+from xtune.engine.surveying import take_survey
 from xtune.engine.update import update
 from xtune.errors import ConfigError
 from xtune.models.algorithms.shares import weight_of
@@ -26,7 +27,7 @@ from xtune.registry import TRAIN_LOOPS
 if TYPE_CHECKING:
     from xtune.engine.run import Run
 
-__all__ = ["Loop", "TrainLoop", "validation_loss"]
+__all__ = ["Loop", "TrainLoop", "validation_metrics"]
 
 
 class Loop(ABC):
@@ -131,7 +132,7 @@ class TrainLoop(Loop):
             metrics = update(run, batches, began=began).metrics
             if self._validates_at(run):
                 enter("validation loss", step=run.step)
-                metrics["val_loss"] = validation_loss(run)
+                metrics |= validation_metrics(run)
             run.end_step(metrics)
 
     def _validates_at(self, run: Run) -> bool:
@@ -142,22 +143,31 @@ class TrainLoop(Loop):
 
 
 @torch.no_grad()
-def validation_loss(run: Run) -> float:
-    """Return the mean loss over all trained tokens of the validation data, by their weights."""
+def validation_metrics(run: Run) -> dict[str, float]:
+    """Return what the algorithm measures of the validation data, as `val_loss` and so on.
+
+    Each is a mean over all that it counts there: trained tokens by their weights, prompts. What an
+    algorithm surveys of a step it surveys of a round of micro-batches here.
+    """
     assert run.val_loader is not None
-    total, weight = 0.0, 0.0
+    sums: dict[str, float] = {}
+    weight = 0.0
     run.model.eval()
     with preserved_rng():
         steps = run.val_loader.steps_per_epoch
         assert steps is not None
         for step in range(steps):
             beat(f"{step}/{steps}")
-            for batch in run.val_loader.step(step):
+            batches = run.val_loader.step(step)
+            take_survey(run, batches)
+            for batch in batches:
                 own = slice_of(batch, run.sequence)
-                total += run.strategy.forward(own, normalizer=1)["loss"].item()
+                for name, share in run.strategy.forward(own, normalizer=1).items():
+                    sums[name] = sums.get(name, 0.0) + share.item()
                 # As in training: of a whole batch, by one process of a group.
                 if run.sequence.rank == 0 and not batch.is_filler:
                     weight += weight_of(run.model, batch)
     run.model.train()
-    total, weight = run.world.sum([total, weight])
-    return total / (weight or 1)
+    sums, (weight,) = run.share_sums.sum(sums, [weight])
+    means = {name: value / (weight or 1) for name, value in sums.items()}
+    return {f"val_{name}": value for name, value in run.model.summary(means).items()}

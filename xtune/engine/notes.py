@@ -29,5 +29,6 @@ def notes_of(run: Run) -> dict[str, Any]:
         "system": recipe.system,
         # what chat's --lagent gives the model if the user names no tools
         **({"tools": recipe.tools} if recipe.tools else {}),
+        **run.model.notes(),
         "map_fn": noted_name(cfg["train_dataset"], run.loader.report.recognised),
     }

@@ -29,6 +29,7 @@ from xtune.config.recipe import Recipe
 from xtune.engine.logs import open_console
 from xtune.engine.share_sums import ShareSums
 from xtune.engine.signals import StopSignals
+from xtune.parallel.in_step import NotHeard
 from xtune.parallel.progress import beat, enter
 from xtune.parallel.world import world_of_environment
 
@@ -71,7 +72,7 @@ class Run:
         hooks: name -> `Hook`, in the order in which they are called.
         throughput: what its steps cost, and how fast they are.
         world: the processes of the run; one of them logs and writes.
-        share_sums: adds up over them what the algorithm returns.
+        share_sums: adds up over them what the algorithm returns; survey_sums what it surveys.
         sequence: those of them that share each row with this one.
         began_with: notes of the adapter that is trained further: its origin, its new tokens.
         fingerprint: of the model that the training began with; see `base_fingerprint`.
@@ -124,6 +125,7 @@ class Run:
         self.logger = logging.getLogger("xtune.engine")
         self.world = world_of_environment()
         self.share_sums = ShareSums(self.world)
+        self.survey_sums = ShareSums(self.world)
         self.began_with: dict[str, Any] = {}
         self.hooks: dict[str, Any] = {}
         self.step = self.tokens = self.trained_tokens = self.longest = 0
@@ -179,7 +181,7 @@ class Run:
             try:
                 getattr(hook, point)(self, *arguments)
             except Exception as error:
-                if hook.essential:
+                if hook.essential or isinstance(error, NotHeard):
                     raise
                 self.logger.warning(
                     "%s failed in %s and is passed over: %s: %s",

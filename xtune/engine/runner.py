@@ -33,11 +33,12 @@ from xtune.engine.identity import require_same_inputs
 from xtune.engine.logs import HeldLog, close_logs, log_to_console
 from xtune.engine.memory_check import MemoryCheck, is_out_of_memory, out_of_memory
 from xtune.engine.own_parts import require_writable
+from xtune.engine.reference import attach_reference
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
 from xtune.engine.run import Run
 from xtune.engine.share_check import check_shares
 from xtune.engine.throughput import Throughput
-from xtune.engine.vocabulary_check import require_rows
+from xtune.engine.vocabulary_check import require_rows, require_same_tokens
 from xtune.engine.work_dir import WorkDir, require_shared
 from xtune.errors import ConfigError, TrainingError, XtuneError
 from xtune.models import base_fingerprint
@@ -116,6 +117,7 @@ class Runner:
             if not goes_on:
                 self._begin(folder, log, checkpoint)
             run.call_hooks("after_load_data")
+            attach_reference(run, self._model_settings)
             self._load_model(checkpoint)
             if goes_on:  # what follows the checkpoint stays until it is loaded
                 self._begin(folder, log, checkpoint)
@@ -159,6 +161,7 @@ class Runner:
         if checkpoint is not None:
             require_same_inputs(checkpoint, run.recipe, run.tokenizer, run.train_dataset.identity)
         require_rows(run.recipe, run.tokenizer, run.pieces, run.train_dataset, run.val_dataset)
+        require_same_tokens(run.cfg["model"], run.tokenizer, run.pieces)
         run.template = run.train_dataset.template
         run.tokenizer.chat_template = trained_templates(run.template, run.tokenizer)
         run.loop, run.loader = build_loop(run.cfg, run.train_dataset, run.sequence.as_one)

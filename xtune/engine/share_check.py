@@ -19,6 +19,7 @@ from torch import nn
 
 from xtune.engine.memory_check import is_out_of_memory
 from xtune.engine.rng import preserved_rng
+from xtune.engine.surveying import take_survey
 from xtune.errors import ModelError, XtuneError
 from xtune.models.algorithms.shares import require_counted, require_shares, weight_of
 from xtune.parallel.slices import slice_of
@@ -54,7 +55,9 @@ def check_shares(run: Run) -> None:
     count_of_halves = sum(weight_of(model, half) for half in halves)
     with torch.no_grad(), preserved_rng(), _as_it_was(model):
         model.eval()
+        take_survey(run, [whole])
         once, twice = _sums(run, whole, count), _sums(run, whole, 2 * (count or 1))
+        take_survey(run, halves)
         parts = [_sums(run, half, count_of_halves)["loss"] for half in halves]
     require_counted(name, loss=once["loss"], normalizer=count)
     for key, value in once.items():

@@ -1,6 +1,6 @@
 """`update`: one optimizer step of a run, from given micro-batches.
 
-    count -> forward, backward of each micro-batch -> gradient norm -> hooks -> optimizer
+    count -> survey -> forward, backward of each micro-batch -> gradient norm -> hooks -> optimizer
 
 Where the micro-batches come from is a loop's to say; see loops.py.
 """
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtune.engine.rank_stats import RankStats, WorkTimer
+from xtune.engine.surveying import take_survey
 from xtune.errors import TrainingError
 from xtune.models.algorithms.shares import require_counted, require_shares, weight_of
 from xtune.parallel.progress import enter
@@ -109,6 +110,8 @@ def update(run: Run, batches: Sequence[Batch], *, began: float | None = None) ->
             "takes a filler: xtune.data.collate.filler(batch)"
         )
     tokens, trained, flops = map(int, counted)
+    enter("surveying the step", step=number)
+    take_survey(run, batches)
     # Sums stay on the device: a GPU is waited for once a step, not once a micro-batch.
     sums: dict[str, torch.Tensor] = {}
     run.micro_losses = []
@@ -146,7 +149,7 @@ def update(run: Run, batches: Sequence[Batch], *, began: float | None = None) ->
     seconds = time.perf_counter() - started
     metrics = {
         "step": run.step,
-        **shares,
+        **run.model.summary(shares),
         "lr": run.base_lr * factor,
         "grad_norm": grad_norm,
         "tokens": run.tokens,

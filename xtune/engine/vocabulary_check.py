@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from xtune.config.recipe import Recipe
-from xtune.errors import ModelError
+from xtune.errors import ConfigError, ModelError
 from xtune.models.loading import load_config
+from xtune.models.tokenizer import load_tokenizer
 from xtune.models.vocabulary_rows import without_rows
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from xtune.data.protocol import Dataset
     from xtune.models.vocabulary import Pieces
 
-__all__ = ["require_rows"]
+__all__ = ["require_rows", "require_same_tokens"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,3 +65,36 @@ def require_rows(
         "them in added_tokens of the config, with the model's own tokenizer, or write a larger "
         "model first: xtune expand-vocab"
     )
+
+
+def require_same_tokens(
+    model: Mapping[str, Any], tokenizer: PreTrainedTokenizerBase, pieces: Pieces
+) -> None:
+    """Refuse a reference to which an id means another token than to the run.
+
+    Args:
+        model: the sheet's.
+        tokenizer: of the run.
+        pieces: of the tokens that the sheet adds; the reference gets rows for them too.
+
+    Raises:
+        ConfigError: it is such; of one without a tokenizer of its own the rows are compared later.
+    """
+    settings = model.get("ref")
+    name = settings.get("pretrained_model_name_or_path") if isinstance(settings, Mapping) else None
+    if not isinstance(name, str) or name == tokenizer.name_or_path:
+        return
+    try:
+        other = load_tokenizer(name).get_vocab()
+    except (ModelError, OSError, ValueError):
+        return
+    own = {token: at for token, at in tokenizer.get_vocab().items() if at not in pieces}
+    if differing := sorted((at, token) for token, at in own.items() if other.get(token) != at):
+        at, token = differing[0]
+        there = f"id {other[token]}" if token in other else "no token"
+        raise ConfigError(
+            f"model.ref={name!r} has another vocabulary than the run: {token!r} is id {at} here "
+            f"and {there} there, and {len(differing)} tokens differ in all. A reference gives "
+            "log-probabilities of the policy's own tokens: name the model that the training "
+            "begins with"
+        )

@@ -11,6 +11,7 @@ from xtune.generation.generate import answer_prompts, prompt_ids
 from xtune.generation.model import ChatModel
 from xtune.generation.reply import Reply, reply_of
 from xtune.generation.settings import GenerationSettings
+from xtune.parallel.in_step import agree
 from xtune.structures import Message
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ class TogetherModel(LocalModel):
         count: agents that will ask; each calls `leave` when it has done.
         stop_words: the template's own.
         max_new_tokens: of an answer.
+        together: all processes of a run do this with a model that they share, each with agents of
+            its own, or none.
     """
 
     def __init__(
@@ -38,12 +41,14 @@ class TogetherModel(LocalModel):
         count: int,
         stop_words: Sequence[str] = (),
         max_new_tokens: int,
+        together: bool = False,
     ) -> None:
         loaded = ChatModel(llm=llm, tokenizer=tokenizer, stop_words=tuple(stop_words))
         settings = GenerationSettings(max_new_tokens=max_new_tokens, temperature=0.0)
         super().__init__(loaded, settings)
         self._reads = loaded.call_form
         self._left = count
+        self._together = together
         self._asked: list[_Question] = []
         self._changed = threading.Condition()
         self._broken: BaseException | None = None
@@ -77,13 +82,13 @@ class TogetherModel(LocalModel):
             self._changed.notify_all()
 
     def serve(self) -> None:
-        """Answer batches, in this thread, until every agent has left."""
+        """Answer batches, in this thread, until every agent of every process has left."""
         try:
             while True:
                 with self._changed:
                     self._changed.wait_for(lambda: len(self._asked) >= self._left)
                     batch, self._asked = self._asked, []
-                if not batch:
+                if not (agree(len(batch)) if self._together else batch):
                     return
                 self._answer(batch)
                 with self._changed:
@@ -95,15 +100,17 @@ class TogetherModel(LocalModel):
             raise
 
     def _answer(self, batch: list[_Question]) -> None:
-        first = batch[0]  # all agents have the same tools and the same form
+        # all agents have the same tools and the same form
+        tools, stop = (batch[0].tools, batch[0].stop) if batch else ([], ())
         tokenizer = self._model.tokenizer
         answers = answer_prompts(
             self._model.llm,
             tokenizer,
-            [prompt_ids(tokenizer, each.messages, first.tools) for each in batch],
-            stop_words=(*self._model.stop_words, *first.stop),
+            [prompt_ids(tokenizer, each.messages, tools) for each in batch],
+            stop_words=(*self._model.stop_words, *stop),
             batch_size=len(batch),
             max_new_tokens=self._settings.max_new_tokens,
+            together=self._together,
         )
         for question, answer in zip(batch, answers, strict=True):
             question.reply = reply_of(answer, self._reads if question.tools else None)

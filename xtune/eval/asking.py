@@ -18,6 +18,7 @@ from xtune.errors import DataError, TemplateError, UsageError, XtuneError
 from xtune.eval.prompts import Renderer
 from xtune.eval.requests import LikelihoodRequest
 from xtune.eval.scoring import Scorer
+from xtune.eval.scoring.budget import budget_of
 from xtune.eval.store import Store, request_key
 from xtune.eval.subject import Subject
 from xtune.eval.tasks.base import (
@@ -38,11 +39,13 @@ from xtune.eval.tasks.base import (
 from xtune.eval.tasks.own_way import OwnWay
 from xtune.generation.continuous import generate_texts
 from xtune.generation.requests import GenerationRequest
+from xtune.parallel.in_step import NotHeard, OtherFailed, all_or_none, same_on_all
 from xtune.parallel.world import ALONE, World
 
 __all__ = ["Asker", "form_for"]
 
 _BLOCK = 256  # requests: an unfinished block is computed again
+_NONE = slice(0, 0)
 Request = LikelihoodRequest | GenerationRequest
 _Block = list[tuple[str, Request]]
 
@@ -71,8 +74,25 @@ class Asker:
         self._on_progress = on_progress
         self._renderers: dict[tuple[Form, str], Renderer] = {}
         self.scorer = Scorer(
-            subject.llm, token_budget=subject.token_budget, together=subject.together
+            subject.llm, token_budget=self._token_budget(), together=subject.together
         )
+
+    def _token_budget(self) -> int:
+        """Tokens of a pass, on which numbers depend in their last places.
+
+        The first evaluation of a model in a folder decides, by the memory that was free then:
+        whoever goes on, on however many processes, makes the passes that it would have made.
+        """
+        if self.subject.token_budget is not None:
+            return self.subject.token_budget
+        device = self.subject.llm.get_input_embeddings().weight.device.type
+        key = f"token budget {device} {self.subject.identity}"
+        known = self.store.get(key)
+        budgets = self.world.gather((known, budget_of(self.subject.llm)))
+        recorded = next((budget for budget, _ in budgets if budget is not None), None)
+        budget = min(free for _, free in budgets) if recorded is None else int(recorded)
+        self.store.put(key, budget)
+        return budget
 
     def answers(self, label: str, task: Task, items: Sequence[Item]) -> list[Response]:
         """Return what the model answers to each item, on every process.
@@ -88,17 +108,23 @@ class Asker:
         if isinstance(task, OwnWay):
             return self._own_way(label, task, items)
         form = form_for(task, self.form)
-        requests: list[list[Request]] = []
-        for item in items:
-            try:
-                requests.append(self._requests(task.ask(item, form), form))
-            except DataError as error:
-                raise type(error)(f"{label}, {item.where or item.id}: {error}") from error
+        requests = same_on_all(self.world, lambda: self._prompts(label, task, items, form))
         self._compute(label, [one for each in requests for one in each])
         return [
             self._response(each, task, form, item)
             for each, item in zip(requests, items, strict=True)
         ]
+
+    def _prompts(
+        self, label: str, task: Task, items: Sequence[Item], form: Form
+    ) -> list[list[Request]]:
+        requests = []
+        for item in items:
+            try:
+                requests.append(self._requests(task.ask(item, form), form))
+            except DataError as error:
+                raise type(error)(f"{label}, {item.where or item.id}: {error}") from error
+        return requests
 
     def first_prompt(self, task: Task, item: Item) -> str:
         """Return exactly what the model is given for an item, with the candidates it scores.
@@ -205,14 +231,20 @@ class Asker:
         mine: dict[str, Any] = {}
         error: Exception | None = None
         try:
-            answer_own(mine)
+            if self.subject.together:
+                all_or_none(partial(answer_own, mine))
+            else:
+                answer_own(mine)
+        except OtherFailed:
+            pass  # it says itself why
+        except NotHeard:
+            raise
         except Exception as caught:
             error = caught
-        for rank, (theirs, failed) in enumerate(
-            self.world.gather((mine, None if error is None else repr(error)))
-        ):
-            if error is not None:
-                raise error
+        answered = self.world.gather((mine, None if error is None else repr(error)))
+        if error is not None:
+            raise error
+        for rank, (theirs, failed) in enumerate(answered):
             if failed is not None:
                 raise XtuneError(f"process {rank} could not answer its part: {failed}")
             self.store.add(theirs)
@@ -236,7 +268,9 @@ class Asker:
         cut = max((request.cut for request in requests), default=0)
         ask = task.ask(item, form)
         if isinstance(ask, Generation):
-            return Texts(tuple(Text(**one) for one in stored), cut)
+            most = min(request.max_new_tokens for request in requests)
+            room = most if most < ask.max_new_tokens else None
+            return Texts(tuple(Text(**one) for one in stored), cut, room)
         parts = tuple(Likelihood(**one) for one in stored)
         if isinstance(ask, Choices):
             return Likelihoods(parts, cut)
@@ -253,14 +287,18 @@ class Asker:
 
         def answer_own(mine: dict[str, Any]) -> None:
             nonlocal done
-            for number, start in enumerate(range(0, len(items), task.batch_size)):
-                part = keys[start : start + task.batch_size]
-                # What shares a model makes the same passes: all of them, on each process
-                if not self.subject.together and number % self.world.size != self.world.rank:
-                    continue
-                if not all(key in self.store for key in part):
-                    responses = task.respond(self.subject, items[start : start + task.batch_size])
-                    for key, response in zip(part, responses, strict=True):
+            starts = range(0, len(items), task.batch_size)
+            own = list(starts[self.world.rank :: self.world.size])
+            # as many calls on each process that shares a model, those without items for the others
+            calls = -(-len(starts) // self.world.size) if self.subject.together else len(own)
+            for number in range(calls):
+                block = slice(own[number], own[number] + task.batch_size) if own[number:] else _NONE
+                part = keys[block]
+                missing = not all(key in self.store for key in part)
+                if missing or self.subject.together:
+                    asked = items[block] if missing else []
+                    responses = task.respond(self.subject, asked)
+                    for key, response in zip(part if missing else (), responses, strict=True):
                         done += key not in self.store
                         self.store.put(key, asdict(response))
                     self._on_progress(label, done, len(keys))

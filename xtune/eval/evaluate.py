@@ -37,6 +37,7 @@ from xtune.eval.subject import Subject
 from xtune.eval.target import Stage, Target, find_target
 from xtune.eval.tasks.base import Form, Item, Task
 from xtune.generation.model import ChatModel
+from xtune.parallel.in_step import same_on_all
 from xtune.parallel.world import ALONE, World, join, leave, world_of_environment
 
 if TYPE_CHECKING:
@@ -228,7 +229,9 @@ def measure(
 
     try:
         # All first: a damaged row of the last task is said before anything is asked
-        whole |= {label: _items_of(label, task) for label, task in tasks.items()}
+        whole |= same_on_all(
+            world, lambda: {label: _items_of(label, task) for label, task in tasks.items()}
+        )
         for label, task in tasks.items():
             results.tasks[label] = _measured(label, task, whole[label], asker, rows)
     except (Exception, KeyboardInterrupt):

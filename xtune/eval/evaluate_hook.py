@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from xtune.engine.hooks.base import Hook
@@ -15,6 +16,7 @@ from xtune.registry import EVALUATIONS, HOOKS
 if TYPE_CHECKING:
     from xtune.engine.run import Run
     from xtune.eval.results import Results
+    from xtune.eval.subject import Subject
 
 __all__ = ["EvaluateHook"]
 
@@ -28,7 +30,8 @@ class EvaluateHook(Hook):
     A sheet's `evaluations` make one, of those that say `every`. Its headlines are lines of
     metrics.jsonl and curves of TensorBoard; each measurement is a folder with every item, as
     `xtune eval` writes it: work_dir/evaluation/step_000500. All processes take part. Training goes
-    on as if it had not been interrupted; a task that fails is reported and passed over.
+    on as if it had not been interrupted; a task that fails is reported and passed over. A run ends
+    by one alone where processes share the model, and one fails amid a pass that others wait in.
 
     Args:
         evaluations: tasks, each with `every`, optimizer steps, and `rows`, how many of its items
@@ -92,9 +95,7 @@ class EvaluateHook(Hook):
 
     def _measured(self, run: Run, due: Sequence[str]) -> Results:
         """Measure tasks one by one; those that fail are reported and left out."""
-        from xtune.engine.memory_check import is_out_of_memory
         from xtune.engine.rng import preserved_rng
-        from xtune.eval.evaluate import measure
         from xtune.eval.results import Results
         from xtune.models.adapters import without_idle_adapter
 
@@ -103,28 +104,33 @@ class EvaluateHook(Hook):
         idle = without_idle_adapter(run.llm) if run.world.size == 1 else nullcontext()
         with preserved_rng(), idle:
             for name in due:
-                try:
-                    found = run.strategy.run_apart(
-                        lambda name=name: measure(  # type: ignore[misc]
-                            subject,
-                            {name: self._tasks[name]},
-                            rows=self._when[name].get("rows"),
-                            world=run.world,
-                        )
-                    )
-                except Exception as error:
-                    what = "memory has run out" if is_out_of_memory(error) else repr(error)
+                found = run.strategy.run_apart(partial(self._attempt, run, subject, name))
+                if isinstance(found, str):
                     run.logger.warning(
                         "step %d: %s is not measured, and the training goes on: %s",
                         run.step,
                         name,
-                        what,
+                        found,
                     )
                     continue
                 found.tasks = whole.tasks | found.tasks
                 found.run["seconds"] += whole.run.get("seconds", 0)
                 whole = found
         return whole
+
+    def _attempt(self, run: Run, subject: Subject, name: str) -> Results | str:
+        """Measure a task; or say why it cannot be: the strategy knows of no error, and goes on."""
+        from xtune.engine.memory_check import is_out_of_memory
+        from xtune.eval.evaluate import measure
+        from xtune.parallel.in_step import NotHeard
+
+        task, rows = {name: self._tasks[name]}, self._when[name].get("rows")
+        try:
+            return measure(subject, task, rows=rows, world=run.world)
+        except NotHeard:
+            raise
+        except Exception as error:
+            return "memory has run out" if is_out_of_memory(error) else repr(error)
 
 
 def _subject(run: Run) -> Any:

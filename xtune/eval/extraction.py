@@ -41,6 +41,8 @@ _NO_WORD = (
     r"(?!(?<=I)[ ]+(?!(?:is|because)\b)[a-z])"
 )
 _NUMBER = re.compile(r"(?<![\w.])-?\d{1,3}(?:,\d{3})+(?:\.\d+)?|-?(?:\d+(?:\.\d+)?|\.\d+)")
+# As LaTeX and typographers part thousands: 9{,}500, 9\\,500, a no-break or a thin blank
+_THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|\\[,!;:]|[\u00a0\u2009\u202f])(?=\d{3}(?!\d))")
 _FENCE = re.compile(r"```[ \t]*([\w+-]*)[^\n]*\n(.*?)(?:\n[ \t]*```|\Z)", re.DOTALL)
 
 
@@ -100,14 +102,15 @@ def letters_in(text: str, letters: str) -> frozenset[str] | None:
 
 
 def last_number(text: str) -> str | None:
-    """Return the last number of a text, without the commas of thousands.
+    """Return the last number of a text, without what parts its thousands.
 
     A minus behind a digit or a letter is none of its sign: '10-5' ends with 5.
 
     Args:
         text: an answer.
     """
-    plain = unicodedata.normalize("NFKC", text).replace("\u2212", "-")
+    # before blanks of other widths become plain ones, which may part two numbers
+    plain = unicodedata.normalize("NFKC", _THOUSANDS.sub(",", text)).replace("\u2212", "-")
     found = None
     for match in _NUMBER.finditer(plain):
         number = match[0]

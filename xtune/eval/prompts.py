@@ -11,7 +11,8 @@ The rules are those of lm_eval 0.4.13, so that numbers agree:
     BOS        as the tokenizer adds it, unless the text begins with it; a chat template writes its
                own, as in training
     nothing    before a text without a context stands one token: BOS, or else EOS
-    too long   tokens go at the left, and are counted; a continuation is never cut
+    too long   tokens go at the left, and are counted; a continuation is never cut. An answer's
+               limit is (lm_eval refuses it): down to half of what the model takes, and counted
 """
 
 from __future__ import annotations
@@ -125,26 +126,25 @@ class Renderer:
     def generation(self, ask: Generation) -> GenerationRequest:
         """Return the request for one answer; its seed is 0.
 
+        Where the model has no room for prompt and answer, tokens go at the prompt's left. But an
+        answer that may be longer than half of what the model takes gives way first, down to half.
+
         Args:
             ask: of a task.
 
         Raises:
-            DataError: the answer alone would fill the model.
             TemplateError: the chat template refuses the prompt.
             UsageError: a dialogue in the completion form.
         """
         ids = self._ids(self.text(ask.prompt)) or (self._prefix_id,)
-        room = None if self.max_length is None else self.max_length - ask.max_new_tokens
-        if room is not None and room < 1:
-            raise DataError(
-                f"an answer of {ask.max_new_tokens} tokens leaves no room for a prompt: the model "
-                f"takes {self.max_length}. Ask for fewer: max_new_tokens"
-            )
-        kept = ids if room is None else ids[-room:]
+        most, kept = ask.max_new_tokens, ids
+        if self.max_length is not None:
+            most = min(most, max(self.max_length - len(ids), self.max_length // 2))
+            kept = ids[-(self.max_length - most) :]
         return GenerationRequest(
             prompt=kept,
             stop=ask.stop,
-            max_new_tokens=ask.max_new_tokens,
+            max_new_tokens=most,
             temperature=ask.temperature,
             top_p=ask.top_p,
             cut=len(ids) - len(kept),

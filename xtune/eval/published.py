@@ -38,6 +38,8 @@ DATA_VARIABLE = "XTUNE_EVAL_DATA"  # a folder of benchmarks
 
 Row = tuple[str, dict[str, Any]]
 
+_NAMED = 8  # of missing subjects
+
 _KINDS: dict[type, str] = {str: "a text", list: "a list", dict: "an object"}
 
 
@@ -257,9 +259,11 @@ def chosen_subjects(
         published.require(*parts[lacking[0]])
     here = [subject for subject in known if not published.missing(parts[subject])]
     listed = f"[{', '.join(map(repr, here[:3]))}{', …' if len(here) > 3 else ''}]"
+    wanted_files = " and ".join(part.names()[0] for part in parts[lacking[0]])
+    more = f" and {len(lacking) - _NAMED} more" if len(lacking) > _NAMED else ""
     raise UsageError(
-        f"{task}: {len(lacking)} of {len(wanted)} subjects have no file: {', '.join(lacking)} "
-        f"(looked for {' and '.join(part.names()[0] for part in parts[lacking[0]])} in "
+        f"{task}: {len(lacking)} of {len(wanted)} subjects have no file: "
+        f"{', '.join(lacking[:_NAMED])}{more} (looked for {wanted_files} in "
         f"{published.folders[0]}). Add them from {published.source}, or choose: "
         f'subjects={listed}, --task-options "{task}.subjects={listed}"'
     )

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from xtune.eval.contamination import Contamination
 from xtune.eval.statistics import group_means, mean_of
-from xtune.eval.tasks.base import Item, Likelihoods, Response, RollingLikelihood, Score
+from xtune.eval.tasks.base import Item, Likelihoods, Response, RollingLikelihood, Score, Texts
 
 __all__ = [
     "FORMAT_VERSION",
@@ -163,6 +163,11 @@ class TaskResult:
         return sum(row.cut > 0 for row in self.rows)
 
     @property
+    def rooms(self) -> list[int]:
+        """Of each item whose answers had less room than the limit: how many tokens."""
+        return [row.notes["room"] for row in self.rows if "room" in row.notes]
+
+    @property
     def cut_answers(self) -> int:
         """Items with an answer that the limit of new tokens ended."""
         return sum(
@@ -205,6 +210,13 @@ class TaskResult:
         if self.cut:
             longer = "1 prompt is" if self.cut == 1 else f"{self.cut} prompts are"
             said.append(f"{longer} longer than the model's context: cut at the left")
+        if self.rooms:
+            said.append(
+                f"{len(self.rooms)} of {len(self.rows)} answers had room for "
+                f"{min(self.rooms)} to {max(self.rooms)} tokens, not for "
+                f"{self.settings.get('max_new_tokens', 'as many as were wanted')}: the model takes "
+                f"{self.settings.get('max_length')} in all"
+            )
         if self.cut_answers:
             ended = "1 answer was" if self.cut_answers == 1 else f"{self.cut_answers} answers were"
             said.append(f"{ended} ended by the limit of new tokens")
@@ -236,6 +248,7 @@ class TaskResult:
             "near_ties": self.near_ties,
             "cut": self.cut,
             "cut_answers": self.cut_answers,
+            "short_of_room": len(self.rooms),
             "notices": self.notices,
             "contamination": None if self.contamination is None else self._contamination(),
             "warnings": self.warnings,
@@ -311,6 +324,8 @@ def item_result(task: str, item: Item, response: Response, score: Score) -> Item
         raw = asdict(response)
     else:
         raw = [asdict(one) for one in response.samples]
+    less = isinstance(response, Texts) and response.room is not None
+    room = {"room": response.room} if less else {}
     return ItemResult(
         task=task,
         id=item.id,
@@ -324,7 +339,7 @@ def item_result(task: str, item: Item, response: Response, score: Score) -> Item
         unanswered=score.unanswered,
         margin=score.margin,
         raw=raw,
-        notes=dict(score.notes),
+        notes={**score.notes, **room},
         cut=getattr(response, "cut", 0),
     )
 

@@ -75,6 +75,10 @@ class Store:
     def __getitem__(self, key: str) -> Any:
         return self._answers[key]
 
+    def get(self, key: str) -> Any | None:
+        """Return an answer, or None where there is none."""
+        return self._answers.get(key)
+
     def put(self, key: str, answer: Any) -> None:
         """Keep an answer, on disk before this returns; the first of a key stays.
 

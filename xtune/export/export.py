@@ -23,9 +23,11 @@ from xtune.export.endings import (
     write_eos,
     write_generation_config,
 )
-from xtune.models import load_tokenizer
+from xtune.export.padding import padding_set, with_padding
+from xtune.models import base_of, load_tokenizer
 from xtune.models.families import CheckpointFiles, Family, Layout, family_of_config
 from xtune.models.older_readers import name_as_before, save_tokenizer
+from xtune.models.sequence_classifier import is_classifier
 from xtune.models.source import name_for_others
 
 if TYPE_CHECKING:
@@ -54,6 +56,9 @@ def write_adapter(
         notes: for xtune.json; see `engine.notes.notes_of`.
     """
     folder.mkdir(parents=True)
+    stop_words = notes.get("stop_words") or ()
+    scores = is_classifier(base_of(llm))
+    tokenizer = with_padding(tokenizer, stop_words) if scores else tokenizer
     # PeftModel.save_pretrained would ask the hub whether the base model's vocabulary has changed.
     save_file(
         _each_its_own(weights), folder / "adapter_model.safetensors", metadata={"format": "pt"}
@@ -63,7 +68,8 @@ def write_adapter(
     config.base_model_name_or_path = name_for_others(str(config.base_model_name_or_path or ""))
     config.save_pretrained(str(folder))
     save_tokenizer(tokenizer, folder)
-    write_generation_config(folder, llm, tokenizer, notes.get("stop_words") or ())
+    if not scores:
+        write_generation_config(folder, llm, tokenizer, stop_words)
     _write_notes(folder, notes, tokenizer)
 
 
@@ -77,6 +83,8 @@ def write_model(
 ) -> None:
     """Write a folder that `AutoModelForCausalLM.from_pretrained` loads, or the original's code.
 
+    A reward model is loaded by `AutoModelForSequenceClassification.from_pretrained`.
+
     Args:
         folder: created.
         llm: a transformers model without an adapter.
@@ -85,6 +93,9 @@ def write_model(
         layout: 'transformers', or 'original': names, shapes and config.json as the family
             publishes them. Default: the family's `checkpoint_layout`.
     """
+    if is_classifier(llm):
+        _write_reward_model(folder, llm, tokenizer, notes)
+        return
     family = family_of_config(llm.config)
     with _cache_enabled(llm.config):
         if family is None:
@@ -101,6 +112,18 @@ def write_model(
             write_config_ids(folder, ids)
         save_tokenizer(tokenizer, folder)
     _write_notes(folder, notes, tokenizer)
+
+
+def _write_reward_model(
+    folder: Path, llm: Any, tokenizer: PreTrainedTokenizerBase, notes: Mapping[str, Any]
+) -> None:
+    own = with_padding(tokenizer, notes.get("stop_words") or ())
+    number: Any = own.pad_token_id
+    with _cache_enabled(llm.config), padding_set(llm, number):
+        llm.save_pretrained(folder)
+    name_as_before(folder)
+    save_tokenizer(own, folder)
+    _write_notes(folder, notes, own)
 
 
 def _each_its_own(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -14,13 +14,16 @@ from xtune.checkpoint.disk import whole_folder
 from xtune.errors import ModelError, UsageError
 from xtune.export.export import write_model
 from xtune.export.parity import logits_of, relative_difference
-from xtune.export.prepared import Prepared, prepared
+from xtune.export.prepared import Prepared, merged, opened, prepared
 from xtune.export.proof.dialogues import Dialogue
 from xtune.export.proof.prove import Outcome, prove, require_passed
 from xtune.export.proof.readers import TransformersReader, end_ids_of
 from xtune.export.proof.report import REPORT, UNCHECKED, report_of
 from xtune.models import load_config, load_model, load_tokenizer
 from xtune.models.families import Layout, family_of_config
+from xtune.models.loading import is_reward_model
+from xtune.models.reward_adapters import is_reward_adapter
+from xtune.models.sequence_classifier import load_classifier
 from xtune.models.vocabulary_rows import without_rows
 
 __all__ = ["Exported", "export_model", "published_dtype", "require_rows"]
@@ -41,14 +44,19 @@ class Exported:
         parameters: how many.
         difference: between the logits of the base with its adapter and those of the model as it
             is read back, relative to the largest.
-        outcome: of the proof that it answers as chat does.
+        outcome: of the proof that it answers as chat does; None of a reward model.
     """
 
     layout: Layout
     dtype: str
     parameters: int
     difference: float
-    outcome: Outcome
+    outcome: Outcome | None
+
+    @property
+    def scores(self) -> bool:
+        """Whether it is a reward model."""
+        return self.outcome is None
 
 
 def export_model(
@@ -92,13 +100,23 @@ def export_model(
             f"{name!r} has it; its layouts: {', '.join(layouts)}"
         )
     number = published_dtype(config) if dtype == "auto" else dtype
-    ready = prepared(name, adapter, notes, own, dtype=number)
-    require_rows(ready.llm, ready.tokenizer, name)
+    scores = is_reward_model(config) or (adapter is not None and is_reward_adapter(adapter))
+    load = load_classifier if scores else load_model
+    ready = None
+    if scores:
+        session = opened(name, adapter, notes, load=load)
+        tokenizer = session.tokenizer
+        llm, before = merged(session.loaded(number), adapter)
+    else:
+        ready = prepared(name, adapter, notes, own, dtype=number)
+        llm, before, tokenizer = ready.llm, ready.logits, ready.tokenizer
+        ready.llm = None
+    require_rows(llm, tokenizer, name)
     with whole_folder(out) as part:
-        write_model(part, ready.llm, ready.tokenizer, notes, layout=layout)
-        written, size = logits_of(ready.llm), ready.llm.num_parameters()
-        ready.llm = None  # two of them may not fit
-        llm = load_model(str(part), dtype=number)
+        write_model(part, llm, tokenizer, notes, layout=layout)
+        written, size = logits_of(llm), llm.num_parameters()
+        llm = None  # two of them may not fit
+        llm = load(str(part), dtype=number)
         read = logits_of(llm)
         change = relative_difference(written, read)
         if not change <= _TOLERATED[written.dtype]:
@@ -106,25 +124,13 @@ def export_model(
                 f"what was written gives other logits (relative difference {change:.1e}), so "
                 f"it is deleted again. Please report this with the model's name: {name}"
             )
-        outcome = _proved(part, llm, ready, layout)
-        (part / REPORT).write_text(
-            report_of(
-                out.name,
-                ready.reference,
-                [outcome],
-                compared_with=ready.compared_with,
-                unchecked=[f"{program}: not run here" for program in UNCHECKED],
-                notices=[],
-            ),
-            encoding="utf-8",
-        )
-    difference = relative_difference(ready.logits, read)
-    dtype_name = str(read.dtype).removeprefix("torch.")
-    return Exported(layout, dtype_name, size, difference, outcome)
+        outcome = None if ready is None else _proved(part, out.name, llm, ready, layout)
+    difference = relative_difference(before, read)
+    return Exported(layout, str(read.dtype).removeprefix("torch."), size, difference, outcome)
 
 
-def _proved(part: Path, llm: Any, ready: Prepared, layout: Layout) -> Outcome:
-    """Compare what is read back with chat.
+def _proved(part: Path, title: str, llm: Any, ready: Prepared, layout: Layout) -> Outcome:
+    """Compare what is read back with chat, and write the table.
 
     Raises:
         ModelError: it answers otherwise; says how.
@@ -138,9 +144,17 @@ def _proved(part: Path, llm: Any, ready: Prepared, layout: Layout) -> Outcome:
         tokenizer = load_tokenizer(str(part))
     name = "transformers" if layout == "transformers" else "xtune (original layout)"
     reader = TransformersReader(name, llm, tokenizer, end_ids_of(part))
-    # Merged in the base's own format, weights are rounded to it once more than chat rounds them
     outcome = prove(ready.reference, reader, number, ready.plain)
     require_passed([outcome])
+    text = report_of(
+        title,
+        ready.reference,
+        [outcome],
+        compared_with=ready.compared_with,
+        unchecked=[f"{program}: not run here" for program in UNCHECKED],
+        notices=[],
+    )
+    (part / REPORT).write_text(text, encoding="utf-8")
     return outcome
 
 

@@ -2,7 +2,7 @@
 
     logits      of tokens from all over the vocabulary, through the whole model
     embedding   of every token: its row, on four random directions
-    head        of every token: its logit for four random inputs
+    head        of every token: its logit for four random inputs; of a reward model its one number
     layers      every linear one: its output for four random inputs
 
 The first alone would miss a change of a few rows among 100,000; the others have none of the noise
@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from xtune.models import base_of
+from xtune.models.head import score_head
+from xtune.models.sequence_classifier import is_classifier
 
 __all__ = ["Answers", "answers_of", "logits_of", "parity_problem", "relative_difference"]
 
@@ -56,7 +58,7 @@ def answers_of(llm: Any, layers: list[str] | None = None) -> Answers:
         layers: by their names; None: all linear layers, the embedding, the head.
     """
     base = base_of(llm)
-    ends = [base.get_input_embeddings(), base.get_output_embeddings()]
+    ends = [base.get_input_embeddings(), base.get_output_embeddings() or score_head(base)]
     if layers is None:
         layers, wrapper = [], None
         for path, module in base.named_modules():
@@ -75,9 +77,13 @@ def answers_of(llm: Any, layers: list[str] | None = None) -> Answers:
 
 @torch.no_grad()
 def logits_of(llm: Any) -> Tensor:
-    """Return the logits [T, V] of tokens from all over the vocabulary."""
+    """Return the logits [T, V] of tokens from all over the vocabulary; or their scores [T, 1]."""
     last = llm.config.get_text_config().vocab_size - 1
     probe = torch.linspace(0, last, _TOKENS, dtype=torch.long)[None]
+    base: Any = base_of(llm)
+    if is_classifier(base):
+        hidden = base.base_model(probe, use_cache=False).last_hidden_state
+        return base.score(hidden)[0].to(hidden.dtype)  # which is how exact they are
     return llm(input_ids=probe, use_cache=False).logits[0]
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Prepared", "Session", "asked", "opened", "prepared"]
+__all__ = ["Prepared", "Session", "asked", "merged", "opened", "prepared"]
 
 
 @dataclass(slots=True)
@@ -62,13 +62,20 @@ class Session:
     notes: Mapping[str, Any]
 
 
-def opened(name: str, adapter: Path | None, notes: Mapping[str, Any]) -> Session:
+def opened(
+    name: str,
+    adapter: Path | None,
+    notes: Mapping[str, Any],
+    *,
+    load: Callable[..., Any] = load_model,
+) -> Session:
     """Open a model's tokenizer; weights are loaded when they are asked for.
 
     Args:
         name: what `load_model` takes.
         adapter: an adapter's folder, or None.
         notes: template, stop words and system prompt of the training.
+        load: gives the base.
     """
     has_tokenizer = adapter is not None and (adapter / "tokenizer_config.json").is_file()
     tokenizer = load_tokenizer(str(adapter) if has_tokenizer else name)
@@ -76,7 +83,7 @@ def opened(name: str, adapter: Path | None, notes: Mapping[str, Any]) -> Session
     write_system_into(written, str(notes.get("system") or ""))
 
     def loaded(number: str) -> Any:
-        llm: Any = load_model(name, dtype=number)
+        llm: Any = load(name, dtype=number)
         return llm if adapter is None else load_adapter(llm, adapter).eval()
 
     return Session(tokenizer, written, loaded, notes)
@@ -129,10 +136,7 @@ def prepared(
     session = opened(name, adapter, notes)
     llm = session.loaded(dtype)
     reference, plain = asked(session, own, llm)
-    if adapter is None:
-        logits = logits_of(llm)
-    else:
-        llm, logits = _merged(llm)
+    llm, logits = merged(llm, adapter)
     what = name if adapter is None else f"{name} with the unmerged adapter {adapter}"
     return Prepared(llm, session.written, reference, plain, logits, what)
 
@@ -152,18 +156,24 @@ def _as_chat_has_them(reference: Reference, tokenizer: PreTrainedTokenizerBase) 
     return made
 
 
-def _merged(peft_model: Any) -> tuple[Any, Tensor]:
-    """The plain model, and the logits that its base and the adapter gave before they were merged.
+def merged(llm: Any, adapter: Path | None) -> tuple[Any, Tensor]:
+    """Return the plain model, and the logits that it gave before its adapter was merged.
+
+    Args:
+        llm: with the adapter on it, if there is one.
+        adapter: None: there is nothing to merge.
 
     Raises:
         ModelError: the plain model computes something else.
     """
-    before: Answers = answers_of(peft_model.eval())
-    llm = merge_adapter(peft_model)
-    if problem := parity_problem(before, answers_of(llm, list(before.layers))):
+    if adapter is None:
+        return llm, logits_of(llm)
+    before: Answers = answers_of(llm.eval())
+    plain = merge_adapter(llm)
+    if problem := parity_problem(before, answers_of(plain, list(before.layers))):
         raise ModelError(
             f"the merged model is not the base with its adapter: {problem}. Nothing was written; "
             "use the adapter as it is (xtune chat MODEL --adapter DIR), and please report this "
             "with the model's name and adapter_config.json"
         )
-    return llm, before.logits
+    return plain, before.logits

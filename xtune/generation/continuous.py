@@ -30,6 +30,7 @@ from xtune.generation.settings import GenerationSettings
 from xtune.generation.shared_prefix import PromptReader, shared_length
 from xtune.generation.stopping import stop_ids_and_words
 from xtune.models import base_of, generation_mode
+from xtune.parallel.in_step import agree
 from xtune.parallel.progress import beat
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def generate_texts(
             Where a GPU has too little for them they are halved.
         on_result: given the index of a request and its answer, as they come.
         together: all processes of a run do this with a model that they share, each with requests
-            of its own, and none ends its part before the others.
+            of its own, and none ends its part before the others; within `all_or_none`.
 
     Returns:
         One Text for each request, in their order.
@@ -146,7 +147,9 @@ def write_answers(
         size = 1 if frequencies_change(llm, reach) else slots
         order = sorted(range(len(rows)), key=lambda at: len(rows[at].prompt), reverse=True)
         count = -(-len(rows) // size)
-        for number in range(_most(count, device) if together else count):
+        for number in range(agree(count) if together else count):
+            if together:
+                agree()
             batch = order[number * size : (number + 1) * size]
             answer_together(llm, [rows[at] for at in batch], pad_id, together=together)
             for at in batch:
@@ -325,14 +328,7 @@ class _Forward:
     def _somebody_works(self, mine: bool) -> bool:
         if not self._together:
             return False
-        return bool(_most(int(mine), self._device))
-
-
-def _most(mine: int, device: torch.device) -> int:
-    """The largest of the numbers that the processes have."""
-    number = torch.tensor(mine, device=device)
-    torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX)
-    return int(number)
+        return bool(agree(int(mine)))
 
 
 def _takes(base: Any, name: str) -> bool:

@@ -101,6 +101,7 @@ def pass_chunks(
     dtype: torch.dtype,
     wanted: Wanted,
     weights: Tensor | None = None,
+    squares: Tensor | None = None,
 ) -> Passed:
     """Compute the loss of each position, and the gradients of their weighted sum.
 
@@ -113,6 +114,7 @@ def pass_chunks(
         dtype: of the products; the softmax and every sum over chunks are fp32.
         wanted: which gradients.
         weights: fp32 [N]; the factor of each position's loss; None: 1.
+        squares: fp32 [N], written: the logarithm of the sum of the squared probabilities.
     """
     with torch.autocast(hidden.device.type, enabled=False):
         head = weight.to(dtype)  # once, not once a chunk
@@ -137,6 +139,7 @@ def pass_chunks(
                 any(wanted),
                 None if weights is None else weights[chunk, None],
                 losses[chunk, None],
+                None if squares is None else squares[chunk, None],
             )
             if grad_hidden is not None:
                 grad_hidden[chunk] = (logits @ head)[:count]
@@ -153,12 +156,13 @@ def _to_gradient(
     wanted: bool,
     weights: Tensor | None,
     losses: Tensor,
+    squares: Tensor | None,
 ) -> Tensor:
     """Write over `logits` [C, V] the loss's gradient by them; return the loss of the C targets.
 
     `scoring` is applied first, and the gradient is that by what came before it. `grad_bias` [V] is
-    added to, `losses` [C, 1] are written. `targets` and `weights` are [C, 1]. Where no gradient is
-    wanted, none is written.
+    added to, `losses` and `squares` [C, 1] are written. `targets` and `weights` are [C, 1]. Where
+    no gradient is wanted, none is written.
     """
     bias, softcap, temperature = scoring
     vocabulary = logits.shape[1]
@@ -168,8 +172,9 @@ def _to_gradient(
         size = max(1, min(size, _CACHED * torch.get_num_threads() // vocabulary))
     block = logits.new_empty((size, vocabulary), dtype=torch.float32)
     factors = [None] * -(-len(logits) // size) if weights is None else weights.split(size)
-    parts = (logits.split(size), targets.split(size), factors, losses.split(size))
-    for out, target, factor, found in steps_to_run(list(zip(*parts, strict=True)), logits):
+    spread = [None] * len(factors) if squares is None else squares.split(size)
+    parts = (logits.split(size), targets.split(size), factors, losses.split(size), spread)
+    for out, target, factor, found, squared in steps_to_run(list(zip(*parts, strict=True)), logits):
         scores = block[: len(out)].copy_(out)
         if bias is not None:
             scores += bias
@@ -184,6 +189,9 @@ def _to_gradient(
         scores.sub_(peak).exp_()
         mass = scores.sum(dim=1, keepdim=True)
         found.copy_(mass.log() + peak - own)
+        if squared is not None:  # p is scores / mass
+            norm = torch.linalg.vector_norm(scores, dim=1, keepdim=True)
+            squared.copy_(2 * (norm.log() - mass.log()))
         total += (found if factor is None else found * factor).sum()
         if not wanted:
             continue

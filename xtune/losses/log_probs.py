@@ -34,6 +34,7 @@ def chunked_log_probs(
     softcap: float | None = None,
     temperature: float = 1.0,
     chunk_size: int = 256,
+    squares: Tensor | None = None,
 ) -> Tensor:
     """Return the log-probability that a linear head gives each position's target.
 
@@ -52,6 +53,9 @@ def chunked_log_probs(
             given answers, and for greedy ones.
         chunk_size: C; the largest tensor held, forwards and backwards, is [C, V], in the dtype of
             the products (on a GPU and with `softcap` also in fp32).
+        squares: fp32 [N], written where a target is asked for: log sum_v p_v^2, the logarithm of
+            what a sampled token's probability is on average. It has no gradient, and costs no
+            product.
 
     Returns:
         fp32 [N], in nats, never above 0; 0 with a gradient of zero where the target is -100.
@@ -62,6 +66,7 @@ def chunked_log_probs(
     """
     check_temperature(temperature)
     places = (targets != IGNORE_INDEX).nonzero().squeeze(1)
+    found = None if squares is None else squares.new_empty(len(places))
     losses = _ChunkedLosses.apply(
         hidden[places],
         weight,
@@ -71,7 +76,10 @@ def chunked_log_probs(
         temperature,
         chunk_size,
         Wanted.of(hidden, weight, bias),
+        found,
     )
+    if squares is not None and found is not None:
+        squares[places] = found
     log_probs = torch.zeros(len(targets), dtype=torch.float32, device=hidden.device)
     return log_probs.index_put((places,), -losses)
 
@@ -103,6 +111,7 @@ class _ChunkedLosses(torch.autograd.Function):
         temperature: float,
         chunk_size: int,
         wanted: Wanted,
+        squares: Tensor | None,
     ) -> Tensor:
         ctx.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype
         ctx.head_is_trained = wanted.weight or wanted.bias
@@ -114,6 +123,7 @@ class _ChunkedLosses(torch.autograd.Function):
             targets,
             Scoring(bias, softcap, temperature),
             wanted=Wanted() if ctx.head_is_trained else wanted,
+            squares=squares,
             **ctx.settings,
         )
         if ctx.head_is_trained:
@@ -125,7 +135,7 @@ class _ChunkedLosses(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad_losses: Tensor) -> tuple[Tensor | None, ...]:
-        rest = (None,) * 5
+        rest = (None,) * 6
         if not ctx.head_is_trained:
             (rows,) = ctx.saved_tensors
             grad = None if rows is None else (rows * grad_losses[:, None]).to(ctx.dtypes[0])

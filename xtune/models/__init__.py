@@ -5,6 +5,8 @@
     Algorithm, Backbone         what trains: the contract, and a language model run on batches
     SupervisedFinetune          the loss on packed documents
     PreferenceOptimization      the losses of pairs of answers
+    RewardModel                 a score instead of words: the losses of reward and cost models
+    UnpairedPreferenceOptimization  those of answers that are judged one by one
     generation_mode             let the model that is being trained answer
 
 Names are imported when they are first used: `import xtune.models` does not import torch.
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from xtune.models.algorithms.backbone import Backbone
     from xtune.models.algorithms.base import Algorithm, ModelPart
     from xtune.models.algorithms.preference import PreferenceOptimization
+    from xtune.models.algorithms.reward import RewardModel
     from xtune.models.algorithms.sft import SupervisedFinetune
+    from xtune.models.algorithms.unpaired import UnpairedPreferenceOptimization
     from xtune.models.build import build_model
     from xtune.models.fingerprint import base_fingerprint, same_base
     from xtune.models.generation import base_of, generation_mode
@@ -39,7 +43,9 @@ __all__ = [
     "ModelPart",
     "Precision",
     "PreferenceOptimization",
+    "RewardModel",
     "SupervisedFinetune",
+    "UnpairedPreferenceOptimization",
     "attach_adapter",
     "base_fingerprint",
     "base_of",
@@ -60,7 +66,9 @@ _HOMES = {
     "ModelPart": "algorithms.base",
     "Precision": "precision",
     "PreferenceOptimization": "algorithms.preference",
+    "RewardModel": "algorithms.reward",
     "SupervisedFinetune": "algorithms.sft",
+    "UnpairedPreferenceOptimization": "algorithms.unpaired",
     "attach_adapter": "adapters",
     "base_fingerprint": "fingerprint",
     "base_of": "generation",

@@ -9,6 +9,8 @@ from xtune.errors import AdapterError, ModelError
 from xtune.models.adapter_names import Misnamed, misnamed
 from xtune.models.adapters import attach_adapter, build_adapter
 from xtune.models.loading import load_model
+from xtune.models.sequence_classifier import load_classifier
+from xtune.registry import MODELS, resolve
 
 __all__ = ["misnamed_in"]
 
@@ -19,9 +21,9 @@ def misnamed_in(model_cfg: Mapping[str, Any]) -> list[Misnamed]:
     Names first; if they are all there, whatever PEFT says when it attaches the adapter.
     """
     settings = {**model_cfg["llm"], "device": "meta", "quantization": None}
-    settings.pop("type")
+    made_by = resolve(MODELS, settings.pop("type"))
     try:
-        llm = load_model(**settings)
+        llm = (load_classifier if made_by is load_classifier else load_model)(**settings)
         config = build_adapter(llm, model_cfg["adapter"])
         if wrong := misnamed(config, llm):
             return wrong

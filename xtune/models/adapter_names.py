@@ -22,6 +22,7 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from xtune.errors import did_you_mean
+from xtune.models.head import score_head
 from xtune.models.tied import embedding_and_head, saved_whole
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def misnamed(config: PeftConfig, llm: PreTrainedModel) -> list[Misnamed]:
 
 def linear_names(llm: PreTrainedModel) -> list[str]:
     """Return the last parts of the names of all linear layers but the head, sorted."""
-    head = llm.get_output_embeddings()
+    head = llm.get_output_embeddings() or score_head(llm)
     return sorted(
         {
             path.rpartition(".")[2]

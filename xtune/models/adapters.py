@@ -33,6 +33,7 @@ from xtune.models.adapter_names import linear_names, misnamed, taken_by_their_en
 from xtune.models.adapter_shapes import difference, fitting_shapes, stored_shapes
 from xtune.models.fingerprint import base_fingerprint, same_base
 from xtune.models.fp32_weights import train_in_fp32
+from xtune.models.reward_adapters import name_what_is_saved, require_same_task
 from xtune.models.tied import is_tied, join_equal, part_adapted, share_trained, with_both_whole
 from xtune.models.tokenizer import load_tokenizer
 from xtune.models.vocabulary import grow_vocabulary, rows_needed
@@ -43,6 +44,7 @@ __all__ = [
     "build_adapter",
     "load_adapter",
     "merge_adapter",
+    "quiet_peft",
     "without_idle_adapter",
 ]
 
@@ -112,7 +114,7 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
             *(entry, " and ".join(others)),
         )
     try:
-        with _quiet():
+        with quiet_peft():
             peft_model = get_peft_model(llm, own, low_cpu_mem_usage=on_meta)
     except _UNFIT as error:
         if on_meta and _needs_values(error):
@@ -131,6 +133,7 @@ def attach_adapter(llm: PreTrainedModel, config: PeftConfig) -> PeftModel:
             f"{type(own).__name__} with these settings trains no weight of {llm.name_or_path!r}"
         )
     _make_loadable(peft_model)
+    name_what_is_saved(peft_model)
     train_in_fp32(peft_model)
     share_trained(llm)
     return peft_model
@@ -224,6 +227,7 @@ def load_adapter(
                 "work_dirs/<name>/checkpoints/latest/adapter"
             )
     config = PeftConfig.from_pretrained(str(folder))
+    require_same_task(llm, config, folder)
     if is_trainable and (found := refusal(type(config), vars(config))):
         raise AdapterError(f"{str(folder)!r} cannot be trained further: {found.reason}")
     _refuse_other_base(llm, folder)
@@ -236,7 +240,7 @@ def load_adapter(
         if drafted:
             raise AdapterError(f"the adapter in {str(folder)!r} does not fit: {error}") from error
     try:
-        with _quiet():
+        with quiet_peft():
             if not problem:
                 peft_model = _loaded(llm, folder, config, is_trainable=is_trainable)
             if not drafted:
@@ -248,6 +252,7 @@ def load_adapter(
             f"the adapter in {str(folder)!r} was trained on another model than "
             f"{llm.name_or_path!r}: {problem}"
         )
+    name_what_is_saved(peft_model)
     train_in_fp32(peft_model)
     share_trained(llm)
     return peft_model
@@ -272,7 +277,7 @@ def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
     was_tied = is_tied(base)
     part_adapted(base)
     try:
-        with _quiet():
+        with quiet_peft():
             merged = peft_model.merge_and_unload()
     except _UNFIT as error:
         kind = type(peft_model.active_peft_config).__name__
@@ -285,7 +290,8 @@ def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_peft() -> Iterator[None]:
+    """Say nothing of what PEFT warns of and xtune has seen to, for the `with` block."""
     # PEFT asks transformers 5 a question by the name it had in transformers 4; and for joined
     # experts it adds a pattern itself, and finds that nothing matches it. Tied weights are ours to
     # keep right, see `xtune.models.tied`.
@@ -369,7 +375,7 @@ def _loaded(
 
 def _draft(llm: PreTrainedModel, folder: Path) -> PeftModel:
     """The adapter of a folder on a copy of `llm` without weights."""
-    with torch.device("meta"), _quiet():
+    with torch.device("meta"), quiet_peft():
         config = PeftConfig.from_pretrained(str(folder))
         return PeftModel(type(llm)(copy.deepcopy(llm.config)), config)
 

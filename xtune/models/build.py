@@ -9,12 +9,14 @@ from typing import Any
 import torch
 
 from xtune.config.signatures import Form
-from xtune.errors import AdapterError, ModelError
+from xtune.errors import AdapterError, ConfigError, ModelError
 from xtune.models.algorithms.base import Algorithm
 from xtune.models.algorithms.saved import require_saved
+from xtune.models.generation import base_of
 from xtune.models.loading import load_model
 from xtune.models.precision import Precision, choose_precision
 from xtune.models.self_test import check_packed_logits, check_slices
+from xtune.models.sequence_classifier import is_classifier, load_classifier
 from xtune.models.vocabulary import Pieces, grow_vocabulary, train_new_rows
 from xtune.parallel.sequence import UNSHARED, SequenceGroup
 from xtune.registry import MODELS, build, resolve
@@ -45,7 +47,11 @@ def build_model(
     With dtype='auto' a frozen base takes the precision's `weight_dtype`; weights that are all
     trained are fp32 masters.
 
-    `cfg['adapter_folder']` is an adapter to train further, instead of a new one.
+    `cfg['adapter_folder']` is an adapter to train further, instead of a new one. In a resumed run
+    it is the checkpoint's, and `cfg['adapter_start']` the one that the run began with,
+    `dict(folder=…, sha256=…)`: an algorithm that is held against its start takes that.
+
+    With `cfg['precompute_reference']` the batches have what `ref` says, and it is not built.
 
     Args:
         cfg: `dict(type='SupervisedFinetune', llm=dict(type='CausalLM', …), adapter=dict(…), …)`.
@@ -70,7 +76,10 @@ def build_model(
     adapter = settings.pop("adapter", None)
     folder = settings.pop("adapter_folder", None)
     adapter = adapter if folder is None else None
+    start = settings.pop("adapter_start", None)
     vocabulary = settings.pop("vocabulary", None) or {}
+    if settings.get("precompute_reference"):
+        settings.pop("ref", None)
     load = partial(
         _load,
         place=place,
@@ -112,11 +121,29 @@ def build_model(
             "it trains: name an algorithm, such as SupervisedFinetune, or derive yours from "
             "xtune.models.Algorithm"
         )
+    _require_head(model)
+    if start is not None and (held := getattr(model, "start", None)) is not None:
+        held.load(**start)
     require_saved(model)
     if place.type != "meta":
         check_packed_logits(model)
         check_slices(model, sequence)
     return model
+
+
+def _require_head(model: Algorithm) -> None:
+    """Refuse a language model to be trained on scores, and a reward model to be trained on words.
+
+    `check` finds it before; a loader of the user's own is not known there.
+    """
+    if is_classifier(base_of(model.language_model)) == model.trains_scores:
+        return
+    does, wanted = (
+        ("scores", "SequenceClassifier") if model.trains_scores else ("writes", "CausalLM")
+    )
+    raise ConfigError(
+        f"{type(model).__name__} trains a model that {does} answers: set model.llm.type={wanted!r}"
+    )
 
 
 def _load(
@@ -129,7 +156,7 @@ def _load(
 ) -> Any:
     """Build one of the models: a checkpoint on the run's device, in its format; a user's own."""
     settings = dict(cfg)
-    if resolve(MODELS, settings["type"]) is load_model:
+    if resolve(MODELS, settings["type"]) in (load_model, load_classifier):
         if settings.get("dtype", "auto") == "auto":
             precision = precision or choose_precision("cpu" if place.type == "meta" else place)
             number = torch.float32 if all_is_trained else precision.weight_dtype

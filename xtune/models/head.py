@@ -21,7 +21,29 @@ from transformers import PreTrainedModel
 from xtune.losses import check_temperature, chunked_cross_entropy, chunked_log_probs
 from xtune.structures import IGNORE_INDEX
 
-__all__ = ["Head"]
+__all__ = ["Head", "ScoreHead", "score_head"]
+
+
+class ScoreHead(nn.Linear):
+    """A reward model's head: [..., D] -> [..., 1] in fp32, whatever the layers are computed in."""
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """Return the scores.
+
+        Args:
+            hidden: of any dtype.
+        """
+        with torch.autocast(hidden.device.type, enabled=False):
+            return F.linear(hidden.float(), self.weight.float())
+
+
+def score_head(base: PreTrainedModel) -> nn.Module | None:
+    """Return the module that scores, within PEFT's wrapper if it has one; None if none does.
+
+    Args:
+        base: a transformers model.
+    """
+    return getattr(base, "score", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +63,7 @@ class Head:
     @classmethod
     def of(cls, base: PreTrainedModel) -> Head:
         """Read the head of a transformers model; PEFT may have wrapped the module."""
-        module = base.get_output_embeddings()
+        module: Any = base.get_output_embeddings() or score_head(base)
         if hasattr(module, "modules_to_save"):  # PEFT's wrapper around a head that is trained
             trained = module.modules_to_save[module.active_adapters[0]]
             module = module.original_module if module.disable_adapters else trained
@@ -57,7 +79,7 @@ class Head:
     @property
     def is_matrix(self) -> bool:
         """Whether the loss takes its weight; it calls any other module, once a chunk."""
-        return self._whole_weight() is not None
+        return isinstance(self.module, ScoreHead) or self._whole_weight() is not None
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Return the logits [N, V] of hidden states [N, D]."""
@@ -102,7 +124,13 @@ class Head:
         return total
 
     def log_probs(
-        self, hidden: Tensor, targets: Tensor, *, chunk_size: int, temperature: float = 1.0
+        self,
+        hidden: Tensor,
+        targets: Tensor,
+        *,
+        chunk_size: int,
+        temperature: float = 1.0,
+        squares: Tensor | None = None,
     ) -> Tensor:
         """Return the log-probability of each position's target, never holding [N, V].
 
@@ -114,6 +142,8 @@ class Head:
             targets: int64 [N]; -100 where nothing is asked.
             chunk_size: positions whose logits are held at once, forwards and backwards.
             temperature: of the sampling whose log-probabilities they are, above 0.
+            squares: fp32 [N], written where a target is asked for: log sum_v p_v^2, without a
+                gradient.
 
         Returns:
             fp32 [N], in nats; 0 with a gradient of zero where the target is -100. Connected to
@@ -132,16 +162,20 @@ class Head:
                 softcap=self.softcap,
                 temperature=temperature,
                 chunk_size=chunk_size,
+                squares=squares,
             )
         check_temperature(temperature)
         places = (targets != IGNORE_INDEX).nonzero().squeeze(1)
         hidden, given = hidden[places], targets[places]
 
-        def chunk_log_probs(hidden: Tensor, targets: Tensor) -> Tensor:
+        def chunk_log_probs(hidden: Tensor, targets: Tensor, at: Tensor) -> Tensor:
             logits = self.logits(hidden).float() / temperature
+            if squares is not None:
+                with torch.no_grad():
+                    squares[at] = (2 * logits).logsumexp(-1) - 2 * logits.logsumexp(-1)
             return -F.cross_entropy(logits, targets, reduction="none")
 
-        chunks = list(_by_chunks(chunk_log_probs, hidden, given, chunk_size=chunk_size))
+        chunks = list(_by_chunks(chunk_log_probs, hidden, given, places, chunk_size=chunk_size))
         if not chunks:
             chunks = [hidden.sum(dim=1).float() + self._zero(hidden)]
         log_probs = torch.zeros(len(targets), dtype=torch.float32, device=hidden.device)

@@ -2,6 +2,7 @@
 
 load_config(name)      the architecture alone
 load_model(name)       the weights; every missing, extra or misshapen one is an error
+load_as(name, class)   the same, as another class of transformers: see sequence_classifier.py
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import copy
 import functools
 import json
 import logging
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +41,12 @@ from xtune.models.source import explained, some, source_of
 from xtune.models.weight_files import spoilt_weights
 from xtune.registry import MODELS
 
-__all__ = ["load_config", "load_model", "published_fields"]
+__all__ = ["SCORES", "is_reward_model", "load_as", "load_config", "load_model", "published_fields"]
 
 logger = logging.getLogger(__name__)
 
 _PUBLISHED = Path(__file__).with_name("published_configs")
+SCORES = "ForSequenceClassification"  # how transformers' classes of reward models are called
 
 
 def load_config(
@@ -94,6 +97,15 @@ def _shipped_fields(pretrained_model_name_or_path: str) -> dict[str, Any]:
     return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
+def is_reward_model(config: PretrainedConfig) -> bool:
+    """Tell whether a checkpoint's config says that it scores texts and writes none.
+
+    Args:
+        config: as `load_config` gives it.
+    """
+    return any(str(name).endswith(SCORES) for name in config.architectures or ())
+
+
 @MODELS.register_module(name="CausalLM")
 def load_model(
     pretrained_model_name_or_path: str,
@@ -116,50 +128,103 @@ def load_model(
         trust_remote_code: run the checkpoint's own Python code.
 
     Raises:
-        ModelError: nothing is there; an unknown model_type; weights that do not fit.
+        ModelError: nothing is there; an unknown model_type; weights that do not fit; it is a
+            reward model.
+        ConfigError: an unknown dtype or quantization setting.
+    """
+    name = pretrained_model_name_or_path
+    config = load_config(
+        name, trust_remote_code=trust_remote_code, offline=_is_meta(device or "cpu")
+    )
+    if is_reward_model(config):
+        raise ModelError(
+            f"{name!r} is a reward model ({', '.join(config.architectures or ())}): it scores "
+            f"answers and writes none. Score with it: xtune score {name} DATA. Where a language "
+            "model is asked for, name the one that it was trained from"
+        )
+    family = family_of_config(config)
+    return load_as(
+        name,
+        AutoModelForCausalLM if family is None else family.model_class(config),
+        config,
+        dtype=dtype,
+        quantization=quantization,
+        device=device,
+        **({"trust_remote_code": trust_remote_code} if family is None else {}),
+    )
+
+
+def load_as(
+    name: str,
+    model_class: Any,
+    config: PretrainedConfig,
+    *,
+    dtype: str,
+    quantization: Quantization | None,
+    device: torch.device | str | None,
+    may_differ: Callable[[str, str], bool] = lambda what, key: False,
+    kept: Sequence[str] | None = None,
+    **further: Any,
+) -> PreTrainedModel:
+    """Load a checkpoint as a class of transformers, in evaluation mode.
+
+    Args:
+        name: of the checkpoint, as `load_model` takes it.
+        model_class: an auto class, or a model's own.
+        config: of the checkpoint.
+        dtype: as `load_model` takes it.
+        quantization: likewise.
+        device: likewise.
+        may_differ: whether a weight may be 'missing' or 'extra', by its name.
+        kept: names of modules that are not quantized; None: the head.
+        further: arguments of the class's `from_pretrained` and `from_config`.
+
+    Raises:
+        ModelError: weights that do not fit.
         ConfigError: an unknown dtype or quantization setting.
     """
     place = torch.device(device or "cpu")
-    on_meta = place.type == "meta"
+    on_meta = _is_meta(place)
     precision = choose_precision("cpu" if on_meta else place)
     number: Any = precision.weight_dtype
     if dtype != "auto":
         number = "auto" if dtype == "stored" else parse_dtype(dtype)  # transformers' word for it
     bnb = quantization_config(quantization, precision) if quantization else None
-    config = load_config(
-        pretrained_model_name_or_path, trust_remote_code=trust_remote_code, offline=on_meta
-    )
-    family = family_of_config(config)
-    model_class: Any = AutoModelForCausalLM if family is None else family.model_class(config)
+    if bnb and kept is not None:
+        bnb.llm_int8_skip_modules = list(kept)  # of 4 bits too
     if on_meta:
         with place:
-            if family is None:
-                llm = AutoModelForCausalLM.from_config(
-                    config, dtype=number, trust_remote_code=trust_remote_code
-                )
-            else:
-                llm = model_class._from_config(config, dtype=number)
+            # an auto class has the one, a model's own the other
+            make = getattr(model_class, "from_config", None) or model_class._from_config
+            llm = make(config, dtype=number, **further)
         if bnb:
             pack_shapes(llm, bnb)
     else:
         llm = _with_weights(
             model_class,
-            pretrained_model_name_or_path,
+            name,
+            may_differ,
             config=config,
             dtype=number,
             quantization_config=bnb,
             device_map={"": place} if bnb or place.type != "cpu" else None,
-            **({"trust_remote_code": trust_remote_code} if family is None else {}),
+            **further,
         )
     if bnb:
         keep_narrow_layers(llm)
         _warn_of_joined_experts(llm)
     # What the user wrote, not the cache folder behind it: PEFT records this as the adapter's base.
-    llm.name_or_path = llm.config.name_or_path = pretrained_model_name_or_path
+    llm.name_or_path = llm.config.name_or_path = name
     return llm
 
 
-def _with_weights(model_class: Any, name: str, **settings: Any) -> PreTrainedModel:
+def _is_meta(device: torch.device | str) -> bool:
+    return torch.device(device).type == "meta"
+
+
+def _with_weights(
+    model_class: Any, name: str, may_differ: Callable[[str, str], bool], **settings: Any
+) -> PreTrainedModel:
     no_progress_in_logs()
     load = functools.partial(
         model_class.from_pretrained,
@@ -183,13 +248,13 @@ def _with_weights(model_class: Any, name: str, **settings: Any) -> PreTrainedMod
         raise explained(name, "weights", error) from error
     llm, found = loaded
     problems = [
-        f"  {what}: {some(sorted(map(_shown, found[key])))}"
+        f"  {what}: {some(sorted(wrong))}"
         for what, key in (
             ("missing", "missing_keys"),
             ("extra", "unexpected_keys"),
             ("misshapen", "mismatched_keys"),
         )
-        if found[key]
+        if (wrong := [_shown(one) for one in found[key] if not may_differ(what, str(one))])
     ]
     if problems:
         raise ModelError(

@@ -100,7 +100,7 @@ def pack_shapes(llm: PreTrainedModel, config: BitsAndBytesConfig) -> None:
     llm.is_loaded_in_4bit = True  # type: ignore[assignment] # PEFT asks
 
 
-def quantization_of_bits(bits: int | None) -> Quantization | None:
+def quantization_of_bits(bits: int | None) -> dict[str, Any] | None:
     """Return the quantization that `--bits` stands for: NF4, or 8 bits.
 
     Args:
@@ -111,7 +111,7 @@ def quantization_of_bits(bits: int | None) -> Quantization | None:
     """
     if bits not in (None, 4, 8):
         raise UsageError(f"bits is {bits!r}; allowed: 4, 8, or None for weights as they are")
-    return None if bits is None else {"bits": bits}  # type: ignore[typeddict-item]
+    return None if bits is None else {"bits": bits}
 
 
 def quantization_config(settings: Mapping[str, Any], precision: Precision) -> BitsAndBytesConfig:

@@ -16,6 +16,7 @@ from xtune.errors import ModelError
 from xtune.models.algorithms.backbone import Backbone
 from xtune.models.algorithms.base import Algorithm
 from xtune.models.generation import generation_mode
+from xtune.models.sequence_classifier import is_classifier
 from xtune.parallel.sequence import SequenceGroup
 from xtune.parallel.slices import slice_of
 from xtune.structures import Batch
@@ -52,10 +53,13 @@ def _check_packed(backbone: Backbone) -> None:
     )
     training = backbone.model.training
     backbone.model.eval()
-    packed = backbone.head.logits(backbone.hidden_states(batch)).view(*ids.shape, -1)
+    packed = _compared(backbone, batch).view(*ids.shape, -1)
     backbone.model.train(training)
     with generation_mode(backbone.model):
-        alone = base(input_ids=ids, use_cache=False).logits
+        if is_classifier(base):
+            alone = backbone.body(ids, use_cache=False).last_hidden_state
+        else:
+            alone = base(input_ids=ids, use_cache=False).logits
     # The first document has none before it
     pairs = zip(packed[1:], alone[1:], strict=True)
     difference = float(torch.tensor([_difference(*pair) for pair in pairs]).median())
@@ -107,9 +111,8 @@ def _check_slices(backbone: Backbone, group: SequenceGroup) -> None:
     ).to(backbone.base.device)
     training = backbone.model.training
     backbone.model.eval()
-    head = backbone.head
-    own = head.logits(backbone.hidden_states(slice_of(row, group)))[0]
-    whole = head.logits(backbone.hidden_states(row))[0].chunk(group.size)[group.rank]
+    own = _compared(backbone, slice_of(row, group))[0]
+    whole = _compared(backbone, row)[0].chunk(group.size)[group.rank]
     backbone.model.train(training)
     difference = _difference(own, whole)
     if not difference <= _TOLERATED.get(whole.dtype, 1e-3):
@@ -118,6 +121,12 @@ def _check_slices(backbone: Backbone, group: SequenceGroup) -> None:
             f"(relative difference {difference:.1e}): something in it besides its attention looks "
             f"along the row. {way_out}"
         )
+
+
+def _compared(backbone: Backbone, batch: Batch) -> Tensor:
+    """Logits; hidden states of a model that scores, whose own pass scores the last token alone."""
+    hidden = backbone.hidden_states(batch)
+    return hidden if is_classifier(backbone.base) else backbone.head.logits(hidden)
 
 
 def _difference(one: Tensor, other: Tensor) -> float:

@@ -21,7 +21,15 @@ from xtune.parallel.sequence import UNSHARED, SequenceGroup, group_sum
 from xtune.structures import IGNORE_INDEX, Batch
 from xtune.vectors import VECTORS
 
-__all__ = ["BatchSlice", "group_numbers", "slice_of", "sum_by_document"]
+__all__ = [
+    "BatchSlice",
+    "counted_before",
+    "document_numbers",
+    "group_numbers",
+    "next_tokens",
+    "slice_of",
+    "sum_by_document",
+]
 
 
 @dataclass(slots=True)
@@ -100,6 +108,65 @@ def sum_by_document(values: Tensor, batch: Batch) -> Tensor:
     inside = torch.cat([bounds, bounds.new_full((1,), batch.tokens)])
     sums = torch.segment_reduce(values.double(), "sum", lengths=inside.diff(), unsafe=True)
     return group_sum(sums[:documents], group).float()
+
+
+def document_numbers(batch: Batch) -> Tensor:
+    """Return which document each token is of, int64 [T]; that of a slice's padding is S.
+
+    Args:
+        batch: whose tokens they are.
+    """
+    group = batch.group if isinstance(batch, BatchSlice) else UNSHARED
+    start = group.rank * batch.tokens
+    places = torch.ones_like(batch.input_ids[0]).cumsum(0) - 1 + start
+    ends = batch.cu_seqlens[1 : _documents(batch) + 1].long()
+    return torch.searchsorted(ends, places, right=True)
+
+
+def counted_before(mask: Tensor, batch: Batch) -> Tensor:
+    """Return how many tokens of a document before each one are in a mask, on other processes too.
+
+        mask        [0 1 1 0 1]
+        cu_seqlens  [0 3 5]          ->  [0 0 1 0 0]
+
+    Args:
+        mask: bool [T].
+        batch: whose tokens they are; of a slice all processes of its group must call this.
+
+    Returns:
+        int64 [T]; of a slice's padding nothing that means anything.
+    """
+    group = batch.group if isinstance(batch, BatchSlice) else UNSHARED
+    numbers, count = document_numbers(batch), _documents(batch)
+    own = torch.bincount(numbers[mask], minlength=count + 1)[None]
+    whole = own.new_zeros(group.size, count + 1)
+    whole[group.rank] = own[0]
+    earlier = group_sum(whole, group)[: group.rank].sum(0)
+    before = mask.cumsum(0) - mask.long()
+    # of the documents that begin further to the left in this slice
+    left = (own[0].cumsum(0) - own[0])[numbers]
+    return before - left + earlier[numbers]
+
+
+def next_tokens(batch: Batch) -> Tensor:
+    """Return what comes after each token within its document, trained or not: labels, int64 [T].
+
+        input_ids   [a0 a1 a2 b0 b1]
+        cu_seqlens  [0 3 5]          ->  [a1 a2 . b1 .]        '.' is -100
+
+    Args:
+        batch: whose tokens they are; of a slice all processes of its group must call this.
+    """
+    group = batch.group if isinstance(batch, BatchSlice) else UNSHARED
+    ids, numbers = batch.input_ids[0], document_numbers(batch)
+    edge = ids.new_zeros(group.size + 1)
+    edge[group.rank] = ids[0]
+    following = group_sum(edge, group)[group.rank + 1 :][:1]  # the next slice's first token
+    labels = torch.cat([ids[1:], following])
+    start = group.rank * batch.tokens
+    ends = batch.cu_seqlens[1 : _documents(batch) + 1].long() - 1 - start
+    labels[ends[(ends >= 0) & (ends < batch.tokens)]] = IGNORE_INDEX
+    return labels.masked_fill(numbers == _documents(batch), IGNORE_INDEX)
 
 
 def group_numbers(batch: Batch) -> Tensor:

@@ -30,6 +30,7 @@ from xtune.errors import ModelError
 from xtune.models.algorithms.base import Algorithm
 from xtune.models.cards import fits, largest_card, smallest_card
 from xtune.models.generation import base_of
+from xtune.models.head import score_head
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 from xtune.planning.drafts import Drafts
@@ -252,7 +253,7 @@ def _frozen_bytes(model: Algorithm, model_cfg: Mapping[str, Any]) -> int:
             bits = _NF4_BITS[quantization.get("double_quant", True)]
             bits = 8 if quantization.get("bits", 4) == 8 else bits
             base = base_of(part.module)
-            head = base.get_output_embeddings()
+            head: Any = base.get_output_embeddings() or score_head(base)
             head = getattr(head, "original_module", head)
             for module in base.modules():
                 if isinstance(module, nn.Linear) and module is not head:

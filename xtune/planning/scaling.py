@@ -235,7 +235,7 @@ def _whole_layers(model: Algorithm, estimate: MemoryEstimate, number: int) -> fl
         for backbone in model.backbones()
         for module in (
             backbone.base.get_input_embeddings(),
-            backbone.base.get_output_embeddings(),
+            backbone.base.get_output_embeddings() or backbone.head.module,
         )
         for weight in module.parameters()
     }

@@ -44,9 +44,16 @@ def test_rows_with_nothing_to_learn_are_unusable(chosen, reason):
     assert caught.value.reason == reason
 
 
+def test_a_marker_that_is_cut_off_begins_a_turn_as_well():
+    head = HEAD.replace("Human: Two", "Hum: Two")
+    row = {"chosen": f"{head}\n\nAssistant: Four.", "rejected": f"{head}\n\nAssistant: Five."}
+    assert hh_rlhf_map_fn(row) == hh_rlhf_map_fn(ROW)
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [
+        ({"transcript": HEAD, "rating": 2}, "of red-team-attempts, dialogues without pairs"),
         ({"chosen": ROW["chosen"]}, "no field 'rejected'"),
         ({**ROW, "chosen": "Four."}, "begins with no marker"),
         ({**ROW, "chosen": [HEAD]}, "'chosen' of the row must be text, not list"),

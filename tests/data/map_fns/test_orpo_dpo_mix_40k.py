@@ -9,12 +9,20 @@ ROW = {"source": "x", "prompt": "ignored", "chosen": [ASKED, GOOD], "rejected": 
 
 
 def test_what_both_dialogues_begin_with_is_the_prompt():
-    assert orpo_dpo_mix_40k_map_fn(ROW) == PAIR
+    assert orpo_dpo_mix_40k_map_fn(ROW) == {**PAIR, "source": "x"}
     before = [{"role": "system", "content": "Be brief."}, ASKED, GOOD]
     made = orpo_dpo_mix_40k_map_fn(
         {"chosen": [*before, ASKED, GOOD], "rejected": [*before, ASKED, BAD]}
     )
     assert made == {"prompt": [*before, ASKED], "chosen": [GOOD], "rejected": [BAD]}
+
+
+def test_sources_are_left_out_on_request():
+    toxic = {**ROW, "source": "toxic-dpo-v0.2"}
+    with pytest.raises(UnusableRow, match=r"left out by its source, 'toxic-dpo-v0.2'"):
+        orpo_dpo_mix_40k_map_fn(toxic, without=["toxic-dpo-v0.2"])
+    assert orpo_dpo_mix_40k_map_fn(toxic)["source"] == "toxic-dpo-v0.2"
+    assert orpo_dpo_mix_40k_map_fn(ROW, without=["toxic-dpo-v0.2"])
 
 
 @pytest.mark.parametrize(

@@ -17,11 +17,59 @@ PAIR = {"prompt": [ASKED], "chosen": [GOOD], "rejected": [BAD]}
         {"prompt": [ASKED], "chosen": [GOOD], "rejected": [BAD]},
         {"prompt": "Two and two?", "chosen": [GOOD], "rejected": "Five."},
         {"chosen": [ASKED, GOOD], "rejected": [ASKED, BAD]},
-        {"prompt": "ignored", "chosen": [ASKED, GOOD], "rejected": [ASKED, BAD], "score": 1},
     ],
 )
 def test_texts_messages_and_whole_dialogues_give_the_same_pair(row):
     assert preference_map_fn(row) == PAIR
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "ignored", "chosen": [ASKED, GOOD], "rejected": [ASKED, BAD], "score": 1},
+        {"chosen": "Two and two?\nFour.", "rejected": "Two and two?\nFive."},
+    ],
+)
+def test_answers_that_hold_the_prompt_say_so_and_have_it_once(row):
+    made = preference_map_fn({"prompt": "Two and two?", **row})
+    assert made.pop("form") == "chosen and rejected hold the prompt"
+    assert [made[name][0]["content"].strip() for name in PAIR] == [
+        "Two and two?",
+        "Four.",
+        "Five.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "chosen", "rejected"),
+    [
+        ("Hi", "Hi there.", "Hi you."),  # a word may begin any answer
+        ("Two and two?", "Two and two? Four.", "Five."),  # one of them alone
+        ("Two and two", "Two and twofold.", "Two and twofold five."),  # in the middle of a word
+    ],
+)
+def test_an_answer_that_only_begins_like_the_prompt_is_left(prompt, chosen, rejected):
+    made = preference_map_fn({"prompt": prompt, "chosen": chosen, "rejected": rejected})
+    assert [made[name][0]["content"] for name in PAIR] == [prompt, chosen, rejected]
+    assert "form" not in made
+
+
+def test_answers_of_several_messages_stand_after_their_prompt():
+    turn = [{"role": "assistant", "content": "Sure?"}, {"role": "user", "content": "Yes."}]
+    made = preference_map_fn({"prompt": [ASKED], "chosen": [*turn, GOOD], "rejected": [*turn, BAD]})
+    assert made == {"prompt": [ASKED, *turn], "chosen": [GOOD], "rejected": [BAD]}
+    other = [{"role": "assistant", "content": "What?"}, *turn[1:], BAD]
+    made = preference_map_fn({"prompt": [ASKED], "chosen": [*turn, GOOD], "rejected": other})
+    assert made == {"prompt": [ASKED], "chosen": [*turn, GOOD], "rejected": other}
+
+
+def test_what_else_a_row_says_stays_with_the_pair():
+    more = {"margin": 2, "soft_label": 0.75, "source": "sums", "tools": [{"name": "add"}]}
+    assert preference_map_fn({**PAIR, **more}) == {**PAIR, **more}
+    nothing = {"margin": float("nan"), "soft_label": None, "source": "", "tools": None}
+    assert preference_map_fn({**PAIR, **nothing}) == PAIR
+    with pytest.raises(UnusableRow, match="by its margin the rejected answer is the better one"):
+        preference_map_fn({**PAIR, "margin": -2})
 
 
 def test_dialogues_may_part_before_their_last_answer():

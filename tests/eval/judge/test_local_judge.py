@@ -54,3 +54,22 @@ def test_a_tuned_model_is_another_judge(folder):
     after = LocalJudge(model)
     assert after.identity != before
     assert after.name == str(folder)
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        "{{ raise_exception('no system') if m.role == 'system' else '' }}",
+        "",  # dropped without a word
+        "{% if m.role == 'system' %}{{ m.content }}|{% endif %}",
+    ],
+)
+def test_a_judge_is_told_its_system_text_whatever_its_template_does(folder, system):
+    model = ChatModel.load(folder)
+    model.tokenizer.chat_template = (
+        f"{{% for m in messages %}}{system}{{% if m.role != 'system' %}}{{{{ m.content }}}}"
+        "{% endif %}{% endfor %}"
+    )
+    asked = [{"role": "system", "content": "Be fair."}, {"role": "user", "content": "A or B?"}]
+    text = model.tokenizer.decode(LocalJudge(model)._prompt(asked))
+    assert text.split("|" if "m.content" in system else "\n\n") == ["Be fair.", "A or B?"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+
 import pytest
 
 from tests.eval.tasks.files import answered, continuations, lines
 from xtune.errors import DataError, UsageError
 from xtune.eval.tasks.agieval import AGIEval
-from xtune.eval.tasks.base import Choices, Generation, Text, Texts
+from xtune.eval.tasks.base import Choices, Generation, Shot, Text, Texts
 
 LOGIC = {
     "passage": "All swans are white. ",
@@ -130,3 +132,59 @@ def test_formulas_are_compared_once_laid_out_alike(tmp_path, text, acc):
     chinese = agieval(tmp_path, "gaokao-mathcloze", row)
     assert chinese.ask(chinese.items()[0], "chat").prompt.question == "问题：What follows?\n答案："
     assert task.chance([item]) == 0.0
+
+
+def write_samples(folder, **samples):
+    """As the authors write them: a row of samples, one of explanations."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "few_shot_prompts.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["", *samples])
+        for number in range(max(map(len, samples.values()))):
+            cells = [each[number] if number < len(each) else "" for each in samples.values()]
+            table.writerow([f"sample {number + 1}", *(cell and str(cell) for cell in cells)])
+            table.writerow([f"explanation {number + 1}", *("because" for _ in cells)])
+
+
+def test_shots_are_the_authors_own(tmp_path):
+    lines(tmp_path / "AGIEval/data/v1/lsat-lr.jsonl", [LOGIC])
+    lines(tmp_path / "AGIEval/data/v1/jec-qa-kd.jsonl", [LAW])
+    shown = [LOGIC | {"passage": None, "question": f"What {n}?", "label": "B"} for n in range(3)]
+    write_samples(tmp_path / "AGIEval/data", **{"lsat-lr": shown, "jec-qa-kd": [LAW, LAW]})
+    subjects = ["lsat-lr", "jec-qa-kd"]
+    task = AGIEval(data_path=str(tmp_path), subjects=subjects, shots=2)
+    english, chinese = task.items()
+    prompt = task.ask(english, "completion").candidates[0].prompt
+    options = "(A)one (B)two (C)three (D)four (E)five"
+    assert prompt.description == "Here are the answers for the problems in the exam.\n"
+    assert prompt.shots[1] == Shot(
+        "Problem 2.    What 1?\nChoose from the following options:    "
+        f"{options}\nThe answer is therefore",
+        "B",
+    )
+    assert prompt.question == (
+        "Problem 3.   All swans are white.  What follows?\nChoose from the following options:    "
+        f"{options}\nThe answer is therefore"
+    )
+    assert continuations(task, english) == [" A", " B", " C", " D", " E"]
+    asked = task.ask(chinese, "completion")
+    assert asked.prompt.shots[0] == Shot(
+        "问题 1.    下列哪些正确?\n从以下选项中选择:    (A)甲 (B)乙 (C)丙 (D)丁\n答案是", "A, C"
+    )
+    assert task.settings()["shots"] == 2
+    with pytest.raises(UsageError, match="shots=3, but few_shot_prompts.csv has 2 of jec-qa-kd"):
+        AGIEval(data_path=str(tmp_path), subjects=subjects, shots=3)
+
+
+@pytest.mark.parametrize("cell", ["__import__('os').getcwd()", "{'question': ", "['a']"])
+def test_a_damaged_sample_is_named_and_nothing_is_executed(tmp_path, cell):
+    write_samples(tmp_path / "AGIEval/data", **{"lsat-lr": [cell]})
+    lines(tmp_path / "AGIEval/data/v1/lsat-lr.jsonl", [LOGIC])
+    with pytest.raises(DataError, match="few_shot_prompts.csv:2, lsat-lr: the sample is no"):
+        AGIEval(data_path=str(tmp_path), subjects=["lsat-lr"], shots=1)
+
+
+def test_shots_without_their_file_are_refused(tmp_path):
+    lines(tmp_path / "AGIEval/data/v1/lsat-lr.jsonl", [LOGIC])
+    with pytest.raises(UsageError, match="shots=1 needs few_shot_prompts.csv next to the exams'"):
+        AGIEval(data_path=str(tmp_path), subjects=["lsat-lr"], shots=1)

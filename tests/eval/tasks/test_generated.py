@@ -491,6 +491,7 @@ def test_the_needles_question_and_score(story):
     assert task.attachments(task.items(), [right, wrong, right, comma]) == {
         "needle_grid.json": {"lengths": [300], "depths": [0, 100], "found": [[0.5, 1.0]]}
     }
+    assert right.notes["cell"] == {"length": 300, "depth, %": 0}
 
 
 def test_the_needles_lengths_in_tokens(story, tmp_path):

@@ -178,6 +178,22 @@ def test_what_nobody_reads_is_named_and_how_rows_are_read_is_said(tmp_path):
     }
 
 
+def test_a_system_text_of_a_row_stands_before_its_question(tmp_path):
+    taught = RIVERS | {"answer": "Danube", "system": "You are a guide.\n"}
+    task = own(tmp_path, taught, RIVERS | {"answer": "Danube"})
+    first, second = task.items()
+    prompts = [task.ask(first, form).candidates[1].prompt for form in ("completion", "chat")]
+    assert [one.description for one in prompts] == ["You are a guide.\n\n", "You are a guide."]
+    assert prompts[1].question == task.ask(second, "chat").candidates[1].prompt.question
+    assert task.ask(second, "chat").candidates[1].prompt.description == ""
+    assert "not read" not in " ".join(task.notices([], []))
+    assert len(task.settings()["system_of_rows"]) == 16
+    written = own(tmp_path, {"question": "Why?", "system": "Be brief."})
+    assert written.ask(written.items()[0], "chat").prompt.description == "Be brief."
+    with pytest.raises(DataError, match="q.jsonl:1: 'system' must be a text, not 5"):
+        own(tmp_path, RIVERS | {"answer": "Danube", "system": 5}).items()
+
+
 def test_ids_stand_once(tmp_path):
     row = RIVERS | {"answer": "A", "id": "x"}
     with pytest.raises(DataError, match="q.jsonl:2: the id 'x' stands at q.jsonl:1 too"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 
 from xtune.errors import ConfigError
 from xtune.losses.preference import PairTerms
-from xtune.losses.preference.pair import loss_at_start
+from xtune.losses.preference.pair import expected_loss, loss_at_start
 from xtune.registry import PAIR_LOSSES, build, names, names_alone
 
 # sums of log-probabilities and lengths of three pairs: right, wrong, and even
@@ -71,6 +72,10 @@ def odds(pair):
     return log_odds(pair["w"], pair["nw"]) - log_odds(pair["l"], pair["nl"])
 
 
+def alpha_worth(mean, alpha=0.25):
+    return (1 - math.exp(-alpha * mean)) / alpha
+
+
 def f_dpo(pair, slope, beta=0.1):
     a, b, _ = of(pair)
     return -ls(beta * (slope(a) - slope(b)))
@@ -126,6 +131,10 @@ FORMULAS = [
         lambda p: -0.7 * ls(0.1 * (p["w"] - p["l"])) - 0.3 * ls(-0.1 * (p["w"] - p["l"])),
     ),
     ({"type": "simpo"}, lambda p: -ls(2 * (p["w"] / p["nw"] - p["l"] / p["nl"]) - 1)),
+    (
+        {"type": "simpo", "alpha": 0.25, "beta": 2.5, "gamma": 0.5},
+        lambda p: -ls(2.5 * (alpha_worth(p["w"] / p["nw"]) - alpha_worth(p["l"] / p["nl"])) - 0.5),
+    ),
     ({"type": "orpo"}, lambda p: -0.1 * ls(odds(p))),
 ]
 
@@ -209,9 +218,44 @@ def test_far_pairs_have_finite_losses_and_gradients(name):
         ({"type": "discopop", "tau": 0}, "tau is 0"),
         ({"type": "weighted", "losses": [{"type": "ipo"}], "weights": []}, "1 losses and 0 weig"),
         ({"type": "weighted", "losses": [{"type": "ipo"}], "weights": [0]}, "must be above 0"),
-        ({"type": "weighted", "losses": [{"type": "cpo"}], "weights": [1]}, "without one cannot"),
+        (
+            {"type": "weighted", "losses": [{"type": "cpo"}, {"type": "ipo"}], "weights": [1, 1]},
+            "without one cannot",
+        ),
     ],
 )
 def test_an_option_that_means_nothing_is_refused(loss, said):
     with pytest.raises(ConfigError, match=said):
         build(PAIR_LOSSES, loss)
+
+
+def test_a_sum_says_of_itself_what_its_parts_do():
+    found = build(
+        PAIR_LOSSES,
+        {"type": "weighted", "losses": [{"type": "cpo"}, {"type": "simpo"}], "weights": [0.5, 2]},
+    )
+    assert (found.needs_reference, found.is_per_token) == (False, True)
+    assert (found.sft_weight, found.nll_on) == (0.5, "answer")
+    orpo = build(PAIR_LOSSES, {"type": "orpo"})
+    assert (orpo.sft_weight, orpo.nll_on) == (1.0, "all")
+
+
+@pytest.mark.parametrize("loss", [loss for loss, _ in FORMULAS], ids=str)
+def test_a_label_that_is_not_certain_counts_as_it_is_believed(loss):
+    """With p = 1 nothing changes; with 0 the answers change places; between, in proportion."""
+    made = build(PAIR_LOSSES, loss)
+    other_way = [
+        {"w": p["l"], "l": p["w"], "rw": p["rl"], "rl": p["rw"], "nw": p["nl"], "nl": p["nw"]}
+        for p in PAIRS
+    ]
+    certain, swapped = made(terms()), made(terms(other_way))
+    p = torch.tensor([1.0, 0.0, 0.3], dtype=torch.float64)
+    found = expected_loss(made, dataclasses.replace(terms(), soft_label=p))
+    torch.testing.assert_close(found, p * certain + (1 - p) * swapped, rtol=1e-12, atol=0)
+
+
+def test_of_the_sigmoid_such_a_label_is_cdpos_smoothing():
+    soft = torch.full((3,), 0.8, dtype=torch.float64)
+    plain = build(PAIR_LOSSES, {"type": "sigmoid"})
+    found = expected_loss(plain, dataclasses.replace(terms(), soft_label=soft))
+    assert found.tolist() == pytest.approx([sigmoid(pair, e=0.2) for pair in PAIRS], rel=1e-12)

@@ -1,7 +1,8 @@
 """What every map_fn shares: its type, the error for a row that is skipped, and field access.
 
-A map_fn is one pure function from a raw row to a Conversation, or for pairs to a Preference. Two
-things can be wrong with a row, and they end differently:
+A map_fn is one pure function from a raw row to a Conversation, or for answers that were judged to
+a Preference, a Ranking or an UnpairedPreference. Two things can be wrong with a row, and they end
+differently:
 
     the row lacks a field, or holds another type   DataError    fatal: the whole file is another
                                                                 format than the map_fn reads
@@ -16,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from xtune.errors import DataError
-from xtune.structures import Conversation, Preference, Prompt
+from xtune.structures import Conversation, Preference, Prompt, Ranking, UnpairedPreference
 
 __all__ = [
     "MapFn",
@@ -34,7 +35,9 @@ _ANOTHER_MAP_FN = (
     ". Name the map_fn that reads these fields, or your own: map_fn='path/to/file.py:name'"
 )
 
-MapFn: TypeAlias = Callable[[dict[str, Any]], Conversation | Preference | Prompt]
+MapFn: TypeAlias = Callable[
+    [dict[str, Any]], Conversation | Preference | Ranking | UnpairedPreference | Prompt
+]
 
 
 class UnusableRow(DataError):

@@ -8,9 +8,12 @@ from typing import Any, cast
 
 from xtune.data.map_fns.base import MapFn
 from xtune.data.map_fns.dialogue import ROLES
+from xtune.data.map_fns.judgement import require_judgement
 from xtune.data.map_fns.turns import turns_map_fn
 from xtune.errors import DataError, did_you_mean
 from xtune.registry import MAP_FNS, resolve
+
+_PARTS = ("messages", "prompt", "chosen", "rejected", "completion")
 
 __all__ = ["build_map_fn", "checked_return", "name_of", "noted_name"]
 
@@ -56,12 +59,15 @@ def checked_return(made: object) -> dict[str, Any]:
     if isinstance(made, dict):
         if "conversation" in made and "messages" not in made:
             return cast(dict[str, Any], turns_map_fn(made))
-        keys = [key for key in ("messages", "prompt", "chosen", "rejected") if key in made]
         if isinstance(made.get("text"), str) or _are_tokens(made):
             return made
-        if keys and all(_are_messages(made[key]) for key in keys):
-            for key in keys:
-                _require_text(made[key], key)
+        parts = {key: made[key] for key in _PARTS if key in made}
+        if isinstance(answers := made.get("answers"), list):
+            parts |= {f"answers[{place}]": answer for place, answer in enumerate(answers)}
+        if parts and all(map(_are_messages, parts.values())):
+            for key, messages in parts.items():
+                _require_text(messages, key)
+            require_judgement(made)
             return made
     raise DataError(
         f"the function returns {str(made)[:100]!r}; it must return "

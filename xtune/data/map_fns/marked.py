@@ -10,7 +10,15 @@ from xtune.errors import DataError
 
 __all__ = ["marked_turns"]
 
-_ROLES = {"Human": "user", "User": "user", "Assistant": "assistant", "System": "system"}
+_ROLES = {
+    "Human": "user",
+    "Hum": "user",  # as some rows of Anthropic's have it, cut off
+    "User": "user",
+    "prompter": "user",
+    "Assistant": "assistant",
+    "assistant": "assistant",
+    "System": "system",
+}
 
 
 def marked_turns(text: str, marker: re.Pattern[str]) -> list[dict[str, Any]]:
@@ -21,7 +29,7 @@ def marked_turns(text: str, marker: re.Pattern[str]) -> list[dict[str, Any]]:
 
     Args:
         text: the dialogue.
-        marker: finds where a turn begins; its group 1 is Human, User, Assistant or System.
+        marker: finds where a turn begins; its group 1 is the speaker.
 
     Raises:
         DataError: there is text before the first marker, or no marker at all.

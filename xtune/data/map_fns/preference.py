@@ -7,36 +7,113 @@ from typing import Any
 
 from xtune.data.map_fns.base import UnusableRow, describe, field
 from xtune.data.map_fns.dialogue import checked_messages
+from xtune.data.map_fns.judgement import number_field, require_judgement, with_source
 from xtune.data.map_fns.literal import messages_or_text
+from xtune.data.map_fns.tools import tools_of
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Message, Preference
 
-__all__ = ["preference_map_fn", "preference_of", "split_pair"]
+__all__ = ["HELD", "preference_map_fn", "preference_of", "said", "split_pair", "without_prompt"]
+
+HELD = "chosen and rejected hold the prompt"  # a form; see Preference
 
 
 @MAP_FNS.register_module("preference")
 def preference_map_fn(row: dict[str, Any]) -> Preference:
     """Read `prompt`, `chosen` and `rejected`: each a text, or messages of {role, content}.
 
-    Where chosen and rejected are messages they may repeat the prompt; what they have in common
-    is the prompt then, and `prompt` is not read and may be absent.
+    Where chosen and rejected are messages they may begin with the prompt; what they have in common
+    is the prompt then, and `prompt` is not read and may be absent. Texts that both begin with the
+    whole prompt lose it. The report counts such rows. What else is read where it is there:
+    `margin` (optional), by how much the chosen one is better; `soft_label` (optional), how probable
+    that is, from 0.5 for a tie to 1; `tools` (optional); and `source` (optional), the name of where
+    the pair comes from. Also reads Dahoas/synthetic-instruct-gptj-pairwise and
+    liyucheng/zhihu_rlhf_3k.
 
-    >>> preference_map_fn({'prompt': 'Two and two?', 'chosen': 'Four.', 'rejected': 'Five.'})
+    >>> preference_map_fn({'prompt': 'Two and two?', 'chosen': 'Four.', 'rejected': 'Five.',
+    ...     'margin': 1.5, 'soft_label': 0.9, 'source': 'sums'})
     ... # doctest: +NORMALIZE_WHITESPACE
     {'prompt': [{'role': 'user', 'content': 'Two and two?'}],
      'chosen': [{'role': 'assistant', 'content': 'Four.'}],
-     'rejected': [{'role': 'assistant', 'content': 'Five.'}]}
+     'rejected': [{'role': 'assistant', 'content': 'Five.'}],
+     'margin': 1.5, 'soft_label': 0.9, 'source': 'sums'}
 
     Raises:
-        UnusableRow: an empty request or answer, or both answers are the same.
+        UnusableRow: an empty request or answer, both answers are the same, or the margin is
+            negative.
         DataError: a field is missing or of another form.
     """
-    chosen = _messages(field(row, "chosen"), "chosen", role="assistant")
-    rejected = _messages(field(row, "rejected"), "rejected", role="assistant")
-    if len(chosen) > 1 and len(rejected) > 1:
-        return split_pair(chosen, rejected)
-    return preference_of(_messages(field(row, "prompt"), "prompt", role="user"), chosen, rejected)
+    pair = _parted(row)
+    for name in ("margin", "soft_label"):
+        if row.get(name) is not None and row[name] == row[name]:  # NaN: a missing value of a table
+            pair[name] = number_field(row, name)  # type: ignore[literal-required]
+    if tools := tools_of(row.get("tools")):
+        pair["tools"] = tools
+    require_judgement(pair)
+    return with_source(pair, row.get("source"))
+
+
+def _parted(row: dict[str, Any]) -> Preference:
+    """The prompt and the two answers, wherever the prompt stands."""
+    chosen, rejected = (messages_or_text(field(row, name), name=name) for name in _ANSWERS)
+    if (
+        isinstance(chosen, str)
+        and isinstance(rejected, str)
+        and isinstance(row.get("prompt"), str)
+        and isinstance(messages_or_text(row["prompt"], name="prompt"), str)
+    ):
+        (better, worse), form = without_prompt(row["prompt"], chosen, rejected)
+        pair = preference_of(
+            _messages(row["prompt"], "prompt", role="user"), said(better), said(worse)
+        )
+        return {**pair, "form": form} if form else pair
+    better, worse = (
+        _messages(value, name, role="assistant")
+        for value, name in zip((chosen, rejected), _ANSWERS, strict=True)
+    )
+    alike = _alike(better, worse)
+    if len(better) > 1 and len(worse) > 1 and ("prompt" not in row or _asks(better[:alike])):
+        pair = split_pair(better, worse)
+        return {**pair, "form": HELD} if "prompt" in row else pair
+    prompt = _messages(field(row, "prompt"), "prompt", role="user")
+    if not prompt or alike in (0, len(better), len(worse)):
+        return preference_of(prompt, better, worse)
+    return preference_of([*prompt, *better[:alike]], better[alike:], worse[alike:])
+
+
+_ANSWERS = ("chosen", "rejected")
+
+
+def said(text: str | None) -> list[dict[str, Any]]:
+    """Return the messages of an answer in one text."""
+    return [{"role": "assistant", "content": text}]
+
+
+def without_prompt(prompt: str, better: str, worse: str) -> tuple[tuple[str, str], str]:
+    r"""Take the prompt off two answers that both begin with it, and say so.
+
+    A prompt of one word is left: two answers to 'Hi' may well begin with it.
+
+    >>> without_prompt('Two and two?', 'Two and two? Four.', 'Two and two?\nFive.')
+    ((' Four.', '\nFive.'), 'chosen and rejected hold the prompt')
+    >>> without_prompt('Two and two?', 'Four.', 'Two and two? Five.')
+    (('Four.', 'Two and two? Five.'), '')
+
+    Args:
+        prompt: a text.
+        better: an answer's text.
+        worse: the other's.
+
+    Returns:
+        The texts of the answers, and how the prompt was found; '' where it stands in its field
+        alone.
+    """
+    if len(prompt.split()) > 1 and better.startswith(prompt) and worse.startswith(prompt):
+        rest = better[len(prompt) :], worse[len(prompt) :]
+        if prompt[-1:].isspace() or all(one[:1].isspace() for one in rest):
+            return rest, HELD
+    return (better, worse), ""
 
 
 def split_pair(better: Sequence[Any], worse: Sequence[Any]) -> Preference:
@@ -49,13 +126,7 @@ def split_pair(better: Sequence[Any], worse: Sequence[Any]) -> Preference:
     Raises:
         UnusableRow, DataError: as `preference_of`.
     """
-    alike = 0
-    for one, other in zip(better, worse, strict=False):
-        if one != other:
-            break
-        alike += 1
-    while alike and _role(better[alike - 1]) == "assistant":
-        alike -= 1  # an answer that both give is no question
+    alike = _alike(better, worse)
     if alike:
         checked_messages(worse[:alike])  # read as those of the better one are
     return preference_of(better[:alike], better[alike:], worse[alike:])
@@ -100,6 +171,23 @@ def _messages(value: object, name: str, *, role: str) -> list[Any]:
     if not isinstance(value, list):
         raise DataError(f"field {name!r} must be a text or messages, not {describe(value)}")
     return value
+
+
+def _alike(better: Sequence[Any], worse: Sequence[Any]) -> int:
+    """How many messages two dialogues begin with alike, up to the last that is no answer."""
+    alike = 0
+    for one, other in zip(better, worse, strict=False):
+        if one != other:
+            break
+        alike += 1
+    while alike and _role(better[alike - 1]) == "assistant":
+        alike -= 1  # an answer that both give is no question
+    return alike
+
+
+def _asks(messages: Sequence[Any]) -> bool:
+    """Whether a dialogue begins with messages of whoever asks, not in the middle of an answer."""
+    return bool(messages) and _role(messages[0]) != "assistant"
 
 
 def _role(message: object) -> object:

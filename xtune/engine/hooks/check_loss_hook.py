@@ -30,10 +30,38 @@ class CheckLossHook(Hook):
     of the last good step.
 
     Where the algorithm knows its first loss, it warns of another: a policy that is held against a
-    reference begins as that reference.
+    reference begins as that reference. What the algorithm's alarms say of a step it says too.
     """
 
     on_every_process = True
+
+    def __init__(self) -> None:
+        self._alarms: dict[str, Any] = {}
+
+    def before_run(self, run: Run) -> None:
+        """Let the alarms go on where a resumed run's were."""
+        if run.model.alarms is None:
+            return
+        run.model.alarms.state |= self._alarms
+        self._alarms = run.model.alarms.state
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what the alarms have seen."""
+        return {"alarms": self._alarms} if self._alarms else {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` returned."""
+        self._alarms = dict(state.get("alarms", {}))
+
+    def after_train_iter(self, run: Run, metrics: dict[str, Any]) -> None:
+        """Say what the algorithm's alarms find in a step.
+
+        Args: as `Hook.after_train_iter`.
+        """
+        if run.model.alarms is not None:
+            for message in run.model.alarms.look(metrics):
+                if run.world.is_main:
+                    run.logger.warning("%s", message)
 
     def before_optimizer_step(
         self, run: Run, batches: list[Batch], loss: float, grad_norm: float

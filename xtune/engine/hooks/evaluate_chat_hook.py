@@ -11,6 +11,7 @@ from xtune.engine.hooks.base import Hook
 from xtune.engine.rng import preserved_rng
 from xtune.generation.generate import answer_prompts, prompt_ids
 from xtune.models.adapters import without_idle_adapter
+from xtune.parallel.in_step import all_or_none
 from xtune.registry import HOOKS
 from xtune.structures import Message
 
@@ -92,7 +93,7 @@ class EvaluateChatHook(Hook):
             together=together,
         )
         with preserved_rng():
-            answers = run.strategy.run_apart(answer)
+            answers = run.strategy.run_apart(partial(all_or_none, answer) if together else answer)
         if not run.world.is_main:
             return
         pairs = zip(self.evaluation_inputs, answers, strict=True)

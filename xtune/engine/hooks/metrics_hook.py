@@ -22,7 +22,8 @@ class MetricsHook(Hook):
 
         step             optimizer steps done, 1 for the first
         loss             mean over the step's trained tokens
-        val_loss         only on lines where it was measured
+        val_loss         only on lines where it was measured, and so is val_ with the name of
+                         whatever else the algorithm measures
         lr               the base learning rate times the schedule
         grad_norm        before clipping
         tokens           seen since the beginning of the run, trained_tokens those with a label

@@ -104,6 +104,11 @@ def _numbers(metrics: dict[str, Any]) -> str:
     parts = [f"loss {metrics['loss']:.4f}"]
     if "val_loss" in metrics:
         parts.append(f"val_loss {metrics['val_loss']:.4f}")
+    parts += [
+        f"{shown} {metrics[name]:.0%}"
+        for name, shown in (("reward_accuracy", "right"), ("val_reward_accuracy", "val_right"))
+        if name in metrics
+    ]
     if "slowest_rank" in metrics:
         ranks = [
             f"work {metrics['work_s_min']:.2f}-{metrics['work_s_max']:.2f} s "

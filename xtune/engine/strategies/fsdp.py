@@ -34,6 +34,7 @@ from xtune.engine.strategies.sharding import (
 from xtune.engine.strategies.single import SingleStrategy
 from xtune.errors import ConfigError
 from xtune.models.algorithms.base import Algorithm
+from xtune.models.head import ScoreHead
 from xtune.models.precision import PrecisionName
 from xtune.parallel.world import world_of_environment
 from xtune.registry import STRATEGIES
@@ -121,7 +122,12 @@ class FSDPStrategy(SingleStrategy):
             self._place(layer)
             fully_shard(layer, **settings)
         self._place(model)
-        fully_shard(model, **settings | {"reshard_after_forward": False})
+        together = {"reshard_after_forward": False}
+        exact = {"mp_policy": MixedPrecisionPolicy(reduce_dtype=torch.float32)}
+        for head in (backbone.head.module for backbone in model.backbones()):
+            if isinstance(head, ScoreHead):  # scores are fp32, whatever the layers are
+                fully_shard(head, **settings | together | exact)
+        fully_shard(model, **settings | together)
         # A second forward pass, of whatever is run in it: it puts embedding and head together too.
         own: Any = model
         own.run_apart = MethodType(_call, model)

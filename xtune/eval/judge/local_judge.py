@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 from xtune.errors import TemplateError
@@ -12,6 +13,8 @@ from xtune.generation.generate import answer_prompts, prompt_ids
 from xtune.generation.model import ChatModel
 
 __all__ = ["LocalJudge"]
+
+_PROBE = "xtune_probe_system"
 
 
 class LocalJudge:
@@ -86,13 +89,22 @@ class LocalJudge:
                 on_answer(place, Said(answer.text, cut=answer.ended_by == "length"))
 
     def _prompt(self, messages: list[dict[str, str]]) -> list[int]:
-        """Token ids; a system text that the template refuses goes in front of the question."""
+        """Token ids; a system text that the template has no place for goes to the question."""
         dialogue: list[Any] = list(messages)
-        try:
-            return prompt_ids(self._model.tokenizer, dialogue)
-        except TemplateError:
-            if messages[0]["role"] != "system":
-                raise
+        if messages[0]["role"] == "system" and self._folds:
             text = f"{messages[0]['content']}\n\n{messages[1]['content']}"
-            folded: list[Any] = [{"role": "user", "content": text}]
-            return prompt_ids(self._model.tokenizer, folded)
+            dialogue = [{"role": "user", "content": text}, *messages[2:]]
+        return prompt_ids(self._model.tokenizer, dialogue)
+
+    @cached_property
+    def _folds(self) -> bool:
+        """Whether the template refuses a system text, or drops it."""
+        tokenizer = self._model.tokenizer
+        asked: list[Any] = [
+            {"role": "system", "content": _PROBE},
+            {"role": "user", "content": "?"},
+        ]
+        try:
+            return _PROBE not in str(tokenizer.decode(prompt_ids(tokenizer, asked)))
+        except TemplateError:
+            return True

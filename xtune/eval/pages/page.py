@@ -201,8 +201,8 @@ def _picture(picture: bytes | None) -> str:
         return ""
     image = base64.b64encode(picture).decode()
     return (
-        '<h2>Right answers, and the loss</h2><div class="wide"><img alt="Results, before and '
-        f'after; loss by optimizer step"\n src="data:image/png;base64,{image}"></div>'
+        '<h2>At a glance</h2><div class="wide"><img alt="Results, and what a run has of losses"\n'
+        f' src="data:image/png;base64,{image}"></div>'
     )
 
 

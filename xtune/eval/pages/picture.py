@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from xtune.eval.loss_curve import LossCurve
+from xtune.eval.pages.heat_map import draw_grid, grids_of
 from xtune.eval.results import Measured, Results, TaskResult, in_words
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class _Bar(NamedTuple):
 
 
 def draw_picture(path: Path, after: Results, before: Results | None, curve: LossCurve) -> None:
-    """Write a PNG: shares, what is none (bits per byte), the losses, what was evaluated meanwhile.
+    """Write a PNG: shares, what is none (bits per byte), heat maps, losses, tasks meanwhile.
 
     Each is there where there is some of it.
 
@@ -42,7 +43,8 @@ def draw_picture(path: Path, after: Results, before: Results | None, curve: Loss
     shares = [bar for bar in bars if bar.is_share]
     others = [bar for bar in bars if not bar.is_share]
     widths = [5.6] * bool(shares) + [3.6] * bool(others)
-    widths += [5.6] * bool(curve.train) + [5.6] * bool(curve.tasks)
+    grids = grids_of(after, before)
+    widths += [5.6] * len(grids) + [5.6] * bool(curve.train) + [5.6] * bool(curve.tasks)
     widths = widths or [5.6]
     figure = Figure(
         figsize=(sum(widths), 1.6 + 0.5 * max(len(shares), len(others), 4)), layout="constrained"
@@ -58,6 +60,8 @@ def draw_picture(path: Path, after: Results, before: Results | None, curve: Loss
         _draw_bars(panel := next(rest), others, "Less is better")
         panel.margins(x=0.2)
         panel.set_xlabel(" · ".join(dict.fromkeys(_measures(after))), color=_INK)
+    for title, grid in grids:
+        draw_grid(next(rest), title, grid)
     if curve.train:
         _draw_losses(next(rest), curve)
     if curve.tasks:

@@ -14,7 +14,7 @@ import torch
 from xtune.models import base_of
 from xtune.planning.requirement import place_of
 
-__all__ = ["budget_of", "smaller"]
+__all__ = ["budget_of", "require_room", "smaller"]
 
 _MOST = {"cpu": 2048, "cuda": 16384}  # tokens; longer rows share little more
 _LEAST = 128
@@ -52,6 +52,21 @@ def bytes_per_token(llm: Any) -> float:
     head = getattr(config, "head_dim", None) or width // heads
     numbers = 8 * width + 4 * inner * experts + 8 * heads * head
     return float(4 * numbers)  # norms and a CPU's attention are in fp32
+
+
+def require_room(llm: Any, tokens: int) -> None:
+    """Take the memory that a row needs, and give it back: better no room now than amid a pass.
+
+    Args:
+        llm: on whose device.
+        tokens: of the row.
+
+    Raises:
+        torch.OutOfMemoryError: there is too little, of a GPU's.
+    """
+    device = llm.get_input_embeddings().weight.device
+    if device.type == "cuda":
+        torch.empty(int(tokens * bytes_per_token(llm)), dtype=torch.uint8, device=device)
 
 
 def smaller(budget: int, tokens: int) -> int:

@@ -11,7 +11,7 @@ import torch
 from xtune.engine.memory_check import is_out_of_memory
 from xtune.errors import ModelError
 from xtune.eval.requests import LikelihoodRequest
-from xtune.eval.scoring.budget import budget_of, smaller
+from xtune.eval.scoring.budget import budget_of, require_room, smaller
 from xtune.eval.scoring.layout import Row, Text, rows_of, texts_of
 from xtune.eval.scoring.passes import Way, hidden_states, mode_of
 from xtune.eval.scoring.scores import chunks_of, score_row
@@ -19,6 +19,7 @@ from xtune.eval.scoring.ways import Allowed, allowed_way
 from xtune.eval.tasks.base import Likelihood
 from xtune.models import base_of
 from xtune.models.head import Head
+from xtune.parallel.in_step import agree
 from xtune.parallel.world import World
 
 __all__ = ["OnResult", "Scorer", "score_likelihoods"]
@@ -44,7 +45,8 @@ class Scorer:
         token_budget: None: by the memory that is free.
         way: 'auto': what the model allows, 'tree' before 'cache' before 'single'.
         together: all processes of a run score with a model that they share, each its own requests,
-            and make equally many passes. Memory that runs out ends it then.
+            and make equally many passes, within `all_or_none`. Memory that runs out ends it then,
+            on all of them.
     """
 
     def __init__(
@@ -78,6 +80,8 @@ class Scorer:
         """
         self._require_rows(requests)
         if self.allowed is None:
+            if self._world.size > 1:
+                agree()
             self.allowed = allowed_way(self.llm, self._way)
         found: dict[int, Likelihood] = {}
         for way, alone, texts in self._parts(requests):
@@ -149,11 +153,14 @@ class Scorer:
         """As many passes and calls of the head as the process that makes the most of them."""
         filler = next(rows_of(texts_of([_FILLER], [0]), [_FILLER], budget=1))
         own = [(self._passes(way, row), chunks_of(row, self._vocabulary)) for row in rows]
+        agree()
         everyone: list[list[tuple[int, int]]] = self._world.gather(own)
         for number in range(max(map(len, everyone))):
             shapes = [ranks[number] for ranks in everyone if number < len(ranks)]
             passes, calls = (max(column) for column in zip(*shapes, strict=True))
             row = rows[number] if number < len(rows) else filler
+            require_room(self.llm, len(row.ids))
+            agree()
             likelihoods = self._run(way, row, passes=passes, calls=calls)
             if number < len(rows):
                 yield row, likelihoods

@@ -140,6 +140,7 @@ class AgentEvaluation(OwnWay):
                 count=len(items),
                 stop_words=subject.stop_words,
                 max_new_tokens=self._max_new_tokens,
+                together=subject.together,
             )
             prompts = [list(item.fields["messages"]) for item in items]
             outcomes = self._outcomes(model, box, prompts)

@@ -1,11 +1,12 @@
 """AGIEval: entrance and professional exams in English and Chinese, 21 files.
 
-Form: completion or chat. Shots: none. Scoring: option_letter of '(A)' where one option is right;
+Form: completion or chat. Shots: none; or up to 5 of the authors' few_shot_prompts.csv, without
+their explanations. Scoring: option_letter of '(A)', or of 'A' after shots, where one is right;
 where several may be (both jec-qa, gaokao-physics, some of gaokao-mathqa), the model writes its
 letters, `acc` wants exactly the right ones, and `share` gives a part for some and none with a
 wrong one; math and gaokao-mathcloze are written too, and formulas compared once laid out alike.
-The prompt is the authors' zero-shot one. lm_eval 0.4.13 has the same prompt, but scores the whole
-text of each option and takes any of several right ones: other numbers.
+The prompts are the authors' zero-shot and few-shot ones. lm_eval 0.4.13 has the former, but scores
+the whole text of each option and takes any of several right ones: other numbers.
 
 Source: https://github.com/ruixiangcui/AGIEval (data/v1, MIT; the exams belong to their makers).
 Paper: Zhong et al. 2023, AGIEval: A Human-Centric Benchmark for Evaluating Foundation Models.
@@ -14,6 +15,7 @@ Paper: Zhong et al. 2023, AGIEval: A Human-Centric Benchmark for Evaluating Foun
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -21,6 +23,7 @@ from xtune.errors import UsageError
 from xtune.eval.extraction import boxed_in, without_thought
 from xtune.eval.metrics.math_equal import laid_out
 from xtune.eval.published import Part, Published, chosen_subjects, damaged, field
+from xtune.eval.tasks.agieval_shots import FILES, read_samples
 from xtune.eval.tasks.base import (
     Ask,
     Candidate,
@@ -32,6 +35,7 @@ from xtune.eval.tasks.base import (
     Prompt,
     Response,
     Score,
+    Shot,
     Task,
     Texts,
 )
@@ -53,6 +57,8 @@ _CHINESE = (
 _ASKED_IN_ENGLISH = {*_ENGLISH, "gaokao-english"}
 _CLOZE = ("math", "gaokao-mathcloze")
 _ROWS = 8269
+_SHOWN_IN_ENGLISH = "Here are the answers for the problems in the exam.\n"
+_SHOWN_IN_CHINESE = "以下是考试中各个问题的答案。\n"
 
 
 @EVALUATIONS.register_module()
@@ -62,7 +68,11 @@ class AGIEval(Task):
     Args:
         data_path: a folder with `aqua-rat.jsonl` and so on, or an id; see `published`.
         subjects: only these files; None: all, each of which must be there.
+        shots: examples shown, the same of an exam to each question; None: none.
         max_new_tokens: of an answer in words, in the chat form.
+
+    Raises:
+        UsageError: a file is missing, or `few_shot_prompts.csv` has not so many shots of an exam.
     """
 
     name = "agieval"
@@ -74,6 +84,7 @@ class AGIEval(Task):
         *,
         data_path: str | None = None,
         subjects: Sequence[str] | None = None,
+        shots: int | None = None,
         max_new_tokens: int = 1024,
     ) -> None:
         self.published = Published(
@@ -87,6 +98,8 @@ class AGIEval(Task):
         }
         looked_for = {name: [part] for name, part in self.parts.items()}
         self.chosen = chosen_subjects(self.name, known, subjects, self.published, looked_for)
+        self.shots = shots or 0
+        self._shown = {name: self._shots_of(name) for name in self.chosen if self.shots}
 
     def items(self) -> Sequence[Item]:
         """Return a question a row, file by file; see `Task`."""
@@ -97,15 +110,21 @@ class AGIEval(Task):
 
         Args: as `Task.ask`.
         """
-        prompt = Prompt(question=_asked(item))
+        if item.shots:
+            english = item.group in _ASKED_IN_ENGLISH
+            description = _SHOWN_IN_ENGLISH if english else _SHOWN_IN_CHINESE
+            prompt = Prompt(_problem(item, len(item.shots) + 1), description, item.shots)
+        else:
+            prompt = Prompt(question=_asked(item))
         if isinstance(item.gold, int):
             letters = LETTERS[: len(item.options)]
-            return Choices(tuple(Candidate(prompt, f"({letter})") for letter in letters))
+            written = letters if item.shots else [f"({letter})" for letter in letters]
+            return Choices(tuple(Candidate(prompt, each) for each in written))
         if form == "chat":
             return Generation(prompt, max_new_tokens=self.max_new_tokens)
         if item.options:
             return Generation(prompt, ("\n",), 16)
-        return Generation(prompt, ("\nQ:", "\n问题："), 64)
+        return Generation(prompt, ("\nQ:", "\n问题", "\nProblem"), 64)
 
     def score(self, item: Item, response: Response) -> Score:
         """Return 'acc', and 'share' where several options may be right.
@@ -125,7 +144,8 @@ class AGIEval(Task):
     def settings(self) -> dict[str, Any]:
         """Return the files and how many rows there are; see `Task`."""
         return {
-            "shots": 0,
+            "shots": self.shots,
+            **({"shots_from": FILES[0]} if self.shots else {}),
             "prompt": "original",
             "subjects": "all" if self._has_all else self.chosen,
             "data": self.published.name(),
@@ -170,13 +190,22 @@ class AGIEval(Task):
     @cached_property
     def _items(self) -> list[Item]:
         made = [
-            _item(row, where, name, number)
+            replace(_item(row, where, name, number), shots=self._shown.get(name, ()))
             for name in self.chosen
             for number, (where, row) in enumerate(self.published.rows(self.parts[name]))
         ]
         if not made:
             raise UsageError(f"agieval: no rows: take them from {self.published.source}")
         return made
+
+    def _shots_of(self, name: str) -> tuple[Shot, ...]:
+        exam = name.removesuffix("-without-passage")
+        shown = []
+        for number, (where, row) in enumerate(read_samples(self.published, exam, self.shots)):
+            bare = row if exam == name else {**row, "passage": ""}
+            item = _item(bare, where, name, number)
+            shown.append(Shot(_problem(item, number + 1), _solution(item)))
+        return tuple(shown)
 
 
 def _item(row: Mapping[str, Any], where: str, name: str, number: int) -> Item:
@@ -221,6 +250,24 @@ def _asked(item: Item) -> str:
         return f"{passage}问题：{question}\n答案："
     last = LETTERS[len(item.options) - 1]
     return f"{passage}问题：{question} 选项：{listed}\n答案：从A到{last}, 我们应选择"
+
+
+def _problem(item: Item, number: int) -> str:
+    """A question as it stands among others, up to its answer."""
+    passage, question = item.fields["passage"], item.fields["question"]
+    listed = " ".join(item.fields["listed"])
+    text = f"   {question}" if item.group in _CLOZE else f"   {passage} {question}"
+    if item.group in _ASKED_IN_ENGLISH:
+        options = f"Choose from the following options:    {listed}\n" if item.options else ""
+        return f"Problem {number}.{text}\n{options}The answer is therefore"
+    options = f"从以下选项中选择:    {listed}\n" if item.options else ""
+    return f"问题 {number}.{text}\n{options}答案是"
+
+
+def _solution(item: Item) -> str:
+    if isinstance(item.gold, int):
+        return LETTERS[item.gold]
+    return ", ".join(LETTERS[at] for at in item.gold) if item.options else str(item.gold)
 
 
 def _score_formula(item: Item, response: Response) -> Score:

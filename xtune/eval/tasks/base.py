@@ -158,10 +158,17 @@ class Likelihoods:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """The answer to `Generation`: its samples; `cut` as for `Likelihoods`."""
+    """The answer to `Generation`.
+
+    Attributes:
+        samples: the answers.
+        cut: as for `Likelihoods`.
+        room: tokens that each could have, where the model takes fewer than were wanted; else None.
+    """
 
     samples: tuple[Text, ...]
     cut: int = 0
+    room: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

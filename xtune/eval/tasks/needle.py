@@ -1,9 +1,9 @@
 """Needle in a haystack: one sentence with a number somewhere in a long text; which number is it?
 
 Form: completion or chat. Shots: none. Scoring: exact_match: the number stands in the answer. A
-grid of lengths and depths is asked, each cell as often as `samples`; `needle_grid.json` next to
-the results has the share found in each. The numbers have seven digits, as RULER's, so that no
-knowledge helps.
+grid of lengths and depths is asked, each cell as often as `samples`; the report's picture has a
+heat map of it, and `needle_grid.json` next to the results the share found in each. The numbers
+have seven digits, as RULER's, so that no knowledge helps.
 
 Source: any text of yours: the file is repeated where it is shorter than a length. Lengths count
 characters, or tokens where a tokenizer is named. Nothing is downloaded; equal settings give equal
@@ -23,8 +23,8 @@ from typing import Any
 
 from xtune.errors import UsageError
 from xtune.eval.extraction import without_thought
+from xtune.eval.grid import grid_of
 from xtune.eval.tasks.base import Form, Generation, Item, Prompt, Response, Score, Task
-from xtune.eval.tasks.choices import mean
 from xtune.eval.tasks.generated import answer_notes, checked_tokens, shares, texts_of
 from xtune.local_path import not_there
 from xtune.registry import EVALUATIONS
@@ -156,7 +156,7 @@ class Needle(Task):
             got=text,
             expected=item.gold,
             unanswered=not re.search(r"\d", text),
-            notes=answer_notes([answer]),
+            notes={**answer_notes([answer]), "cell": _cell(item)},
         )
 
     def overall(self, items: Sequence[Item], scores: Sequence[Score]) -> dict[str, float]:
@@ -171,16 +171,12 @@ class Needle(Task):
 
         Args: as `Task.attachments`.
         """
-        cells: dict[tuple[int, int], list[float]] = {}
-        for item, score in zip(items, scores, strict=True):
-            cell = (item.fields["length"], item.fields["depth"])
-            cells.setdefault(cell, []).append(score.metrics["found"])
-        lengths, depths = (sorted({cell[axis] for cell in cells}) for axis in (0, 1))
-        found = [
-            [mean(cells[row, column]) if (row, column) in cells else None for column in depths]
-            for row in lengths
-        ]
-        return {"needle_grid.json": {"lengths": lengths, "depths": depths, "found": found}}
+        found = grid_of(
+            [_cell(item) for item in items], [score.metrics["found"] for score in scores]
+        )
+        assert found is not None
+        grid = {"lengths": found.rows, "depths": found.columns, "found": found.means}
+        return {"needle_grid.json": grid}
 
     def settings(self) -> dict[str, Any]:
         """Return the grid, and what lengths count; see `Task`."""
@@ -192,6 +188,10 @@ class Needle(Task):
             "samples": self.samples,
             "max_new_tokens": self.max_new_tokens,
         }
+
+
+def _cell(item: Item) -> dict[str, int]:
+    return {"length": item.fields["length"], "depth, %": item.fields["depth"]}
 
 
 def _by_characters(filler: str, length: int, needle: str) -> str:

@@ -7,14 +7,18 @@ Form: completion or chat. Shots: none. Scoring: what the first row's fields tell
     question, reference                              judged; `reference` may be missing
 
 An answer to options is a letter, the option's own text, or its number from 0; 'AC', 'A, C' or a
-list are several, all of which and no other must be named. `id` and `group` may stand in each row.
+list are several, all of which and no other must be named. `id`, `group` and `system`, a system
+text of its own, may stand in each row.
 
 Source: the user: .jsonl, .json, .csv, .tsv or .parquet.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,14 +27,14 @@ from xtune.data.sources.files import FilesSource, find_files
 from xtune.errors import UsageError
 from xtune.eval.metrics.words import has_chinese
 from xtune.eval.published import damaged, field
-from xtune.eval.tasks.base import Ask, Form, Item, Response, Score, Task
+from xtune.eval.tasks.base import Ask, Choices, Form, Generation, Item, Response, Score, Task
 from xtune.eval.tasks.own_rows import AnswerRows, ChoiceRows, JudgedRows, OwnRows, options_of
 from xtune.local_path import not_there
 from xtune.registry import EVALUATIONS
 
 __all__ = ["OwnFile"]
 
-_EVERY_KIND = ("id", "group", "question")
+_EVERY_KIND = ("id", "group", "system", "question")
 
 
 @EVALUATIONS.register_module()
@@ -69,7 +73,12 @@ class OwnFile(Task):
 
         Args: as `Task.ask`.
         """
-        return self.kind.ask(item, form)
+        asked = self.kind.ask(item, form)
+        system = item.fields.get("system")
+        if not system:
+            return asked
+        description = system if form == "chat" else f"{system}\n\n"
+        return _described(asked, description)
 
     def score(self, item: Item, response: Response) -> Score:
         """Return what the kind of rows makes of an answer.
@@ -88,6 +97,7 @@ class OwnFile(Task):
             "file": Path(self.data_path).name,
             "items": len(self._items),
             "scoring": self.scoring,
+            **({"system_of_rows": _hash_of(systems)} if (systems := self._systems) else {}),
             **self.kind.settings(),
         }
 
@@ -100,6 +110,11 @@ class OwnFile(Task):
         if unread := self._read[1]:
             said.append(f"{Path(self.data_path).name}: not read: {', '.join(unread)}")
         return said
+
+    @property
+    def _systems(self) -> dict[str, str]:
+        """The system texts of rows that have one, by id."""
+        return {item.id: item.fields["system"] for item in self._items if "system" in item.fields}
 
     @property
     def _items(self) -> list[Item]:
@@ -124,15 +139,33 @@ class OwnFile(Task):
                 raise damaged(where, "the question is blank")
             if _rank(_kind_of(row, where, 0)) > _rank(self.kind):
                 raise damaged(where, f"it is no row as the first, of {self.kind.said}: two files")
-            made.append(
-                self.kind.item(row, where, name, question, group=str(row.get("group") or ""))
-            )
+            item = self.kind.item(row, where, name, question, group=str(row.get("group") or ""))
+            if row.get("system"):
+                system = field(row, where, "system").strip()
+                item = replace(item, fields={**item.fields, "system": system})
+            made.append(item)
         return made, list(unread)
 
     def _short(self, place: str) -> str:
         """'questions.jsonl:3' alone, so that a file may lie anywhere."""
         folder = Path(self.source.files[0]).parent
         return place.removeprefix(f"{folder}/")
+
+
+def _described(asked: Ask, description: str) -> Ask:
+    """The same, each prompt behind a text."""
+    if isinstance(asked, Choices):
+        parts = [
+            replace(one, prompt=replace(one.prompt, description=description))
+            for one in asked.candidates
+        ]
+        return Choices(tuple(parts))
+    assert isinstance(asked, Generation)
+    return replace(asked, prompt=replace(asked.prompt, description=description))
+
+
+def _hash_of(texts: Mapping[str, str]) -> str:
+    return hashlib.sha256(json.dumps(sorted(texts.items())).encode()).hexdigest()[:16]
 
 
 def _rank(kind: OwnRows) -> int:

@@ -32,7 +32,8 @@ class OwnWay(Task):
 
         Args:
             subject: the model, its tokenizer and its stop words.
-            items: `batch_size` of them, or fewer.
+            items: `batch_size` of them, or fewer; none where only other processes, with which the
+                model is shared, have some: `together` passes are made all the same.
         """
 
     @abstractmethod

@@ -1,14 +1,14 @@
 """Losses of pairs without a reference model: CPO, SimPO, ORPO.
 
-Shapes: P pairs. The likelihood terms that CPO and ORPO add are no loss of a pair but a mean over
-tokens, and stand with the algorithm that adds them.
+Shapes: P pairs. The likelihood that CPO and ORPO add is no loss of a pair but a mean over a step's
+tokens; the algorithm adds it, with the weight that the class says.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -28,12 +28,15 @@ _CERTAIN = -1e-6  # nats: an answer that is certain has no odds
 class Cpo(PairLoss):
     """CPO (Xu et al., 2024, arXiv 2401.08417): -log sigmoid(beta (log p_w - log p_l)).
 
+    The paper's alpha, of the better answer's likelihood, is the algorithm's `sft_weight`.
+
     Attributes:
         beta: of the sums' difference.
         label_smoothing: e, the share of pairs that are believed to be swapped, below 0.5.
     """
 
     needs_reference: ClassVar[bool] = False
+    sft_weight: ClassVar[float] = 1.0
 
     beta: float = 0.1
     label_smoothing: float = 0.0
@@ -60,17 +63,21 @@ class Cpo(PairLoss):
 class SimPO(PairLoss):
     """SimPO (Meng et al., 2024, arXiv 2405.14734): -log sigmoid(beta (p_w - p_l) - gamma).
 
-    p is the log-probability of a token, on average over the answer.
+    p is the log-probability of a token, on average over the answer; in AlphaPO (Gupta et al., 2025,
+    arXiv 2501.03884) it is (1 - exp(-alpha p)) / alpha instead.
 
     Attributes:
         beta: 2 to 2.5 in the paper.
         gamma: the margin; the paper tunes gamma / beta, from 0.3 to 0.6.
+        alpha: of AlphaPO, which it tunes around 0.25; 0: SimPO.
     """
 
     needs_reference: ClassVar[bool] = False
+    is_per_token: ClassVar[bool] = True
 
     beta: float = 2.0
     gamma: float = 1.0
+    alpha: float = 0.0
 
     def __post_init__(self) -> None:
         _require_beta(self.beta)
@@ -78,12 +85,18 @@ class SimPO(PairLoss):
             raise ConfigError(f"gamma is {self.gamma}; it is a margin, 0 or more")
 
     def rewards(self, pairs: PairTerms) -> tuple[Tensor, Tensor]:
-        """Return beta times the answers' log-probabilities per token; see `PairLoss`."""
-        return self.beta * pairs.chosen_mean, self.beta * pairs.rejected_mean
+        """Return beta times what an answer's token is worth on average; see `PairLoss`."""
+        return self._worth(pairs.chosen_mean), self._worth(pairs.rejected_mean)
 
     def __call__(self, pairs: PairTerms) -> Tensor:
         """Return the loss of each pair, [P]."""
-        return -logsigmoid(self.beta * (pairs.chosen_mean - pairs.rejected_mean) - self.gamma)
+        chosen, rejected = self.rewards(pairs)
+        return -logsigmoid(chosen - rejected - self.gamma)
+
+    def _worth(self, mean: Tensor) -> Tensor:
+        if not self.alpha:
+            return self.beta * mean
+        return self.beta * -(-self.alpha * mean).expm1() / self.alpha
 
 
 @PAIR_LOSSES.register_module("orpo")
@@ -93,11 +106,17 @@ class Orpo(PairLoss):
 
         o = log odds(p_w) - log odds(p_l)      odds(p) = p / (1 - p), p per token
 
+    The likelihood next to it is that of the better answer with its prompt, as in the code of the
+    paper's authors and in TRL; `nll_on='answer'` of the algorithm leaves the prompt out.
+
     Attributes:
-        beta: lambda of the paper, its weight next to the likelihood of the better answer.
+        beta: lambda of the paper, its weight next to that likelihood.
     """
 
     needs_reference: ClassVar[bool] = False
+    is_per_token: ClassVar[bool] = True
+    sft_weight: ClassVar[float] = 1.0
+    nll_on: ClassVar[Literal["answer", "all"]] = "all"
 
     beta: float = 0.1
 

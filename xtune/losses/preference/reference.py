@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 from torch.nn.functional import logsigmoid
@@ -174,6 +174,8 @@ class Ipo(_OfBeta):
         beta: tau of the paper.
     """
 
+    is_per_token: ClassVar[bool] = True
+
     def __call__(self, pairs: PairTerms) -> Tensor:
         """Return the loss of each pair, [P]."""
         apart = pairs.gain / pairs.chosen_length - pairs.rejected_gain / pairs.rejected_length
@@ -189,6 +191,8 @@ class SigmoidNorm(_OfBeta):
         beta: 5 to 10 there, as lengths divide.
         label_smoothing: as in `Sigmoid`.
     """
+
+    is_per_token: ClassVar[bool] = True
 
     beta: float = 5.0
     label_smoothing: float = 0.0

@@ -21,12 +21,14 @@ class Weighted(PairLoss):
         loss=dict(type='weighted', losses=[dict(type='sigmoid'), dict(type='bco_pair')],
                   weights=[0.8, 0.2])
 
+    The third term of MPO, the better answer's likelihood, is `sft_weight` of the algorithm.
+
     Args:
-        losses: those that are added, each against the reference.
+        losses: those that are added: all against the reference, or all without one.
         weights: one for each, above 0.
 
     Raises:
-        ConfigError: they are not as many, or one needs no reference.
+        ConfigError: they are not as many, or some need a reference and others have no use for it.
     """
 
     def __init__(
@@ -41,8 +43,17 @@ class Weighted(PairLoss):
             raise ConfigError(f"weights are {list(weights)}; each must be above 0")
         self.losses: list[PairLoss] = [build(PAIR_LOSSES, loss) for loss in losses]
         self.weights = tuple(weights)
-        if not all(loss.needs_reference for loss in self.losses):
+        if len({loss.needs_reference for loss in self.losses}) > 1:
             raise ConfigError("losses with a reference and without one cannot be added up")
+        # The sum says of itself what the classes of its parts do
+        parts = list(zip(self.weights, self.losses, strict=True))
+        for name, value in (
+            ("needs_reference", self.losses[0].needs_reference),
+            ("is_per_token", any(loss.is_per_token for loss in self.losses)),
+            ("sft_weight", sum(weight * loss.sft_weight for weight, loss in parts)),
+            ("nll_on", next((one.nll_on for one in self.losses if one.sft_weight), self.nll_on)),
+        ):
+            setattr(self, name, value)
 
     def rewards(self, pairs: PairTerms) -> tuple[Tensor, Tensor]:
         """Return those of the first loss; see `PairLoss`."""

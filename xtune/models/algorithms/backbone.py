@@ -170,22 +170,33 @@ class Backbone:
         documents = batch.input_ids.split(batch.cu_seqlens.diff().tolist(), dim=1)
         return torch.cat([run(input_ids=ids).last_hidden_state for ids in documents], dim=1)
 
-    def log_probs(self, batch: Batch, *, chunk_size: int, temperature: float = 1.0) -> Tensor:
+    def log_probs(
+        self,
+        batch: Batch,
+        *,
+        chunk_size: int,
+        temperature: float = 1.0,
+        labels: Tensor | None = None,
+        squares: Tensor | None = None,
+    ) -> Tensor:
         """Return the log-probability of each label of a batch; `sum_by_document` adds them up.
 
         Args:
             batch: labels already shifted.
             chunk_size: positions whose logits are held at once, forwards and backwards.
             temperature: of the sampling whose log-probabilities they are, above 0.
+            labels: int64 [T], asked for instead of the batch's own; -100 where nothing is.
+            squares: fp32 [T], written where a label is asked for; see `Head.log_probs`.
 
         Returns:
             fp32 [T], in nats; 0 where there is no label. See `Head.log_probs`.
         """
         return self.head.log_probs(
             self.hidden_states(batch)[0],
-            batch.labels[0],
+            batch.labels[0] if labels is None else labels,
             chunk_size=chunk_size,
             temperature=temperature,
+            squares=squares,
         )
 
 

@@ -4,6 +4,7 @@ Nobody else knows what an algorithm is made of: they ask.
 
     forward     the loss of a micro-batch, and whatever else is to be measured, as shares of a sum
     weight      what a micro-batch counts in the sum that a step is divided by
+    survey      what it must know of a whole step before the first of its micro-batches
     parts       name -> module: what is trained, what is frozen, and where each is saved
     backbones   the language models that it runs on batches, trained or not
     example     a batch as it trains on, to be traced before there are data
@@ -13,18 +14,26 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from xtune.errors import ModelError
 from xtune.models.algorithms.backbone import Backbone
+from xtune.parallel.sequence import UNSHARED, SequenceGroup
+from xtune.parallel.world import ALONE, World
 from xtune.structures import IGNORE_INDEX, Batch
 
-__all__ = ["Algorithm", "ModelPart"]
+if TYPE_CHECKING:
+    from xtune.models.algorithms.alarms import Alarms
+
+__all__ = ["Algorithm", "ModelPart", "Peers"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +63,24 @@ class ModelPart:
         return any(parameter.requires_grad for parameter in self.module.parameters())
 
 
+@dataclass(frozen=True, slots=True)
+class Peers:
+    """The processes that do a step together, as one of them sees them.
+
+    Attributes:
+        world: all of them.
+        sequence: those that share each row with this one.
+        device: where this one computes.
+        apart: `Strategy.run_apart`: calls a function that runs the model, without gradients; all
+            processes call it, each as often.
+    """
+
+    world: World = ALONE
+    sequence: SequenceGroup = UNSHARED
+    device: torch.device | str = "cpu"
+    apart: Callable[[Callable[[], T]], T] = lambda function: function()
+
+
 class Algorithm(nn.Module, ABC):
     """A loss, and the modules that it trains.
 
@@ -64,12 +91,19 @@ class Algorithm(nn.Module, ABC):
     Attributes:
         learns_from: which groups it takes of what a data set makes of its rows: 'dialogues' or
             'pairs'; a data set that makes others is refused before its rows are read.
+        trains_scores: its language model has a head of one number, a sheet's
+            `llm=dict(type='SequenceClassifier', …)`: what comes out scores answers and writes none.
         first_loss: what the loss of a run's first step is if all is as it should be; None where
             nobody knows. Another one is reported.
+        surveyed: what `survey` has found of the step, summed over all processes.
+        alarms: what looks at each step's numbers and says what goes wrong; None: nothing does.
     """
 
     learns_from: ClassVar[str] = "dialogues"
+    trains_scores: ClassVar[bool] = False
     first_loss: float | None = None
+    surveyed: Mapping[str, float] = MappingProxyType({})
+    alarms: Alarms | None = None
 
     @abstractmethod
     def forward(self, batch: Batch, *, normalizer: float) -> dict[str, Tensor]:
@@ -100,6 +134,20 @@ class Algorithm(nn.Module, ABC):
             batch: whole, on the CPU; never a slice or a filler.
         """
 
+    def survey(self, batches: Sequence[Batch], peers: Peers) -> dict[str, float]:
+        """Return what `forward` must know of a whole step: a count of something, a sum.
+
+        Whoever runs the step calls it before the first `forward`, adds the numbers up over all
+        processes, and sets `surveyed`. So a term with a mean of its own, over tokens where the step
+        is one over pairs, is as independent of the split as the others.
+
+        Args:
+            batches: this process's micro-batches, on the CPU: whole, without fillers; of those that
+                share a row one process has them, and the others none.
+            peers: who does the step, for what is no sum; all of them call this.
+        """
+        return {}
+
     @abstractmethod
     def parts(self) -> Mapping[str, ModelPart]:
         """Return every module with weights, by the name of the attribute that it is."""
@@ -126,6 +174,20 @@ class Algorithm(nn.Module, ABC):
             cu_seqlens=torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32),
             max_seqlen=max(lengths),
         )
+
+    def summary(self, sums: Mapping[str, float]) -> dict[str, float]:
+        """Return what is logged of the sums of a step, or of the validation data.
+
+        What is no sum is made here: a standard deviation of the sums of numbers and squares.
+
+        Args:
+            sums: by the names that `forward` returns, over all micro-batches and processes.
+        """
+        return dict(sums)
+
+    def notes(self) -> dict[str, Any]:
+        """Return what whoever uses the model that comes out must know: fields of xtune.json."""
+        return {}
 
     @property
     def main(self) -> str:

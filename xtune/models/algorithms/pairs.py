@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xtune.parallel.slices import group_numbers
 from xtune.structures import Batch
 
 __all__ = ["Pairs", "pairs_of"]
@@ -41,8 +40,8 @@ def pairs_of(batch: Batch) -> Pairs:
     Args:
         batch: with `side` in `per_document`, and `rank` if answers were ranked.
     """
-    groups = group_numbers(batch)
     sides = batch.per_document["side"]
+    groups = (sides == 0).cumsum(0) - 1
     ranks = batch.per_document.get("rank")
     places = sides if ranks is None else torch.where(ranks < 0, sides, ranks)
     together = groups[:, None] == groups[None, :]

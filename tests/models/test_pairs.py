@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tests.models.packs import pack, random_documents
-from xtune.losses.preference import pairs_of
+from xtune.models.algorithms.pairs import pairs_of
 
 
 def batch_of(side, rank=None):

@@ -1,0 +1,32 @@
+"""A reward model with LoRA on pairs of answers of your own: copy this, then edit the first knobs.
+
+Run:       xtune copy-cfg custom_reward_lora my_reward.py
+           xtune check my_reward.py
+           xtune log-dataset my_reward.py
+           xtune train my_reward.py
+           xtune score work_dirs/my_reward HELD_OUT.jsonl
+Edit:      pretrained_model_name_or_path  the model to start from: one that is fine-tuned already
+           prompt_template                'auto' for a chat model, 'default' for a base model
+           data_path                      your file
+           map_fn                         'preference' for rows of prompt, chosen and rejected;
+                                          'auto' recognises other forms; or your own:
+                                          'my_code.py:my_map_fn'
+           algorithm                      the loss: dict(type='bradley_terry') is the usual one
+Hardware:  as it stands two CPU cores and 3 GB; a 7B model wants a 24 GB card
+"""
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.settings.sft import *
+    from .._base_.settings.reward import *
+    from .._base_.models.sequence_classifier import *
+    from .._base_.datasets.preference import *
+    from .._base_.schedules.cosine import *
+    from .._base_.runtimes.default import *
+
+# Data: a json, jsonl, csv or parquet file, a folder or list of them, or a hub id. This file is
+# in xtune's repository, questions about xtune, so that the config runs there as it stands
+data_path = 'examples/custom_preference.jsonl'
+map_fn = 'preference'
+accumulative_counts = 1
+save_steps = 100
