@@ -25,7 +25,7 @@ from xtune.export.gguf.architectures import Layout, why_not
 from xtune.export.gguf.go_template import modelfile
 from xtune.export.gguf.packing import QUANTS, Quant
 from xtune.export.gguf.write import write_gguf
-from xtune.export.merge import require_rows
+from xtune.export.merge import require_rows, require_writes_text
 from xtune.export.prepared import Prepared, prepared
 from xtune.export.proof.dialogues import Dialogue
 from xtune.export.proof.llamacpp import LlamaCppReader, is_installed
@@ -87,6 +87,7 @@ def export_gguf(
     """
     if quant not in QUANTS:
         raise UsageError(f"--quant {quant!r}: there are {', '.join(QUANTS)}")
+    require_writes_text(name, adapter)
     if reason := why_not(load_config(name)):
         raise ModelError(f"{name} cannot be written as GGUF: {reason}")
     ready = prepared(name, adapter, notes, own, dtype="fp32" if dtype == "auto" else dtype)

@@ -13,7 +13,7 @@ from xtune.errors import ModelError, UsageError
 from xtune.export.export import write_model
 from xtune.export.int4.calibrate import group_of, linears_of, round_by_rows, round_to_nearest
 from xtune.export.int4.compressed import write_packed
-from xtune.export.merge import require_rows
+from xtune.export.merge import require_rows, require_writes_text
 from xtune.export.prepared import Prepared, prepared
 from xtune.export.proof.dialogues import Dialogue
 from xtune.export.proof.prove import Outcome, prove, require_passed
@@ -79,6 +79,7 @@ def export_int4(
             "int4 is read back by compressed-tensors, which is not installed: "
             "pip install 'xtune[int4]'"
         )
+    require_writes_text(name, adapter)
     config = load_config(name)
     family = family_of_config(config)
     if family is not None and "transformers" not in family.layouts(config):

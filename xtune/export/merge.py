@@ -26,7 +26,7 @@ from xtune.models.reward_adapters import is_reward_adapter
 from xtune.models.sequence_classifier import load_classifier
 from xtune.models.vocabulary_rows import without_rows
 
-__all__ = ["Exported", "export_model", "published_dtype", "require_rows"]
+__all__ = ["Exported", "export_model", "published_dtype", "require_rows", "require_writes_text"]
 
 _log = logging.getLogger(__name__)
 
@@ -156,6 +156,23 @@ def _proved(part: Path, title: str, llm: Any, ready: Prepared, layout: Layout) -
     )
     (part / REPORT).write_text(text, encoding="utf-8")
     return outcome
+
+
+def require_writes_text(name: str, adapter: Path | None) -> None:
+    """Refuse a reward model, whose scores the format has no place for.
+
+    Args:
+        name: what `load_model` takes.
+        adapter: an adapter's folder, or None.
+
+    Raises:
+        ModelError: it is one.
+    """
+    if is_reward_model(load_config(name)) or (adapter is not None and is_reward_adapter(adapter)):
+        raise ModelError(
+            f"{name if adapter is None else adapter} is a reward model, which writes no text: "
+            "export it as a folder (--format transformers)"
+        )
 
 
 def require_rows(llm: Any, tokenizer: Any, name: str) -> None:
