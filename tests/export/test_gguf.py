@@ -71,7 +71,7 @@ def test_a_file_answers_as_chat_does(trained, tmp_path, llama_cpp_absent):
     assert (outcome.ids, outcome.dialogues) == (18, 18)
     assert outcome.scores.places >= 256
     assert done.unchecked == [
-        "llama.cpp: not installed (pip install 'xtune[llamacpp]')",
+        "llama.cpp: not installed (pip install '.[llamacpp]')",
         "Ollama: not run here",
     ]
     said = read_gguf_metadata(out)

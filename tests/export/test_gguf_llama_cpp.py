@@ -1,6 +1,6 @@
 """Every family of the catalogue in llama.cpp itself, or why not: tiny checkpoints, in F32.
 
-Skipped where xllamacpp is not installed: pip install 'xtune[llamacpp]'.
+Skipped where xllamacpp is not installed: pip install '.[llamacpp]'.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ def test_the_folder_says_how_it_is_packed(base, tmp_path):
 
 
 def test_transformers_reads_what_we_rounded(base, tmp_path):
-    pytest.importorskip("compressed_tensors", reason="pip install 'xtune[int4]'")
+    pytest.importorskip("compressed_tensors", reason="pip install '.[int4]'")
     from transformers import AutoModelForCausalLM
 
     llm = load_model(str(base), dtype="fp32")
@@ -118,7 +118,7 @@ def test_what_is_refused(base, tmp_path, monkeypatch):
     from xtune.export.tiny import write_tiny
 
     monkeypatch.setattr(int4_folder.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'xtune\[int4\]'"):
+    with pytest.raises(UsageError, match=r"pip install '.\[int4\]'"):
         int4_folder.export_int4(str(base), tmp_path / "out", adapter=None, notes={}, rows=rows())
     write_tiny(tmp_path / "moe", "Qwen/Qwen3-30B-A3B-Base")
     with pytest.raises(ModelError, match="has all experts in one tensor"):

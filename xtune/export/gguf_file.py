@@ -181,7 +181,7 @@ def _proved(
                 "by its text; xtune chat goes on"
             )
     else:
-        unchecked.insert(0, "llama.cpp: not installed (pip install 'xtune[llamacpp]')")
+        unchecked.insert(0, "llama.cpp: not installed (pip install '.[llamacpp]')")
     return outcomes, unchecked
 
 

@@ -93,7 +93,7 @@ def export_lora(
             outcomes.append(prove(reference, reader, "f16", plain))
             require_passed(outcomes)
         else:
-            unchecked.insert(0, "llama.cpp: not installed (pip install 'xtune[llamacpp]')")
+            unchecked.insert(0, "llama.cpp: not installed (pip install '.[llamacpp]')")
         notices = [
             "the base has to be the very one that was trained on, in a GGUF of the same "
             "architecture: `xtune export BASE base.gguf --format gguf` writes it",

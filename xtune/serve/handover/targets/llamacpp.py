@@ -19,7 +19,7 @@ __all__ = ["ANY_LAYOUT", "export_command", "write"]
 ANY_LAYOUT = True  # the file is written by xtune, which reads them all
 _INSTALL = (
     "# llama-server: https://github.com/ggml-org/llama.cpp, or the package of your system\n"
-    "pip install 'xtune[llamacpp]'   # so that the file is proven in llama.cpp itself"
+    "pip install '.[llamacpp]'   # so that the file is proven in llama.cpp itself"
 )
 _CONTEXT = 8192  # tokens, where the model takes more
 
