@@ -93,7 +93,7 @@ def export_gguf(
     ready = prepared(name, adapter, notes, own, dtype="fp32" if dtype == "auto" else dtype)
     require_rows(ready.llm, ready.tokenizer, name)
     report = out.with_name(f"{out.name}.parity.md")
-    with whole_file(report) as report_part, whole_file(out) as part:
+    with whole_file(out) as part, whole_file(report) as report_part:
         layout = write_gguf(
             part,
             ready.llm,
