@@ -76,8 +76,7 @@ def export_int4(
     """
     if importlib.util.find_spec("compressed_tensors") is None:
         raise UsageError(
-            "int4 is read back by compressed-tensors, which is not installed: "
-            "pip install '.[int4]'"
+            "int4 is read back by compressed-tensors, which is not installed: pip install '.[int4]'"
         )
     require_writes_text(name, adapter)
     config = load_config(name)
