@@ -153,7 +153,7 @@ def _rows(dataset: Any) -> Iterator[Dialogue]:
     from xtune.data.map_fns.base import UnusableRow
     from xtune.data.mixture import shares_of
     from xtune.data.recognise import map_fn_for
-    from xtune.data.row_reading import conversations_of
+    from xtune.data.row_reading import reading_of
     from xtune.data.sources import open_source
     from xtune.registry import DATASETS, resolve
 
@@ -166,10 +166,10 @@ def _rows(dataset: Any) -> Iterator[Dialogue]:
         map_fn, _ = map_fn_for(source, share.map_fn)
         for where, row in source.rows():
             try:
-                made, _ = conversations_of(row, map_fn, where=where, makes=makes)
+                made = reading_of(row, map_fn, where=where, makes=makes).dialogues[0]
             except UnusableRow:
                 continue
-            messages = list(made[0].get("messages") or ())
+            messages = list(made.get("messages") or ())
             if len(messages) < 2 or messages[-1]["role"] != "assistant":
                 continue
             if messages[-2]["role"] not in ("user", "tool") or not messages[-1].get("content"):
@@ -178,7 +178,7 @@ def _rows(dataset: Any) -> Iterator[Dialogue]:
                 f"row {where}",
                 messages[:-1],
                 str(messages[-1]["content"]),
-                list(made[0].get("tools") or ()),
+                list(made.get("tools") or ()),
             )
 
 
