@@ -65,8 +65,12 @@ def export_lora(
             otherwise than chat; nothing is left.
     """
     said = said_of(name, adapter, notes, title=out.stem)
-    unchecked, outcomes = ["Ollama: not run here"], []
-    with whole_file(out) as part, tempfile.TemporaryDirectory(dir=out.parent) as place:
+    unchecked = ["Ollama: not run here"]
+    outcomes: list[Outcome] = []
+    with (
+        whole_file(out) as part,
+        tempfile.TemporaryDirectory(prefix=f"{out.name}.part.", dir=out.parent) as place,
+    ):
         base: Any = load_model(name, device="meta")
         layers = write_lora(part, base, adapter, said=said)
         session = opened(name, adapter, notes)
