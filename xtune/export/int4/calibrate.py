@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,18 @@ __all__ = ["group_of", "linears_of", "round_by_rows", "round_to_nearest"]
 _GROUPS = (128, 64, 32)
 
 
-class _Seen(Exception):  # noqa: N818 no error: it ends a pass behind the first layer's inputs
-    pass
+class _Call(NamedTuple):
+    """What a layer is given for one text."""
+
+    hidden: Tensor
+    more: tuple[Any, ...]
+    named: dict[str, Any]
+
+    def of(self, layer: nn.Module) -> Tensor:
+        """The layer's output."""
+        output = layer(self.hidden, *self.more, **self.named)
+        hidden: Tensor = output[0] if isinstance(output, tuple) else output
+        return hidden
 
 
 def linears_of(llm: Any) -> dict[str, nn.Linear]:
@@ -89,7 +99,8 @@ def round_by_rows(
         group: columns that share a scale.
     """
     prefix, layers = _layers(llm)
-    inputs = list(_inputs(llm, layers[0], rows))
+    texts = [_given(llm, layers, row) for row in rows]
+    hidden = [given[0].hidden for given in texts]
     made: dict[str, Rounded] = {}
     for number, layer in enumerate(layers):
         own = {
@@ -97,12 +108,13 @@ def round_by_rows(
             for name, linear in linears.items()
             if name.startswith(f"{prefix}.{number}.")
         }
-        hessians = _hessians(layer, own, inputs)
+        calls = [given[number]._replace(hidden=x) for given, x in zip(texts, hidden, strict=True)]
+        hessians = _hessians(layer, own, calls)
         for name, linear in own.items():
             rounded = gptq(linear.weight, hessians.pop(name), group)
             linear.weight.copy_(rounded.weight)
             made[name] = rounded
-        inputs = [((_first(layer(*args, **kwargs)), *args[1:]), kwargs) for args, kwargs in inputs]
+        hidden = [call.of(layer) for call in calls]
     return made
 
 
@@ -117,29 +129,25 @@ def _layers(llm: Any) -> tuple[str, nn.ModuleList]:
     return found[0]
 
 
-def _inputs(
-    llm: Any, first: nn.Module, rows: Sequence[Sequence[int]]
-) -> Iterator[tuple[tuple[Any, ...], dict[str, Any]]]:
-    """What the first layer is given for each text."""
-    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+def _given(llm: Any, layers: nn.ModuleList, row: Sequence[int]) -> list[_Call]:
+    """What each layer is given for a text: masks and positions are not alike for all kinds."""
+    seen: list[_Call] = []
 
     def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        seen.append((args, kwargs))
-        raise _Seen
+        first = seen[:1]  # of the others the hidden states are not kept
+        seen.append(_Call(first[0].hidden if first else args[0], args[1:], kwargs))
 
-    hook = first.register_forward_pre_hook(keep, with_kwargs=True)
+    hooks = [layer.register_forward_pre_hook(keep, with_kwargs=True) for layer in layers]
     try:
-        for row in rows:
-            try:
-                llm(input_ids=torch.tensor([list(row)]), use_cache=False)
-            except _Seen:
-                yield seen.pop()
+        llm(input_ids=torch.tensor([list(row)]), use_cache=False)
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
+    return seen
 
 
 def _hessians(
-    layer: nn.Module, linears: dict[str, nn.Linear], inputs: Sequence[Any]
+    layer: nn.Module, linears: dict[str, nn.Linear], calls: Sequence[_Call]
 ) -> dict[str, Tensor]:
     """2 X^T X of each linear layer, over all texts."""
     sums = {name: torch.zeros(one.in_features, one.in_features) for name, one in linears.items()}
@@ -153,14 +161,9 @@ def _hessians(
 
     hooks = [one.register_forward_pre_hook(adder(name)) for name, one in linears.items()]
     try:
-        for args, kwargs in inputs:
-            layer(*args, **kwargs)
+        for call in calls:
+            call.of(layer)
     finally:
         for hook in hooks:
             hook.remove()
     return sums
-
-
-def _first(output: Any) -> Tensor:
-    hidden: Tensor = output[0] if isinstance(output, tuple) else output
-    return hidden
