@@ -138,7 +138,7 @@ def _pairs(weights: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
 def _alpha(config: Any, path: str) -> float:
     from peft.utils.other import get_pattern_key
 
-    pattern = config.alpha_pattern or {}
+    pattern: Any = config.alpha_pattern or {}
     return float(pattern.get(get_pattern_key(pattern, path), config.lora_alpha))
 
 

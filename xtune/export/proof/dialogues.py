@@ -157,7 +157,7 @@ def _rows(dataset: Any) -> Iterator[Dialogue]:
     from xtune.data.sources import open_source
     from xtune.registry import DATASETS, resolve
 
-    makes = getattr(resolve(DATASETS, dataset["type"]), "makes", "dialogues")
+    makes: Any = getattr(resolve(DATASETS, dataset["type"]), "makes", "dialogues")
     shares = shares_of(
         dataset["data_path"], map_fn=dataset["map_fn"], split=dataset.get("split", "train")
     )

@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 from xtune.serve.handover.adapter import write_adapter_for
 from xtune.serve.handover.given import Given
@@ -49,7 +50,7 @@ def write(given: Given, folder: Path, out: Path) -> str:
     """
     write_tokenizer(given, folder / "tokenizer")
     (folder / "generation").mkdir()
-    ends = given.tokenizer.convert_tokens_to_ids(list(given.stop_words))
+    ends: Any = given.tokenizer.convert_tokens_to_ids(list(given.stop_words))
     fields = {"eos_token_id": [n for n in ends if n not in (None, given.tokenizer.unk_token_id)]}
     text = json.dumps(fields, indent=2) + "\n"
     (folder / "generation" / "generation_config.json").write_text(text, encoding="utf-8")
