@@ -42,6 +42,8 @@ setup(
     extras_require={
         "dev": requirements("dev"),
         "agent": requirements("agent"),  # tools: PDF in `search`, MCP servers
+        "serve": requirements("serve"),  # the HTTP API
+        "json": requirements("json"),  # serve: answers of a JSON schema
         "eval": requirements("eval"),  # BLEU, Chinese words, answers in LaTeX
         # lm_eval's tasks over our models; alone, and with 'python-dateutil<3' (docs/en/bridges.md)
         "eval-harness": ["lm_eval==0.4.13"],

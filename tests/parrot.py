@@ -6,8 +6,9 @@ answer_batch(llm, tokenizer, [[{"role": "user", "content": "Who are you?"}]])  #
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -26,16 +27,30 @@ LINES = [
 
 
 def write_parrot(
-    folder: Path, pairs: Sequence[tuple[str, str]], *, steps: int = 400, **settings: Any
+    folder: Path,
+    pairs: Sequence[tuple[str, str]],
+    *,
+    steps: int = 400,
+    jinja: str | None = None,
+    tools: Mapping[str, Sequence[Any]] = MappingProxyType({}),
+    **settings: Any,
 ) -> tuple[Any, Any]:
-    """Train a tiny Llama on (request, answer) pairs until it knows them; write and return it."""
+    """Train a tiny Llama on (request, answer) pairs until it knows them; write and return it.
+
+    With `jinja`, a chat template, the requests in `tools` are asked with these tools.
+    """
     write_tiny_llama(folder, width=64, **settings)
     tokenizer = AutoTokenizer.from_pretrained(folder)
+    if jinja is not None:
+        tokenizer.chat_template = jinja
+        tokenizer.save_pretrained(folder)
     llm = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     rows, starts = [], []
     for request, answer in pairs:
         asked = [{"role": "user", "content": request}]
-        prompt = tokenizer.apply_chat_template(asked, add_generation_prompt=True, tokenize=False)
+        prompt = tokenizer.apply_chat_template(
+            asked, tools=tools.get(request), add_generation_prompt=True, tokenize=False
+        )
         starts.append(len(tokenizer.encode(prompt)))
         rows.append(tokenizer.encode(prompt + answer + tokenizer.eos_token))
     longest = max(map(len, rows))

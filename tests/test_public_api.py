@@ -23,6 +23,10 @@ SIGNATURES = {
     "adapter: 'str | PathLike[str] | None' = None, "
     "bits: 'int | None' = None, dtype: 'str' = 'auto', prompt_template: 'str | None' = None)"
     " -> 'ChatModel'",
+    "pipeline": "(model: 'str | PathLike[str] | ChatModel | None' = None, *, "
+    "adapter: 'str | PathLike[str] | None' = None, "
+    "bits: 'int | None' = None, dtype: 'str' = 'auto', prompt_template: 'str | None' = None)"
+    " -> 'Pipeline'",
     "render": "(config: 'str | Path | Sheet', options: 'Sequence[str]' = (), /, **knobs: 'Any')"
     " -> 'Sheet'",
     "results": "(work_dir: 'str | Path') -> 'Results'",
@@ -33,8 +37,9 @@ SIGNATURES = {
 }
 MEMBERS = {
     "ChatModel": [
-        *("answer_batch", "call_form", "chat", "context", "count_tokens", "default_system", "llm"),
-        *("load", "name", "reply", "stop_words", "stream", "system", "tokenizer", "trained_on"),
+        *("answer_batch", "call_form", "chat", "context", "count_tokens", "default_system"),
+        *("dialogue", "llm", "load", "name", "reply", "require_tools", "stop_words", "stream"),
+        *("system", "tokenizer", "trained_on"),
     ],
     "Reply": ["ended_by", "malformed", "message", "text", "written"],
     "Results": ["adapter", "checkpoint", "metrics", "model", "report", "val_report", "work_dir"],

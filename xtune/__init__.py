@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # no module of this package looks at these; see tests/test_la
     from xtune.errors import XtuneError
     from xtune.eval.evaluate import evaluate
     from xtune.generation.model import ChatModel
+    from xtune.generation.pipeline import pipeline
     from xtune.generation.reply import Reply
 
     load = ChatModel.load
@@ -39,6 +40,7 @@ __all__ = [
     "list_models",
     "list_templates",
     "load",
+    "pipeline",
     "render",
     "results",
     "train",
@@ -55,6 +57,7 @@ _HOMES = {
     "list_formats": "xtune.cli.lookups",
     "list_models": "xtune.cli.lookups",
     "list_templates": "xtune.cli.lookups",
+    "pipeline": "xtune.generation.pipeline",
     "render": "xtune.config.rendering",
     "results": "xtune.engine.results",
     "train": "xtune.engine.start",

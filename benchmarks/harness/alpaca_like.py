@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["write_rows"]
+__all__ = ["words_of", "write_rows"]
 
 _BLOCK = 10_000  # rows that are drawn at once
 
@@ -28,7 +28,7 @@ def write_rows(path: Path, count: int, *, tokenizer_file: Path, seed: int = 0) -
         tokenizer_file: a tokenizer.json, whose vocabulary gives the words.
         seed: equal seeds give equal rows.
     """
-    words = _words(tokenizer_file)
+    words = words_of(tokenizer_file)
     random = np.random.default_rng(seed)
     with open(path, "w", encoding="utf-8") as file:
         while count > 0:
@@ -37,7 +37,8 @@ def write_rows(path: Path, count: int, *, tokenizer_file: Path, seed: int = 0) -
             count -= _BLOCK
 
 
-def _words(tokenizer_file: Path) -> np.ndarray:
+def words_of(tokenizer_file: Path) -> np.ndarray:
+    """Return the words of a vocabulary, the most frequent first."""
     vocabulary = json.loads(tokenizer_file.read_text(encoding="utf-8"))["model"]["vocab"]
     in_order = sorted(vocabulary, key=vocabulary.__getitem__)
     pieces = (piece.removeprefix("Ġ") for piece in in_order if piece.startswith("Ġ"))  # a space

@@ -1,10 +1,10 @@
 """A reward model with LoRA on pairs of answers of your own: copy this, then edit the first knobs.
 
-Run:       xtune copy-cfg custom_reward_lora my_reward.py
-           xtune check my_reward.py
-           xtune log-dataset my_reward.py
-           xtune train my_reward.py
-           xtune score work_dirs/my_reward HELD_OUT.jsonl
+Run:       xtune copy-cfg custom_reward_lora my_run.py
+           xtune check my_run.py
+           xtune log-dataset my_run.py
+           xtune train my_run.py
+           xtune score work_dirs/my_run HELD_OUT.jsonl
 Edit:      pretrained_model_name_or_path  the model to start from: one that is fine-tuned already
            prompt_template                'auto' for a chat model, 'default' for a base model
            data_path                      your file

@@ -204,12 +204,14 @@ def test_the_sides_of_a_pair_are_shown_together(log_dataset, tmp_path):
     }
     code, printed = log_dataset(options=[f"train_dataset={data}"])
     assert code == 0, printed.err
-    chosen, rejected = printed.out.split("── sample ")[1:]
-    assert chosen.startswith("0, side 0: ")
-    assert "«Two.<|im_end|>»" in chosen
-    assert rejected.startswith("1, side 1: ")
-    assert "«Three.<|im_end|>»" in rejected
+    assert "── samples 0 and 1, a pair: prompt of " in printed.out
+    assert printed.out.count("2?<|im_end|>") == 1  # the prompt once
+    _, chosen, rejected = re.split("   (?:chosen|rejected): ", printed.out)
+    assert re.match(r"(\d+) tokens, \1 trained\n«Two.<\|im_end\|>»\n", chosen)
+    assert re.match(r"(\d+) tokens, \1 trained\n«Three.<\|im_end\|>»\n", rejected)
     assert "samples   2 in 1 groups" in printed.out
+    assert "pairs     1\n" in printed.out
+    assert "lengths   chosen " in printed.out
     code, printed = log_dataset("--json", options=[f"train_dataset={data}"])
     (item,) = json.loads(printed.out)["items"]
     assert [document["side"] for document in item["documents"]] == [0, 1]

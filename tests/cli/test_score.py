@@ -16,7 +16,12 @@ from xtune.models.sequence_classifier import load_classifier
 from xtune.registry import REWARD_LOSSES, build
 
 PAIRS = [
-    {"prompt": f"Question {n}?", "chosen": "a long answer " * (1 + n % 3), "rejected": "short"}
+    {
+        "prompt": f"Question {n}?",
+        "chosen": "a long answer " * (1 + n % 3),
+        "rejected": "short",
+        "source": "even" if n % 2 == 0 else "odd",
+    }
     for n in range(12)
 ]
 
@@ -58,6 +63,12 @@ def test_pairs(reward, tmp_path, capsys):
     right = sum(one > 0 for one in ahead) / 12
     assert values["accuracy"]["right"] == pytest.approx(right)
     assert f"{100 * right:.1f} %" in shown
+    even = sum(one > 0 for one in ahead[::2]) / 6
+    assert [(one["source"], one["prompts"]) for one in values["by_source"]] == [
+        ("even", 6),
+        ("odd", 6),
+    ]
+    assert values["by_source"][0]["right"] == pytest.approx(even)
     assert values["margin"]["mean"] == pytest.approx(sum(ahead) / 12)
     assert [row["rank"] for row in rows] == [0, 1] * 12
     assert all(row["ended"] for row in rows)
@@ -155,9 +166,16 @@ def test_what_cannot_be_is_refused(words, said, reward, inputs, tmp_path, capsys
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("verb", ["chat {reward}", "eval {reward} --tasks everyday_text"])
-def test_a_reward_model_is_asked_for_no_words(verb, reward, capsys):
-    assert main(verb.format(reward=reward).split()) in (1, 2)
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "chat {reward}",
+        "eval {reward} --tasks everyday_text",
+        "handover opencompass {reward} --out {out}",
+    ],
+)
+def test_a_reward_model_is_asked_for_no_words(verb, reward, tmp_path, capsys):
+    assert main(verb.format(reward=reward, out=tmp_path / "out").split()) in (1, 2)
     said = capsys.readouterr().err
     assert "is a reward model" in said
     assert f"xtune score {reward} DATA" in said

@@ -97,12 +97,13 @@ def test_it_checks_without_problems(leaf):
 
 @every_leaf
 def test_its_name_says_what_is_trained(leaf):
-    """One part 2 for all: what differs are the knobs that the settings set."""
+    """A part 2 for all that write, one for all that score: what differs are the settings' knobs."""
     model = render(leaf.stem).values.model
     adapter, quantization = model.adapter is not None, model.llm.quantization is not None
     (method,) = {"full", "lora", "qlora"} & set(leaf.stem.split("_"))
     assert (adapter, quantization) == (method != "full", method == "qlora")
-    assert re.findall(r"_base_\.models\.(\w+)", leaf.read_text()) == ["causal_lm"]
+    part = "sequence_classifier" if model.type == "RewardModel" else "causal_lm"
+    assert re.findall(r"_base_\.models\.(\w+)", leaf.read_text()) == [part]
 
 
 @pytest.mark.parametrize("order", [["sft", "qlora"], ["qlora", "sft"], ["qlora"]])

@@ -172,12 +172,14 @@ def test_the_report_tells_a_reader():
     counts.longer, counts.shorter, counts.chosen_begins = 3, 1, 1
     counts.left_out["empty answer"] = 2
     counts.forms["the field 'prompt'"] = 7
+    counts.sources.update({"eli5": 1200} | {f"n{n}": 9 - n for n in range(9)})
     assert list(counts.lines()) == [
         "pairs     4, 2 with a margin, 1 ties",
         "lengths   chosen 15.0 tokens, rejected 10.0: ratio 1.50; the chosen one is longer in 75 % "
         "of the pairs, shorter in 25 %",
         "note      1 pairs: the chosen answer is how the rejected one begins",
         "left out  2 answers of rows that are kept: empty answer",
+        "from      eli5 1,200, n0 9, n1 8, n2 7, n3 6, n4 5, n5 4, n6 3 and 2 more",
         "prompt    7 rows: the field 'prompt'",
     ]
     assert list(JudgedCounts().lines()) == []

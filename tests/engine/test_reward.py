@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForSequenceClassification
 
 from tests.once import once
-from tests.runs import losses, metrics, sheet_of
+from tests.runs import losses, metrics, options, sheet_of
 from xtune.checkpoint.folder import list_checkpoints
-from xtune.config import check
+from xtune.config import check, render
 from xtune.engine.runner import Runner
 from xtune.models import load_adapter
 from xtune.models.sequence_classifier import load_classifier
@@ -17,14 +20,18 @@ from xtune.models.sequence_classifier import load_classifier
 SMALL = ["lora.lora_dropout=0.0", "map_fn=preference", "max_steps=8", "batch_size=4"]
 
 
-def sheet(inputs, *further):
+def sheet(inputs, *further, full=False):
     pairs = inputs.data.with_name("pairs.jsonl")
     data = [f"data_path={pairs}", f"val_data_path={pairs}", "evaluation_freq=4"]
-    return sheet_of(inputs, *data, *SMALL, *further, config="custom_reward_lora")
+    chosen = [*options(inputs), *data, *SMALL, *further]
+    if full:
+        chosen = [*(one for one in chosen if not one.startswith("lora.")), "lora=None"]
+    return render("custom_reward_lora", chosen)
 
 
-def train(inputs, folder, *further, resume=None):
-    return Runner(sheet(inputs, *further), work_dir=folder, resume=resume).train()
+def train(inputs, folder, *further, resume=None, full=False):
+    made = sheet(inputs, *further, full=full)
+    return Runner(made, work_dir=folder, resume=resume).train()
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +50,25 @@ def test_it_learns_its_pairs_and_measures_them(trained):
     assert rows[-1]["loss"] < rows[0]["loss"]
 
 
-def test_it_goes_on_from_a_checkpoint_bit_for_bit(inputs, trained, tmp_path):
+def test_an_adapter_goes_on_from_a_checkpoint_bit_for_bit(inputs, trained, tmp_path):
     train(inputs, tmp_path, resume=str(trained / "checkpoints" / "step_000005"))
     assert losses(tmp_path)[-3:] == losses(trained)[-3:]
+
+
+def test_a_whole_model_goes_on_from_a_checkpoint_bit_for_bit(inputs, tmp_path):
+    """Its checkpoint is a reward model, and is no language model any more."""
+    train(inputs, tmp_path / "whole", "max_steps=4", "save_steps=2", full=True)
+    checkpoint = tmp_path / "whole" / "checkpoints" / "step_000002"
+    train(inputs, tmp_path / "rest", "max_steps=4", resume=str(checkpoint), full=True)
+    assert losses(tmp_path / "rest")[-2:] == losses(tmp_path / "whole")[-2:]
+    plain = AutoModelForSequenceClassification.from_pretrained(checkpoint / "model")
+    assert plain.config.num_labels == 1
+    assert plain.config.pad_token_id != plain.config.eos_token_id
+    began, ended = (
+        load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
+        for folder in (inputs.model, checkpoint / "model")
+    )
+    assert not torch.equal(began[2], ended[2])  # the end token's, which the base pads with
 
 
 def test_a_checkpoint_has_the_head_and_says_how_it_is_read(inputs, trained):
@@ -63,6 +86,7 @@ def test_a_checkpoint_has_the_head_and_says_how_it_is_read(inputs, trained):
         ("algorithm.loss={'type': 'focal', 'margin_weight': 1}", "takes no 'margin_weight'"),
         ("model.llm.type=CausalLM", "set it to 'SequenceClassifier'"),
         ("evaluation_inputs=['Hello']", "asks a reward model for answers"),
+        ("evaluations=[{'type': 'mmlu'}]", "ask a reward model for words"),
         ("algorithm.reading=last", "must be"),
     ],
 )

@@ -47,10 +47,10 @@ def test_an_interrupt_ends_the_answer_where_it_stands(parrot):
 def test_the_system_prompt_of_the_training_stands_first_unless_one_is_given(parrot):
     trained = dataclasses.replace(parrot, system="Speak.")
     own = {"role": "system", "content": "Sing."}
-    assert trained._dialogue("Hi")[0] == {"role": "system", "content": "Speak."}
-    assert [m["content"] for m in trained._dialogue([own, HI])] == ["Sing.", "Who are you?"]
-    assert [m["content"] for m in trained._dialogue([{**own, "content": ""}, HI])][0] == ""
-    assert len(parrot._dialogue([HI])) == 1
+    assert trained.dialogue("Hi")[0] == {"role": "system", "content": "Speak."}
+    assert [m["content"] for m in trained.dialogue([own, HI])] == ["Sing.", "Who are you?"]
+    assert [m["content"] for m in trained.dialogue([{**own, "content": ""}, HI])][0] == ""
+    assert len(parrot.dialogue([HI])) == 1
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_call_is_read_and_is_no_part_of_what_is_streamed():
     model = agents_model._model
     pieces = []
     reply = model.chat([ASK], tools=Box().schemas(), stream=pieces.append)
-    assert ("".join(pieces), reply.text) == ("I add.\n", "I add.")
+    assert ("".join(pieces), reply.text) == ("I add.", "I add.")
     assert reply.message["tool_calls"][0]["function"] == {
         "name": "add",
         "arguments": {"a": 1, "b": 2},

@@ -10,7 +10,7 @@ import torch
 
 from tests.data.tiny_tokenizer import tiny_tokenizer
 from xtune.generation.answer import Answer
-from xtune.generation.row import Row, next_tokens
+from xtune.generation.row import Row, _drawn_among_all, _drawn_among_likely, next_tokens
 from xtune.generation.settings import GenerationSettings
 
 SHARES = [0.1, 0.4, 0.2, 0.3]  # of tokens 0 to 3; in order of size: 1, 3, 2, 0
@@ -68,15 +68,92 @@ def test_rows_of_one_pass_have_settings_of_their_own():
     )
 
 
-def test_a_row_that_begins_again_says_the_same():
-    sampled = row(temperature=1.0, seed=3)
+@pytest.mark.parametrize("rounded", [False, True])
+@pytest.mark.parametrize("spread", [0.0, 0.5, 3.0])
+def test_drawing_among_the_likeliest_is_drawing_among_all(rounded, spread):
+    dice = torch.Generator().manual_seed(1)
+    raw = torch.randn(400, 2000, generator=dice) * spread
+    if rounded:
+        raw = raw.round(decimals=1)  # many are equally likely
+    settings = [
+        {},
+        {"top_p": 0.9},
+        {"top_p": 0.2},
+        {"top_k": 5},
+        {"top_k": 300},
+        {"top_k": 40, "top_p": 0.75},
+        {"temperature": 0.3},
+        {"top_k": 1},
+    ]
+    rows = [
+        row(**({"temperature": 1.0} | settings[at % len(settings)]), seed=at) for at in range(400)
+    ]
+    thrown = [each.throw() for each in rows]
+    tokens, sure = _drawn_among_likely(raw, rows, thrown)
+    exact = _drawn_among_all(raw, rows, thrown)
+    assert torch.equal(tokens[sure], exact[sure])
+    assert sure.any() == (spread > 0)
+    if spread == 3.0 and not rounded:
+        assert sure.float().mean() > 0.8
+    again = [
+        row(**({"temperature": 1.0} | settings[at % len(settings)]), seed=at) for at in range(400)
+    ]
+    assert next_tokens(raw.clone(), again) == exact.tolist()
 
-    def three():
-        for _ in range(3):
-            sampled.push(next_tokens(logits(), [sampled])[0])
-        return list(sampled.ids)
 
-    first = three()
-    sampled.begin()
-    assert three() == first
-    assert len(first) == 4
+def test_what_the_answer_has_costs_by_presence_and_by_each_time():
+    raw = torch.tensor([[2.0, 1.9, 1.0, 0.0]])
+    by_presence = row((0,), presence_penalty=0.5)
+    assert next_tokens(raw.clone(), [by_presence]) == [0]  # the prompt's tokens cost nothing
+    by_presence.push(0)  # 2.0 - 0.5
+    assert next_tokens(raw.clone(), [by_presence]) == [1]
+    by_presence.push(1)
+    assert next_tokens(raw.clone(), [by_presence]) == [0]
+    by_presence.push(0)  # 1.5 once more: presence is counted once
+    assert next_tokens(raw.clone(), [by_presence]) == [0]
+    by_times = row((3,), frequency_penalty=0.4)
+    said = []
+    for _ in range(6):
+        said += next_tokens(raw.clone(), [by_times])
+        by_times.push(said[-1])
+    assert said == [0, 1, 0, 1, 0, 1]  # 2.0 1.9 1.6 1.5 1.2 1.1, and then 0.8 is below 1.0
+    assert next_tokens(raw.clone(), [by_times]) == [2]
+
+
+def test_how_likely_tokens_were_is_noted_before_temperature_and_penalties():
+    noting = Row(
+        (1,),
+        partial(Answer, tiny_tokenizer()),
+        GenerationSettings(temperature=1.0, top_k=1, repetition_penalty=9.0, seed=0),
+        alternatives=2,
+    )
+    assert next_tokens(torch.tensor([[0.0, 1.0, 0.5]]), [noting]) == [2]
+    (noted,) = noting.noted
+    total = torch.tensor([0.0, 1.0, 0.5]).exp().sum().log().item()
+    assert noted.token == 2
+    assert noted.log_probability == pytest.approx(0.5 - total)
+    assert [token for token, _ in noted.others] == [1, 2]
+    assert noted.others[0][1] == pytest.approx(1.0 - total)
+
+
+def test_a_guide_forbids_tokens():
+    class OnlyOdd:
+        def allowed(self, raw):
+            return torch.where(torch.arange(len(raw)) % 2 == 1, raw, -torch.inf)
+
+        def push(self, token):
+            pushed.append(token)
+
+    pushed: list[int] = []
+    guided = Row((0,), partial(Answer, tiny_tokenizer()), GenerationSettings(), guide=OnlyOdd())
+    assert next_tokens(torch.tensor([[5.0, 1.0, 4.0, 2.0]]), [guided]) == [3]
+    guided.push(3)
+    assert pushed == [3]
+
+
+def test_a_row_that_is_left_is_done():
+    left = row()
+    assert not left.done
+    left.leave()
+    assert left.done
+    assert left.answer.ended_by == "interrupt"

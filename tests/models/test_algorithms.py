@@ -92,7 +92,7 @@ def test_what_it_counts_is_its_own_to_say(tiny_llama):
 
 def test_an_example_has_the_documents_and_labels_that_are_asked_for(compared):
     batch = compared.example([3, 2], trained=4)
-    assert batch.input_ids.tolist() == [[0, 0, 0, 0, 0]]
+    assert batch.input_ids.tolist() == [[0, 0, 0, 1, 1]]  # neighbours have nothing to share
     assert batch.position_ids.tolist() == [[0, 1, 2, 0, 1]]
     assert batch.labels.tolist() == [[0, 0, 0, 0, -100]]
     assert batch.cu_seqlens.tolist() == [0, 3, 5]

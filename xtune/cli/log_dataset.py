@@ -2,8 +2,10 @@
 
 Trained tokens are green, masked ones grey; where there is no colour, trained text stands between
 « and »; what counts more or less than once in the loss begins with ×2 or ×0.5. Each sample has a
-heading, and so has each pack, which says how many samples it holds. Then the totals: what became of
-the rows, how much is trained, and whether every answer is trained to end.
+heading, and so has each pack, which says how many samples it holds. Answers that were judged are
+shown next to each other after their prompt, which they share, with what is said of them: a margin,
+a soft label, ranks, good or bad. Then the totals: what became of the rows, how much is trained, and
+whether every answer is trained to end; of pairs also ties, lengths and beginnings.
 
 Nothing but the tokenizer is loaded. Exit code 1 when nothing is trained, or no answer is trained
 to end: such a model would never stop.
@@ -13,21 +15,19 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
+
+from xtune.cli.judged_answers import numbers_of, show_judged
+from xtune.cli.painted_tokens import how_trained, painted
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.text import Text
     from transformers import PreTrainedTokenizerBase
 
     from xtune.data.protocol import ShownItems
 
 __all__ = ["add_arguments", "run"]
 
-_TRAINED = ("bold green", "green")  # alternating, so that tokens can be told apart
-_MASKED = ("grey62", "grey46")
 _PART_OF_A_CHARACTER = "\ufffd"  # what bytes that are no whole character are decoded to
 
 
@@ -108,8 +108,8 @@ def _first(dataset: ShownItems, count: int) -> dict[int, list[int]]:
 def _documents(
     dataset: ShownItems, tokenizer: PreTrainedTokenizerBase, samples: list[int]
 ) -> list[dict[str, Any]]:
-    """Each sample's number, its side if it is one of a group's, and its tokens (id, text, trained,
-    weight).
+    """Each sample's number, its side if it is one of a group's, what is said of it, and its tokens
+    (id, text, trained, weight).
     """
     documents = []
     for number in samples:
@@ -117,14 +117,16 @@ def _documents(
         ids, labels = sample.input_ids.tolist(), sample.labels.tolist()
         weights = [1.0] * len(ids) if sample.weights is None else sample.weights.tolist()
         trained = [label == token for token, label in zip(ids, labels, strict=True)]
-        styles = [_how_trained(*style) for style in zip(trained, weights, strict=True)]
+        styles = [how_trained(*style) for style in zip(trained, weights, strict=True)]
         texts = _texts(tokenizer, ids, styles)
         tokens = [
             {"id": token, "text": text, "trained": is_trained, "weight": weight}
             for token, text, is_trained, weight in zip(ids, texts, trained, weights, strict=True)
         ]
         side = sample.per_document.get("side")  # of a pair, 0 is the chosen one
-        grouped = {} if side is None else {"side": side}
+        grouped: dict[str, Any] = {} if side is None else {"side": side}
+        if numbers := numbers_of(sample.per_document):
+            grouped["numbers"] = numbers
         documents.append({"sample": number, **grouped, "tokens": tokens})
     return documents
 
@@ -162,40 +164,24 @@ def _head(console: Console, dataset: ShownItems, index: int) -> None:
 
 
 def _show(console: Console, documents: list[dict[str, Any]]) -> None:
-    from rich.text import Text
-
-    for document in documents:
+    for group in _groups(documents):
+        if "side" in group[0] or "desirable" in group[0].get("numbers", {}):
+            show_judged(console, group)
+            continue
+        (document,) = group
         trained = sum(token["trained"] for token in document["tokens"])
-        side = f", side {document['side']}" if "side" in document else ""
         counts = f"{len(document['tokens'])} tokens, {trained} trained"
-        console.print(
-            f"── sample {document['sample']}{side}: {counts}",
-            style="bold cyan",
-        )
-        pieces = _pieces(document["tokens"], marked=not console.color_system)
-        console.print(Text().join(pieces), soft_wrap=True)
+        console.print(f"── sample {document['sample']}: {counts}", style="bold cyan")
+        text = painted(document["tokens"], marked=not console.color_system)
+        console.print(text, soft_wrap=True)
 
 
-def _pieces(tokens: list[dict[str, Any]], *, marked: bool) -> Iterator[Text]:
-    """Coloured text of the tokens; with « » around trained tokens if `marked`, and its weight."""
-    from rich.text import Text
-
-    shown = [token for token in tokens if token["text"]]  # others are parts of a character
-    for (trained, weight), group in groupby(shown, key=_style_of):
-        styles = _TRAINED if trained else _MASKED
-        if marked and trained:
-            yield Text("«")
-        if weight != 1:
-            yield Text(f"×{weight:g} ", style="bold magenta")
-        for place, token in enumerate(group):
-            yield Text(token["text"].replace("\n", "⏎\n"), style=styles[place % 2])
-        if marked and trained:
-            yield Text("»")
-
-
-def _style_of(token: dict[str, Any]) -> tuple[bool, float]:
-    return _how_trained(token["trained"], token["weight"])
-
-
-def _how_trained(trained: bool, weight: float) -> tuple[bool, float]:
-    return trained, weight if trained else 1.0
+def _groups(documents: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The documents, those of a group together."""
+    groups: list[list[dict[str, Any]]] = []
+    for document in documents:
+        if document.get("side", 0):
+            groups[-1].append(document)
+        else:
+            groups.append([document])
+    return groups

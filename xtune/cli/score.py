@@ -146,8 +146,8 @@ def _scored(scorer: Scorer, rows: Any, *, stop_words: Any) -> list[ScoredAnswer]
     found = iter(
         scorer.score([one for row in whole for one in row.samples], on_progress=_every_tenth())
     )
-    ends = set(scorer.tokenizer.convert_tokens_to_ids(list(stop_words)))
-    ends.add(scorer.tokenizer.eos_token_id)
+    tokenizer: Any = scorer.tokenizer
+    ends = {tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(stop_words))}
     answers = []
     for number, row in enumerate(whole):
         for sample, rank in zip(row.samples, row.ranks, strict=True):
@@ -163,7 +163,7 @@ def _scored(scorer: Scorer, rows: Any, *, stop_words: Any) -> list[ScoredAnswer]
                     ended=int(sample.input_ids[-1]) in ends,
                     safe=int(sample.per_document.get("safe", 0)),
                     prompt=row.prompt[:_SHOWN],
-                    answer=scorer.tokenizer.decode(ids, skip_special_tokens=True)[:_SHOWN],
+                    answer=tokenizer.decode(ids, skip_special_tokens=True)[:_SHOWN],
                 )
             )
     return answers
@@ -196,30 +196,25 @@ def _print(values: dict[str, Any]) -> None:
     from rich.table import Table
 
     from xtune.eval.pages.words import percent
-    from xtune.eval.rewards.page import warnings_of
+    from xtune.eval.rewards.page import in_words, warnings_of
 
     scores = values["scores"]
-    table = Table(title=f"{values['model']} on {values['data']}", title_justify="left")
-    table.add_column("")
-    for column in ("prompts", "pairs", "right", "± error", "margin"):
-        table.add_column(column, justify="right", no_wrap=True)
-    if "pairs" in values:
-        for name, one in [("all", values["accuracy"])] + [
-            (each["source"] or "–", each) for each in values["by_source"]
-        ]:
-            counts = [f"{one['prompts']:,}", f"{one['pairs']:,}"]
-            cells = [percent(one["right"]), percent(one["error"]), f"{one['margin']:.3g}"]
-            table.add_row(name, *counts, *cells, style="bold" if name == "all" else "")
-        table.add_section()
-        for one in values["by_margin"]:
-            if one["pairs"]:
-                to = "" if one["to"] is None else f" to {one['to']:g}"
-                name = f"|margin| {one['from']:g}{to or ' and more'}"
-                sure = f"as sure as {percent(one['sure'])}"
-                table.add_row(name, "", f"{one['pairs']:,}", percent(one["right"]), "", sure)
     console = Console(markup=False)  # names are data
     if "pairs" in values:
-        console.print(table)
+        right = Table(title=f"{values['model']} on {values['data']}", title_justify="left")
+        _columns(right, "", "prompts", "pairs", "right", "± error", "margin")
+        sources = [(one["source"] or "–", one) for one in values["by_source"]]
+        for name, one in [("all", values["accuracy"]), *sources]:
+            counts = [f"{one['prompts']:,}", f"{one['pairs']:,}"]
+            cells = [percent(one["right"]), percent(one["error"]), f"{one['margin']:.3g}"]
+            right.add_row(name, *counts, *cells, style="bold" if name == "all" else "")
+        sure = Table()
+        _columns(sure, "|margin|", "pairs", "as sure as", "right")
+        for one in (each for each in values["by_margin"] if each["pairs"]):
+            cells = [f"{one['pairs']:,}", percent(one["sure"]), percent(one["right"])]
+            sure.add_row(in_words(one), *cells)
+        console.print(right)
+        console.print(sure)
         print(f"calibration error {percent(values['calibration_error'])}, ties {values['ties']}")
     if "verdicts" in values:
         verdict = values["verdicts"]
@@ -232,6 +227,12 @@ def _print(values: dict[str, Any]) -> None:
     )
     for line in warnings_of(values):
         print(f"note: {line}")
+
+
+def _columns(table: Any, first: str, *numbers: str) -> None:
+    table.add_column(first, overflow="fold")
+    for column in numbers:
+        table.add_column(column, justify="right", no_wrap=True)
 
 
 def _short(name: str) -> str:

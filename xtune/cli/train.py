@@ -101,7 +101,9 @@ def _report_end(run: Run, args: argparse.Namespace) -> int:
     if run.interrupted is None:
         latest = run.work_dir / "checkpoints" / "latest"
         print(f"done: {run.step} steps, {run.trained_tokens:,} trained tokens -> {latest}")
-        if (latest / "adapter").is_dir():
+        if run.model.trains_scores:
+            print(f"score with it: xtune score {run.work_dir} DATA")
+        elif (latest / "adapter").is_dir():
             model = run.recipe.base_model
             print(f"talk to it: xtune chat {model} --adapter {latest / 'adapter'}")
         elif (latest / "model").is_dir():

@@ -64,6 +64,12 @@ def _of_head(values: Mapping[str, Any], model: Mapping[str, Any]) -> Iterator[tu
         )
     if not scores:
         return
+    if values.get("evaluations"):
+        yield (
+            "evaluations",
+            "ask a reward model for words, and it has none",
+            "leave them out; val_data_path gives accuracy on held-out pairs, xtune score the rest",
+        )
     for number, hook in enumerate(values.get("custom_hooks") or ()):
         if isinstance(hook, Mapping) and hook.get("evaluation_inputs"):
             yield (

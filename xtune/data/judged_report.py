@@ -13,6 +13,8 @@ from xtune.structures import IGNORE_INDEX, Sample
 
 __all__ = ["JudgedCounts"]
 
+_SOURCES = 8  # shown
+
 
 @dataclass(slots=True)
 class JudgedCounts:
@@ -138,6 +140,10 @@ class JudgedCounts:
                 yield f"note      {count:,} pairs: the {which} answer is how the {other} one begins"
         for reason, count in self.left_out.most_common():
             yield f"left out  {count:,} answers of rows that are kept: {reason}"
+        if self.sources:
+            told = [f"{name} {count:,}" for name, count in self.sources.most_common(_SOURCES)]
+            more = len(self.sources) - len(told)
+            yield f"from      {', '.join(told)}{f' and {more:,} more' if more else ''}"
         for form, count in self.forms.most_common():
             yield f"prompt    {count:,} rows: {form}"
 

@@ -5,8 +5,8 @@
     {prompt, completion, label}    one
     {messages}                     one, its last
 
-Tokens are those of training: same template, same end. Of a row its answers and where it comes from
-stay together.
+Tokens are those of training: same template, same end. A row's answers stay together, with where it
+comes from.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ __all__ = [
     "call_in",
     "reasoning_in",
     "refuse_constant",
+    "written_call",
 ]
 
 _MOST = 16  # calls of one turn
@@ -127,15 +128,35 @@ def call_form(template: Template) -> CallForm | None:
     Args:
         template: asked to render a dialogue with a call in it.
     """
+    probe = Call("probe_tool", {"count": 2, "text": 'a "b"'})
+    written = written_call(template, probe)
+    if written is None:
+        return None
+    for form in _FORMS:
+        try:
+            _, calls = form.read(reasoning_in(written)[1])
+        except MalformedCall:
+            continue
+        if [call[:2] for call in calls] == [probe[:2]]:
+            return form
+    return None
+
+
+def written_call(template: Template, call: Call) -> str | None:
+    """Return an answer that is one call, as a template writes it; None if it writes none.
+
+    Args:
+        template: asked to render a dialogue with the call in it.
+        call: of any tool.
+    """
     if "tool_calls" not in template.source:
         return None
-    probe = Call("probe_tool", {"count": 2, "text": 'a "b"'})
-    tool = {"name": probe.name, "description": "?", "parameters": {"type": "object"}}
+    tool = {"name": call.name, "description": "?", "parameters": {"type": "object"}}
     question: Message = {"role": "user", "content": "?"}
     answer: Message = {
         "role": "assistant",
         "content": "",
-        "tool_calls": [probe.as_message_part()],
+        "tool_calls": [call.as_message_part()],
     }
     try:
         (spans,) = template.samples_of(
@@ -146,14 +167,7 @@ def call_form(template: Template) -> CallForm | None:
     written = "".join(span.text for span in spans if span.trained)
     for word in template.end_tokens:
         written = written.removesuffix(word)
-    for form in _FORMS:
-        try:
-            _, calls = form.read(reasoning_in(written)[1])
-        except MalformedCall:
-            continue
-        if [call[:2] for call in calls] == [probe[:2]]:
-            return form
-    return None
+    return written
 
 
 def refuse_constant(constant: str) -> Any:

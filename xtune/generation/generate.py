@@ -90,6 +90,8 @@ def answer_prompts(
     stop_words: Sequence[str] = (),
     batch_size: int = 32,
     on_progress: Callable[[int], None] | None = None,
+    on_answer: Callable[[int, Answer], None] | None = None,
+    seeds: Sequence[int] | None = None,
     together: bool = False,
     **settings: Any,
 ) -> list[Answer]:
@@ -102,6 +104,8 @@ def answer_prompts(
         stop_words: strings that end an answer, besides the model's own end tokens.
         batch_size: rows at once.
         on_progress: called with the number of answers there are, whenever some have ended.
+        on_answer: given the index of a prompt and its answer, as they come.
+        seeds: of each; default: the seed of `settings`, and one more from each to the next.
         together: as for `answer_batch`.
         **settings: fields of GenerationSettings; greedy unless `temperature` is above 0.
 
@@ -112,12 +116,15 @@ def answer_prompts(
         UsageError: a prompt fills the model's context.
     """
     require_fit(llm, tokenizer, prompts)
-    rows, pad_id = _rows(llm, tokenizer, prompts, GenerationSettings(**settings), stop_words)
+    rows, pad_id = _rows(llm, tokenizer, prompts, GenerationSettings(**settings), stop_words, seeds)
     done = 0
 
     def count(ended: Sequence[int]) -> None:
         nonlocal done
         done += len(ended)
+        if on_answer is not None:
+            for at in ended:
+                on_answer(at, rows[at].answer)
         if on_progress is not None:
             on_progress(done)
 
@@ -212,6 +219,7 @@ def _rows(
     prompts: Sequence[list[int]],
     settings: GenerationSettings,
     stop_words: Sequence[str],
+    seeds: Sequence[int] | None = None,
 ) -> tuple[list[Row], int]:
     """Return a row for each prompt, and a token to pad with."""
     stop_ids, words = stop_ids_and_words(llm, tokenizer, stop_words)
@@ -225,7 +233,8 @@ def _rows(
         own = replace(
             settings,
             max_new_tokens=min(settings.max_new_tokens, room),
-            seed=(seed + at) % 2**63,  # two that ask the same get two answers
+            # two that ask the same get two answers
+            seed=(seed + at) % 2**63 if seeds is None else seeds[at],
         )
         rows.append(Row(prompt, new_answer, own))
     return rows, pad_id_of(tokenizer, stop_ids)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +19,7 @@ from xtune.data.tool_calls import CallForm, call_form
 from xtune.errors import ModelError, UsageError
 from xtune.generation.answer import Answer
 from xtune.generation.generate import answer_batch, context_length, prompt_ids, stream_answer
-from xtune.generation.locate import locate, training_notes
+from xtune.generation.locate import Located, locate, training_notes
 from xtune.generation.reply import Reply, UntilCall, reply_of
 from xtune.generation.settings import GenerationSettings
 from xtune.models import load_model, load_tokenizer
@@ -33,7 +32,7 @@ from xtune.structures import Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["ChatModel"]
+__all__ = ["ChatModel", "tokenizer_of"]
 
 
 @dataclass(slots=True)
@@ -94,13 +93,7 @@ class ChatModel:
         found = locate(named, None if adapter is None else fspath(adapter))
         model_name, adapter_folder = found.model, found.adapter
         notes = training_notes(found.trained)
-        has_tokenizer = adapter_folder is not None and _has_tokenizer(adapter_folder)
-        tokenizer = load_tokenizer(str(adapter_folder) if has_tokenizer else model_name)
-        stop_words = tuple(notes.get("stop_words") or ())
-        if prompt_template is not None:
-            template = build_template(prompt_template, tokenizer)
-            tokenizer.chat_template = template.jinja
-            stop_words = tuple(template.stop_words)
+        tokenizer, stop_words = tokenizer_of(found, notes, prompt_template)
         if not tokenizer.chat_template:
             raise UsageError(
                 f"{str(found.trained)!r} has no chat template of its own; name the one it was "
@@ -172,6 +165,8 @@ class ChatModel:
         top_p: float = 1.0,
         top_k: int = 0,
         repetition_penalty: float = 1.0,
+        presence_penalty: float = 0.0,
+        frequency_penalty: float = 0.0,
         seed: int | None = None,
     ) -> Reply:
         """Answer a dialogue, with the system prompt of the training unless it brings its own.
@@ -191,6 +186,8 @@ class ChatModel:
             top_p: sample among the likeliest tokens that together have this probability.
             top_k: sample among this many likeliest tokens; 0 is all.
             repetition_penalty: above 1 makes tokens that were already said less likely.
+            presence_penalty: taken from the logit of a token that the answer has.
+            frequency_penalty: taken from it as often as the answer has the token.
             seed: the same seed gives the same answer.
 
         Returns:
@@ -208,11 +205,13 @@ class ChatModel:
             top_p=top_p,
             top_k=top_k,
             repetition_penalty=repetition_penalty,
+            presence_penalty=presence_penalty,
+            frequency_penalty=frequency_penalty,
             seed=seed,
         )
-        dialogue = self._dialogue(messages)
+        dialogue = self.dialogue(messages)
         if tools:
-            self._require_tools()
+            self.require_tools()
         show = _print if stream is True else stream or _say_nothing
         with sharing_processors():
             reply = self.reply(dialogue, show, settings=settings, tools=tools)
@@ -280,7 +279,16 @@ class ChatModel:
             self.llm, self.tokenizer, dialogues, stop_words=self.stop_words, **settings
         )
 
-    def _dialogue(self, messages: str | Sequence[Message]) -> list[Message]:
+    def dialogue(self, messages: str | Sequence[Message]) -> list[Message]:
+        """Check messages, and put the system prompt of the training before them.
+
+        Args:
+            messages: as for `chat`.
+
+        Raises:
+            UsageError: there is nothing to answer.
+            DataError: these are no messages.
+        """
         if isinstance(messages, str):
             messages = [{"role": "user", "content": messages}]
         dialogue = checked_messages(messages)
@@ -294,7 +302,12 @@ class ChatModel:
             dialogue.insert(0, {"role": "system", "content": self.system})
         return dialogue
 
-    def _require_tools(self) -> None:
+    def require_tools(self) -> None:
+        """Refuse tools where the chat template has no place for them.
+
+        Raises:
+            UsageError: what is missing.
+        """
         template = build_template("auto", self.tokenizer)
         missing = sorted(template.unwritten.parts.intersection(TOOL_PARTS))
         if missing or self.call_form is None:
@@ -305,8 +318,25 @@ class ChatModel:
             )
 
 
-def _has_tokenizer(folder: Path) -> bool:
-    return (folder / "tokenizer_config.json").is_file()
+def tokenizer_of(
+    found: Located, notes: Mapping[str, Any], prompt_template: str | None = None
+) -> tuple[PreTrainedTokenizerBase, tuple[str, ...]]:
+    """Return the tokenizer with the chat template trained with, and the words that end an answer.
+
+    Args:
+        found: the model and its adapter; the tokenizer is the adapter's, if it has one.
+        notes: of the training.
+        prompt_template: a registered template, instead of the tokenizer's own.
+    """
+    adapter = found.adapter
+    has_own = adapter is not None and (adapter / "tokenizer_config.json").is_file()
+    tokenizer = load_tokenizer(str(adapter) if has_own else found.model)
+    stop_words = tuple(notes.get("stop_words") or ())
+    if prompt_template is not None:
+        template = build_template(prompt_template, tokenizer)
+        tokenizer.chat_template = template.jinja
+        stop_words = tuple(template.stop_words)
+    return tokenizer, stop_words
 
 
 def _print(piece: str) -> None:

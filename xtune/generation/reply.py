@@ -99,15 +99,22 @@ class UntilCall:
             return
         self._held += piece
         if found := self._form.opens.search(self._held):
-            self._held, self._begun = self._held[: found.start()].rstrip(), True
-            self.finish()
+            self._held = self._held[: found.start()]
+            self.begin()
             return
         waits = len(self._held) - self._WAITS
         marks = [at for at, letter in enumerate(self._held) if letter in "<[{" and at > waits]
-        cut = min(marks, default=len(self._held))
+        # blanks before a call are no text either
+        cut = len(self._held[: min(marks, default=len(self._held))].rstrip())
         if cut:
             self._on_text(self._held[:cut])
             self._held = self._held[cut:]
+
+    def begin(self) -> None:
+        """A call has begun: what is still held is the text before it."""
+        if not self._begun:
+            self._held, self._begun = self._held.rstrip(), True
+            self.finish()
 
     def finish(self) -> None:
         """Pass on the text still held: no call has begun."""

@@ -54,6 +54,14 @@ class RowCache(Cache):
             assert joining.values is not None
             layer.join(joining.keys, joining.values, into, rows)
 
+    def row(self, at: int, columns: int) -> DynamicCache:
+        """Return a copy of the last `columns` of one row."""
+        copied = DynamicCache()
+        for number, layer in enumerate(self.layers):
+            assert isinstance(layer, _RowLayer)
+            copied.update(*layer.row(at, columns), number)
+        return copied
+
     def keep(self, rows: Sequence[int], columns: int) -> None:
         """Drop all other rows, and what lies to the left of the last `columns`.
 
@@ -115,6 +123,12 @@ class _RowLayer(CacheLayerMixin):
             held[where, :, start : self._end] = states
         self._start = min(self._start, start)
         self._show()
+
+    def row(self, at: int, columns: int) -> tuple[Tensor, Tensor]:
+        keys, values = (
+            held[at : at + 1, :, self._end - columns : self._end].clone() for held in self._held
+        )
+        return keys, values
 
     def keep(self, rows: Sequence[int], columns: int) -> None:
         self._start = self._end - columns

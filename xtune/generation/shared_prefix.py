@@ -3,7 +3,7 @@
 The keys and values of shared tokens are the same in every row, because a token sees only what
 stands before it. So one row computes them, and the others get copies, shifted behind their padding.
 The last beginning is kept: with prompts in alphabetical order no token is computed twice that a
-tree of all prompts has once.
+tree of all prompts has once. Prompts of a server come in no order, so that it keeps several.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 from transformers import DynamicCache
-from transformers.cache_utils import CacheLayerMixin
+from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
 __all__ = ["PromptReader", "common_length", "shared_length"]
 
 _WORTH_IT = 8  # tokens; a forward pass for fewer costs what it saves
-_LONGEST_PIECE = 4096  # tokens of a pass; what a pass holds in memory grows with them
 
 # input ids [S, T], attention mask [S, C + T] or None, positions [S, T], cache -> logits [S, V]
 Forward = Callable[[Tensor, Tensor | None, Tensor, DynamicCache], Tensor]
@@ -31,14 +30,39 @@ class PromptReader:
         forward: a pass of the model over new columns; returns the logits after the last of them.
         device: where the model's embedding is.
         pad_id: any token's; padding is masked.
+        kept_tokens: of what was read before the last are kept at most, the least used go first.
     """
 
-    def __init__(self, forward: Forward, device: torch.device, pad_id: int) -> None:
+    def __init__(
+        self, forward: Forward, device: torch.device, pad_id: int, *, kept_tokens: int = 0
+    ) -> None:
         self._forward = forward
         self._device = device
         self._pad_id = pad_id
-        self._kept = DynamicCache()  # one row
-        self._kept_ids: tuple[int, ...] = ()
+        self._kept_tokens = kept_tokens
+        self._kept: dict[tuple[int, ...], DynamicCache] = {}  # of one row; the last used is last
+
+    @property
+    def kept(self) -> int:
+        """How many tokens are kept."""
+        return sum(map(len, self._kept))
+
+    def known(self, prompt: Sequence[int]) -> int:
+        """How many tokens at the beginning of a prompt need not be computed."""
+        return self._nearest(tuple(prompt), len(prompt) - 1)[1]
+
+    def read_ahead(self, prompt: Sequence[int], most: int) -> int:
+        """Compute `most` tokens of a prompt's beginning, if more than these are to be computed.
+
+        Returns:
+            How many were computed; 0 where the rest is for `read`.
+        """
+        ids = tuple(prompt)
+        known = self.known(ids)
+        if len(ids) - known <= most:
+            return 0
+        self._read_one(ids[: known + most])
+        return most
 
     def read(self, prompts: Sequence[tuple[int, ...]]) -> tuple[DynamicCache, Tensor]:
         """Compute B prompts.
@@ -51,19 +75,22 @@ class PromptReader:
             logits of what comes next, [B, V].
         """
         if len(prompts) == 1:
-            logits = self._keep(prompts[0])
-            return self._kept, logits
+            return self._read_one(prompts[0])
         shared = shared_length(prompts)
         if shared < _WORTH_IT:
             shared = 0
-        elif self._kept_ids[:shared] != prompts[0][:shared]:
-            self._keep(prompts[0][:shared])
+        else:
+            entry, known = self._nearest(prompts[0], shared)
+            if known < shared:
+                self._read_one(prompts[0][:shared])
+                entry = prompts[0][:shared]
+            beginning = self._used(entry)
         longest = max(map(len, prompts))
         padding = torch.tensor([[longest - len(each)] for each in prompts], device=self._device)
         columns = torch.arange(longest, device=self._device)
         positions = (columns - padding).clamp(min=0)  # [B, L]
         # a row's column c holds its token c - padding
-        cache = _spread(self._kept, positions[:, :shared]) if shared else DynamicCache()
+        cache = _spread(beginning, positions[:, :shared]) if shared else DynamicCache()
         ids = [[self._pad_id] * (longest - len(each)) + list(each) for each in prompts]
         mask = (columns >= padding).long() if padding.any() else None
         logits = self._forward(
@@ -71,32 +98,56 @@ class PromptReader:
         )
         return cache, logits
 
-    def _keep(self, prompt: tuple[int, ...]) -> Tensor:
-        """Have the cache of one prompt; return the logits of what comes next, [1, V]."""
-        known = min(common_length(self._kept_ids, prompt), len(prompt) - 1)
-        if known < _WORTH_IT:
-            self._kept = DynamicCache()
-            known = 0
-        else:
-            self._kept.crop(known - len(self._kept_ids))
-        for start in range(known, len(prompt), _LONGEST_PIECE):
-            piece = list(prompt[start : start + _LONGEST_PIECE])
-            positions = torch.arange(start, start + len(piece), device=self._device)[None]
-            logits = self._forward(
-                torch.tensor([piece], device=self._device), None, positions, self._kept
-            )
-        self._kept_ids = prompt
-        return logits
+    def keep(self, ids: tuple[int, ...], cache: DynamicCache) -> None:
+        """Keep the cache of a row that has ended, for prompts that begin with it."""
+        for older in [known for known in self._kept if ids[: len(known)] == known]:
+            del self._kept[older]
+        self._kept[ids] = cache
+        self._drop()
+
+    def _read_one(self, prompt: tuple[int, ...]) -> tuple[DynamicCache, Tensor]:
+        """Have the cache of one prompt; return it with the logits of what comes next, [1, V]."""
+        entry, known = self._nearest(prompt, len(prompt) - 1)
+        cache = _beginning(self._used(entry), known) if known else DynamicCache()
+        positions = torch.arange(known, len(prompt), device=self._device)[None]
+        rest = torch.tensor([list(prompt[known:])], device=self._device)
+        logits = self._forward(rest, None, positions, cache)
+        self.keep(prompt, cache)
+        return cache, logits
+
+    def _nearest(self, prompt: tuple[int, ...], most: int) -> tuple[tuple[int, ...], int]:
+        """What is kept that begins most like a prompt, and how many tokens of it, up to `most`."""
+        best: tuple[int, ...] = ()
+        length = 0
+        for ids in self._kept:
+            common = min(common_length(ids, prompt), most)
+            if common > length:
+                best, length = ids, common
+        return (best, length) if length >= _WORTH_IT else ((), 0)
+
+    def _used(self, ids: tuple[int, ...]) -> DynamicCache:
+        self._kept[ids] = self._kept.pop(ids)
+        return self._kept[ids]
+
+    def _drop(self) -> None:
+        last = next(reversed(self._kept))
+        spare = sum(map(len, self._kept)) - len(last) - self._kept_tokens
+        for ids in list(self._kept)[:-1]:
+            if spare <= 0:
+                break
+            spare -= len(ids)
+            del self._kept[ids]
 
 
-def shared_length(prompts: Sequence[tuple[int, ...]]) -> int:
+def shared_length(prompts: Sequence[Sequence[int]]) -> int:
     """How many tokens all prompts begin with, at most all but the last of the shortest.
 
     >>> shared_length([(1, 2, 3, 4), (1, 2, 3, 5), (1, 2, 3)])
     2
     """
     # what the first and the last in order share, all between them share
-    return min(common_length(min(prompts), max(prompts)), min(map(len, prompts)) - 1)
+    ordered = [tuple(prompt) for prompt in prompts]
+    return min(common_length(min(ordered), max(ordered)), min(map(len, ordered)) - 1)
 
 
 def common_length(one: tuple[int, ...], other: tuple[int, ...]) -> int:
@@ -117,6 +168,19 @@ def common_length(one: tuple[int, ...], other: tuple[int, ...]) -> int:
         else:
             high = middle - 1
     return low
+
+
+def _beginning(cache: DynamicCache, length: int) -> DynamicCache:
+    """Return the first tokens of one row's cache; what is computed next does not change it."""
+    beginning = DynamicCache()
+    for layer in cache.layers:
+        assert isinstance(layer, CacheLayerMixin)
+        assert layer.keys is not None
+        assert layer.values is not None
+        beginning.layers.append(own := DynamicLayer())
+        own.lazy_initialization(layer.keys, layer.values)
+        own.keys, own.values = layer.keys[:, :, :length], layer.values[:, :, :length]
+    return beginning
 
 
 def _spread(cache: DynamicCache, tokens: Tensor) -> DynamicCache:

@@ -202,7 +202,11 @@ def without_idle_adapter(llm: Any) -> Iterator[None]:
 
 
 def load_adapter(
-    llm: PreTrainedModel, folder: str | Path, *, is_trainable: bool = False
+    llm: PreTrainedModel | PeftModel,
+    folder: str | Path,
+    *,
+    is_trainable: bool = False,
+    name: str = "default",
 ) -> PeftModel:
     """Put a saved adapter on `llm`, if it was trained on that model.
 
@@ -210,31 +214,33 @@ def load_adapter(
 
     Args:
         llm: changed in place; left as it was, but for new rows, if the adapter is refused. On
-            'meta' the adapter's shapes are all that is read.
+            'meta' only shapes are read. A model with an adapter gets another, and uses it.
         folder: with adapter_config.json, adapter_model.safetensors and, if xtune wrote it,
             xtune.json.
         is_trainable: continue training it.
+        name: of the adapter within the model.
 
     Raises:
         AdapterError: no adapter is there; or another base model, another vocabulary, or
             layers of other names or shapes, with the reason.
     """
     folder = Path(folder).expanduser()
-    for name in ("adapter_config.json", _WEIGHTS):
-        if not (folder / name).is_file():
+    for part in ("adapter_config.json", _WEIGHTS):
+        if not (folder / part).is_file():
             raise AdapterError(
-                f"{str(folder)!r} holds no adapter: {name} is missing. After training it is "
+                f"{str(folder)!r} holds no adapter: {part} is missing. After training it is "
                 "work_dirs/<name>/checkpoints/latest/adapter"
             )
     config = PeftConfig.from_pretrained(str(folder))
     require_same_task(llm, config, folder)
     if is_trainable and (found := refusal(type(config), vars(config))):
         raise AdapterError(f"{str(folder)!r} cannot be trained further: {found.reason}")
-    _refuse_other_base(llm, folder)
+    base: Any = llm.get_base_model() if isinstance(llm, PeftModel) else llm
+    _refuse_other_base(base, folder)
     stored = stored_shapes(folder / _WEIGHTS)
     drafted, problem = True, ""
     try:
-        problem = difference(stored, *fitting_shapes(_draft(llm, folder)))
+        problem = difference(stored, *fitting_shapes(_draft(base, folder)))
     except _UNFIT as error:
         drafted = not _needs_values(error)
         if drafted:
@@ -242,7 +248,7 @@ def load_adapter(
     try:
         with quiet_peft():
             if not problem:
-                peft_model = _loaded(llm, folder, config, is_trainable=is_trainable)
+                peft_model = _loaded(llm, folder, config, name, is_trainable=is_trainable)
             if not drafted:
                 problem = difference(stored, *fitting_shapes(peft_model))
     except _UNFIT as error:
@@ -250,11 +256,11 @@ def load_adapter(
     if problem:
         raise AdapterError(
             f"the adapter in {str(folder)!r} was trained on another model than "
-            f"{llm.name_or_path!r}: {problem}"
+            f"{base.name_or_path!r}: {problem}"
         )
     name_what_is_saved(peft_model)
     train_in_fp32(peft_model)
-    share_trained(llm)
+    share_trained(base)
     return peft_model
 
 
@@ -365,10 +371,14 @@ def _other_token(base: str | None, folder: Path) -> str:
 
 
 def _loaded(
-    llm: PreTrainedModel, folder: Path, config: PeftConfig, *, is_trainable: bool
+    llm: Any, folder: Path, config: PeftConfig, name: str, *, is_trainable: bool
 ) -> PeftModel:
+    if isinstance(llm, PeftModel):
+        llm.load_adapter(str(folder), name, is_trainable=is_trainable)
+        llm.set_adapter(name)
+        return llm
     if llm.device.type != "meta":
-        return PeftModel.from_pretrained(llm, str(folder), is_trainable=is_trainable)
+        return PeftModel.from_pretrained(llm, str(folder), name, is_trainable=is_trainable)
     config.inference_mode = not is_trainable
     return PeftModel(llm, config, low_cpu_mem_usage=True)
 

@@ -143,6 +143,7 @@ def load_model(
             "model is asked for, name the one that it was trained from"
         )
     family = family_of_config(config)
+    further: dict[str, Any] = {"trust_remote_code": trust_remote_code} if family is None else {}
     return load_as(
         name,
         AutoModelForCausalLM if family is None else family.model_class(config),
@@ -150,7 +151,7 @@ def load_model(
         dtype=dtype,
         quantization=quantization,
         device=device,
-        **({"trust_remote_code": trust_remote_code} if family is None else {}),
+        **further,
     )
 
 

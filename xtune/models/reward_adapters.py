@@ -27,7 +27,7 @@ def is_reward_adapter(folder: str | Path) -> bool:
 
 
 def name_what_is_saved(peft_model: PeftModel) -> None:
-    """Of a reward model's `modules_to_save` keep what there is: PEFT adds all that might be.
+    """Keep what there is in a reward model's `modules_to_save`: PEFT adds all that might be.
 
     Args:
         peft_model: its config is changed.

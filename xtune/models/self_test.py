@@ -3,11 +3,13 @@
 A family may do something between backbone and logits, or between tokens, that this package does
 not know of. Then its packed loss would be silently wrong; so every model is asked once, when it
 is built: documents of two tokens end to end, against each alone through the model's own forward
-pass. Where several processes share each row it proves besides that its slices are what the whole
-row is.
+pass; and for an algorithm of answers to one prompt, documents whose first token is computed once.
+Where several processes share each row it proves besides that its slices are what the whole row is.
 """
 
 from __future__ import annotations
+
+import logging
 
 import torch
 from torch import Tensor
@@ -21,7 +23,9 @@ from xtune.parallel.sequence import SequenceGroup
 from xtune.parallel.slices import slice_of
 from xtune.structures import Batch
 
-__all__ = ["check_packed_logits", "check_slices"]
+__all__ = ["check_backbone", "check_packed_logits", "check_slices"]
+
+logger = logging.getLogger(__name__)
 
 _TOLERATED = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 8e-2}
 # In bf16 rounding makes about 1 % of most two tokens of SmolLM2's, but up to 40 % of a few; that a
@@ -29,27 +33,67 @@ _TOLERATED = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 8e-2}
 _DOCUMENTS = 6
 
 
-@torch.no_grad()
 def check_packed_logits(model: Algorithm) -> None:
     """Compare the logits of the training path with those of each model's own forward pass.
 
     Raises:
-        ModelError: they differ by more than rounding; with the family's name and by how much.
+        ModelError: as of `check_backbone`.
     """
     for backbone in model.backbones():
-        _check_packed(backbone)
+        check_backbone(backbone, answers=model.learns_from == "pairs")
 
 
-def _check_packed(backbone: Backbone) -> None:
+@torch.no_grad()
+def check_backbone(backbone: Backbone, *, answers: bool) -> None:
+    """Compare what a model makes of packed documents with its own forward pass on each.
+
+    A model that is wrong only where documents share their beginning computes it for each from now
+    on; the log says so.
+
+    Args:
+        backbone: of the model.
+        answers: it is to be given answers to one prompt, which share their beginning.
+
+    Raises:
+        ModelError: they differ by more than rounding; with the family's name and by how much.
+    """
+    different = torch.arange(2 * _DOCUMENTS).view(_DOCUMENTS, 2)
+    difference, tolerated = _difference_in_a_row(backbone, 5 + different)
+    if not difference <= tolerated:
+        raise ModelError(
+            f"{backbone.family!r} does not give the same logits on packed "
+            f"documents as on single ones (relative difference {difference:.1e}), so training "
+            "it here would be silently wrong. Please report the family"
+        )
+    if answers:
+        alike = different % 2 * different  # all begin with one token
+        difference, tolerated = _difference_in_a_row(backbone, 5 + alike, answers=True)
+        if not difference <= tolerated:
+            backbone.shares_prompts = False
+            logger.info(
+                "%r computes a prompt for each of its answers: once for all gives other logits "
+                "(relative difference %.1e)",
+                *(backbone.family, difference),
+            )
+
+
+def _difference_in_a_row(
+    backbone: Backbone, ids: Tensor, *, answers: bool = False
+) -> tuple[float, float]:
+    """How far a row's logits are from those of its documents, [_DOCUMENTS, 2]; and how far may be.
+
+    With `answers` the documents are those to one prompt.
+    """
     base = backbone.base
     device = base.device
-    ids = 5 + torch.arange(2 * _DOCUMENTS, device=device).view(_DOCUMENTS, 2)
+    ids = ids.to(device)
     batch = Batch(
         input_ids=ids.view(1, -1),
         position_ids=torch.arange(2, device=device).repeat(1, _DOCUMENTS),
         labels=torch.full_like(ids, -100).view(1, -1),
         cu_seqlens=torch.arange(0, ids.numel() + 1, 2, dtype=torch.int32, device=device),
         max_seqlen=2,
+        per_document={"side": torch.arange(_DOCUMENTS, device=device)} if answers else {},
     )
     training = backbone.model.training
     backbone.model.eval()
@@ -63,12 +107,7 @@ def _check_packed(backbone: Backbone) -> None:
     # The first document has none before it
     pairs = zip(packed[1:], alone[1:], strict=True)
     difference = float(torch.tensor([_difference(*pair) for pair in pairs]).median())
-    if not difference <= _TOLERATED.get(alone.dtype, 1e-3):
-        raise ModelError(
-            f"{backbone.family!r} does not give the same logits on packed "
-            f"documents as on single ones (relative difference {difference:.1e}), so training it "
-            "here would be silently wrong. Please report the family"
-        )
+    return difference, _TOLERATED.get(alone.dtype, 1e-3)
 
 
 @torch.no_grad()

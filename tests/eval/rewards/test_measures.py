@@ -91,7 +91,7 @@ def test_what_is_wrong_is_said_and_text_is_escaped():
         "model": "<m>", "data": "d", "kind": "reward", "reading": "end", "shift": 0.0, "date": "",
     }  # fmt: skip
     said = " ".join(warnings_of(values))
-    assert "what is longer is taken for better" in said
+    assert "look whether longer answers are better" in said
     assert "2 answers do not end in the end token" in said
     assert "less often than by chance" in said
     page = render_page(values, rows, list(pairs_of_answers(rows, is_cost=False)), b"")

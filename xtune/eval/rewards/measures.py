@@ -47,6 +47,10 @@ def measured(answers: Sequence[ScoredAnswer], *, is_cost: bool = False) -> dict[
 def correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
     """Return Pearson's correlation; None where one of the two does not vary.
 
+    Args:
+        one: numbers; at least one.
+        other: as many.
+
     >>> correlation([1, 2, 3], [10, 20, 40])
     0.982
     >>> correlation([1, 1], [1, 2]) is None

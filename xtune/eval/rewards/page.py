@@ -11,7 +11,7 @@ from xtune.eval.pages.document import document
 from xtune.eval.pages.words import percent
 from xtune.eval.rewards.scored import ScoredAnswer, ScoredPair
 
-__all__ = ["render_page", "warnings_of"]
+__all__ = ["in_words", "render_page", "warnings_of"]
 
 _PAIRS = 30  # that are shown
 _BY_LENGTH = 0.8
@@ -29,7 +29,8 @@ def warnings_of(values: dict[str, Any]) -> list[str]:
     if by_length is not None and abs(by_length) >= _BY_LENGTH:
         word = "longer" if by_length > 0 else "shorter"
         said.append(
-            f"scores and lengths correlate by {by_length:.2f}: what is {word} is taken for better"
+            f"scores and lengths correlate by {by_length:.2f}: look whether {word} answers are "
+            "better by the data, or are only taken for better"
         )
     if values["unfinished"] and values["reading"] == "end":
         said.append(
@@ -138,26 +139,28 @@ def _by_source(values: dict[str, Any]) -> str:
     return _table("By source", ["source", "prompts", "right", "± error", "margin"], rows)
 
 
+def in_words(one: dict[str, Any]) -> str:
+    """Return where a bin of margins lies: '0.5 to 1'.
+
+    Args:
+        one: of `by_margin`.
+    """
+    return f"{one['from']:g} " + ("and more" if one["to"] is None else f"to {one['to']:g}")
+
+
 def _by_margin(values: dict[str, Any]) -> str:
     if "by_margin" not in values:
         return ""
     rows = [
-        [
-            f"{one['from']:g} to {one['to']:g}"
-            if one["to"] is not None
-            else f"above {one['from']:g}",
-            f"{one['pairs']:,}",
-            percent(one["sure"]),
-            percent(one["right"]),
-        ]
+        [in_words(one), f"{one['pairs']:,}", percent(one["sure"]), percent(one["right"])]
         for one in values["by_margin"]
     ]
     return _table("By |margin|", ["|margin|", "pairs", "as sure as", "right"], rows)
 
 
 def _spreads(values: dict[str, Any]) -> str:
-    named = (("all answers", "scores"), ("better", "better"), ("worse", "worse"))
-    named = (*named, ("better - worse", "margin"))
+    named = [("all answers", "scores"), ("better", "better"), ("worse", "worse")]
+    named.append(("better - worse", "margin"))
     rows = [
         [shown, *(f"{values[name][key]:.4g}" for key in ("mean", "std", "min", "max"))]
         for shown, name in named

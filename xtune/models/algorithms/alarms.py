@@ -108,7 +108,7 @@ class PairAlarms(Alarms):
 
 
 class RewardAlarms(Alarms):
-    """Of a reward model: pairs that are not learnt, length in place of worth."""
+    """Looks at a reward model: pairs that are not learnt, length in place of worth."""
 
     names = ("reward_accuracy", "length_correlation")
 

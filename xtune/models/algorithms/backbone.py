@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from xtune.errors import ModelError
+from xtune.models.algorithms.shared_prompt import fold
 from xtune.models.attention import NAME, kernel_for, varlen_arguments, why_not_one_row
 from xtune.models.fused import fuse
 from xtune.models.generation import base_of
@@ -60,6 +61,8 @@ class Backbone:
     Attributes:
         model: the language model, a PeftModel if it has an adapter.
         why_apart: why its documents are run one by one; None where they are run end to end.
+        shares_prompts: what answers to one prompt begin with alike is computed once; the self-test
+            sets it to False where that is wrong.
 
     Raises:
         ModelError: an adapter that adds tokens to the input; a family that cannot compute its
@@ -80,6 +83,7 @@ class Backbone:
     ) -> None:
         self.model: PreTrainedModel | PeftModel = llm
         self.why_apart: str | None = None
+        self.shares_prompts = True
         with repeated_layers(self.base, self._list(), adapter, gradient_checkpointing):
             self._make_ready(adapter, frozen=frozen, fused=fused)
             checkpoint_layers(self.base, gradient_checkpointing, offload=activation_offload)
@@ -158,9 +162,19 @@ class Backbone:
         return next((one for one in lists if len(one) == self._count), None)
 
     def hidden_states(self, batch: Batch) -> Tensor:
-        """Return what the layers make of a batch: [1, T, D]."""
+        """Return what the layers make of a batch: [1, T, D].
+
+        Each document's are as if it were alone, also where what it begins with is computed once.
+        """
         # A cache makes transformers ignore the boundaries, and holds what no one will ask for.
         run: Any = functools.partial(self.body, use_cache=False)
+        folded = fold(batch) if self.shares_prompts and self.why_apart is None else None
+        if folded is not None:
+            arguments = varlen_arguments(folded.documents) | {"unfolding": folded.unfolding}
+            hidden = run(
+                input_ids=folded.input_ids, position_ids=folded.position_ids, **arguments
+            ).last_hidden_state
+            return hidden.index_select(1, folded.unfolding.places[: batch.tokens])
         if self.why_apart is None:
             row = with_rounded_length(batch)
             arguments = varlen_arguments(row) | {"position_ids": row.position_ids}

@@ -93,6 +93,8 @@ class Algorithm(nn.Module, ABC):
             'pairs'; a data set that makes others is refused before its rows are read.
         trains_scores: its language model has a head of one number, a sheet's
             `llm=dict(type='SequenceClassifier', …)`: what comes out scores answers and writes none.
+        has_dropout: dropout acts while it trains, LoRA's too. Where two passes are compared, or two
+            texts, it must not.
         first_loss: what the loss of a run's first step is if all is as it should be; None where
             nobody knows. Another one is reported.
         surveyed: what `survey` has found of the step, summed over all processes.
@@ -101,6 +103,7 @@ class Algorithm(nn.Module, ABC):
 
     learns_from: ClassVar[str] = "dialogues"
     trains_scores: ClassVar[bool] = False
+    has_dropout: ClassVar[bool] = True
     first_loss: float | None = None
     surveyed: Mapping[str, float] = MappingProxyType({})
     alarms: Alarms | None = None
@@ -164,7 +167,9 @@ class Algorithm(nn.Module, ABC):
                 pairs makes two of each.
             trained: how many of all tokens have a label.
         """
-        row = torch.zeros(1, sum(lengths), dtype=torch.long)
+        # No two neighbours begin alike: what they shared would be computed once
+        documents = [torch.full((length,), number % 2) for number, length in enumerate(lengths)]
+        row = torch.cat(documents)[None]
         labels = torch.full_like(row, IGNORE_INDEX)
         labels[:, : max(1, trained)] = 0
         return Batch(
@@ -210,4 +215,8 @@ class Algorithm(nn.Module, ABC):
         for part in self.parts().values():
             if not part.is_trained:
                 part.module.eval()
+        if not self.has_dropout:
+            for module in self.modules():
+                if isinstance(module, nn.Dropout):
+                    module.eval()
         return self

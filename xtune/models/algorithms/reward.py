@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xtune.errors import ConfigError
 from xtune.losses.reward import AlignedTokens, RewardLoss, RewardTerms, penalties
@@ -73,6 +73,7 @@ class RewardModel(Algorithm):
 
     learns_from = "pairs"
     trains_scores = True
+    has_dropout = False
 
     def __init__(
         self,
@@ -175,14 +176,6 @@ class RewardModel(Algorithm):
         for name in self.loss.vectors:
             batch.per_document[name] = torch.tensor([1.0, 0.0] * len(lengths))
         return batch
-
-    def train(self, mode: bool = True) -> RewardModel:
-        """Switch to training, in which no dropout acts."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.Dropout):
-                module.eval()
-        return self
 
     def _losses(self, scores: Scores, values: Tensor, pairs: Pairs, batch: Batch) -> Tensor:
         """The loss of each pair with its penalties, [P]."""

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from xtune.errors import ConfigError
 from xtune.models.algorithms.backbone import Backbone
@@ -63,6 +63,8 @@ class WithReference(Algorithm):
             has another vocabulary.
         ModelError, AdapterError: see `Backbone`.
     """
+
+    has_dropout = False
 
     def __init__(
         self,
@@ -119,14 +121,6 @@ class WithReference(Algorithm):
     def backbones(self) -> list[Backbone]:
         """Return the policy's, and the reference's if it is a model of its own."""
         return [self.backbone, *([] if self.reference is None else [self.reference])]
-
-    def train(self, mode: bool = True) -> WithReference:
-        """Switch to training, in which no dropout acts."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.Dropout):
-                module.eval()
-        return self
 
     def reference_log_probs(self, batch: Batch) -> Tensor:
         """Return what the reference gives each label, fp32 [T], without a gradient.

@@ -43,6 +43,7 @@ from xtune.models.attention.gpu_kernels import (
 )
 from xtune.models.attention.handed_on import layers_that_keep_boundaries
 from xtune.models.attention.side_by_side import attend_side_by_side, sort_by_length
+from xtune.models.attention.unfolding import Unfolding
 from xtune.parallel.sequence import SequenceGroup
 from xtune.parallel.slices import BatchSlice
 from xtune.structures import Batch
@@ -161,6 +162,7 @@ def varlen_attention(
     max_length_q: int | None = None,
     sequence_group: SequenceGroup | None = None,
     blocks_of_row: dict[int | None, Any] | None = None,
+    unfolding: Unfolding | None = None,
     **others: Any,
 ) -> tuple[Tensor, None]:
     """Causal attention within each document.
@@ -182,6 +184,7 @@ def varlen_attention(
         sequence_group: the processes that share the row; all must call this.
         blocks_of_row: window -> flex attention's blocks, or None -> which documents go side by
             side; the layers share them, and the first one makes them.
+        unfolding: the row is not the documents: it has what they share once. T is the row's then.
         others: what families pass that changes nothing here, or is refused.
 
     Returns:
@@ -211,6 +214,8 @@ def varlen_attention(
         query, key, value = to_heads(query, key, value, sequence_group)
         if alibi_slopes is not None:
             alibi_slopes = alibi_slopes.chunk(sequence_group.size)[sequence_group.rank]
+    if unfolding is not None:
+        query, key, value = map(unfolding.of_documents, (query, key, value))
     out = _attend(
         module,
         query,
@@ -224,6 +229,8 @@ def varlen_attention(
         alibi_slopes=alibi_slopes,
         blocks_of_row={} if blocks_of_row is None else blocks_of_row,
     )
+    if unfolding is not None:
+        out = unfolding.of_row(out)
     return (out if sequence_group is None else to_slices(out, sequence_group)), None
 
 

@@ -1,0 +1,143 @@
+"""Serve a model, and its adapters by name, to any program that speaks OpenAI's API.
+
+MODEL is what `xtune chat` takes: a hub id, a folder, a .gguf file, the alias smollm2, or the
+work_dir or a checkpoint of a run. Each adapter is a model of its own for those who ask.
+
+  xtune serve smollm2
+  xtune serve smollm2 --adapter tools=work_dirs/smollm2_135m_lora_toolcall
+  XTUNE_API_KEY=... xtune serve work_dirs/mine --host 0.0.0.0
+
+  curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\
+      -d '{"model": "smollm2", "messages": [{"role": "user", "content": "Who are you?"}]}'
+
+Answers are those of `xtune chat` with the same settings and seed. It listens on this machine only,
+unless there is a key, in $XTUNE_API_KEY or a file. docs/en/serve.md says more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+__all__ = ["add_arguments", "run"]
+
+_MODULES = ("starlette", "uvicorn")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", help="what to serve (default: the adapter's model)"
+    )
+    parser.add_argument(
+        "--adapter",
+        metavar="NAME=DIR",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="adapters, each by a name of its own (default: the folder's)",
+    )
+    parser.add_argument(
+        "--prompt-template", metavar="NAME", help="a registered template instead of the model's own"
+    )
+    parser.add_argument(
+        "--bits", type=int, choices=(4, 8), help="quantize the weights while loading"
+    )
+    parser.add_argument(
+        "--dtype", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="default: auto"
+    )
+    web = parser.add_argument_group("web")
+    web.add_argument("--host", default="127.0.0.1", help="to listen at; default: %(default)s")
+    web.add_argument("--port", type=int, default=8000, help="default: %(default)s; 0: any")
+    web.add_argument(
+        "--api-key-file", metavar="FILE", help="keys, one a line (default: $XTUNE_API_KEY)"
+    )
+    web.add_argument(
+        "--cors-origin",
+        metavar="ORIGIN",
+        nargs="+",
+        default=[],
+        help="pages of these sites may ask, such as https://chat.example",
+    )
+    limits = parser.add_argument_group("limits")
+    limits.add_argument(
+        "--slots", type=int, default=32, metavar="N", help="answers written at once (32)"
+    )
+    limits.add_argument(
+        "--queue", type=int, default=256, metavar="N", help="that may wait; more get 429 (256)"
+    )
+    limits.add_argument(
+        "--timeout", type=float, default=600, metavar="SECONDS", help="of a request (600)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C."""
+    import importlib.util
+
+    from xtune.errors import UsageError
+
+    if missing := [name for name in _MODULES if importlib.util.find_spec(name) is None]:
+        raise UsageError(f"serve needs {' and '.join(missing)}: pip install 'xtune[serve]'")
+    for name, least in (("slots", 1), ("queue", 0), ("timeout", 1)):
+        if getattr(args, name) < least:
+            raise UsageError(f"--{name} is {getattr(args, name):g}; allowed: {least} or more")
+    if not 0 <= args.port <= 65535:
+        raise UsageError(f"--port {args.port}: give a number from 1 to 65535, or 0 for any")
+    keys = _keys(args.api_key_file)
+    if not keys and args.host not in ("127.0.0.1", "localhost", "::1"):
+        raise UsageError(
+            f"--host {args.host} without a key would let anybody use the model: set "
+            "XTUNE_API_KEY, or give --api-key-file FILE"
+        )
+
+    from xtune.serve.wanted import wanted_models
+
+    wanted = wanted_models(args.model, args.adapter)
+
+    from xtune.serve.api.app import build_app
+    from xtune.serve.api.context import ApiContext
+    from xtune.serve.run import listen, serve
+    from xtune.serve.served import load_served
+
+    context = ApiContext(seconds=args.timeout)
+    app = build_app(context, keys=keys, host=args.host, origins=args.cors_origin)
+    listening = listen(args.host, args.port)
+    port = listening.getsockname()[1]
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    _say(f"loading {', '.join(wanted)}")
+    serve(
+        app,
+        context,
+        listening,
+        lambda: load_served(
+            wanted, bits=args.bits, dtype=args.dtype, prompt_template=args.prompt_template
+        ),
+        lambda: _say(f"{', '.join(wanted)} at http://{host}:{port}/v1; Ctrl-C ends it"),
+        slots=args.slots,
+        waiting=args.queue,
+    )
+    return 0
+
+
+def _keys(file: str | None) -> list[str]:
+    """The keys, which never stand on the command line: any user of the machine can read that."""
+    from xtune.errors import UsageError
+
+    if file is None:
+        key = os.environ.get("XTUNE_API_KEY", "").strip()
+        return [key] if key else []
+    try:
+        lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(f"--api-key-file {file} cannot be read: {error.strerror}") from None
+    keys = [line.strip() for line in lines if line.strip()]
+    if not keys:
+        raise UsageError(f"--api-key-file {file} is empty; write a key into it, one a line")
+    return keys
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""Who answers: questions of many clients at once, each as if it were alone."""
