@@ -151,9 +151,10 @@ class LlamaCppReader:
             tokens += said["tokens"]
             if said["stop_type"] != "eos" or tokens != text.ids[begin : begin + len(tokens)]:
                 break
-            # It says nothing of the token that ended it: the likeliest one of that place
-            ending = self._likeliest([*text.ids[:begin], *tokens])
-            tokens.append(ending)
+            if len(said["tokens"]) < said["tokens_predicted"]:
+                # It leaves out the token that ended it: the likeliest one of that place
+                tokens.append(self._likeliest([*text.ids[:begin], *tokens]))
+            ending = tokens[-1]
             if ending in reference.end_ids:
                 break
             self.early.add(ending)
