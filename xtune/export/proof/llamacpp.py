@@ -121,7 +121,7 @@ class LlamaCppReader:
         """
         found = []
         for place in text.places:
-            listed = self._listed(text.ids[:place], _LISTED)
+            listed = self._listed(text.ids[:place])
             found.append(
                 Given(
                     torch.tensor([one["id"] for one in listed]),
@@ -151,26 +151,20 @@ class LlamaCppReader:
             tokens += said["tokens"]
             if said["stop_type"] != "eos" or tokens != text.ids[begin : begin + len(tokens)]:
                 break
-            if len(said["tokens"]) < said["tokens_predicted"]:
-                # It leaves out the token that ended it: the likeliest one of that place
-                tokens.append(self._likeliest([*text.ids[:begin], *tokens]))
-            ending = tokens[-1]
+            ending = tokens[-1]  # llama.cpp lists the token that ended it too
             if ending in reference.end_ids:
                 break
             self.early.add(ending)
         return tokens
 
-    def _likeliest(self, ids: list[int]) -> int:
-        return int(self._listed(ids, 1)[0]["id"])
-
-    def _listed(self, ids: list[int], count: int) -> list[dict[str, Any]]:
+    def _listed(self, ids: list[int]) -> list[dict[str, Any]]:
         said = self._post(
             "/completion",
             {
                 "prompt": ids,
                 "n_predict": 1,
                 "temperature": 0,
-                "n_probs": count,
+                "n_probs": _LISTED,
                 "cache_prompt": True,
                 "logit_bias": [[self._whole, 1000.0]],
             },
