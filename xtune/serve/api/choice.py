@@ -83,6 +83,7 @@ class Choice:
         # None: not known yet
         self._thinks: bool | None = (True if opens_thinking else None) if is_chat else False
         self._held = ""
+        self._blanks = ""
 
     def push(self, piece: Piece) -> list[Delta]:
         """Take a token; return what can be sent now."""
@@ -115,7 +116,7 @@ class Choice:
         else:
             self._until.finish()
             if rest := self._text[self._sent :]:
-                self._say(rest)
+                self._made.append(Delta(content=rest))
         if self._noted:
             self._made.append(Delta())
         return self._give()
@@ -167,8 +168,13 @@ class Choice:
             self._until.push(text)
 
     def _say(self, text: str) -> None:
-        self._sent += len(text)
-        self._made.append(Delta(content=text))
+        """Send text, but for blanks at its end, which are no text where a call follows."""
+        text = self._blanks + text
+        cut = len(text) if self._form is None else len(text.rstrip())
+        self._blanks = text[cut:]
+        if cut:
+            self._sent += cut
+            self._made.append(Delta(content=text[:cut]))
 
     def _give(self) -> list[Delta]:
         made, self._made = self._made, []
