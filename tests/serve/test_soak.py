@@ -42,7 +42,7 @@ def test_ten_thousand_broken_requests_and_hundreds_who_leave_take_no_memory(api)
         connection.close()
 
     process = psutil.Process()
-    abuse(1000)
+    abuse(500)
     gc.collect()
     before = process.memory_info().rss
     abuse(10_000)

@@ -122,9 +122,13 @@ class LlamaCppEngine:
         self._pool.shutdown(cancel_futures=True)
 
     def _answer(self, row: ClientRow) -> None:
+        failed: list[str] = []
         try:
             if not row.done:
-                self._server.handle_completions(_asked(row), functools.partial(self._take, row))
+                take = functools.partial(self._take, row, failed)
+                self._server.handle_completions(_asked(row), take)
+            if failed:
+                raise ModelError(failed[0])
             if not row.done:  # it has met an end token, which is not among what it gives
                 row.push(self._model.stop_ids[0])
         except Exception as error:
@@ -133,10 +137,11 @@ class LlamaCppEngine:
             return
         self._desk.end([row])
 
-    def _take(self, row: ClientRow, chunk: Any) -> bool:
+    def _take(self, row: ClientRow, failed: list[str], chunk: Any) -> bool:
         """Take what llama.cpp has written; return whether it shall stop."""
-        if "error" in chunk:
-            raise RuntimeError(chunk["error"].get("message", "no reason given"))
+        if "error" in chunk:  # to be raised where llama.cpp has returned
+            failed.append(str(chunk["error"].get("message", "no reason given")))
+            return True
         if self._desk.closed:
             return True
         for choice in chunk.get("choices", ()):
@@ -168,7 +173,7 @@ def _asked(row: ClientRow) -> dict[str, Any]:
         "top_p": settings.top_p,
         "min_p": 0.0,
         "repeat_penalty": settings.repetition_penalty,
-        "repeat_last_n": -1,
+        "repeat_last_n": len(row.prompt) + settings.max_new_tokens,  # all that was said
         "presence_penalty": settings.presence_penalty,
         "frequency_penalty": settings.frequency_penalty,
     }
