@@ -6,12 +6,15 @@ BIN    := $(VENV)/bin
 WORKERS ?= 2
 RUN    := work_dirs/smollm2_135m_lora_toolcall
 AGENT  := work_dirs/smollm2_135m_lora_agent
+DPO    := work_dirs/smollm2_135m_dpo_lora
+REWARD := work_dirs/smollm2_135m_reward_lora
+PAIRS  := toolcall_pairs --split held_out --map-fn preference
 # --no-compile: a minute less; what is used is compiled when it is first imported
 PIP    := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
 # Containers often set it; then each of the demo's three programs would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: all demo demo-times demo-agent install install-torch install-others test test-all lint fmt types bench gpu-wheels golden equivalence
+.PHONY: all demo demo-times demo-agent demo-dpo demo-reward install install-torch install-others test test-all lint fmt types bench gpu-wheels golden equivalence
 all: lint types test
 
 demo: demo-times $(VENV)/.runtime
@@ -31,6 +34,18 @@ demo-agent: $(VENV)/.runtime
 	$(BIN)/python tools/train.py smollm2_135m_lora_agent --resume
 	$(BIN)/python tools/eval.py $(AGENT)
 	$(BIN)/python tools/chat.py smollm2 --adapter $(AGENT)/checkpoints/latest/adapter --lagent --prompt 'Look up the height of Sialmist and tell me it in feet.'
+
+# a model learns which of two answers is better: trained by DPO, measured, and what it has learnt next
+# to a reward model of the same pairs
+demo-dpo: $(VENV)/.runtime
+	$(BIN)/python tools/train.py smollm2_135m_dpo_lora --resume
+	$(BIN)/python tools/eval.py $(DPO)
+	$(MAKE) --no-print-directory demo-reward
+
+demo-reward: $(VENV)/.runtime
+	$(BIN)/python tools/train.py smollm2_135m_reward_lora --resume
+	$(BIN)/python tools/score.py $(REWARD) $(PAIRS) --out $(REWARD)/score
+	if [ -d $(DPO) ]; then $(BIN)/python tools/score.py $(DPO) $(PAIRS) --reference --out $(DPO)/score; fi
 
 # the environment alone, in .venv
 install: $(VENV)/.runtime

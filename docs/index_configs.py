@@ -76,7 +76,7 @@ def _names(data_path: Any) -> Iterator[str]:
     elif isinstance(data_path, str):
         yield data_path
     else:
-        yield from _names(data_path.get("data_path", data_path.get("path")))
+        yield from _names(data_path.get("data_path", data_path.get("path", data_path.get("type"))))
 
 
 def by_card(names: list[str]) -> Iterator[tuple[str, ...]]:

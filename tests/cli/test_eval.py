@@ -12,6 +12,7 @@ from tests.parrot import LINES
 from tests.tiny import write_tiny_llama
 from xtune.checkpoint.folder import save_checkpoint
 from xtune.cli.entry import main
+from xtune.cli.eval import Progress
 from xtune.config import render
 from xtune.eval.result_files import read_results
 
@@ -212,3 +213,19 @@ def test_an_error_in_a_task_of_ones_own_is_named_by_its_line(tmp_path, capsys):
     assert main(["eval", str(base), "--tasks", f"{file}:Mine", "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert f"RuntimeError: boom\nIt comes from {file}:8; --debug" in said
+
+
+def test_a_slow_evaluation_says_where_it_is_and_a_fast_one_is_brief(capsys):
+    now = 0.0
+    progress = Progress(lambda: now)
+    for done in range(1, 1001):
+        now += 0.125
+        progress("after", "mmlu", done, 1000)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "after, mmlu: 1 of 1,000 answered"
+    assert said[1] == "after, mmlu: 81 of 1,000 answered, about 0:01:55 left"
+    assert len(said) == 14
+    progress("after", "gsm8k", 1, 2)  # at once after the other
+    now += 3600
+    progress("after", "gsm8k", 2, 2)
+    assert capsys.readouterr().err == "after, gsm8k: 2 of 2 answered\n"

@@ -205,7 +205,7 @@ def test_verdicts_that_part_the_models_leave_no_ratings(tmp_path, capsys):
         (["{one}", "{other}", "--judge", "http://127.0.0.1:9/v1", "--served-model", "x",
           "--rows", "0"], 2, "--rows 0: give 1 or more"),
         (["{one}", "{far}", "--judge", "smollm2"], 2, "that share no question: one | far"),
-        (["{one}", "nowhere.jsonl", "--judge", "smollm2"], 1, "nowhere.jsonl"),
+        (["{one}", "nowhere.jsonl", "--judge", "smollm2"], 2, "no file of answers 'now"),
         (["{one}", "{other}", "--judge", "smollm2", "--baseline", "oen"], 2, "did you mean 'one'"),
         (["{one}", "--judge", "smollm2", "--ask", "scores"], 2, "give two files of answers"),
         (["{one}", "{other}"], 2, "required: --judge"),

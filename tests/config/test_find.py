@@ -76,6 +76,45 @@ def test_xtuners_names_are_found(ending):
 
 
 @pytest.mark.parametrize(
+    ("theirs", "ours", "epochs"),
+    [
+        ("internlm2_chat_1_8b_dpo_full_varlenattn", "internlm2_chat_1_8b_dpo_full", None),
+        ("internlm2_chat_7b_dpo_qlora_varlenattn.py", "internlm2_chat_7b_dpo_qlora", None),
+        ("llama3_8b_instruct_dpo_qlora_varlenattn", "llama3_8b_instruct_dpo_qlora", None),
+        ("internlm2_chat_1_8b_orpo_full_varlenattn", "internlm2_chat_1_8b_orpo_full", None),
+        (
+            "internlm2_chat_1_8b_reward_full_varlenattn_ultrafeedback",
+            "internlm2_chat_1_8b_reward_full_ultrafeedback",
+            None,
+        ),
+        (
+            "internlm2_chat_1_8b_reward_qlora_varlenattn_ultrafeedback",
+            "internlm2_chat_1_8b_reward_qlora_ultrafeedback",
+            None,
+        ),
+        (
+            "llama3_8b_instruct_reward_full_varlenattn_ultrafeedback",
+            "llama3_8b_instruct_reward_full_ultrafeedback",
+            None,
+        ),
+        (
+            "internlm2_chat_7b_orpo_qlora_varlenattn_ultrafeedback_e5",
+            "internlm2_chat_7b_orpo_qlora_ultrafeedback",
+            5,
+        ),
+        (
+            "llama3_8b_instruct_orpo_qlora_varlenattn_ultrafeedback_e5",
+            "llama3_8b_instruct_orpo_qlora_ultrafeedback",
+            5,
+        ),
+    ],
+)
+def test_xtuners_names_of_preference_configs_are_found(theirs, ours, epochs):
+    assert xtuners_name(theirs) == (ours, epochs)
+    assert find_config(theirs) == find_config(ours)
+
+
+@pytest.mark.parametrize(
     "other", ["internlm_7b_qlora_alpaca", "a/internlm_7b_qlora_alpaca_e3", "_e3", "poems_e3"]
 )
 def test_other_names_are_not_taken_for_xtuners(other):

@@ -107,15 +107,17 @@ def test_a_hook_of_xtuners_is_told_what_it_is_here():
 @pytest.mark.parametrize(
     ("name", "answer"),
     [
-        ("internlm2_chat_1_8b_dpo_full", "custom_dpo_lora --cfg-options .*data_path=YOUR_FILE"),
+        ("internlm2_chat_7b_dpo_lora_poems", "custom_dpo_lora --cfg-options .*data_path=YOUR_FILE"),
         (
-            "internlm2_chat_7b_orpo_qlora_varlenattn_ultrafeedback_e5",
+            "internlm2_chat_7b_orpo_lora_varlenattn_poems_e5",
             'internlm/internlm2-chat-7b data_path=YOUR_FILE \'algorithm.loss={"type": "orpo"}\'',
         ),
         (
-            "llama3_8b_instruct_reward_full_varlenattn_ultrafeedback",
-            "custom_reward_lora --cfg-options .*data_path",
+            "internlm2_chat_1_8b_dpo_full_varlenattn_jsonl_dataset",
+            "own pairs go into internlm2_chat_1_8b_dpo_full with .*data_path=YOUR_FILE map_fn=pref",
         ),
+        ("llama3_8b_reward_lora_poems", "custom_reward_lora --cfg-options .*data_path"),
+        ("internlm2_chat_7b_kto_qlora", "custom_kto_lora .*=internlm/internlm2-chat-7b data_path"),
         ("POLAR_7B_full_varlenattn_custom_dataset", "reinforcement learning is not in xtune"),
         ("llava_llama3_8b_instruct_clip_vit_large_p14_336_e1_gpu8_pretrain", "pictures are not in"),
         (

@@ -2,7 +2,9 @@
 
 The tiny model is what `xtune tiny-model` writes, the rows are the examples of the leaf's map_fn. Of
 leaves that differ in their data alone one trains, as long as each form of data trains somewhere
-with each template: the others are made of the same two halves.
+with each template: the others are made of the same two halves. Of those that learn from answers
+that were compared one trains for each method and one for each form of data: their families
+train elsewhere, and templates have golden files.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from xtune.config.find import config_root
 from xtune.data.examples import write_examples
 from xtune.engine.runner import Runner
 from xtune.export.tiny import layers_named, write_tiny
+from xtune.models.loading import published_fields
 
 CONFIGS = list_configs()
 LEAVES = sorted(CONFIGS)
@@ -44,6 +47,10 @@ SECTIONS = {  # which follow from the knobs
     "val_dataset",
 }
 START = f"{Path(__file__).parent / 'start_hook.py'}:StartHook"
+# Methods that learn from answers that were compared: the parts of the settings that name one
+COMPARED = {"dpo", "dpo_full", "kto", "orpo", "reward", "reward_full", "simpo"}
+FOLLOW_THE_MODEL = {"algorithm", "model", "tokenizer"}
+OF_MODEL = {"gradient_checkpointing", "pretrained_model_name_or_path", "prompt_template"}
 OF_DATA = {"SYSTEM", "data_path", "map_fn", "prompt_template", "val_data_path"}
 
 
@@ -54,10 +61,17 @@ def knobs_of(part: str) -> set[str]:
     return {node.targets[0].id for node in body if isinstance(node, ast.Assign)}
 
 
+def compares(leaf: str) -> bool:
+    """Whether a leaf learns from answers that were compared."""
+    named = CONFIGS[leaf].read_text(encoding="utf-8")
+    return any(f"settings.{part} import" in named for part in COMPARED)
+
+
 def halves(leaf: str) -> tuple[str, str]:
     """What a leaf says of its model and training, and what of its data: parts and knobs."""
     of_run: list[str] = []
     of_data: list[str] = []
+    elsewhere = OF_MODEL if compares(leaf) else set()
     for node in ast.parse(CONFIGS[leaf].read_text(encoding="utf-8")).body:
         if isinstance(node, ast.With):
             for part in node.body:
@@ -65,7 +79,7 @@ def halves(leaf: str) -> tuple[str, str]:
                 (of_data if is_data else of_run).append(ast.unparse(part))
                 if is_data and not knobs_of(part.module) <= SET_HERE | OF_DATA:
                     of_run.append(ast.unparse(part))  # moss_sft adds tokens to the model
-        elif isinstance(node, ast.Assign) and node.targets[0].id not in SET_HERE:
+        elif isinstance(node, ast.Assign) and node.targets[0].id not in SET_HERE | elsewhere:
             is_data = node.targets[0].id in OF_DATA
             (of_data if is_data else of_run).append(ast.unparse(node))
     return "\n".join(sorted(of_run)), "\n".join(sorted(of_data))
@@ -91,7 +105,18 @@ def test_a_leaf_that_does_not_train_differs_from_one_that_does_in_its_data_alone
         like = next(other for other in trained if halves(other)[0] == of_run)
         own, others = render(leaf).values, render(like).values
         knobs = {key for key in own if own[key] != others.get(key)} - SECTIONS
+        if compares(leaf):
+            knobs -= OF_MODEL | FOLLOW_THE_MODEL
         assert knobs <= SET_HERE | OF_DATA, (leaf, like)
+
+
+def test_the_family_of_a_leaf_that_compares_answers_trains_in_another():
+    families = {family_of(leaf) for leaf in to_train() if not compares(leaf)}
+    assert {family_of(leaf) for leaf in filter(compares, LEAVES)} <= families
+
+
+def family_of(leaf: str) -> str:
+    return str(published_fields(render(leaf).values.pretrained_model_name_or_path)["model_type"])
 
 
 @pytest.fixture(scope="session")

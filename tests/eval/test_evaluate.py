@@ -190,6 +190,7 @@ def test_two_processes_find_what_one_does_and_go_on_with_what_it_began(base, tmp
     ("words", "said"),
     [
         (["mmul"], "there is no task 'mmul'; did you mean 'mmlu'"),
+        (["mmlu,gsm8k"], "part tasks by blanks: --tasks mmlu gsm8k"),
         (["letters.py"], "write letters.py:Task"),
         ([f"{OWN}:Letter"], "did you mean 'Letters'"),
         ([f"{OWN}:Prompt"], "is no Task"),

@@ -165,6 +165,9 @@ def test_no_folder_no_variable_a_file_a_path_that_leads_nowhere(tmp_path, monkey
     file = write(tmp_path / "HumanEval.jsonl", "{}")
     with pytest.raises(UsageError, match="is a file; give the folder that holds it"):
         published(file)
+    for name in ("mmlu.zip", "data.tar.gz"):
+        with pytest.raises(UsageError, match="is a file; unpack it, and give the folder"):
+            published(write(tmp_path / name, "PK"))
     with pytest.raises(UsageError, match="no folder .*nowhere.* files are from https"):
         published(tmp_path / "nowhere")
 

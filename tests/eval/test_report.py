@@ -182,7 +182,10 @@ def test_one_id_with_two_questions_is_no_pair(capsys):
     assert [(b.id, a.id) for b, a in compared.pairs("quiz")] == [("1", "1")]
     assert len(compared.flips("quiz")[0]) == 1
     print_comparison(compared)
-    assert "quiz: 1 items are compared; 2 are not in both" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "quiz: 1 items are compared; 2 are not in both" in said.err
+    assert "1 of 1 (100 %)" in said.out
+    assert "of 2" not in said.out
 
 
 def test_results_of_other_tasks_are_no_pair():

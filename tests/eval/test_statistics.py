@@ -122,3 +122,10 @@ def test_large_sets_are_drawn_in_parts():
     low, high = bootstrap_interval(values, rounds=2000)
     assert low < sum(values) / 3000 < high
     assert high - low == pytest.approx(2 * 1.96 / math.sqrt(12 * 3000), rel=0.1)
+
+
+@pytest.mark.parametrize(("count", "p_value"), [(1, 1.0), (2, 0.5), (7, 2 / 128)])
+def test_a_few_items_prove_no_more_than_their_number_can(count, p_value):
+    before = by_item(*(1.0 + at for at in range(count)))
+    after = {item: value - 0.1 for item, value in before.items()}
+    assert paired(before, after).p_value == p_value

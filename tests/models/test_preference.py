@@ -244,7 +244,7 @@ def test_an_uncertain_label_counts_as_it_is_believed(tiny_llama):
 
 
 def test_ld_dpo_counts_what_is_longer_less_in_policy_and_reference(tiny_llama):
-    """Of a ranking an answer has another shorter partner in each of its pairs."""
+    """An answer of a ranking has another shorter partner in each of its pairs."""
     documents, batch = ranked([[19, 8, 14], [12, 26]])
     model = algorithm(tiny_llama, "sigmoid", lora=LORA, ld_alpha=0.3)
     ref = [values for values, _ in tokens_by_hand(model.llm, documents)]

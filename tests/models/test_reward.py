@@ -404,9 +404,8 @@ def test_what_does_not_go_together_is_refused(tiny_llama, tmp_path):
         algorithm(tiny_llama, reading="last")
     with pytest.raises(ConfigError, match="l2 is -1"):
         algorithm(tiny_llama, l2=-1)
-    published = internlm2.write(tmp_path / "internlm2", internlm2.CONFIG)
-    with pytest.raises(ModelError, match="xtune export .* --layout transformers"):
-        load_classifier(str(published))
+    with pytest.raises(ModelError, match="code of its own.* Take a model of another family"):
+        load_classifier("baichuan-inc/Baichuan-13B-Base", device="meta")
     causal = {"type": "CausalLM", "pretrained_model_name_or_path": str(tiny_llama)}
     scoring = causal | {"type": "SequenceClassifier"}
     with pytest.raises(ConfigError, match="set model.llm.type='SequenceClassifier'"):
@@ -415,10 +414,20 @@ def test_what_does_not_go_together_is_refused(tiny_llama, tmp_path):
         build_model({"type": "SupervisedFinetune", "llm": scoring})
 
 
-def test_what_internlm2_is_exported_to_takes_a_head(tmp_path):
+def test_internlm2_takes_a_head_in_its_own_layout_and_in_that_of_transformers(tmp_path):
     published = internlm2.write(tmp_path / "internlm2", internlm2.CONFIG)
     export_model(str(published), tmp_path / "plain", adapter=None, notes={})
-    assert load_classifier(str(tmp_path / "plain")).score.weight.shape[0] == 1
+    own = load_classifier(str(published), dtype="fp32")
+    plain = load_classifier(str(tmp_path / "plain"), dtype="fp32")
+    assert type(own) is type(plain)
+    assert own.score.weight.shape == plain.score.weight.shape
+    theirs = dict(plain.model.named_parameters())
+    assert theirs.keys() == dict(own.model.named_parameters()).keys()
+    for name, weight in own.model.named_parameters():
+        assert torch.equal(weight.bfloat16(), theirs[name].bfloat16()), name  # as it may be saved
+    own.save_pretrained(tmp_path / "saved")
+    again = load_classifier(str(tmp_path / "saved"), dtype="fp32")
+    assert torch.equal(again.score.weight, own.score.weight)
 
 
 def test_it_says_what_goes_wrong_once():

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from xtune.eval.target import Target
     from xtune.eval.tasks.base import Task
 
-__all__ = ["add_arguments", "print_comparison", "run"]
+__all__ = ["Progress", "add_arguments", "print_comparison", "run"]
 
+_SECONDS = 10.0  # between two lines of progress
 _GROUPS_IN_TABLE = 12  # of a task; more stand on the page alone
 
 
@@ -149,7 +152,7 @@ def _once(args: argparse.Namespace, target: Target, tasks: dict[str, Task]) -> N
 
 
 def _how(args: argparse.Namespace) -> dict[str, Any]:
-    return {"form": args.form, "rows": args.rows, "on_progress": _progress}
+    return {"form": args.form, "rows": args.rows, "on_progress": Progress()}
 
 
 def _print_next(
@@ -209,9 +212,38 @@ def _is_main() -> bool:
     return world_of_environment().is_main
 
 
-def _progress(stage: str, task: str, done: int, total: int) -> None:
-    if done == total or done % 50 == 0:
-        print(f"{stage}, {task}: {done} of {total} answered", file=sys.stderr, flush=True)
+class Progress:
+    """Says every ten seconds how far an evaluation is, and how long the task still takes.
+
+    Args:
+        clock: seconds that pass.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._said = -_SECONDS
+        self._begun: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def __call__(self, stage: str, task: str, done: int, total: int) -> None:
+        """Take note of an answer.
+
+        Args:
+            stage: 'before' or 'after'.
+            task: its label.
+            done: answers that there are.
+            total: answers that there will be.
+        """
+        now = self._clock()
+        began, first = self._begun.setdefault((stage, task), (now, done))
+        if done < total and now - self._said < _SECONDS:
+            return
+        self._said = now
+        left = ""
+        if first < done < total:
+            seconds = (now - began) / (done - first) * (total - done)
+            left = f", about {timedelta(seconds=round(seconds))} left"
+        said = f"{stage}, {task}: {done:,} of {total:,} answered{left}"
+        print(said, file=sys.stderr, flush=True)
 
 
 def print_comparison(compared: Comparison) -> None:
@@ -224,7 +256,7 @@ def print_comparison(compared: Comparison) -> None:
     from rich.table import Table
 
     from xtune.eval.pages.words import change, of_all_items, p_in_words, percent
-    from xtune.eval.results import in_words
+    from xtune.eval.results import Measured, in_words
 
     for name in compared.tasks:
         before, after = compared.of(name)
@@ -244,6 +276,10 @@ def print_comparison(compared: Comparison) -> None:
             if pair is not None:
                 moved = change(pair.difference, is_share=whole.is_share)
                 told = [moved, p_in_words(pair.p_value)]
+                # of the items that both have, as the change is
+                share = whole.is_share and earlier.is_share
+                earlier = Measured(pair.before, pair.n, is_share=share)
+                whole = Measured(pair.after, pair.n, is_share=share)
             # what all items have together, where a task says so; their mean is another number
             shown = [
                 of_all_items(metric, each.overall[metric]) if metric in each.overall else str(mean)
@@ -260,6 +296,10 @@ def print_comparison(compared: Comparison) -> None:
         Console(markup=False).print(table)  # names are data
         lost, gained = compared.flips(name)
         print(f"{name}: {len(lost)} got worse, {len(gained)} got better")
+        for metric in after.metrics:
+            pair = compared.paired(name, metric)
+            if pair is not None and pair.gained is None:  # no question of right or wrong
+                print(f"{name}: {in_words(metric)} is larger in {pair.rose} of {pair.n}")
         if alone := compared.alone(name):
             said = (
                 f"{len(compared.pairs(name))} items are compared; {alone} are not in both, or with"

@@ -21,6 +21,7 @@ _NO_CONFIGS |= dict.fromkeys((".yaml", ".yml", ".toml"), _COPY_ONE)
 _XTUNERS = re.compile(
     r"(?P<stem>.+?)(_e(?P<epochs>\d+)|(?=_gpu\d|_sp\d))((_gpu|_sp|_z)\d+|_\d+k|_hf)*(\.py)?"
 )
+_PACKED = "_varlenattn"  # what every run is here: no answer sees another one of its row
 
 
 def config_root() -> Path:
@@ -54,8 +55,9 @@ def list_configs(pattern: str | None = None) -> dict[str, Path]:
 def find_config(name_or_path: str | Path) -> Path:
     """Turn what a user typed into a config file.
 
-    XTuner's names say the epochs, and sometimes the GPUs: internlm_7b_qlora_alpaca_e3. They are
-    found too; nothing of a config is changed by its name, and `render` says what differs.
+    XTuner's names say the epochs, and sometimes the GPUs or the attention of packs:
+    internlm_7b_qlora_alpaca_e3, internlm2_chat_7b_dpo_qlora_varlenattn. They are found too; nothing
+    of a config is changed by its name, and `render` says what differs.
 
     Args:
         name_or_path: a path to a Python file, or the name of a shipped config.
@@ -107,19 +109,23 @@ def xtuners_name(name_or_path: str | Path) -> tuple[str, int | None] | None:
 
     >>> xtuners_name('internlm_7b_qlora_alpaca_e3_gpu8')
     ('internlm_7b_qlora_alpaca', 3)
+    >>> xtuners_name('llama3_8b_instruct_orpo_qlora_varlenattn_ultrafeedback_e5')
+    ('llama3_8b_instruct_orpo_qlora_ultrafeedback', 5)
 
     Args:
         name_or_path: as for `find_config`.
 
     Returns:
-        The name of a shipped config, and epochs; None of them in a name that says the GPUs alone.
-        None for whatever is no such name: a file that is there, or no config of ours.
+        The name of a shipped config, and epochs; None of them in a name that says none. None for
+        whatever is no such name: a file that is there, or no config of ours.
     """
     path = Path(name_or_path).expanduser()
-    if path.is_file() or path.parent != Path("."):
-        return None
-    theirs = _XTUNERS.fullmatch(path.name)
     known = list_configs()
-    if not theirs or path.stem in known or theirs["stem"] not in known:
+    if path.is_file() or path.parent != Path(".") or path.stem in known:
         return None
-    return theirs["stem"], int(theirs["epochs"]) if theirs["epochs"] else None
+    name = path.name.replace(_PACKED, "")
+    theirs = _XTUNERS.fullmatch(name)
+    stem = theirs["stem"] if theirs else name.removesuffix(".py")
+    if stem not in known:
+        return None
+    return stem, int(theirs["epochs"]) if theirs and theirs["epochs"] else None

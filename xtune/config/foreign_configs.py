@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 __all__ = ["PAIRS", "PICTURES", "REWARDS", "answer_to_config"]
@@ -14,10 +15,19 @@ REWARDS = "algorithm = dict(type='RewardModel', loss=…), as in custom_reward_l
 PICTURES = "models of pictures are not in xtune yet"
 
 _METHOD = re.compile(r"(^|_)(full|qlora|lora)(_|$)")
-_PREFERENCE = re.compile(r"(^|_)(dpo|orpo)(_|$)")
-_REWARD = re.compile(r"(^|_)(reward|rm|internrm)(_|$)", re.I)
 _REINFORCED = re.compile(r"(^|_)(ppo|grpo|polar)(_|$)", re.I)
-_UNPAIRED = re.compile(r"(^|_)kto(_|$)", re.I)
+# What trains on answers of one's own that were compared; {} is the model
+_OWN_ANSWERS = {
+    re.compile(r"(^|_)kto(_|$)", re.I): "answers that are good or bad train with custom_kto_lora "
+    "--cfg-options{} data_path=YOUR_FILE map_fn=auto",
+    re.compile(r"(^|_)(reward|rm|internrm)(_|$)", re.I): "reward models train with "
+    "custom_reward_lora --cfg-options{} data_path=YOUR_FILE",
+    re.compile(r"(^|_)orpo(_|$)"): "pairs of answers train with custom_dpo_lora --cfg-options{} "
+    'data_path=YOUR_FILE \'algorithm.loss={{"type": "orpo"}}\'',
+    re.compile(r"(^|_)dpo(_|$)"): "pairs of answers train with custom_dpo_lora --cfg-options{} "
+    "data_path=YOUR_FILE",
+}
+_OWN_PAIRS = "_jsonl_dataset"
 _VISION = re.compile(r"(^|_)(llava|clip|vit|internvl\w*|vl|mllm)(_|$)", re.I)
 _CUSTOM = re.compile(
     r"_(?P<what>custom_sft|custom_dataset|finetune_custom_dataset|custom_pretrain|json|"
@@ -34,35 +44,28 @@ def answer_to_config(name: str, known: Mapping[str, Path]) -> str:
         known: the shipped configs.
     """
     stem = name.removesuffix(".py")
+    if get_close_matches(stem, known, n=1, cutoff=0.95):
+        return ""  # a misspelling: `find_config` names what is near
     if stem.startswith("deepspeed_zero"):
         return f"it is a setting of DeepSpeed's and goes with a config: --deepspeed {stem}"
     if _VISION.search(stem):
         return PICTURES
+    if stem.endswith(_OWN_PAIRS):
+        begins = stem.removesuffix(_OWN_PAIRS).replace("_varlenattn", "")
+        if alike := [other for other in known if f"{other}_".startswith(f"{begins}_")]:
+            options = "data_path=YOUR_FILE map_fn=preference"
+            return f"your own pairs go into {alike[0]} with --cfg-options {options}"
     if _REINFORCED.search(stem):
         return f"{REINFORCED}; DPO and its kin are: custom_dpo_lora"
-    if _UNPAIRED.search(stem):
-        return (
-            "KTO is algorithm=dict(type='UnpairedPreferenceOptimization', …) with "
-            "train_dataset.type='UnpairedPreferenceDataset', in a copy of custom_dpo_lora"
-        )
-    own = stem.startswith("custom_")
-    if not own and (scored := _REWARD.search(stem)):
-        model = _model_of(stem[: scored.start()], known)
-        named = f" pretrained_model_name_or_path={model}" if model else ""
-        return (
-            f"reward models train with custom_reward_lora --cfg-options{named} data_path=YOUR_FILE"
-        )
-    if not own and (pairs := _PREFERENCE.search(stem)):
-        loss = f' \'algorithm.loss={{"type": "{pairs[2]}"}}\'' if pairs[2] == "orpo" else ""
-        model = _model_of(stem[: pairs.start()], known)
-        named = f" pretrained_model_name_or_path={model}" if model else ""
-        return (
-            f"pairs of answers train with custom_dpo_lora --cfg-options{named} "
-            f"data_path=YOUR_FILE{loss}"
-        )
+    for pattern, answer in _OWN_ANSWERS.items():
+        found = pattern.search(stem)
+        if found and not stem.startswith("custom_"):
+            model = _model_of(stem[: found.start()], known)
+            named = f" pretrained_model_name_or_path={model}" if model else ""
+            return answer.format(named)
     if not (custom := _CUSTOM.search(stem)):
         return ""
-    method = found[2] if (found := _METHOD.search(stem)) else "full"
+    method = said[2] if (said := _METHOD.search(stem)) else "full"
     ours = "custom_pretrain_full" if custom["what"] == "custom_pretrain" else f"custom_sft_{method}"
     options = ["data_path=YOUR_FILE"]
     if model := _model_of(stem[: custom.start()], known):
@@ -75,8 +78,9 @@ def answer_to_config(name: str, known: Mapping[str, Path]) -> str:
 def _model_of(prefix: str, known: Mapping[str, Path]) -> str:
     """The model that a shipped config of the same model names."""
     model = _METHOD.split(prefix)[0].removesuffix("_")
-    for other, path in known.items():
-        if _METHOD.split(other)[0] == model:
-            found = _MODEL.search(path.read_text(encoding="utf-8"))
-            return found[1] if found else ""
+    exact = [path for other, path in known.items() if _METHOD.split(other)[0] == model]
+    like = [path for other, path in known.items() if model and other.startswith(f"{model}_")]
+    for path in (exact + like)[:1]:
+        found = _MODEL.search(path.read_text(encoding="utf-8"))
+        return found[1] if found else ""
     return ""

@@ -82,7 +82,9 @@ def _setting(old: Statement) -> Setting:
 
 @functools.cache  # a command renders more than once
 def _say_what_it_is_called_here(theirs: str, ours: str, named: int | None, own: int | None) -> None:
-    if named is None:
+    if named is None and "_varlenattn" in theirs:
+        what = "which keeps the answers that share a row apart without being asked"
+    elif named is None:
         what = "which any number of GPUs trains: NPROC_PER_NODE=8 xtune train ..."
     elif named == own:
         what = f"which trains {own} epoch{'s' if own != 1 else ''} too"

@@ -28,7 +28,7 @@ from xtune.demos.toolcall_tables import (
 )
 from xtune.registry import SOURCES
 
-__all__ = ["KINDS", "SYSTEM", "ToolcallSource"]
+__all__ = ["KINDS", "SYSTEM", "ToolcallSource", "distinct_rows"]
 
 # Short, since every row pays for it. The configs' SYSTEM is the same text.
 SYSTEM = "Tools: convert exchange weather timer remind"
@@ -63,7 +63,7 @@ class ToolcallSource(GeneratedRows):
     }
 
     def _series(self, words: Words, seed: int) -> Iterator[dict[str, Any]]:
-        return _distinct_rows(words, random.Random(f"toolcall {seed}"))
+        return distinct_rows(words, random.Random(f"toolcall {seed}"))
 
 
 class _Deck(Generic[_T]):
@@ -170,8 +170,13 @@ def _dated(date: str) -> dict[str, str]:
     return {"on_date": on_date, "On_date": on_date[0].upper() + on_date[1:]}
 
 
-def _distinct_rows(words: Words, rng: random.Random) -> Iterator[dict[str, Any]]:
-    """Rows for ever, the kinds by turns, no request twice."""
+def distinct_rows(words: Words, rng: random.Random) -> Iterator[dict[str, Any]]:
+    """Yield rows for ever, the kinds by turns, no request twice.
+
+    Args:
+        words: what they are made of.
+        rng: deals them.
+    """
     dealer = _Dealer(words, rng)
     seen: set[str] = set()
     for kind in itertools.cycle(KINDS):

@@ -29,6 +29,7 @@ from xtune.eval.tasks.base import (
     Item,
     Likelihood,
     Likelihoods,
+    Prompt,
     Response,
     Rolling,
     RollingLikelihood,
@@ -160,7 +161,7 @@ class Asker:
 
     def _renderer(self, form: Form, ask: Ask) -> Renderer:
         # A dialogue brings the system text that it is about
-        is_dialogue = isinstance(ask, Generation) and bool(ask.prompt.messages)
+        is_dialogue = any(prompt.messages for prompt in _prompts_of(ask))
         system = "" if form == "completion" or is_dialogue else self.subject.system
         if (form, system) not in self._renderers:
             try:
@@ -268,7 +269,8 @@ class Asker:
         cut = max((request.cut for request in requests), default=0)
         ask = task.ask(item, form)
         if isinstance(ask, Generation):
-            most = min(request.max_new_tokens for request in requests)
+            answers = [one for one in requests if isinstance(one, GenerationRequest)]
+            most = min(one.max_new_tokens for one in answers)
             room = most if most < ask.max_new_tokens else None
             return Texts(tuple(Text(**one) for one in stored), cut, room)
         parts = tuple(Likelihood(**one) for one in stored)
@@ -319,6 +321,12 @@ def form_for(task: Task, wanted: Form) -> Form:
         wanted: by the user; a task that does not know it keeps its usual one.
     """
     return wanted if wanted in task.forms else task.forms[0]
+
+
+def _prompts_of(ask: Ask) -> list[Prompt]:
+    if isinstance(ask, Choices):
+        return [candidate.prompt for candidate in ask.candidates]
+    return [ask.prompt] if isinstance(ask, Generation) else []
 
 
 def _order(request: Request) -> tuple[Any, ...]:

@@ -160,11 +160,17 @@ def _named(word: str, known: Mapping[str, type[Task]]) -> tuple[Any, dict[str, A
     by_class = {task.__name__.lower(): task.name for task in known.values()}
     name = name if name in known else by_class.get(name, name)
     if name not in known:
+        if "," in word:
+            raise UsageError(f"--tasks {word}: part tasks by blanks: --tasks {_parted(word)}")
         raise UsageError(
             f"there is no task {word!r}{did_you_mean(word, known) or '.'} There are: "
             f"{', '.join(known)}. Your own: my_task.py:Task, or my_questions.jsonl"
         )
     return known[name], {}, name
+
+
+def _parted(word: str) -> str:
+    return " ".join(filter(None, (each.strip() for each in word.split(","))))
 
 
 def _made(name: str, made_by: Any, arguments: Mapping[str, Any]) -> Task:

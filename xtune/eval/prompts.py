@@ -27,6 +27,7 @@ from xtune.data.map_fns.base import UnusableRow
 from xtune.data.plain_text import PlainText
 from xtune.data.templates.dates import tells_the_date
 from xtune.data.templates.default_system import default_system_of
+from xtune.data.templates.end_of_turn import EndOfTurn
 from xtune.data.templates.render import Renderer as TemplateRenderer
 from xtune.data.templates.render import own_renderer
 from xtune.errors import DataError, TemplateError, UsageError
@@ -216,7 +217,8 @@ class Renderer:
 
     def _continuation(self, candidate: Candidate) -> str:
         parted = self.form == "completion" and candidate.prompt != Prompt()
-        return (candidate.prompt.delimiter if parted else "") + candidate.continuation
+        text = (candidate.prompt.delimiter if parted else "") + candidate.continuation
+        return text + self._end if candidate.ended else text
 
     def _dialogue(self, prompt: Prompt) -> list[Message]:
         # With the description's blank lines at the end, as lm_eval has them: they are tokens
@@ -253,6 +255,13 @@ class Renderer:
                 f"the chat template refuses this prompt (roles: {roles}): "
                 f"{error.__cause__ or error}"
             ) from error
+
+    @cached_property
+    def _end(self) -> str:
+        """What ends an answer, as a training would have it; '' in the completion form."""
+        if self.form == "completion":
+            return ""
+        return EndOfTurn(self._template, self.tokenizer).text
 
     @cached_property
     def _folds(self) -> bool:

@@ -38,6 +38,7 @@ DATA_VARIABLE = "XTUNE_EVAL_DATA"  # a folder of benchmarks
 
 Row = tuple[str, dict[str, Any]]
 
+_ARCHIVES = {".zip", ".tar", ".tgz", ".7z"}
 _NAMED = 8  # of missing subjects
 
 _KINDS: dict[type, str] = {str: "a text", list: "a list", dict: "an object"}
@@ -101,10 +102,10 @@ class Published:
         if base.is_dir():
             self.folders = tuple(_places(base, (task, *folders)))
         elif base.is_file():
-            raise UsageError(
-                f"{task}: data_path {given!r} is a file; give the folder that holds it: "
-                f"{str(base.parent)!r}"
-            )
+            way = f"give the folder that holds it: {str(base.parent)!r}"
+            if _ARCHIVES & {suffix.lower() for suffix in base.suffixes}:
+                way = "unpack it, and give the folder"
+            raise UsageError(f"{task}: data_path {given!r} is a file; {way}")
         elif kind_of(given) in (Kind.HUB, Kind.MODELSCOPE):
             self.hub_id = given
         else:

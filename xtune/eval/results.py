@@ -164,7 +164,7 @@ class TaskResult:
 
     @property
     def rooms(self) -> list[int]:
-        """Of each item whose answers had less room than the limit: how many tokens."""
+        """How many tokens each answer could have, of the items with less room than the limit."""
         return [row.notes["room"] for row in self.rows if "room" in row.notes]
 
     @property
@@ -324,8 +324,8 @@ def item_result(task: str, item: Item, response: Response, score: Score) -> Item
         raw = asdict(response)
     else:
         raw = [asdict(one) for one in response.samples]
-    less = isinstance(response, Texts) and response.room is not None
-    room = {"room": response.room} if less else {}
+    less = response.room if isinstance(response, Texts) else None
+    room = {} if less is None else {"room": less}
     return ItemResult(
         task=task,
         id=item.id,

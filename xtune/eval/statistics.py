@@ -55,9 +55,11 @@ class Paired:
         low: of the 95 % interval of the difference, by a bootstrap over items.
         high: of that interval.
         p_value: of no difference at all. By McNemar's exact test where items are wrong or right;
-            else twice the smaller share of bootstrap rounds on one side of zero.
+            else twice the smaller share of bootstrap rounds on one side of zero, and never less
+            than as many items as changed all go one way by chance.
         lost: items that were right and are wrong; None where items are not wrong or right.
         gained: items that were wrong and are right.
+        rose: items whose value is larger than it was.
     """
 
     n: int
@@ -69,6 +71,7 @@ class Paired:
     p_value: float
     lost: int | None = None
     gained: int | None = None
+    rose: int = 0
 
     @property
     def is_clear(self) -> bool:
@@ -182,7 +185,10 @@ def paired(before: Mapping[str, float], after: Mapping[str, float], *, seed: int
         lost, gained = changes.count(-1), changes.count(1)
         p_value = mcnemar(lost, gained)
     else:
-        p_value = min(1.0, 2 * min(float((means <= 0).mean()), float((means >= 0).mean())))
+        drawn = 2 * min(float((means <= 0).mean()), float((means >= 0).mean()))
+        # By chance all that changed go one way as often as this: one text proves nothing
+        changed = sum(change != 0 for change in changes)
+        p_value = min(1.0, max(drawn, 2.0 ** (1 - changed)))
     return Paired(
         n=len(both),
         before=mean_of(first).value,
@@ -193,6 +199,7 @@ def paired(before: Mapping[str, float], after: Mapping[str, float], *, seed: int
         p_value=p_value,
         lost=lost,
         gained=gained,
+        rose=sum(change > 0 for change in changes),
     )
 
 

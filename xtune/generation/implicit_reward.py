@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xtune.errors import UsageError
 from xtune.generation.locate import locate, training_notes
-from xtune.generation.scorer import Scorer, device_to_score_on, loaded_fields
+from xtune.generation.scorer import Scorer, backbone_of, device_to_score_on, loaded_fields
 from xtune.models import Backbone, load_model
 from xtune.models.quantization import quantization_of_bits
 from xtune.parallel.slices import sum_by_document
@@ -80,8 +80,8 @@ class ImplicitReward(Scorer):
         other = None if reference is None else load_model(locate(reference).model, **settings)
         return cls(
             **loaded_fields(found, name_or_path, training_notes(found.trained), llm),
-            policy=Backbone(llm, frozen=True),
-            reference=None if other is None else Backbone(other, frozen=True),
+            policy=backbone_of(llm),
+            reference=None if other is None else backbone_of(other),
             beta=beta,
         )
 

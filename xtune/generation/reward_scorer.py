@@ -17,7 +17,7 @@ from torch import Tensor
 from xtune.checkpoint.meta import note_change
 from xtune.errors import UsageError
 from xtune.generation.locate import Located, locate, training_notes
-from xtune.generation.scorer import Scorer, device_to_score_on, loaded_fields
+from xtune.generation.scorer import Scorer, backbone_of, device_to_score_on, loaded_fields
 from xtune.models import Backbone, load_config
 from xtune.models.loading import is_reward_model
 from xtune.models.quantization import quantization_of_bits
@@ -88,7 +88,7 @@ class RewardScorer(Scorer):
             )
         return cls(
             **loaded_fields(found, name_or_path, notes, llm),
-            backbone=Backbone(llm, frozen=True),
+            backbone=backbone_of(llm),
             is_cost=reward.get("kind") == "cost",
             reading=cast(Reading, reading),
             shift=float(reward.get("shift") or 0.0),

@@ -15,13 +15,14 @@ from torch import Tensor
 
 from xtune.data.collate import collate
 from xtune.generation.locate import Located
-from xtune.models import load_tokenizer
+from xtune.models import Backbone, load_tokenizer
+from xtune.models.self_test import check_backbone
 from xtune.structures import Batch, Sample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Scorer", "device_to_score_on", "loaded_fields"]
+__all__ = ["Scorer", "backbone_of", "device_to_score_on", "loaded_fields"]
 
 _ROW = 4096  # tokens of a row of answers
 
@@ -100,6 +101,20 @@ def loaded_fields(found: Located, named: str, notes: dict[str, Any], llm: Any) -
         "stop_words": tuple(notes.get("stop_words") or ()),
         "context": getattr(base.config.get_text_config(), "max_position_embeddings", None),
     }
+
+
+def backbone_of(llm: Any) -> Backbone:
+    """Return a loaded model, set up to score rows of answers, and proven to do it as it should.
+
+    Args:
+        llm: with its adapter if it has one.
+
+    Raises:
+        ModelError: packed answers would get other scores than single ones.
+    """
+    backbone = Backbone(llm, frozen=True)
+    check_backbone(backbone, answers=True)
+    return backbone
 
 
 def device_to_score_on() -> str:

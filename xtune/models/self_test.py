@@ -23,7 +23,7 @@ from xtune.parallel.sequence import SequenceGroup
 from xtune.parallel.slices import slice_of
 from xtune.structures import Batch
 
-__all__ = ["check_packed_logits", "check_slices"]
+__all__ = ["check_backbone", "check_packed_logits", "check_slices"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,35 +33,48 @@ _TOLERATED = {torch.float32: 1e-3, torch.float16: 2e-2, torch.bfloat16: 8e-2}
 _DOCUMENTS = 6
 
 
-@torch.no_grad()
 def check_packed_logits(model: Algorithm) -> None:
     """Compare the logits of the training path with those of each model's own forward pass.
+
+    Raises:
+        ModelError: as of `check_backbone`.
+    """
+    for backbone in model.backbones():
+        check_backbone(backbone, answers=model.learns_from == "pairs")
+
+
+@torch.no_grad()
+def check_backbone(backbone: Backbone, *, answers: bool) -> None:
+    """Compare what a model makes of packed documents with its own forward pass on each.
 
     A model that is wrong only where documents share their beginning computes it for each from now
     on; the log says so.
 
+    Args:
+        backbone: of the model.
+        answers: it is to be given answers to one prompt, which share their beginning.
+
     Raises:
         ModelError: they differ by more than rounding; with the family's name and by how much.
     """
-    for backbone in model.backbones():
-        different = torch.arange(2 * _DOCUMENTS).view(_DOCUMENTS, 2)
-        difference, tolerated = _difference_in_a_row(backbone, 5 + different)
+    different = torch.arange(2 * _DOCUMENTS).view(_DOCUMENTS, 2)
+    difference, tolerated = _difference_in_a_row(backbone, 5 + different)
+    if not difference <= tolerated:
+        raise ModelError(
+            f"{backbone.family!r} does not give the same logits on packed "
+            f"documents as on single ones (relative difference {difference:.1e}), so training "
+            "it here would be silently wrong. Please report the family"
+        )
+    if answers:
+        alike = different % 2 * different  # all begin with one token
+        difference, tolerated = _difference_in_a_row(backbone, 5 + alike, answers=True)
         if not difference <= tolerated:
-            raise ModelError(
-                f"{backbone.family!r} does not give the same logits on packed "
-                f"documents as on single ones (relative difference {difference:.1e}), so training "
-                "it here would be silently wrong. Please report the family"
+            backbone.shares_prompts = False
+            logger.info(
+                "%r computes a prompt for each of its answers: once for all gives other logits "
+                "(relative difference %.1e)",
+                *(backbone.family, difference),
             )
-        if model.learns_from == "pairs":
-            alike = different % 2 * different  # all begin with one token
-            difference, tolerated = _difference_in_a_row(backbone, 5 + alike, answers=True)
-            if not difference <= tolerated:
-                backbone.shares_prompts = False
-                logger.info(
-                    "%r computes a prompt for each of its answers: once for all gives other logits "
-                    "(relative difference %.1e)",
-                    *(backbone.family, difference),
-                )
 
 
 def _difference_in_a_row(

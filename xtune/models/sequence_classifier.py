@@ -24,6 +24,7 @@ from transformers.models.auto.modeling_auto import (
 
 from xtune.errors import ModelError
 from xtune.models.families import family_of_config
+from xtune.models.families.base import Family
 from xtune.models.head import ScoreHead, score_head
 from xtune.models.loading import (
     SCORES,
@@ -38,6 +39,14 @@ from xtune.registry import MODELS
 __all__ = ["is_classifier", "load_classifier"]
 
 _HEAD = "score"
+# What transformers and PEFT ask a quantized model
+_OF_QUANTIZATION = (
+    "hf_quantizer",
+    "is_loaded_in_4bit",
+    "is_loaded_in_8bit",
+    "is_quantized",
+    "quantization_method",
+)
 
 
 def is_classifier(llm: PreTrainedModel) -> bool:
@@ -71,10 +80,21 @@ def load_classifier(
     """
     name = pretrained_model_name_or_path
     config = load_config(name, offline=torch.device(device or "cpu").type == "meta")
-    _require_class(name, config)
-    for field in ("xtune_family", "original_config"):  # of a layout that has no place for the head
-        if hasattr(config, field):
-            delattr(config, field)
+    family = _with_own_layout(name, config)
+    _require_class(name, config, family)
+    if family is not None:
+        language_model = load_as(
+            name,
+            family.model_class(config),
+            config,
+            dtype=dtype,
+            quantization=quantization,
+            device=device,
+        )
+        llm = _of_layers(language_model, name)
+        _put_head(llm, name, is_new=True)
+        return llm
+    _forget_layout(config)
     config.num_labels = 1
     # What a language model has next to its layers is its own head, by whatever name
     layers = f"{_prefix_of(config)}."
@@ -97,10 +117,6 @@ def load_classifier(
             kept=[_HEAD],
         )
     _put_head(llm, name, is_new=of_language)
-    # Packs have no padding, and a reward model has another padding token than what it is made of:
-    # the row of neither is to be left without a gradient.
-    embedding: Any = llm.get_input_embeddings()
-    embedding.padding_idx = None
     return llm
 
 
@@ -116,20 +132,20 @@ def _without_report() -> Iterator[None]:
         log.setLevel(level)
 
 
-def _require_class(name: str, config: PretrainedConfig) -> None:
+def _with_own_layout(name: str, config: PretrainedConfig) -> Family | None:
+    """The family that reads the checkpoint, where transformers does not."""
+    family = family_of_config(config)
+    return family if family is not None and family.reads(published_fields(name)) else None
+
+
+def _require_class(name: str, config: PretrainedConfig, family: Family | None) -> None:
     """Refuse a family that plain transformers could not load the reward model of."""
     kind = config.get_text_config().model_type
-    family = family_of_config(config)
-    if family is not None and family.reads(published_fields(name)):
-        way_out = (
-            "Write it in transformers' own layout first, and train on that: xtune export "
-            f"{name} DIR --layout transformers"
-            if "transformers" in family.layouts(config)
-            else "Take a model of another family: Llama, Qwen, Mistral, Gemma, Phi-3"
-        )
+    if family is not None and "transformers" not in family.layouts(config):
         raise ModelError(
             f"{name!r} ({type(family).__name__}) is published with code of its own, and has no "
-            f"class of transformers with a score. {way_out}"
+            "class of transformers with a score. Take a model of another family: Llama, Qwen, "
+            "Mistral, Gemma, Phi-3"
         )
     if config.model_type not in KNOWN:
         raise ModelError(
@@ -137,6 +153,34 @@ def _require_class(name: str, config: PretrainedConfig) -> None:
             "load the reward model. Take a model of another family: Llama, Qwen, Mistral, Gemma, "
             "Phi-3, GPT-NeoX …"
         )
+
+
+def _of_layers(language_model: PreTrainedModel, name: str) -> PreTrainedModel:
+    """A classifier of transformers, with the layers that a family has read from its own layout."""
+    import transformers
+
+    config = language_model.config
+    _forget_layout(config)
+    config.num_labels = 1
+    made = getattr(transformers, KNOWN[config.model_type])
+    with torch.device("meta"):
+        llm = made(config)
+    prefix = _prefix_of(config)
+    setattr(llm, prefix, getattr(language_model, prefix))
+    if (place := language_model.get_input_embeddings().weight.device).type != "meta":
+        llm.score.to_empty(device=place)
+    for said in _OF_QUANTIZATION:
+        if hasattr(language_model, said):
+            setattr(llm, said, getattr(language_model, said))
+    llm.name_or_path = config.name_or_path = name
+    return llm.train(language_model.training)
+
+
+def _forget_layout(config: PretrainedConfig) -> None:
+    """Take out what says that the model is of a layout that has no place for the head."""
+    for field in ("xtune_family", "original_config"):
+        if hasattr(config, field):
+            delattr(config, field)
 
 
 def _prefix_of(config: PretrainedConfig) -> str:
@@ -162,3 +206,6 @@ def _put_head(llm: Any, name: str, *, is_new: bool) -> None:
         head = ScoreHead(weight.shape[1], weight.shape[0], bias=False)
     head.weight = nn.Parameter(weight.float())
     llm.score = head.train(llm.training)
+    # Packs have no padding, and a reward model has another padding token than what it is made of:
+    # the row of neither is to be left without a gradient.
+    llm.get_input_embeddings().padding_idx = None

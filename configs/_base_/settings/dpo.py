@@ -13,7 +13,7 @@ algorithm = dict(
     type='PreferenceOptimization',
     loss=dict(type='sigmoid', beta=0.1))
 
-accumulative_counts = 4  # packs; the loss of a step is the mean over its pairs
+accumulative_counts = 16  # packs, of two or three pairs; a step's loss is the mean over its pairs
 max_epochs = 1  # a second one mostly overfits
 lr = 5e-5  # of an adapter; 5e-7 where every weight is trained
 warmup_ratio = 0.1

@@ -166,3 +166,11 @@ def test_kinds():
     }
     for kind, names in named.items():
         assert {kind_of_category(name) for name in names} == {kind}
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(UsageError, match=r"no file of answers '.*nowhere.jsonl'"):
+        read_answers([str(tmp_path / "nowhere.jsonl")])
+    here = write(tmp_path / "m.jsonl", [{"question": "Q?", "answer": "A"}])
+    with pytest.raises(UsageError, match=r"no file of answers '.*right.jsonl'"):
+        read_answers([here], references=str(tmp_path / "right.jsonl"))

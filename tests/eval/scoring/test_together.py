@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,19 @@ def rows_of(run):
     return {row.id: row for row in task.rows}
 
 
+def with_tools(folder):
+    """The two tasks of the house that ask in their own way; one process has one row of three."""
+    asked = [[{"role": "user", "content": f"{n}?"}] for n in range(3)]
+    rows = [{"messages": [*one, {"role": "assistant", "content": "No."}]} for one in asked]
+    path = folder / "rows.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    common = {"data_path": str(path), "every": 9, "batch_size": 1, "max_new_tokens": 3}
+    return [
+        {"type": "AgentEvaluation", "tools": {"calculator": {}}, **common},
+        {"type": "ToolCalls", **common},
+    ]
+
+
 @pytest.fixture(scope="module")
 def alone(inputs, tmp_path_factory):
     run = tmp_path_factory.mktemp("alone") / "run"
@@ -34,7 +48,7 @@ def alone(inputs, tmp_path_factory):
 )
 def test_a_sharded_model_gives_the_numbers_of_a_whole_one(inputs, alone, tmp_path, strategy):
     run = tmp_path / "run"
-    tasks = f"evaluations={[*OTHERS, LETTERS]}"
+    tasks = f"evaluations={[*OTHERS, *with_tools(tmp_path), LETTERS]}"
     chosen = [*options(inputs), *ONE_STEP, tasks, f"strategy.type={strategy}"]
     if strategy == "DeepSpeedStrategy":
         chosen.append("strategy.config=deepspeed_zero3")
@@ -54,3 +68,5 @@ def test_a_sharded_model_gives_the_numbers_of_a_whole_one(inputs, alone, tmp_pat
     # a task that asks in its own way is dealt out too: four blocks of two and one item
     asked = read_results(run / "evaluation" / "step_000000")["counted"].rows
     assert "".join(row.got[0] for row in asked) == "0011001"
+    both = read_results(run / "evaluation" / "step_000001")
+    assert [len(both[name].rows) for name in ("agent", "tool_calls")] == [3, 3]

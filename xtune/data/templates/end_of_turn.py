@@ -45,6 +45,7 @@ class EndOfTurn:
         token: the token at which a plain answer stops, the last that is trained, or None when the
             template writes none.
         tokens: it, and what stops a call if that is another one.
+        text: all that is trained behind the last word of a plain answer.
 
     Args:
         renderer: the template.
@@ -63,6 +64,7 @@ class EndOfTurn:
             self._of_next = self._of_next_after_call = opening
             self._of_next_after_call = self._opening(_after_the_call(renderer)) or opening
             self.token = opening.lstrip()
+        self.text = self._closing[: self._kept] or self._of_next
         self._renderer = renderer
         words = (self.token, self._of_next_after_call.lstrip())
         self.tokens = tuple(dict.fromkeys(word for word in words if word))

@@ -14,8 +14,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from xtune.data.sources.files import FilesSource
+from xtune.data.sources.files import FilesSource, find_files
 from xtune.errors import DataError, UsageError
+from xtune.local_path import not_there
 
 __all__ = ["AnswerSet", "Item", "Shared", "kind_of_category", "read_answers", "shared_questions"]
 
@@ -137,13 +138,14 @@ def read_answers(
         One set for each path, in their order.
 
     Raises:
+        UsageError: there is no such file.
         DataError: a file cannot be read, or none of its rows can be used.
     """
     asked = _by_id(questions, "--questions", _read_question) if questions else {}
     right = _by_id(references, "--references", _read_reference) if references else {}
     found = []
     for path, name in zip(paths, _names(paths), strict=True):
-        source = FilesSource(path)
+        source = _source(path)
         answers = AnswerSet(name, path, fingerprint=source.fingerprint())
         seen: Counter[str] = Counter()
         scored: dict[str, bool] = {}  # ids of an evaluation's items, and whether they have a score
@@ -349,10 +351,16 @@ def _read_reference(row: Mapping[str, Any]) -> tuple[str, ...] | None:
         return None
 
 
+def _source(path: str) -> FilesSource:
+    if not find_files(path):
+        raise UsageError(not_there(path, "file of answers"))
+    return FilesSource(path)
+
+
 def _by_id(path: str, flag: str, read: Any) -> dict[str, Any]:
     """The rows of a file by id."""
     found = {}
-    for where, row in FilesSource(path).rows():
+    for where, row in _source(path).rows():
         value = read(row)
         if not _id(row) or value is None:
             raise DataError(f"{flag} {where}: a row needs an id or question_id, and its text")

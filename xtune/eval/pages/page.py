@@ -49,7 +49,7 @@ def render_page(after: Results, comparison: Comparison | None, picture: bytes | 
             if (keys := comparison.differing(name))
         ]
     count = sum(len(after[name].rows) for name in names)
-    compared = f"{escape(before.name)} as it was, and with " if before else ""
+    compared = f"before: {escape(before.name)} · after: " if before else ""
     body = f"""<p class="soft">{compared}{escape(after.name)}</p>
 <p class="soft">{escape(str(after.run.get("date", "")))} · {count:,} items</p>
 <section class="heads">
@@ -89,7 +89,7 @@ def _card(after: TaskResult, before: TaskResult | None) -> str:
     earlier = f"<small>{_number(before)} →</small> " if before else ""
     counted = f"{before.measured()} → {whole}" if before and whole.is_share else str(whole)
     if after.lower_is_better:
-        counted = f"less is better; {whole.n} items"
+        counted = f"less is better; {whole.n} item{'s' * (whole.n != 1)}"
     return f"""<div class="head"><div>{_words(after.task)}: {_words(after.headline)}</div>
 <div class="number">{earlier}{_number(after)}</div>
 <div class="soft">{escape(counted)}</div></div>"""
@@ -110,7 +110,8 @@ def _summary(names: list[str], after: Results, comparison: Comparison | None) ->
             cells = _metric_cells(task, metric, comparison)
             total = ' class="total"' if metric == task.headline else ""
             rows.append(f"<tr{total}>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>")
-        ties = f"{task.near_ties} near-ties (under {NEAR_TIE:g} nats)" if task.near_ties else ""
+        count = task.near_ties
+        ties = f"{count} near-tie{'s' * (count > 1)} (under {NEAR_TIE:g} nats)" if count else ""
         silent = f"{task.unanswered} unanswered" if task.unanswered else ""
         if ties or silent:
             said = ", ".join(filter(None, (silent, ties)))

@@ -84,10 +84,12 @@ class Candidate:
     Attributes:
         prompt: an empty one scores the continuation as a whole text.
         continuation: without the delimiter, which the form puts before it.
+        ended: it is a whole answer, and what ends the turn is scored with it; chat form only.
     """
 
     prompt: Prompt
     continuation: str
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,8 @@ class ToolCallEvaluation(Task):
 
     A row whose last assistant message is a JSON call is right if the answer is that call and
     nothing else; any other row is right if the answer makes no call. A row's `kind`, if it has
-    one, groups it in the report. Rows that no map_fn can use are counted.
+    one, groups it in the report. `answer_tokens` is how long the answers are, of which
+    `max_new_tokens` cuts the longest. Rows that no map_fn can use are counted.
 
     Args:
         data_path: where the rows are, as for a data set.
@@ -95,7 +96,8 @@ class ToolCallEvaluation(Task):
         needs_call = call_in(item.gold) is not None
         right = float(same_call(got, item.gold) if needs_call else not is_attempt(got))
         name = "exact_calls" if needs_call else "no_needless_calls"
-        return Score({"right": right, name: right}, got=got, expected=item.gold)
+        metrics = {"right": right, name: right, "answer_tokens": float(response.samples[0].tokens)}
+        return Score(metrics, got=got, expected=item.gold)
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the number."""

@@ -1,0 +1,18 @@
+"""InternLM2-Chat-7B, its weights in 4 bits, learns by ORPO from the rated answers of UltraFeedback.
+
+Run:       xtune train internlm2_chat_7b_orpo_qlora_ultrafeedback
+Hardware:  one GPU of 12 GB: 7.9 GiB estimated in bf16
+Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
+"""
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.settings.qlora import *
+    from .._base_.settings.orpo import *
+    from .._base_.models.causal_lm import *
+    from .._base_.datasets.ultrafeedback import *
+    from .._base_.schedules.cosine_8bit import *
+    from .._base_.runtimes.default import *
+
+pretrained_model_name_or_path = 'internlm/internlm2-chat-7b'
+prompt_template = 'internlm2_chat'

@@ -1,0 +1,18 @@
+"""InternLM3-8B-Instruct, its weights in 4 bits, learns by DPO from UltraFeedback's rated answers.
+
+Run:       xtune train internlm3_8b_dpo_qlora_ultrafeedback
+Hardware:  one GPU of 12 GB: 9.4 GiB estimated in bf16
+Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
+"""
+from mmengine.config import read_base
+
+with read_base():
+    from .._base_.settings.qlora import *
+    from .._base_.settings.dpo import *
+    from .._base_.models.causal_lm import *
+    from .._base_.datasets.ultrafeedback import *
+    from .._base_.schedules.cosine_8bit import *
+    from .._base_.runtimes.default import *
+
+pretrained_model_name_or_path = 'internlm/internlm3-8b-instruct'
+prompt_template = 'internlm3'
