@@ -28,7 +28,12 @@ def painted(tokens: Sequence[dict[str, Any]], *, marked: bool) -> Text:
 
 
 def how_trained(trained: bool, weight: float) -> tuple[bool, float]:
-    """Return what tokens of one style have in common."""
+    """Return what tokens of one style have in common.
+
+    Args:
+        trained: whether a token is.
+        weight: how much it counts.
+    """
     return trained, weight if trained else 1.0
 
 

@@ -127,7 +127,7 @@ def export_int4(
 
 
 def _kl(ready: Prepared) -> float:
-    """Of the model as it stands, at the reference's places."""
+    """The mean KL of the model as it stands, at the reference's places, in nats."""
     scored = ready.reference.scored
     given = [
         [Given(None, row) for row in log_probs(ready.llm, text.ids, text.places)] for text in scored

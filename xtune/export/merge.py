@@ -181,7 +181,13 @@ def require_writes_text(name: str, adapter: Path | None) -> None:
 
 
 def require_rows(llm: Any, tokenizer: Any, name: str) -> None:
-    """Warn of tokens that the model has no row for; refuse if every dialogue has one of them."""
+    """Warn of tokens that the model has no row for; refuse if every dialogue has one of them.
+
+    Args:
+        llm: the model.
+        tokenizer: its own, as it is exported.
+        name: what the model is called in messages.
+    """
     always = (tokenizer.bos_token, tokenizer.eos_token)
     rows = llm.get_input_embeddings().weight.shape[0]
     found = without_rows(tokenizer.get_vocab(), rows, name, always=always)

@@ -1,6 +1,6 @@
 """Contrastive search (Su et al., 2022): likely tokens, of which one is taken that repeats least.
 
-Of the K likeliest tokens each is tried, and the one with the best
+Each of the K likeliest tokens is tried, and the one with the best
 
     (1 - alpha) * its probability - alpha * the largest cosine of its state with an earlier one
 

@@ -121,7 +121,12 @@ class Row:
         return logits if self.guide is None else self.guide.allowed(logits)
 
     def note(self, logits: Tensor, token: int) -> None:
-        """Note how likely a token was among all; `logits` [V] are fp32 and the model's own."""
+        """Note how likely a token was among all.
+
+        Args:
+            logits: fp32 [V], the model's own.
+            token: that was taken.
+        """
         assert self.alternatives is not None
         shares = logits.log_softmax(-1)
         best = shares.topk(min(self.alternatives, len(shares)))

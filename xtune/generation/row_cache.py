@@ -55,7 +55,12 @@ class RowCache(Cache):
             layer.join(joining.keys, joining.values, into, rows)
 
     def row(self, at: int, columns: int) -> DynamicCache:
-        """Return a copy of the last `columns` of one row."""
+        """Return a copy of the last `columns` of one row.
+
+        Args:
+            at: number of the row.
+            columns: how many tokens.
+        """
         copied = DynamicCache()
         for number, layer in enumerate(self.layers):
             assert isinstance(layer, _RowLayer)

@@ -54,6 +54,10 @@ class PromptReader:
     def read_ahead(self, prompt: Sequence[int], most: int) -> int:
         """Compute `most` tokens of a prompt's beginning, if more than these are to be computed.
 
+        Args:
+            prompt: token ids.
+            most: tokens.
+
         Returns:
             How many were computed; 0 where the rest is for `read`.
         """
@@ -99,7 +103,12 @@ class PromptReader:
         return cache, logits
 
     def keep(self, ids: tuple[int, ...], cache: DynamicCache) -> None:
-        """Keep the cache of a row that has ended, for prompts that begin with it."""
+        """Keep the cache of a row that has ended, for prompts that begin with it.
+
+        Args:
+            ids: the tokens that it holds.
+            cache: of one row.
+        """
         for older in [known for known in self._kept if ids[: len(known)] == known]:
             del self._kept[older]
         self._kept[ids] = cache

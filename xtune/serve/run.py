@@ -51,6 +51,10 @@ HTTP_SETTINGS: dict[str, Any] = {
 def listen(host: str, port: int) -> socket.socket:
     """Return a socket that listens.
 
+    Args:
+        host: name or address.
+        port: 0 for any.
+
     Raises:
         UsageError: the port is taken, or the host is not this machine's.
     """

@@ -138,7 +138,12 @@ def ranked_by(
 
 
 def with_source(made: _Made, source: object) -> _Made:
-    """Return the same with the name of where it comes from, if it has one."""
+    """Return the same with the name of where it comes from, if it has one.
+
+    Args:
+        made: a pair, a ranking or a judged answer.
+        source: as the row has it.
+    """
     if isinstance(source, str) and source.strip():
         return cast(_Made, {**made, "source": source})
     return made

@@ -32,7 +32,12 @@ class Reader(Protocol):
     in_16_bits: bool
 
     def prompt(self, dialogue: Dialogue, *, is_chat: bool) -> list[int]:
-        """Render and tokenise a dialogue, by the export's own files."""
+        """Render and tokenise a dialogue, by the export's own files.
+
+        Args:
+            dialogue: to be answered.
+            is_chat: it is one; else a text that is gone on with.
+        """
         ...
 
     def lacking_ends(self, reference: Reference) -> list[int]:
@@ -44,7 +49,12 @@ class Reader(Protocol):
         ...
 
     def greedy(self, text: Scored, reference: Reference) -> list[int]:
-        """Go on from the prompt of one of the reference's own answers, greedily."""
+        """Go on from the prompt of one of the reference's own answers, greedily.
+
+        Args:
+            text: the prompt and the answer.
+            reference: whose limits hold.
+        """
         ...
 
 

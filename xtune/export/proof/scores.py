@@ -46,7 +46,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Of all places together.
+    """How far an export is from its reference, over all places together.
 
     Attributes:
         places: how many.

@@ -21,8 +21,8 @@ oneDNN makes a kernel for each shape in bf16 and keeps it, 0.2 MB each. With eve
 own, 900 rows of documents of 20 to 600 tokens grew the process by 2.2 GB; padded, and as many at a
 time as a power of two, by 0.2 GB.
 
-Of a document whose beginning another one has too (unfolding.py), the queries of that beginning are
-left out, down to a multiple of 32: what becomes of them is nothing, and no one reads it.
+Where a document begins as another one (unfolding.py), the queries of that beginning are left out,
+down to a multiple of 32: nobody reads what would become of them.
 
 Shapes: T tokens of the row, n documents of a batch, L their length with padding, F queries of each
 that are left out, H query heads, K key and value heads, G = H / K, E head width (the values' may

@@ -86,6 +86,10 @@ class ApiContext:
     def require_room(self, model: ServedModel, prompts: Sequence[Sequence[int]]) -> None:
         """Refuse prompts that fill the context, before anything is computed.
 
+        Args:
+            model: that is asked.
+            prompts: token ids of each.
+
         Raises:
             ApiError: with both numbers.
         """
@@ -173,6 +177,10 @@ class ApiContext:
 
     async def unless_gone(self, request: Request, work: Awaitable[T]) -> T:
         """Do some work as long as the client is there.
+
+        Args:
+            request: of the client.
+            work: to be awaited.
 
         Raises:
             ClientGone: it has left; the work is ended.

@@ -92,7 +92,7 @@ class Fields:
     def require(self, name: str, kind: str) -> Any:
         """Return the value of a field that must be there.
 
-        Args: as `take`.
+        Args: as `Fields.take`.
         """
         value = self.take(name, kind)
         if value is None:
@@ -105,7 +105,12 @@ class Fields:
         return value
 
     def refusal(self, name: str, why: str) -> ApiError:
-        """Return the refusal of a field's value."""
+        """Return the refusal of a field's value.
+
+        Args:
+            name: of the field.
+            why: what is wrong with it.
+        """
         full = f"{self._within}{name}"
         return ApiError(400, f"{full} {why}", param=full, code="invalid_value")
 

@@ -101,7 +101,12 @@ class Desk:
             row.on_event(end)
 
     def break_off(self, rows: Sequence[DeskRow], why: str) -> None:
-        """Tell the clients of rows that get no answer."""
+        """Tell the clients of rows that get no answer.
+
+        Args:
+            rows: whose answers end here.
+            why: for the clients.
+        """
         with self._lock:
             self.counts["answers_ended_total:broken"] += len(rows)
             self._open -= len(rows)
