@@ -57,8 +57,8 @@ def check_backbone(backbone: Backbone, *, answers: bool) -> None:
     Raises:
         ModelError: they differ by more than rounding; with the family's name and by how much.
     """
-    different = torch.arange(2 * _DOCUMENTS).view(_DOCUMENTS, 2)
-    difference, tolerated = _difference_in_a_row(backbone, 5 + different)
+    ids = 5 + torch.arange(2 * _DOCUMENTS, device=backbone.base.device).view(_DOCUMENTS, 2)
+    difference, tolerated = _how_far(_packed(backbone, ids), _alone(backbone, ids))
     if not difference <= tolerated:
         raise ModelError(
             f"{backbone.family!r} does not give the same logits on packed "
@@ -66,8 +66,9 @@ def check_backbone(backbone: Backbone, *, answers: bool) -> None:
             "it here would be silently wrong. Please report the family"
         )
     if answers:
-        alike = different % 2 * different  # all begin with one token
-        difference, tolerated = _difference_in_a_row(backbone, 5 + alike, answers=True)
+        ids[:, 0] = 5  # all begin with one token, which is held against each having it itself
+        once = _packed(backbone, ids, answers=True)
+        difference, tolerated = _how_far(once, _packed(backbone, ids))
         if not difference <= tolerated:
             backbone.shares_prompts = False
             logger.info(
@@ -77,16 +78,9 @@ def check_backbone(backbone: Backbone, *, answers: bool) -> None:
             )
 
 
-def _difference_in_a_row(
-    backbone: Backbone, ids: Tensor, *, answers: bool = False
-) -> tuple[float, float]:
-    """How far a row's logits are from those of its documents, [_DOCUMENTS, 2]; and how far may be.
-
-    With `answers` the documents are those to one prompt.
-    """
-    base = backbone.base
-    device = base.device
-    ids = ids.to(device)
+def _packed(backbone: Backbone, ids: Tensor, *, answers: bool = False) -> Tensor:
+    """The logits of documents [_DOCUMENTS, 2] end to end; with `answers` of those to one prompt."""
+    device = backbone.base.device
     batch = Batch(
         input_ids=ids.view(1, -1),
         position_ids=torch.arange(2, device=device).repeat(1, _DOCUMENTS),
@@ -99,15 +93,24 @@ def _difference_in_a_row(
     backbone.model.eval()
     packed = _compared(backbone, batch).view(*ids.shape, -1)
     backbone.model.train(training)
+    return packed
+
+
+def _alone(backbone: Backbone, ids: Tensor) -> Tensor:
+    """What the model's own forward pass makes of each document."""
+    base = backbone.base
     with generation_mode(backbone.model):
         if is_classifier(base):
-            alone = backbone.body(ids, use_cache=False).last_hidden_state
-        else:
-            alone = base(input_ids=ids, use_cache=False).logits
+            return backbone.body(ids, use_cache=False).last_hidden_state
+        return base(input_ids=ids, use_cache=False).logits
+
+
+def _how_far(logits: Tensor, right: Tensor) -> tuple[float, float]:
+    """How far the logits of documents are from what is right, and how far they may be."""
     # The first document has none before it
-    pairs = zip(packed[1:], alone[1:], strict=True)
+    pairs = zip(logits[1:], right[1:], strict=True)
     difference = float(torch.tensor([_difference(*pair) for pair in pairs]).median())
-    return difference, _TOLERATED.get(alone.dtype, 1e-3)
+    return difference, _TOLERATED.get(right.dtype, 1e-3)
 
 
 @torch.no_grad()
