@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from xtune.engine.rng import preserved_rng
-from xtune.engine.surveying import take_survey
+from xtune.engine.surveying import surveys, take_survey
 from xtune.engine.update import update
 from xtune.errors import ConfigError
 from xtune.models.algorithms.shares import weight_of
@@ -26,6 +27,7 @@ from xtune.registry import TRAIN_LOOPS
 
 if TYPE_CHECKING:
     from xtune.engine.run import Run
+    from xtune.structures import Batch
 
 __all__ = ["Loop", "TrainLoop", "validation_metrics"]
 
@@ -147,7 +149,7 @@ def validation_metrics(run: Run) -> dict[str, float]:
     """Return what the algorithm measures of the validation data, as `val_loss` and so on.
 
     Each is a mean over all that it counts there: trained tokens by their weights, prompts. What an
-    algorithm surveys of a step it surveys of a round of micro-batches here.
+    algorithm surveys of a step it surveys of all these data here, so that no split changes it.
     """
     assert run.val_loader is not None
     sums: dict[str, float] = {}
@@ -156,10 +158,12 @@ def validation_metrics(run: Run) -> dict[str, float]:
     with preserved_rng():
         steps = run.val_loader.steps_per_epoch
         assert steps is not None
-        for step in range(steps):
+        rounds: Iterable[list[Batch]] = map(run.val_loader.step, range(steps))
+        if surveys(run.model):
+            rounds = list(rounds)
+            take_survey(run, [batch for batches in rounds for batch in batches])
+        for step, batches in enumerate(rounds):
             beat(f"{step}/{steps}")
-            batches = run.val_loader.step(step)
-            take_survey(run, batches)
             for batch in batches:
                 own = slice_of(batch, run.sequence)
                 for name, share in run.strategy.forward(own, normalizer=1).items():

@@ -1,4 +1,4 @@
-"""`surveyed`: what an algorithm must know of all micro-batches of a step before the first one."""
+"""`take_survey`: what an algorithm must know of a whole step before its first micro-batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from xtune.structures import Batch
 if TYPE_CHECKING:
     from xtune.engine.run import Run
 
-__all__ = ["take_survey"]
+__all__ = ["surveys", "take_survey"]
+
+
+def surveys(model: Algorithm) -> bool:
+    """Tell whether an algorithm asks for anything before a step."""
+    return type(model).survey is not Algorithm.survey
 
 
 def take_survey(run: Run, batches: Sequence[Batch]) -> None:
@@ -24,7 +29,7 @@ def take_survey(run: Run, batches: Sequence[Batch]) -> None:
         batches: of this process; the same on the processes that share rows.
     """
     model = run.model
-    if type(model).survey is Algorithm.survey:
+    if not surveys(model):
         return
     counting = [each for each in batches if not each.is_filler and run.sequence.rank == 0]
     peers = Peers(run.world, run.sequence, run.strategy.device, run.strategy.run_apart)
