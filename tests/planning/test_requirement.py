@@ -201,7 +201,9 @@ def test_a_reference_of_its_own_need_not_stay_in_memory(tmp_path):
     ref = {"type": "CausalLM", "pretrained_model_name_or_path": str(wide)}
     full = render("custom_dpo_lora", [*chosen, f"algorithm.ref={ref!r}"]).values
     option = "algorithm.precompute_reference=True"
-    less = need_of(render("custom_dpo_lora", [*chosen, option]).values, BF16, DeviceMemory("cpu"))
+    less = need_of(
+        render("custom_dpo_lora", [*chosen, option]).values, BF16, DeviceMemory("cpu", None)
+    )
     place = DeviceMemory("cpu", (less.gib + 0.0005) / 0.9)
     advice = advice_for(full, BF16, place)
     assert advice.words == f"--cfg-options {option}"

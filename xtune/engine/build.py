@@ -152,7 +152,10 @@ def _dataset(
 
 
 def _require_vectors(key: str, model: Mapping[str, Any], dataset: Any) -> None:
-    """Refuse data of which no row says what the loss asks for; of streamed ones nobody knows."""
+    """Refuse data of which no row says what the loss asks for, and say what it has no use for.
+
+    Of streamed data nobody knows before they are read.
+    """
     asks = getattr(resolve(MODELS, model["type"]), "asks_of_data", None)
     known = getattr(dataset, "vectors", None)
     if asks is None or known is None:
@@ -163,6 +166,11 @@ def _require_vectors(key: str, model: Mapping[str, Any], dataset: Any) -> None:
             f"model.loss={model['loss']} asks for {fields} of the data, and no row of {key} has "
             "it: give the rows that field, or choose another loss or option"
         )
+    for name in sorted(VECTOR_FIELDS.keys() & known - {*asks(model)}):
+        logger.info(
+            "%s: rows have `%s`, which %s does not use here",
+            key, VECTOR_FIELDS[name], _name(model["type"]),
+        )  # fmt: skip
 
 
 def _name(named: Any) -> str:
