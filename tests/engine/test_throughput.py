@@ -69,3 +69,17 @@ def test_the_work_of_micro_batches_is_that_of_their_documents(model):
     assert flops == count_work(model).flops([5, 9, 30], trained)
     assert flops == throughput(model).flops([pack(one + other)])
     assert throughput(model).flops([]) == 0
+
+
+def test_a_prompt_of_several_answers_is_work_once(model):
+    (prompt, _), *ends = random_documents([20, 4, 6])
+    documents = [
+        (torch.cat([prompt, ids]), torch.cat([torch.full((20,), -100), labels]))
+        for ids, labels in ends
+    ]
+    answers = pack(documents)
+    answers.per_document["side"] = torch.tensor([0, 1])
+    trained = answers.trained_tokens
+    flops = throughput(model).flops([answers])
+    assert flops == count_work(model).flops([24, 26], trained, shared=[0, 20])
+    assert flops < 0.7 * throughput(model).flops([pack(documents)])

@@ -114,7 +114,7 @@ def test_every_module_alone_and_with_the_head(published, tmp_path, name):
 def test_a_wrong_merge_is_seen(published, tmp_path, monkeypatch, wrong):
     """One row of the head, or one layer, changed while merging: nothing is written."""
     from xtune.errors import ModelError
-    from xtune.export import merge
+    from xtune.export import prepared
     from xtune.models import merge_adapter
 
     def wrongly(peft_model):
@@ -125,7 +125,7 @@ def test_a_wrong_merge_is_seen(published, tmp_path, monkeypatch, wrong):
 
     model = published("llama2")
     saved_adapter(model, ["q_proj"], tmp_path / "adapter")
-    monkeypatch.setattr(merge, "merge_adapter", wrongly)
+    monkeypatch.setattr(prepared, "merge_adapter", wrongly)
     with pytest.raises(ModelError, match=f"not the base with its adapter: {wrong} differs by"):
         export_model(
             str(model), tmp_path / "out", adapter=tmp_path / "adapter", notes={}, dtype="bf16"

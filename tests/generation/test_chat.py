@@ -80,7 +80,7 @@ def test_a_call_is_read_and_is_no_part_of_what_is_streamed():
     model = agents_model._model
     pieces = []
     reply = model.chat([ASK], tools=Box().schemas(), stream=pieces.append)
-    assert ("".join(pieces), reply.text) == ("I add.", "I add.")
+    assert ("".join(pieces), reply.text) == ("I add.\n", "I add.")
     assert reply.message["tool_calls"][0]["function"] == {
         "name": "add",
         "arguments": {"a": 1, "b": 2},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter
 from functools import partial
 
 import pytest
@@ -10,7 +10,7 @@ import torch
 
 from tests.data.tiny_tokenizer import tiny_tokenizer
 from xtune.generation.answer import Answer
-from xtune.generation.row import Row, _drawn_among_all, _drawn_among_likely, next_tokens
+from xtune.generation.row import Row, _kept, next_tokens
 from xtune.generation.settings import GenerationSettings
 
 SHARES = [0.1, 0.4, 0.2, 0.3]  # of tokens 0 to 3; in order of size: 1, 3, 2, 0
@@ -39,13 +39,34 @@ def test_at_temperature_0_the_likeliest():
         ({"temperature": 0.5}, {1: 16 / 30, 3: 9 / 30, 2: 4 / 30, 0: 1 / 30}),  # squares
     ],
 )
-def test_the_dice_fall_into_the_shares_in_order_of_size(settings, likely):
-    for seed in range(60):
-        thrown = torch.rand((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-        sums = list(itertools.accumulate(likely.values()))
-        expected = next(token for token, top in zip(likely, sums, strict=True) if thrown < top)
-        chosen = next_tokens(logits(), [row(**({"temperature": 1.0} | settings), seed=seed)])
-        assert chosen == [expected], (seed, thrown)
+def test_each_token_is_drawn_as_often_as_its_share_says(settings, likely):
+    count = 1000
+    rows = [row(**({"temperature": 1.0} | settings), seed=seed) for seed in range(count)]
+    drawn = Counter(next_tokens(logits().repeat(count, 1), rows))
+    assert set(drawn) == set(likely)
+    for token, share in likely.items():
+        spread = (share * (1 - share) / count) ** 0.5
+        assert abs(drawn[token] / count - share) <= 4 * spread
+
+
+def test_the_second_token_is_drawn_by_other_dice():
+    pairs = set()
+    for seed in range(40):
+        sampled = row(temperature=1.0, seed=seed)
+        pairs.add(tuple(next_tokens(logits(), [sampled])[0] for _ in range(2)))
+    assert len(pairs) > 8
+
+
+def test_a_hair_in_all_logits_changes_no_draw():
+    dice = torch.Generator().manual_seed(1)
+    raw = torch.randn(200, 20_000, generator=dice)  # a long tail: no token has a hundredth
+    hair = 1e-6 * torch.randn(200, 20_000, generator=dice)
+    drawn = [
+        next_tokens(raw + more, [row(temperature=1.0, seed=seed) for seed in range(200)])
+        for more in (0, hair)
+    ]
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0])) > 100
 
 
 def test_what_was_said_is_less_likely_with_a_penalty_and_padding_was_not_said():
@@ -70,35 +91,31 @@ def test_rows_of_one_pass_have_settings_of_their_own():
 
 @pytest.mark.parametrize("rounded", [False, True])
 @pytest.mark.parametrize("spread", [0.0, 0.5, 3.0])
-def test_drawing_among_the_likeliest_is_drawing_among_all(rounded, spread):
-    dice = torch.Generator().manual_seed(1)
-    raw = torch.randn(400, 2000, generator=dice) * spread
+def test_what_is_kept_of_the_likeliest_is_what_is_kept_of_all(rounded, spread):
+    raw = torch.randn(160, 2000, generator=torch.Generator().manual_seed(1)) * spread
     if rounded:
         raw = raw.round(decimals=1)  # many are equally likely
     settings = [
-        {},
         {"top_p": 0.9},
         {"top_p": 0.2},
         {"top_k": 5},
         {"top_k": 300},
         {"top_k": 40, "top_p": 0.75},
-        {"temperature": 0.3},
+        {"temperature": 0.3, "top_p": 0.5},
         {"top_k": 1},
+        {"top_k": 5000},
     ]
-    rows = [
-        row(**({"temperature": 1.0} | settings[at % len(settings)]), seed=at) for at in range(400)
-    ]
-    thrown = [each.throw() for each in rows]
-    tokens, sure = _drawn_among_likely(raw, rows, thrown)
-    exact = _drawn_among_all(raw, rows, thrown)
-    assert torch.equal(tokens[sure], exact[sure])
-    assert sure.any() == (spread > 0)
-    if spread == 3.0 and not rounded:
-        assert sure.float().mean() > 0.8
-    again = [
-        row(**({"temperature": 1.0} | settings[at % len(settings)]), seed=at) for at in range(400)
-    ]
-    assert next_tokens(raw.clone(), again) == exact.tolist()
+    rows = [row(**({"temperature": 1.0} | settings[at % 8]), seed=at) for at in range(160)]
+    kept = _kept(raw, rows)
+    for at, each in enumerate(rows):
+        ranked = raw[at].sort(descending=True, stable=True).indices.tolist()
+        ranked = ranked[: each.settings.top_k or 2000]
+        shares = (raw[at, ranked].double() / each.settings.temperature).softmax(-1)
+        before = shares.cumsum(-1) - shares
+        expected = {
+            token for token, sum_ in zip(ranked, before, strict=True) if sum_ < each.settings.top_p
+        }
+        assert set(kept[at].nonzero()[:, 0].tolist()) == expected
 
 
 def test_what_the_answer_has_costs_by_presence_and_by_each_time():

@@ -12,6 +12,8 @@ from tests.models.packs import pack, random_documents
 from tests.models.test_packed_equals_unpacked import FAMILIES
 from xtune.models import PreferenceOptimization, SupervisedFinetune, load_model
 from xtune.models.algorithms.shared_prompt import fold
+from xtune.models.attention.by_document import attend_by_document
+from xtune.models.attention.side_by_side import attend_side_by_side, sort_by_length
 from xtune.models.attention.varlen import kernel_for
 from xtune.models.self_test import check_packed_logits
 from xtune.models.shape_rounding import round_up
@@ -126,6 +128,33 @@ def dpo(folder, **settings):
             if parameter.requires_grad:
                 parameter += 0.3 * torch.randn(parameter.shape, generator=generator)
     return model
+
+
+@pytest.mark.parametrize("kernel", ["by document", "side by side"])
+def test_attention_leaves_out_what_nobody_reads(kernel):
+    """Queries of a shared beginning: the others' results and all gradients stay as they are."""
+    lengths, shared = [70, 75, 40, 40, 33], [0, 69, 5, 33, 32]
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(1, heads, sum(lengths), 8) for heads in (4, 2, 2)]
+    states = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
+    read = torch.cat([torch.arange(n) >= of for n, of in zip(lengths, shared, strict=True)])[
+        None, :, None, None
+    ]
+    weights = torch.randn(1, sum(lengths), 4, 8, generator=generator) * read
+
+    def attended(left_out):
+        if kernel == "by document":
+            out = attend_by_document(*states, lengths=lengths, shared=left_out)
+        else:
+            out = attend_side_by_side(*states, sort_by_length(lengths, left_out))
+        return out, torch.autograd.grad((out * weights).sum(), states)
+
+    (found, grads), (expected, wanted) = attended(shared), attended(None)
+    torch.testing.assert_close(found * read, expected * read, rtol=1e-5, atol=1e-5)
+    for grad, right in zip(grads, wanted, strict=True):
+        torch.testing.assert_close(grad, right, rtol=1e-4, atol=1e-5)
+    first_left_out = found[0, 70]  # of the second document
+    assert not first_left_out.any()
 
 
 @pytest.mark.parametrize("fused", [True, False], ids=["fused", "plain"])

@@ -62,11 +62,13 @@ class Api:
 
 
 @contextmanager
-def serving(served: Served, *, keys=(), origins=(), context=None, **engine: Any) -> Iterator[Api]:
+def serving(
+    served: Served, *, keys=(), origins=(), context=None, engine=None, **settings: Any
+) -> Iterator[Api]:
     """Serve for the `with` block."""
     context = context or ApiContext()
     context.served = served
-    context.engine = LocalEngine(served, **engine)
+    context.engine = engine or LocalEngine(served, **settings)
     app = build_app(context, keys=keys, origins=origins)
     listening = listen("127.0.0.1", 0)
     server = uvicorn.Server(uvicorn.Config(app, **HTTP_SETTINGS))

@@ -158,6 +158,12 @@ def test_stop_strings_are_no_part_of_the_answer_and_may_span_tokens(api):
         assert joined(chat(api, stop=stop, stream=True)) == ("A pa", [], "stop")
 
 
+def test_stop_tokens_end_an_answer(api):
+    ids = api.served.models["base"].encode("A parrot.")
+    whole = chat(api, stop_token_ids=[ids[-1]])
+    assert of_whole(whole) == (api.served.models["base"].decode(ids[:-1]), [], "stop")
+
+
 def test_log_probabilities_of_all_tokens_with_their_bytes(api):
     whole = strict(ChatCompletion, chat(api, logprobs=True, top_logprobs=3))
     tokens = whole.choices[0].logprobs.content

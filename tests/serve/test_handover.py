@@ -14,11 +14,12 @@ from tests.once import once
 from tests.runs import train
 from tests.tiny import write_tiny_llama
 from xtune.cli.entry import main
+from xtune.export.system_text import with_system
 from xtune.generation.generate import prompt_ids
 from xtune.generation.locate import find_adapter
 from xtune.models import load_tokenizer
 from xtune.serve.handover.given import Given
-from xtune.serve.handover.tokenizer import PROBES, with_system
+from xtune.serve.handover.tokenizer import PROBES
 
 SYSTEM = 'Be "brief", {% kind %} and 直接。\nAlways.'
 
@@ -152,3 +153,63 @@ def test_a_template_without_a_system_text_stays(run_folder):
 def test_misuse(words, said, tmp_path, capsys):
     assert main(["handover", *words, "--out", str(tmp_path / "out")]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("vllm", ["vllm serve ", "--enable-lora --max-lora-rank 8 ", "--generation-config "]),
+        ("sglang", ["--model-path ", "--enable-lora --max-lora-rank 4 ", "--lora-paths "]),
+        ("lmdeploy", ["xtune export ", "/model\n", "lmdeploy serve api_server "]),
+        (
+            "llamacpp",
+            [".gguf --format gguf --quant q8_0\n", "llama-server -m ", "--jinja -c 2048 "],
+        ),
+        ("ollama", [".gguf --format gguf --quant q8_0\n", "ollama create handover_run -f "]),
+    ],
+)
+def test_other_programs_get_their_commands(target, words, run_folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["handover", target, str(run_folder), "--out", str(out)]) == 0
+    shown = capsys.readouterr().out
+    for word in words:
+        assert word in shown
+    page = (out / "README.md").read_text()
+    assert "itself was not run here" in page
+    assert shown.strip().splitlines()[-1] in page
+
+
+def test_vllm_is_given_ends_and_the_trained_template(run_folder, tmp_path):
+    out = tmp_path / "out"
+    assert main(["handover", "vllm", str(run_folder), "--out", str(out)]) == 0
+    said = json.loads((out / "generation/generation_config.json").read_text())
+    assert said == {"eos_token_id": [2]}
+    read = AutoTokenizer.from_pretrained(out / "tokenizer")
+    ours = prompt_ids(
+        load_tokenizer(str(find_adapter(run_folder))),
+        [{"role": "system", "content": SYSTEM}, *PROBES[0]],
+    )
+    assert read.apply_chat_template(PROBES[0], add_generation_prompt=True)["input_ids"] == ours
+    adapter = json.loads((out / "adapter/adapter_config.json").read_text())
+    assert (adapter["r"], adapter["use_rslora"]) == (4, False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"use_dora": True}, "it is DoRA"),
+        ({"modules_to_save": ["lm_head"]}, "weights that it trains whole"),
+        ({"rank_pattern": {"q_proj": 2}}, "rank_pattern gives layers scales of their own"),
+        ({"r": 600}, "its rank is 600, and vLLM takes at most 512"),
+    ],
+)
+def test_what_a_server_cannot_load_is_merged_first(changes, reason, run_folder, tmp_path, capsys):
+    folder = edited(
+        find_adapter(run_folder), tmp_path / "adapter", "adapter_config.json", **changes
+    )
+    out = tmp_path / "out"
+    assert main(["handover", "vllm", str(folder), "--out", str(out)]) == 2
+    said = capsys.readouterr().err
+    assert reason in said
+    assert f"xtune export {folder} OUT" in said
+    assert not out.exists()

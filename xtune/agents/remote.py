@@ -16,7 +16,14 @@ from xtune.generation.reply import Reply
 from xtune.generation.settings import GenerationSettings
 from xtune.structures import Message
 
-__all__ = ["RemoteModel", "ServerError", "is_url"]
+__all__ = [
+    "RemoteModel",
+    "ServerError",
+    "events_of",
+    "is_url",
+    "open_server",
+    "served_models",
+]
 
 _SECONDS = 300.0  # without a word from the server
 _MOST = 2_000_000  # bytes of an answer
@@ -123,7 +130,7 @@ class RemoteModel:
         content, reason = "", ""
         parts: dict[int, dict[str, str]] = {}
         with self._asked(body) as response:
-            for event in _events(response, self._url):
+            for event in events_of(response, self._url):
                 choice = (event.get("choices") or [{}])[0]
                 delta = choice.get("delta") or {}
                 if piece := delta.get("content"):
@@ -162,12 +169,7 @@ class RemoteModel:
         return self._open("/chat/completions", body)
 
     def _only_model(self) -> str:
-        with self._open("/models", None) as response:
-            try:
-                listed = json.loads(response.read(_MOST))["data"]
-                ids = [str(each["id"]) for each in listed]
-            except (ValueError, KeyError, TypeError) as error:
-                raise ModelError(f"{self._url}/models does not list models: {error}") from error
+        ids = served_models(self._url, self._key)
         if len(ids) != 1:
             raise UsageError(
                 f"{self._url} has {len(ids)} models; name one: --served-model "
@@ -176,28 +178,61 @@ class RemoteModel:
         return ids[0]
 
     def _open(self, path: str, body: dict[str, Any] | None) -> http.client.HTTPResponse:
-        headers = {"Content-Type": "application/json"}
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
-        request = urllib.request.Request(
-            self._url + path,
-            data=None if body is None else json.dumps(body).encode(),
-            headers=headers,
-        )
+        return open_server(self._url, path, body, self._key)
+
+
+def open_server(
+    url: str, path: str, body: dict[str, Any] | None, key: str
+) -> http.client.HTTPResponse:
+    """Ask a server; the answer is to be read, and closed.
+
+    Args:
+        url: up to and without the path.
+        path: '/models'.
+        body: sent as JSON; None: nothing is.
+        key: sent as a bearer token; '' for none.
+
+    Raises:
+        ServerError: it cannot be reached, or refuses.
+    """
+    headers = {"Content-Type": "application/json"}
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(
+        url + path, data=None if body is None else json.dumps(body).encode(), headers=headers
+    )
+    try:
+        return urllib.request.urlopen(request, timeout=_SECONDS)
+    except urllib.error.HTTPError as error:
+        said = error.read(2000).decode(errors="replace").strip()
+        wait = error.headers.get("Retry-After", "").strip()
+        raise ServerError(
+            f"{url}{path} answered {error.code} {error.reason}: {said[:400]}"
+            + (" Set OPENAI_API_KEY." if error.code == 401 else ""),
+            status=error.code,
+            retry_after=float(wait) if wait.isascii() and wait.isdigit() else None,
+        ) from error
+    except (OSError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", error)
+        raise ServerError(f"{url} cannot be reached: {reason}") from error
+
+
+def served_models(url: str, key: str) -> list[str]:
+    """Return the names of the models that a server has.
+
+    Args:
+        url: up to and without '/models'.
+        key: as for `open_server`.
+
+    Raises:
+        ServerError: it cannot be reached, or refuses.
+        ModelError: it answers with something else.
+    """
+    with open_server(url, "/models", None, key) as response:
         try:
-            return urllib.request.urlopen(request, timeout=_SECONDS)
-        except urllib.error.HTTPError as error:
-            said = error.read(2000).decode(errors="replace").strip()
-            wait = error.headers.get("Retry-After", "").strip()
-            raise ServerError(
-                f"{self._url}{path} answered {error.code} {error.reason}: {said[:400]}"
-                + (" Set OPENAI_API_KEY." if error.code == 401 else ""),
-                status=error.code,
-                retry_after=float(wait) if wait.isascii() and wait.isdigit() else None,
-            ) from error
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "reason", error)
-            raise ServerError(f"{self._url} cannot be reached: {reason}") from error
+            return [str(each["id"]) for each in json.loads(response.read(_MOST))["data"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{url}/models does not list models: {error}") from error
 
 
 def _as_sent(message: Message) -> dict[str, Any]:
@@ -219,8 +254,16 @@ def _as_sent(message: Message) -> dict[str, Any]:
     return sent
 
 
-def _events(response: http.client.HTTPResponse, url: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a stream of server-sent events, or the one object of a plain answer."""
+def events_of(response: http.client.HTTPResponse, url: str) -> Iterator[dict[str, Any]]:
+    """Give the JSON objects of a stream of server-sent events, or the one of a plain answer.
+
+    Args:
+        response: of a chat completion, or another kind.
+        url: for messages.
+
+    Raises:
+        ModelError: an event is none, or says that there was an error.
+    """
     read = 0
     try:
         if "event-stream" not in response.headers.get("Content-Type", ""):

@@ -1,9 +1,9 @@
 """Write what another program needs to run a model, or a run's adapter, just as `xtune chat` does.
 
-TARGET is opencompass. The folder gets a README with the commands. What the program could not run as
-xtune does is refused, with the next step.
+TARGET is vllm, sglang, lmdeploy, llamacpp, ollama or opencompass. The folder gets a README with the
+commands. What the program could not run as xtune does is refused, with the next step.
 
-  xtune handover opencompass work_dirs/my_run --out handed
+  xtune handover vllm work_dirs/my_run --out handed
   xtune handover opencompass smollm2 --adapter work_dirs/my_run --out handed
 """
 
@@ -17,7 +17,11 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("target", metavar="TARGET", help="the program: opencompass")
+    parser.add_argument(
+        "target",
+        metavar="TARGET",
+        help="the program: vllm, sglang, lmdeploy, llamacpp, ollama or opencompass",
+    )
     parser.add_argument(
         "model", metavar="MODEL", help="a hub id, a folder, or a run's work_dir: of an adapter too"
     )
@@ -32,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Find the model, check it, write the folder, and say what to run."""
     from xtune.errors import UsageError
-    from xtune.serve.handover.targets import target_named
+    from xtune.serve.handover.targets import takes_any_layout, target_named
 
     write = target_named(args.target)
     out = args.out.expanduser().resolve()
@@ -42,7 +46,7 @@ def run(args: argparse.Namespace) -> None:
     from xtune.checkpoint.disk import whole_folder
     from xtune.serve.handover.given import Given
 
-    given = Given.find(args.model, args.adapter)
+    given = Given.find(args.model, args.adapter, any_layout=takes_any_layout(args.target))
     with whole_folder(out) as folder:
         folder.mkdir()
         command = write(given, folder, out)

@@ -20,6 +20,12 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xtune.generation.locate import Located
+    from xtune.serve.engine.questions import Engine
+    from xtune.serve.served import Served
 
 __all__ = ["add_arguments", "run"]
 
@@ -48,6 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dtype", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="default: auto"
     )
+    parser.add_argument(
+        "--engine",
+        default="xtune",
+        choices=("xtune", "llamacpp"),
+        help="llamacpp: llama.cpp in this process, for .gguf files and smollm2 (default: xtune)",
+    )
+    parser.add_argument(
+        "--upstream",
+        metavar="URL",
+        help="let another server answer, such as vLLM at http://127.0.0.1:8001/v1; $OPENAI_API_KEY "
+        "is its key",
+    )
     web = parser.add_argument_group("web")
     web.add_argument("--host", default="127.0.0.1", help="to listen at; default: %(default)s")
     web.add_argument("--port", type=int, default=8000, help="default: %(default)s; 0: any")
@@ -62,9 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pages of these sites may ask, such as https://chat.example",
     )
     limits = parser.add_argument_group("limits")
-    limits.add_argument(
-        "--slots", type=int, default=32, metavar="N", help="answers written at once (32)"
-    )
+    limits.add_argument("--slots", type=int, metavar="N", help="answers written at once (32)")
     limits.add_argument(
         "--queue", type=int, default=256, metavar="N", help="that may wait; more get 429 (256)"
     )
@@ -81,6 +97,8 @@ def run(args: argparse.Namespace) -> int:
 
     if missing := [name for name in _MODULES if importlib.util.find_spec(name) is None]:
         raise UsageError(f"serve needs {' and '.join(missing)}: pip install 'xtune[serve]'")
+    if args.slots is None:
+        args.slots = 64 if args.upstream else 8 if args.engine == "llamacpp" else 32
     for name, least in (("slots", 1), ("queue", 0), ("timeout", 1)):
         if getattr(args, name) < least:
             raise UsageError(f"--{name} is {getattr(args, name):g}; allowed: {least} or more")
@@ -96,11 +114,14 @@ def run(args: argparse.Namespace) -> int:
     from xtune.serve.wanted import wanted_models
 
     wanted = wanted_models(args.model, args.adapter)
+    if args.upstream:
+        _require_front(args)
+    elif args.engine == "llamacpp":
+        _require_gguf(args, list(wanted.values()))
 
     from xtune.serve.api.app import build_app
     from xtune.serve.api.context import ApiContext
     from xtune.serve.run import listen, serve
-    from xtune.serve.served import load_served
 
     context = ApiContext(seconds=args.timeout)
     app = build_app(context, keys=keys, host=args.host, origins=args.cors_origin)
@@ -112,14 +133,62 @@ def run(args: argparse.Namespace) -> int:
         app,
         context,
         listening,
-        lambda: load_served(
-            wanted, bits=args.bits, dtype=args.dtype, prompt_template=args.prompt_template
-        ),
+        lambda: _prepared(args, wanted),
         lambda: _say(f"{', '.join(wanted)} at http://{host}:{port}/v1; Ctrl-C ends it"),
-        slots=args.slots,
-        waiting=args.queue,
     )
     return 0
+
+
+def _require_gguf(args: argparse.Namespace, wanted: list[Located]) -> None:
+    from xtune.errors import UsageError
+    from xtune.names import Kind, kind_of
+
+    given = wanted[0].model
+    if kind_of(given) not in (Kind.GGUF, Kind.ALIAS):
+        raise UsageError(f"--engine llamacpp reads .gguf files and smollm2, not {given!r}")
+    if len(wanted) > 1 or args.bits or args.dtype != "auto":
+        raise UsageError(
+            "--engine llamacpp serves a file as it is, without --adapter, --bits and --dtype: "
+            "merge an adapter into it (xtune export), or leave --engine out"
+        )
+
+
+def _require_front(args: argparse.Namespace) -> None:
+    from xtune.errors import UsageError
+
+    if not args.upstream.startswith(("http://", "https://")):
+        raise UsageError(f"--upstream is {args.upstream!r}; give a URL: http://127.0.0.1:8001/v1")
+    if args.engine != "xtune" or args.bits or args.dtype != "auto":
+        raise UsageError(
+            "with --upstream the other server has the weights: leave out --engine, --bits, --dtype"
+        )
+
+
+def _prepared(args: argparse.Namespace, wanted: dict[str, Located]) -> tuple[Served, Engine]:
+    """Load the models, and the engine that answers with them."""
+    from xtune.serve.engine.local import LocalEngine
+    from xtune.serve.served import load_front, load_served
+
+    limits = {"slots": args.slots, "waiting": args.queue}
+    if args.upstream:
+        from xtune.serve.engine.upstream import UpstreamEngine
+
+        served = load_front(wanted, prompt_template=args.prompt_template)
+        key = os.environ.get("OPENAI_API_KEY", "")
+        return served, UpstreamEngine(served, args.upstream, key, **limits)
+    if args.engine == "xtune":
+        served = load_served(
+            wanted, bits=args.bits, dtype=args.dtype, prompt_template=args.prompt_template
+        )
+        return served, LocalEngine(served, **limits)
+
+    from xtune.models.gguf import resolve_alias
+    from xtune.serve.engine.llamacpp import LlamaCppEngine
+
+    ((_, found),) = wanted.items()
+    file = resolve_alias(found.model) if found.model == "smollm2" else Path(found.model)
+    served = load_front(wanted, prompt_template=args.prompt_template)
+    return served, LlamaCppEngine(served, file.expanduser(), **limits)
 
 
 def _keys(file: str | None) -> list[str]:

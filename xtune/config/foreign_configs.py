@@ -53,8 +53,8 @@ def answer_to_config(name: str, known: Mapping[str, Path]) -> str:
     if stem.endswith(_OWN_PAIRS):
         begins = stem.removesuffix(_OWN_PAIRS).replace("_varlenattn", "")
         if alike := [other for other in known if f"{other}_".startswith(f"{begins}_")]:
-            options = "data_path=YOUR_FILE map_fn=preference"
-            return f"your own pairs go into {alike[0]} with --cfg-options {options}"
+            named = "data_path=YOUR_FILE map_fn=preference"
+            return f"your own pairs go into {alike[0]} with --cfg-options {named}"
     if _REINFORCED.search(stem):
         return f"{REINFORCED}; DPO and its kin are: custom_dpo_lora"
     for pattern, answer in _OWN_ANSWERS.items():

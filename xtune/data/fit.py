@@ -118,7 +118,9 @@ def fit_group(
     if (over := _tokens(samples) - max_length) > 0:
         goes = -(-over // len(samples))
         if goes >= prompt:
-            raise UnusableRow("the answers to one prompt are together longer than max_length")
+            alone = len(samples) == 1
+            what = "the answer is" if alone else "the answers to one prompt are together"
+            raise UnusableRow(f"{what} longer than max_length")
         cut["prompt cut"] += 1
         samples = [sample.part(slice(goes, None)) for sample in samples]
     return samples

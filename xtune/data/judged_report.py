@@ -142,8 +142,8 @@ class JudgedCounts:
             yield f"left out  {count:,} answers of rows that are kept: {reason}"
         if self.sources:
             told = [f"{name} {count:,}" for name, count in self.sources.most_common(_SOURCES)]
-            more = len(self.sources) - len(told)
-            yield f"from      {', '.join(told)}{f' and {more:,} more' if more else ''}"
+            rest = len(self.sources) - len(told)
+            yield f"from      {', '.join(told)}{f' and {rest:,} more' if rest else ''}"
         for form, count in self.forms.most_common():
             yield f"prompt    {count:,} rows: {form}"
 

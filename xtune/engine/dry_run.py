@@ -226,11 +226,18 @@ def _is_remote(name: str) -> bool:
     return hub_id_in(name) is not None and not _is_here(name)
 
 
+# Sources that put rows of another source together
+_OF_OTHER_DATA = ("gathered", "oasst_ranked", "shp")
+
+
 def _is_remote_data(data_path: Any) -> bool:
     """Whether a data set comes from a hub: by its id, or by the source that it names."""
     if isinstance(data_path, str):
         return kind_of(data_path) is Kind.MODELSCOPE or _is_remote(data_path)
     if isinstance(data_path, Mapping):
+        read = data_path.get("path", data_path.get("data_path"))
+        if data_path.get("type") in _OF_OTHER_DATA and read is not None:
+            return _is_remote_data(read)
         return data_path.get("type") in ("hub", "modelscope")
     return any(isinstance(one, Mapping) and _is_remote_data(one["data_path"]) for one in data_path)
 

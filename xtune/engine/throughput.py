@@ -29,15 +29,21 @@ class Throughput:
 
     def __init__(self, model: Algorithm, strategy: Strategy) -> None:
         self._work = count_work(model)
+        self._backbone = model.backbones()[0]
         self._devices = strategy.world.size
         self._peak = None
         if strategy.device.type == "cuda" and strategy.precision.compute_dtype.itemsize == 2:
             self._peak = peak_tflops(torch.cuda.get_device_name(strategy.device))
 
     def flops(self, batches: Sequence[Batch]) -> float:
-        """Return the model FLOPs of training on these micro-batches; they are still on the CPU."""
+        """Return the model FLOPs of training on these micro-batches; they are still on the CPU.
+
+        What answers to one prompt begin with alike counts once: nobody needs it a second time.
+        """
         lengths = [n for batch in batches for n in batch.cu_seqlens.diff().tolist()]
-        return self._work.flops(lengths, sum(batch.trained_tokens for batch in batches))
+        shared = [n for batch in batches for n in self._backbone.shared_tokens(batch)]
+        trained = sum(batch.trained_tokens for batch in batches)
+        return self._work.flops(lengths, trained, shared=shared)
 
     def rates(self, *, tokens: int, trained: int, flops: float, seconds: float) -> dict[str, float]:
         """Return a step's columns of metrics.jsonl.

@@ -74,6 +74,11 @@ class Answer:
         return self.text + (f" [cut at {self.tokens} tokens]" if self.ended_by == "length" else "")
 
     @property
+    def ids(self) -> list[int]:
+        """All that was pushed, as ids."""
+        return list(self._all)
+
+    @property
     def written(self) -> str:
         """All that was pushed, special tokens and the end included: where calls are looked for."""
         text = self._tokenizer.decode(

@@ -7,9 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import Cache
 
-from xtune.generation.row_cache import RowCache
 from xtune.models import base_of
 from xtune.parallel.in_step import agree
 from xtune.parallel.progress import beat
@@ -36,9 +35,7 @@ class ModelForward:
             {"logits_to_keep": 1} if _takes(base, "logits_to_keep") else {}
         )
 
-    def __call__(
-        self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: DynamicCache | RowCache
-    ) -> Tensor:
+    def __call__(self, ids: Tensor, mask: Tensor | None, positions: Tensor, cache: Cache) -> Tensor:
         """Return the logits after the last of the new tokens, [S, V]; see `shared_prefix.py`."""
         beat()  # a training run may be waiting for this process
         self._somebody_works(True)

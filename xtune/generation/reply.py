@@ -104,8 +104,7 @@ class UntilCall:
             return
         waits = len(self._held) - self._WAITS
         marks = [at for at, letter in enumerate(self._held) if letter in "<[{" and at > waits]
-        # blanks before a call are no text either
-        cut = len(self._held[: min(marks, default=len(self._held))].rstrip())
+        cut = min(marks, default=len(self._held))
         if cut:
             self._on_text(self._held[:cut])
             self._held = self._held[cut:]

@@ -14,7 +14,7 @@ from xtune.generation.settings import GenerationSettings
 
 __all__ = ["Guide", "Noted", "Row", "next_tokens"]
 
-_LIKELY = 256  # tokens among which nearly all draws fall
+_LIKELY = 256  # tokens that mostly tell what top_k and top_p leave; sorting all takes long
 
 
 class Guide(Protocol):
@@ -128,12 +128,12 @@ class Row:
         others = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
         self.noted.append(Noted(token, shares[token].item(), others))
 
-    def throw(self) -> float:
-        """Throw the row's own dice: at least 0, below 1."""
+    def throw(self, count: int) -> Tensor:
+        """Throw the row's own dice, one for each token: log of exponential numbers, [V]."""
         if self._dice is None:
             assert self.settings.seed is not None
             self._dice = torch.Generator().manual_seed(self.settings.seed)
-        return torch.rand((), generator=self._dice, dtype=torch.float64).item()
+        return torch.empty(count).exponential_(generator=self._dice).log_()
 
     def said(self, logits: Tensor) -> Tensor:
         """Which tokens stand in the prompt or the answer: bool [V], where `logits` [V] are."""
@@ -170,67 +170,69 @@ def next_tokens(logits: Tensor, rows: Sequence[Row]) -> list[int]:
 
 
 def _drawn(logits: Tensor, rows: Sequence[Row]) -> Tensor:
-    """Draw a token for each row: int64 [S]; `logits` are fp32 [S, V]."""
-    thrown = [row.throw() for row in rows]
-    tokens, sure = _drawn_among_likely(logits, rows, thrown)
-    if rest := [at for at, is_sure in enumerate(sure.tolist()) if not is_sure]:
-        where = torch.tensor(rest, device=logits.device)
-        tokens[where] = _drawn_among_all(
-            logits[where], [rows[at] for at in rest], [thrown[at] for at in rest]
-        )
-    return tokens
+    """Draw a token for each row: int64 [S]; `logits` are fp32 [S, V].
 
-
-def _drawn_among_likely(
-    logits: Tensor, rows: Sequence[Row], thrown: Sequence[float]
-) -> tuple[Tensor, Tensor]:
-    """Draw among the likeliest K, for sorting all takes longer than a layer of a small model.
-
-    Returns:
-        Tokens, int64 [S], and whether each is what `_drawn_among_all` draws, bool [S].
+    Each token has a die of its own, and the one with the largest share / die wins: it does so as
+    often as its share says. A sum in another order, which moves all shares by a hair, then changes
+    the winner about as often as two are that close. (Dice that fall into sums of shares would
+    change it in each hundredth answer: in the tail a hair is a token.)
     """
-    best, places = logits.topk(min(_LIKELY, logits.shape[1]), dim=-1)
+    dice = torch.stack([row.throw(logits.shape[1]) for row in rows]).to(logits.device)
+    won = (logits / _column([row.settings.temperature for row in rows], logits) - dice).argmax(-1)
+    cut = [at for at, row in enumerate(rows) if row.settings.top_k or row.settings.top_p < 1]
+    if cut:
+        where = torch.tensor(cut, device=logits.device)
+        kept = _kept(logits[where], [rows[at] for at in cut])
+        heat = _column([rows[at].settings.temperature for at in cut], logits)
+        scores = (logits[where] / heat - dice[where]).masked_fill(~kept, -torch.inf)
+        won[where] = scores.argmax(-1)
+    return won
+
+
+def _kept(logits: Tensor, rows: Sequence[Row]) -> Tensor:
+    """Which tokens `top_k` and `top_p` leave, bool [S, V]; mostly told by the likeliest K alone."""
+    kept = torch.zeros_like(logits, dtype=torch.bool)
+    size = min(_LIKELY, logits.shape[1])
+    best, places = logits.topk(size, dim=-1)
     # equal ones in the order of their ids, as a stable sort of all has them
     places, order = places.sort(dim=-1)
     best, order = best.gather(1, order).sort(dim=-1, descending=True, stable=True)
     places = places.gather(1, order)
+    counts, ends = _lengths(best, logits, rows)
+    first = torch.arange(size, device=logits.device) < counts
+    kept.scatter_(1, places, first)
+    # the last that is kept may have others of its kind behind the K
+    last = best.gather(1, (counts - 1).clamp(max=size - 1))
+    sure = (ends & (last > best[:, -1:]))[:, 0] if size < logits.shape[1] else ends[:, 0]
+    if rest := [at for at, is_sure in enumerate(sure.tolist()) if not is_sure]:
+        where = torch.tensor(rest, device=logits.device)
+        ranked, tokens = logits[where].sort(dim=-1, descending=True, stable=True)
+        counts, _ = _lengths(ranked, logits[where], [rows[at] for at in rest])
+        first = torch.arange(logits.shape[1], device=logits.device) < counts
+        kept[where] = torch.zeros_like(first).scatter_(1, tokens, first)
+    return kept
+
+
+def _lengths(best: Tensor, logits: Tensor, rows: Sequence[Row]) -> tuple[Tensor, Tensor]:
+    """How many of the best are kept, int64 [S, 1], and whether that is told by these, bool [S, 1].
+
+    Args:
+        best: the likeliest K logits, sorted, [S, K].
+        logits: all, [S, V].
+        rows: whose settings say it.
+    """
     heat = _column([row.settings.temperature for row in rows], logits)
-    top_k = _column([float(row.settings.top_k) for row in rows], logits)
     top_p = _column([row.settings.top_p for row in rows], logits)
-    ranked = best.double() / heat
-    cut = (top_k > 0) & (torch.arange(best.shape[1], device=logits.device) >= top_k)
-    ranked = ranked.masked_fill(cut, -torch.inf)
-    is_short = (top_k > 0) & (top_k <= best.shape[1])
+    most = _column([row.settings.top_k or logits.shape[1] for row in rows], logits)
+    behind = torch.arange(best.shape[1], device=logits.device) >= most
+    ranked = (best.double() / heat).masked_fill(behind, -torch.inf)
+    is_short = most <= best.shape[1]  # the shares are those of `top_k` tokens
     whole = (logits.double() / heat).logsumexp(-1, keepdim=True)
     whole = torch.where(is_short, ranked.logsumexp(-1, keepdim=True), whole)
     shares = (ranked - whole).exp()
     sums = shares.cumsum(-1)
-    likely = shares.masked_fill(sums - shares >= top_p, 0)
-    sums_likely = likely.cumsum(-1)
-    ends_here = is_short | (sums[:, -1:] >= top_p)  # nothing behind the K can be drawn
-    total = torch.where(ends_here, sums_likely[:, -1:], torch.ones_like(whole))
-    place = torch.searchsorted(sums_likely, _column(thrown, logits) * total, right=True)
-    found = place.clamp(max=best.shape[1] - 1)
-    # one that is as likely as the last of the K may have others of its kind behind it
-    sure = (place < best.shape[1]) & (best.gather(1, found) > best[:, -1:])
-    sure &= ends_here | ((top_p >= 1) & (top_k == 0))
-    return places.gather(1, found)[:, 0], sure[:, 0]
-
-
-def _drawn_among_all(logits: Tensor, rows: Sequence[Row], thrown: Sequence[float]) -> Tensor:
-    ranked, tokens = logits.double().sort(dim=-1, descending=True, stable=True)
-    ranked = ranked / _column([row.settings.temperature for row in rows], logits)
-    most = _column([float(row.settings.top_k or logits.shape[1]) for row in rows], logits)
-    ranked = ranked.masked_fill(
-        torch.arange(logits.shape[1], device=logits.device) >= most, -torch.inf
-    )
-    shares = ranked.softmax(-1)
-    before = shares.cumsum(-1) - shares  # what the likelier ones have together
-    top_p = _column([row.settings.top_p for row in rows], logits)
-    shares = shares.masked_fill(before >= top_p, 0)
-    sums = shares.cumsum(-1)
-    place = torch.searchsorted(sums, _column(thrown, logits) * sums[:, -1:], right=True)
-    return tokens.gather(1, place.clamp(max=logits.shape[1] - 1))[:, 0]
+    counts = ((sums - shares < top_p) & ~behind).sum(-1, keepdim=True)
+    return counts, is_short | (sums[:, -1:] >= top_p) | (best.shape[1] == logits.shape[1])
 
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import Cache, DynamicCache
 from transformers.cache_utils import CacheLayerMixin, DynamicLayer
 
 __all__ = ["PromptReader", "common_length", "shared_length"]
@@ -20,7 +20,7 @@ __all__ = ["PromptReader", "common_length", "shared_length"]
 _WORTH_IT = 8  # tokens; a forward pass for fewer costs what it saves
 
 # input ids [S, T], attention mask [S, C + T] or None, positions [S, T], cache -> logits [S, V]
-Forward = Callable[[Tensor, Tensor | None, Tensor, DynamicCache], Tensor]
+Forward = Callable[[Tensor, Tensor | None, Tensor, Cache], Tensor]
 
 
 class PromptReader:

@@ -232,10 +232,10 @@ def load_adapter(
                 "work_dirs/<name>/checkpoints/latest/adapter"
             )
     config = PeftConfig.from_pretrained(str(folder))
-    require_same_task(llm, config, folder)
+    base: Any = llm.get_base_model() if isinstance(llm, PeftModel) else llm
+    require_same_task(base, config, folder)
     if is_trainable and (found := refusal(type(config), vars(config))):
         raise AdapterError(f"{str(folder)!r} cannot be trained further: {found.reason}")
-    base: Any = llm.get_base_model() if isinstance(llm, PeftModel) else llm
     _refuse_other_base(base, folder)
     stored = stored_shapes(folder / _WEIGHTS)
     drafted, problem = True, ""

@@ -55,22 +55,31 @@ class Work:
     head: float
     attention: Mapping[int | None, int] = field(default_factory=dict)
 
-    def flops(self, lengths: Iterable[int], trained: int) -> float:
+    def flops(
+        self, lengths: Iterable[int], trained: int, *, shared: Iterable[int] | None = None
+    ) -> float:
         """Return the FLOPs of training on some documents.
 
-        >>> Work(body=10, head=5, attention={None: 8}).flops([2, 4], trained=3)
-        310.0
+        >>> work = Work(body=10, head=5, attention={None: 8})
+        >>> work.flops([2, 4], trained=3), work.flops([4, 4], trained=3, shared=[0, 2])
+        (310.0, 374.0)
 
         Args:
             lengths: T of each document: `batch.cu_seqlens.diff()`.
             trained: positions that have a label, in all of them.
+            shared: of each document, how many of its first tokens another one has computed.
         """
         lengths = list(lengths)
+        done = [0] * len(lengths) if shared is None else list(shared)
         scores = sum(
-            width * sum(_pairs(length, window) for length in lengths)
+            width
+            * sum(
+                _pairs(n, window) - _pairs(of, window) for n, of in zip(lengths, done, strict=True)
+            )
             for window, width in self.attention.items()
         )
-        return 2.0 * (sum(lengths) * self.body + trained * self.head + scores)
+        tokens = sum(lengths) - sum(done)
+        return 2.0 * (tokens * self.body + trained * self.head + scores)
 
 
 def count_work(model: Algorithm) -> Work:

@@ -9,6 +9,7 @@ from peft import PeftConfig, PeftModel
 from transformers import PreTrainedModel
 
 from xtune.errors import AdapterError
+from xtune.models.generation import base_of
 from xtune.models.sequence_classifier import is_classifier
 from xtune.models.tied import saved_whole
 
@@ -42,11 +43,11 @@ def name_what_is_saved(peft_model: PeftModel) -> None:
         ]
 
 
-def require_same_task(llm: PreTrainedModel, config: PeftConfig, folder: Path) -> None:
+def require_same_task(llm: PreTrainedModel | PeftModel, config: PeftConfig, folder: Path) -> None:
     """Refuse a reward model's adapter on a language model, and the other way round.
 
     Args:
-        llm: the base.
+        llm: the base, with other adapters or without.
         config: of the adapter.
         folder: of the adapter.
 
@@ -54,7 +55,7 @@ def require_same_task(llm: PreTrainedModel, config: PeftConfig, folder: Path) ->
         AdapterError: it is that; says what to do.
     """
     scores = config.task_type == _SCORES
-    if scores == is_classifier(llm):
+    if scores == is_classifier(base_of(llm)):
         return
     if scores:
         raise AdapterError(

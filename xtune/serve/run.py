@@ -14,7 +14,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from xtune.errors import UsageError
 from xtune.serve.api.context import ApiContext
-from xtune.serve.engine.local import LocalEngine
+from xtune.serve.engine.questions import Engine
 from xtune.serve.served import Served
 
 __all__ = ["HTTP_SETTINGS", "listen", "serve"]
@@ -70,9 +70,8 @@ def serve(
     app: ASGIApp,
     context: ApiContext,
     listening: socket.socket,
-    load: Callable[[], Served],
+    prepare: Callable[[], tuple[Served, Engine]],
     on_ready: Callable[[], None],
-    **engine: Any,
 ) -> None:
     """Answer requests until the process is told to end; 503 while the model is loaded.
 
@@ -80,9 +79,8 @@ def serve(
         app: what `build_app` returns.
         context: gets the models and the engine when they are there.
         listening: a socket.
-        load: gives the models.
+        prepare: gives the models and the engine.
         on_ready: called when they can be asked.
-        **engine: arguments of LocalEngine.
 
     Raises:
         XtuneError: they cannot be loaded.
@@ -90,22 +88,21 @@ def serve(
     server = uvicorn.Server(uvicorn.Config(app, **HTTP_SETTINGS))
     failed: list[BaseException] = []
 
-    def prepare() -> None:
+    def load() -> None:
         try:
-            served = load()
-            context.engine = LocalEngine(served, **engine)
+            served, context.engine = prepare()
             context.served = served
             on_ready()
         except BaseException as error:
             failed.append(error)
             server.should_exit = True
 
-    loader = threading.Thread(target=prepare, name="loader", daemon=True)
+    loader = threading.Thread(target=load, name="loader", daemon=True)
     loader.start()
     try:
         asyncio.run(server.serve(sockets=[listening]))
     finally:
-        if isinstance(context.engine, LocalEngine):
+        if context.engine is not None:
             context.engine.close()
     if failed:
         raise failed[0]

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
+from transformers import AutoModelForCausalLM
 
 from xtune.data.templates import build_template
 from xtune.generation.answer import Answer
@@ -18,7 +19,7 @@ from xtune.generation.generate import prompt_ids
 from xtune.generation.locate import Located, training_notes
 from xtune.generation.model import ChatModel, tokenizer_of
 from xtune.generation.stopping import stop_ids_and_words
-from xtune.models import load_model
+from xtune.models import load_config, load_model
 from xtune.models.adapter_switch import AdapterSwitch
 from xtune.models.onednn_weights import pack_weights
 from xtune.models.quantization import quantization_of_bits
@@ -27,7 +28,7 @@ from xtune.structures import Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["Served", "ServedModel", "load_served"]
+__all__ = ["Served", "ServedModel", "load_front", "load_served"]
 
 
 class ServedModel:
@@ -42,6 +43,7 @@ class ServedModel:
         created: seconds since 1970; when it was loaded.
         call_form: how it writes calls of tools; None: not at all.
         stop_ids: tokens that end an answer.
+        stop_words: strings that do, for those that are no single token.
         opens_thinking: its prompts end within reasoning, which the answer goes on with.
     """
 
@@ -50,7 +52,7 @@ class ServedModel:
         self.chat = chat
         self.adapter = adapter
         self.created = int(time.time())
-        self.stop_ids, self._stop_words = stop_ids_and_words(
+        self.stop_ids, self.stop_words = stop_ids_and_words(
             chat.llm, chat.tokenizer, chat.stop_words
         )
         has_template = bool(chat.tokenizer.chat_template)
@@ -72,17 +74,20 @@ class ServedModel:
         hf = importlib.import_module("llguidance.hf")
         return hf.from_tokenizer(self._front, n_vocab=rows, eos_token=list(self.stop_ids))
 
-    def new_answer(self, stop: Sequence[str], *, is_chat: bool) -> Answer:
+    def new_answer(
+        self, stop: Sequence[str] = (), stop_ids: Sequence[int] = (), *, is_chat: bool
+    ) -> Answer:
         """Return an empty answer that ends where this model's do.
 
         Args:
             stop: further strings that end it.
+            stop_ids: further tokens that do.
             is_chat: what the template writes around an answer is no part of it.
         """
         return Answer(
             self.chat.tokenizer,
-            stop_ids=self.stop_ids,
-            stop_words=(*self._stop_words, *stop),
+            stop_ids=(*self.stop_ids, *stop_ids),
+            stop_words=(*self.stop_words, *stop),
             frame=self._frame if is_chat else ("", ""),
         )
 
@@ -158,18 +163,42 @@ def load_served(
     folders = [each.adapter for each in wanted.values() if each.adapter is not None]
     switch = AdapterSwitch(llm, folders)
     pack_weights(switch.llm)
+    return Served(switch, _models(wanted, switch.llm, prompt_template))
+
+
+def load_front(wanted: Mapping[str, Located], *, prompt_template: str | None = None) -> Served:
+    """Load what renders and reads a model's text, for an engine that has the weights itself.
+
+    Args:
+        wanted: a base and its adapters.
+        prompt_template: as for `ChatModel.load`.
+
+    Raises:
+        ModelError: it is not there.
+    """
+    ((_, base), *_) = wanted.items()
+    config = load_config(base.model)
+    with torch.device("meta"):
+        llm: Any = AutoModelForCausalLM.from_config(config)
+    return Served(AdapterSwitch(llm, []), _models(wanted, llm, prompt_template))
+
+
+def _models(
+    wanted: Mapping[str, Located], llm: Any, prompt_template: str | None
+) -> list[ServedModel]:
     models = []
+    adapters = 0
     for name, found in wanted.items():
         notes = training_notes(found.trained)
         tokenizer, stop_words = tokenizer_of(found, notes, prompt_template)
         chat = ChatModel(
-            llm=switch.llm,
+            llm=llm,
             tokenizer=tokenizer,
             stop_words=stop_words,
             system=notes.get("system") or "",
             name=name,
             trained_on=str(notes.get("map_fn") or ""),
         )
-        number = None if found.adapter is None else folders.index(found.adapter)
-        models.append(ServedModel(name, chat, number))
-    return Served(switch, models)
+        models.append(ServedModel(name, chat, None if found.adapter is None else adapters))
+        adapters += found.adapter is not None
+    return models

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,6 @@ def _name_of(given: str) -> str:
     """The name of what was given: an id as it stands, of a path its end."""
     path = Path(given).expanduser()
     if kind_of(given) in (Kind.PATH, Kind.GGUF) or path.exists():
-        parts = [part for part in path.resolve().parts if part not in _PLACES]
+        parts = [part for part in Path(os.path.abspath(path)).parts if part not in _PLACES]
         return parts[-1].removesuffix(".gguf")
     return given

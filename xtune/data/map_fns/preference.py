@@ -47,7 +47,7 @@ def preference_map_fn(row: dict[str, Any]) -> Preference:
     pair = _parted(row)
     for name in ("margin", "soft_label"):
         if row.get(name) is not None and row[name] == row[name]:  # NaN: a missing value of a table
-            pair[name] = number_field(row, name)  # type: ignore[literal-required]
+            pair[name] = number_field(row, name)
     if tools := tools_of(row.get("tools")):
         pair["tools"] = tools
     require_judgement(pair)
@@ -63,9 +63,9 @@ def _parted(row: dict[str, Any]) -> Preference:
         and isinstance(row.get("prompt"), str)
         and isinstance(messages_or_text(row["prompt"], name="prompt"), str)
     ):
-        (better, worse), form = without_prompt(row["prompt"], chosen, rejected)
+        texts, form = without_prompt(row["prompt"], chosen, rejected)
         pair = preference_of(
-            _messages(row["prompt"], "prompt", role="user"), said(better), said(worse)
+            _messages(row["prompt"], "prompt", role="user"), *(said(text) for text in texts)
         )
         return {**pair, "form": form} if form else pair
     better, worse = (

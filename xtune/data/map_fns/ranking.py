@@ -47,7 +47,7 @@ def ranking_map_fn(row: dict[str, Any]) -> Ranking:
     }
     for name in ("ranks", "scores"):
         if row.get(name) is not None:
-            made[name] = held_list(row[name], name=name, of="numbers")  # type: ignore[literal-required]
+            made[name] = held_list(row[name], name=name, of="numbers")
     if tools := tools_of(row.get("tools")):
         made["tools"] = tools
     require_judgement(made)

@@ -41,4 +41,5 @@ def ultrafeedback_cleaned_map_fn(row: dict[str, Any]) -> Preference:
         held_list(field(row, "rejected"), name="rejected", of="messages"),
     )
     ratings = number_field(row, "chosen-rating"), number_field(row, "rejected-rating")
-    return with_source({**pair, "margin": by_scores(*ratings)}, row.get("source"))
+    pair["margin"] = by_scores(*ratings)
+    return with_source(pair, row.get("source"))

@@ -102,9 +102,13 @@ def _cards(values: dict[str, Any]) -> Iterable[str]:
         yield _card("verdicts right", percent(verdict["right"]), counted)
     yield _card("score", f"{scores['mean']:.3g}", f"on average; spread {scores['std']:.3g}")
     by_length = values["length_correlation"]
-    yield _card(
-        "correlation with length", "–" if by_length is None else f"{by_length:.2f}", "of scores"
-    )
+    more = "of scores"
+    if (longer := values.get("longer_is_better")) and longer["pairs"]:
+        by = [percent(longer[name]) for name in ("by_data", "by_model")]
+        more = (
+            f"of scores; the longer answer is better in {by[0]} of pairs by the data, {by[1]} by it"
+        )
+    yield _card("correlation with length", "–" if by_length is None else f"{by_length:.2f}", more)
 
 
 def _card(name: str, number: str, more: str) -> str:

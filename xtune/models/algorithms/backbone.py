@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from xtune.errors import ModelError
-from xtune.models.algorithms.shared_prompt import fold
+from xtune.models.algorithms.shared_prompt import Folded, fold
 from xtune.models.attention import NAME, kernel_for, varlen_arguments, why_not_one_row
 from xtune.models.fused import fuse
 from xtune.models.generation import base_of
@@ -168,8 +168,7 @@ class Backbone:
         """
         # A cache makes transformers ignore the boundaries, and holds what no one will ask for.
         run: Any = functools.partial(self.body, use_cache=False)
-        folded = fold(batch) if self.shares_prompts and self.why_apart is None else None
-        if folded is not None:
+        if (folded := self._folded(batch)) is not None:
             arguments = varlen_arguments(folded.documents) | {"unfolding": folded.unfolding}
             hidden = run(
                 input_ids=folded.input_ids, position_ids=folded.position_ids, **arguments
@@ -183,6 +182,20 @@ class Backbone:
         # Each begins at position 0 and has no padding, so that nothing but its ids is needed.
         documents = batch.input_ids.split(batch.cu_seqlens.diff().tolist(), dim=1)
         return torch.cat([run(input_ids=ids).last_hidden_state for ids in documents], dim=1)
+
+    def shared_tokens(self, batch: Batch) -> list[int]:
+        """Return with how many tokens each document begins that another one has computed.
+
+        Args:
+            batch: on the CPU, or anywhere.
+        """
+        documents = len(batch.cu_seqlens) - 1
+        if (folded := self._folded(batch)) is None:
+            return [0] * documents
+        return folded.unfolding.shared[:documents]
+
+    def _folded(self, batch: Batch) -> Folded | None:
+        return fold(batch) if self.shares_prompts and self.why_apart is None else None
 
     def log_probs(
         self,

@@ -32,6 +32,7 @@ def attend_by_document(
     dropout: float = 0.0,
     scaling: float | None = None,
     alibi_slopes: Tensor | None = None,
+    shared: list[int] | None = None,
 ) -> Tensor:
     """Attend within each document.
 
@@ -45,6 +46,8 @@ def attend_by_document(
         scaling: of the scores; default 1 / sqrt(E).
         alibi_slopes: [H]; a score falls by slope x distance (Press et al. 2021). Not together
             with a window.
+        shared: of each document, how many of its first tokens need no result; they get 0 where
+            that saves work. None: none.
 
     Returns:
         [1, T, H, E].
@@ -60,16 +63,21 @@ def attend_by_document(
                 dropout=dropout,
                 scaling=scaling,
                 alibi_slopes=alibi_slopes,
+                shared=shared,
             )
         return out.to(query.dtype)
     outputs = []
-    for q, k, v in zip(
-        query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True
+    for q, k, v, first in zip(
+        query.split(lengths, 2),
+        key.split(lengths, 2),
+        value.split(lengths, 2),
+        shared or [0] * len(lengths),
+        strict=True,
     ):
         if alibi_slopes is not None:
             out = _with_alibi(q, k, v, alibi_slopes, dropout, scaling)
         elif window is None or q.shape[2] <= window:
-            out = _causal(q, k, v, dropout, scaling)
+            out = _causal(q, k, v, dropout, scaling, first)
         else:
             out = _windowed(q, k, v, window, dropout, scaling)
         outputs.append(out.transpose(1, 2))
@@ -77,17 +85,25 @@ def attend_by_document(
 
 
 def _causal(
-    query: Tensor, key: Tensor, value: Tensor, dropout: float, scaling: float | None
+    query: Tensor, key: Tensor, value: Tensor, dropout: float, scaling: float | None, first: int
 ) -> Tensor:
-    return F.scaled_dot_product_attention(
+    """One document, of which the results of the `first` tokens are 0."""
+    mask = None
+    if first:
+        query = query[:, :, first:]
+        mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device)
+        mask = mask.tril_(first)
+    out = F.scaled_dot_product_attention(
         query,
         key,
         value,
+        attn_mask=mask,
         dropout_p=dropout,
-        is_causal=True,
+        is_causal=mask is None,
         scale=scaling,
         enable_gqa=query.shape[1] != key.shape[1],  # faster than repeating keys (measured)
     )
+    return F.pad(out, (0, 0, first, 0)) if first else out
 
 
 def _with_alibi(

@@ -21,8 +21,12 @@ oneDNN makes a kernel for each shape in bf16 and keeps it, 0.2 MB each. With eve
 own, 900 rows of documents of 20 to 600 tokens grew the process by 2.2 GB; padded, and as many at a
 time as a power of two, by 0.2 GB.
 
-Shapes: T tokens of the row, n documents of a batch, L their length with padding, H query heads,
-K key and value heads, G = H / K, E head width (the values' may be another).
+Of a document whose beginning another one has too (unfolding.py), the queries of that beginning are
+left out, down to a multiple of 32: what becomes of them is nothing, and no one reads it.
+
+Shapes: T tokens of the row, n documents of a batch, L their length with padding, F queries of each
+that are left out, H query heads, K key and value heads, G = H / K, E head width (the values' may
+be another).
 """
 
 from __future__ import annotations
@@ -49,26 +53,37 @@ class Alike(NamedTuple):
         places: int64 [n L], where to read in the row; the last token's place where it is padding.
         to: int64 [n L], where to write; T where it is padding.
         length: L.
+        first: F, a multiple of 32; 0: every token asks.
     """
 
     places: Tensor
     to: Tensor
     length: int
+    first: int = 0
+
+    def queries(self, of_all: Tensor) -> Tensor:
+        """Of `places` or `to` those that ask: [n (L - F)]."""
+        return of_all.view(-1, self.length)[:, self.first :].flatten() if self.first else of_all
 
 
-def sort_by_length(lengths: list[int]) -> list[Alike]:
-    """Plan a row's attention, once for all layers, from the length of each document."""
-    starts: dict[int, list[tuple[int, int]]] = {}
+def sort_by_length(lengths: list[int], shared: list[int] | None = None) -> list[Alike]:
+    """Plan a row's attention, once for all layers.
+
+    Args:
+        lengths: of each document.
+        shared: of each, how many of its first tokens need no result; None: none.
+    """
+    starts: dict[tuple[int, int], list[tuple[int, int]]] = {}
     total = 0
-    for length in lengths:
-        rounded = -(-length // _SIMILAR) * _SIMILAR
-        starts.setdefault(rounded, []).append((total, total + length))
+    for length, left_out in zip(lengths, shared or [0] * len(lengths), strict=True):
+        kind = -(-length // _SIMILAR) * _SIMILAR, left_out // _SIMILAR * _SIMILAR
+        starts.setdefault(kind, []).append((total, total + length))
         total += length
     groups = []
-    for length, edges in starts.items():
+    for (length, first), edges in starts.items():
         while edges:  # as many as a power of two: few shapes
             n = 1 << (len(edges).bit_length() - 1)
-            groups.append(_alike(edges[:n], length, total))
+            groups.append(_alike(edges[:n], length, total)._replace(first=first))
             edges = edges[n:]
     return groups
 
@@ -116,14 +131,21 @@ class _SideBySide(torch.autograd.Function):
         ctx: Any, query: Tensor, key: Tensor, value: Tensor, groups: list[Alike], scaling: float
     ) -> Tensor:
         _, heads, total, width = query.shape
-        out = query.new_empty(total + 1, heads * width)
-        sums = query.new_empty(total + 1, heads, dtype=torch.float32)
+        make = query.new_zeros if any(group.first for group in groups) else query.new_empty
+        out = make(total + 1, heads * width)
+        sums = make(total + 1, heads, dtype=torch.float32)
         for group in groups:
             part, sum_of_exp = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-                *(_read(states, group) for states in (query, key, value)), 0.0, True, scale=scaling
+                _read(query, group.queries(group.places), group.length - group.first),
+                *(_read(states, group.places, group.length) for states in (key, value)),
+                0.0,
+                not group.first,
+                attn_mask=_mask(group, query) if group.first else None,
+                scale=scaling,
             )
+            to = group.queries(group.to)
             for whole, each in ((out, part.transpose(1, 2)), (sums, sum_of_exp.transpose(1, 2))):
-                whole.index_copy_(0, group.to, each.flatten(2).flatten(0, 1))
+                whole.index_copy_(0, to, each.flatten(2).flatten(0, 1))
         result = out[:-1].view(1, total, heads, width)
         ctx.save_for_backward(query, key, value, result, sums)
         ctx.settings = groups, scaling
@@ -153,7 +175,7 @@ class _SideBySide(torch.autograd.Function):
                     .view(len(places) // group.length, -1, states.shape[-1])
                     for states in wide
                 )
-                parts = _backward(query, key, value, slope, group.length, scaling)
+                parts = _backward(query, key, value, slope, group.length, group.first, scaling)
                 for whole, part in zip(grads, parts, strict=True):
                     whole = whole.view(-1, *whole.shape[2:])
                     whole.index_copy_(0, places, part.view(-1, *whole.shape[1:]).to(whole.dtype))
@@ -170,15 +192,21 @@ class _SideBySide(torch.autograd.Function):
 
 
 def _backward(
-    query: Tensor, key: Tensor, value: Tensor, slope: Tensor, length: int, scaling: float
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    slope: Tensor,
+    length: int,
+    first: int,
+    scaling: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of query, key and value, [n K, L G or L, E], from [n K, L G or L, E + 2]."""
     each = query.shape[1] // length
-    grad_query = torch.empty_like(query[..., :-2])
+    grad_query = (torch.zeros_like if first else torch.empty_like)(query[..., :-2])
     grad_key, grad_value = (torch.zeros_like(key[..., :-2], dtype=torch.float32) for _ in range(2))
     block = min(_QUERIES, _SCORES // (len(query) * each * length))
     block = max(1, block // _SIMILAR) * _SIMILAR
-    for start in steps_to_run(range(0, length, block), query):
+    for start in steps_to_run(range(first, length, block), query):
         stop = min(start + block, length)
         own, seen = slice(start * each, stop * each), slice(stop)
         q, k, v, g = query[:, own], key[:, seen], value[:, seen], slope[:, own]
@@ -230,8 +258,14 @@ def _by_key_heads(states: Tensor, kv_heads: int, addend: Tensor | None = None) -
     return out
 
 
-def _read(states: Tensor, group: Alike) -> Tensor:
-    """[1, H, T, E] to [n, H, L, E]."""
+def _read(states: Tensor, places: Tensor, length: int) -> Tensor:
+    """[1, H, T, E] to [n, H, length, E]."""
     _, heads, total, width = states.shape
-    rows = states.transpose(1, 2).reshape(total, heads * width).index_select(0, group.places)
-    return rows.view(-1, group.length, heads, width).transpose(1, 2)
+    rows = states.transpose(1, 2).reshape(total, heads * width).index_select(0, places)
+    return rows.view(-1, length, heads, width).transpose(1, 2)
+
+
+def _mask(group: Alike, query: Tensor) -> Tensor:
+    """What is added to the scores of queries F to L with keys 0 to L, [L - F, L]."""
+    future = query.new_full((group.length - group.first, group.length), -torch.inf)
+    return future.triu_(group.first + 1)

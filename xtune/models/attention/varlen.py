@@ -228,6 +228,7 @@ def varlen_attention(
         softcap=softcap,
         alibi_slopes=alibi_slopes,
         blocks_of_row={} if blocks_of_row is None else blocks_of_row,
+        shared=None if unfolding is None else unfolding.shared,
     )
     if unfolding is not None:
         out = unfolding.of_row(out)
@@ -247,8 +248,9 @@ def _attend(
     softcap: float | None,
     alibi_slopes: Tensor | None,
     blocks_of_row: dict[int | None, Any],
+    shared: list[int] | None,
 ) -> Tensor:
-    """Choose a kernel; to [1, T, H, E]."""
+    """Choose a kernel; to [1, T, H, E]. What documents have from others may be left out of it."""
     plain = softcap is None and alibi_slopes is None
     device = query.device.type
     if device == "cpu" and torch.is_autocast_enabled(device):  # as it would cast for the kernel
@@ -287,7 +289,7 @@ def _attend(
     within_window = row.window is None or row.longest <= row.window
     if kernel == "documents side by side" and within_window and runs_on_cpu(query):
         if None not in blocks_of_row:
-            blocks_of_row[None] = sort_by_length(document_lengths)
+            blocks_of_row[None] = sort_by_length(document_lengths, shared)
         return attend_side_by_side(query, key, value, blocks_of_row[None], scaling=scaling)
     return attend_by_document(
         query,
@@ -298,6 +300,7 @@ def _attend(
         dropout=dropout,
         scaling=scaling,
         alibi_slopes=alibi_slopes,
+        shared=shared,
     )
 
 

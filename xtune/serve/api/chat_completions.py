@@ -137,6 +137,7 @@ async def asked_of(context: ApiContext, fields: Fields, model: ServedModel) -> A
                 sampling.settings, seed=((sampling.settings.seed or 0) + number) % 2**63
             ),
             stop=sampling.stop,
+            stop_ids=sampling.stop_ids,
             alternatives=top,
             new_guide=new_guide,
             penalty_alpha=sampling.penalty_alpha,

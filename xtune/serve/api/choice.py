@@ -82,7 +82,9 @@ class Choice:
         self._until = UntilCall(self._say, self._form)
         # None: not known yet
         self._thinks: bool | None = (True if opens_thinking else None) if is_chat else False
+        self._begins = bool(self._thinks)  # blanks before reasoning, and behind it, are none
         self._held = ""
+        self._blanks = ""
 
     def push(self, piece: Piece) -> list[Delta]:
         """Take a token; return what can be sent now."""
@@ -115,7 +117,7 @@ class Choice:
         else:
             self._until.finish()
             if rest := self._text[self._sent :]:
-                self._say(rest)
+                self._made.append(Delta(content=rest))
         if self._noted:
             self._made.append(Delta())
         return self._give()
@@ -142,22 +144,26 @@ class Choice:
             begun = self._held.lstrip()
             if not begun or (len(begun) < len(_OPEN) and _OPEN.startswith(begun)):
                 return
-            self._thinks = begun.startswith(_OPEN)
+            self._thinks = self._begins = begun.startswith(_OPEN)
             if self._thinks:
-                self._held = begun.removeprefix(_OPEN).lstrip()
+                self._held = begun.removeprefix(_OPEN)
         if self._thinks:
             thought, closing, after = self._held.partition(_CLOSE)
-            if closing:
-                self._pass_on(thought.rstrip(), reasoning=True)
-                self._thinks, self._held = False, after.lstrip()
-            else:
+            if self._begins:
+                thought = thought.lstrip()
+            if not closing:
                 cut = _may_be_sent(thought)
+                self._begins &= not cut
                 self._pass_on(thought[:cut], reasoning=True)
                 self._held = thought[cut:]
                 return
-        if self._held and (self._text or self._held.strip() or self._form is None):
-            self._pass_on(self._held, reasoning=False)
-            self._held = ""
+            self._pass_on(thought.rstrip(), reasoning=True)
+            self._thinks, self._held, self._begins = False, after, True
+        if self._begins:
+            self._held = self._held.lstrip()
+            self._begins = not self._held
+        self._pass_on(self._held, reasoning=False)
+        self._held = ""
 
     def _pass_on(self, text: str, *, reasoning: bool) -> None:
         if reasoning and text:
@@ -167,8 +173,13 @@ class Choice:
             self._until.push(text)
 
     def _say(self, text: str) -> None:
-        self._sent += len(text)
-        self._made.append(Delta(content=text))
+        """Send text, but for blanks at its end, which are no text where a call follows."""
+        text = self._blanks + text
+        cut = len(text) if self._form is None else len(text.rstrip())
+        self._blanks = text[cut:]
+        if cut:
+            self._sent += cut
+            self._made.append(Delta(content=text[:cut]))
 
     def _give(self) -> list[Delta]:
         made, self._made = self._made, []

@@ -52,6 +52,7 @@ async def completions(request: Request) -> Response:
                 sampling.settings, seed=((sampling.settings.seed or 0) + number) % 2**63
             ),
             stop=sampling.stop,
+            stop_ids=sampling.stop_ids,
             alternatives=top,
             is_chat=False,
             penalty_alpha=sampling.penalty_alpha,

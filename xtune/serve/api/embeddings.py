@@ -11,8 +11,9 @@ from starlette.responses import JSONResponse, Response
 
 from xtune.serve.api.completions import prompts_of
 from xtune.serve.api.context import context_of
-from xtune.serve.api.errors import unsupported
+from xtune.serve.api.errors import ApiError, unsupported
 from xtune.serve.api.fields import Fields
+from xtune.serve.engine.questions import Refused
 
 __all__ = ["embeddings"]
 
@@ -33,7 +34,10 @@ async def embeddings(request: Request) -> Response:
         raise unsupported("dimensions", f"this model has {width}, and no others")
     fields.refuse_rest()
     prompts = await prompts_of(context, model, given, name="input")
-    future = engine.embed(model.id, [tuple(prompt) for prompt in prompts])
+    try:
+        future = engine.embed(model.id, [tuple(prompt) for prompt in prompts])
+    except Refused as error:
+        raise ApiError(400, str(error), code="unsupported_parameter") from None
     vectors = await context.unless_gone(request, asyncio.wrap_future(future))
     read = sum(map(len, prompts))
     return JSONResponse(

@@ -75,7 +75,7 @@ def token_bytes(tokenizer: PreTrainedTokenizerBase, token: int) -> bytes:
         return bytes([int(piece[3:5], 16)])
     if piece and all(letter in _BYTE_OF for letter in piece) and "▁" not in piece:
         spelled = bytes(_BYTE_OF[letter] for letter in piece)
-        decoded = tokenizer.decode([token], clean_up_tokenization_spaces=False)
+        decoded = str(tokenizer.decode([token], clean_up_tokenization_spaces=False))
         # SentencePiece's letters may all be byte-level BPE's too; then the text decides
         if "\ufffd" in decoded or spelled.decode(errors="replace").strip() == decoded.strip():
             return spelled

@@ -26,6 +26,7 @@ class Sampling:
         settings: of the first; the seed of the next is one more.
         n: how many answers.
         stop: strings that end them.
+        stop_ids: tokens that do: vLLM's `stop_token_ids`.
         penalty_alpha: of contrastive search; None: no such search.
         notices: what was taken for something else.
     """
@@ -33,6 +34,7 @@ class Sampling:
     settings: GenerationSettings
     n: int
     stop: tuple[str, ...]
+    stop_ids: tuple[int, ...]
     penalty_alpha: float | None
     notices: tuple[str, ...]
 
@@ -78,7 +80,10 @@ def sampling_of(fields: Fields, limit: int | None, notices: list[str]) -> Sampli
         raise fields.refusal(
             "top_k", f"is {top_k}; with contrastive search allowed: 1 to {_MOST_TRIED}"
         )
-    return Sampling(settings, n, stops_of(fields), alpha, tuple(notices))
+    stop_ids = fields.take("stop_token_ids", "a list", [])
+    if not all(type(each) is int and each >= 0 for each in stop_ids):
+        raise fields.refusal("stop_token_ids", "must be a list of token ids")
+    return Sampling(settings, n, stops_of(fields), tuple(stop_ids), alpha, tuple(notices))
 
 
 def limit_of(fields: Fields, notices: list[str], *names: str) -> int | None:

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import queue
 import threading
-import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -33,7 +31,8 @@ from xtune.generation.live_rows import LiveRows
 from xtune.generation.room import context_length
 from xtune.generation.row_cache import frequencies_change, rows_may_join
 from xtune.models import base_of, generation_mode
-from xtune.serve.engine.questions import Broken, Busy, Closed, Event, Question, Refused
+from xtune.serve.engine.desk import AskedRows, Desk
+from xtune.serve.engine.questions import Event, Question, Refused
 from xtune.serve.engine.rows import ClientRow, Group, PlainRows
 from xtune.serve.served import Served
 
@@ -71,7 +70,7 @@ class LocalEngine:
         self._served = served
         self._llm = llm
         self._slots = slots
-        self._most_waiting = waiting
+        self._desk = Desk(slots, waiting)
         self._device = llm.get_input_embeddings().weight.device
         room = free_memory(self._device) // 2 // bytes_per_token(llm)
         self._cached_tokens = cached_tokens or int(room)
@@ -80,16 +79,11 @@ class LocalEngine:
         self._may_join = rows_may_join(llm, self.room(""))
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[ClientRow] = deque()
-        self._asked = 0  # rows that were asked for and have not ended, of all clients
-        self._lock = threading.Lock()
-        self._counts: Counter[str] = Counter()
-        self._seconds = 1.0  # that a row took lately
-        self._closing = False
         self._groups: dict[tuple[str, bool], Group] = {}
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
 
-    def ask(self, questions: Sequence[Question], on_event: Callable[[Event], None]) -> _Asked:
+    def ask(self, questions: Sequence[Question], on_event: Callable[[Event], None]) -> AskedRows:
         """Ask some questions; see `Engine`.
 
         Args: as `Engine.ask`.
@@ -99,17 +93,7 @@ class LocalEngine:
                 "this model keeps more than keys and values of each token, which contrastive "
                 "search cannot take back: leave decoder and penalty_alpha out"
             )
-        with self._lock:
-            if self._closing:
-                raise Closed("the server is ending")
-            if self._asked + len(questions) > self._slots + self._most_waiting:
-                seconds = math.ceil(self._seconds * (self._asked / self._slots))
-                raise Busy(
-                    f"{self._asked} answers are being written or wait, which is all there is room "
-                    "for; ask again later",
-                    min(max(seconds, 1), 60),
-                )
-            self._asked += len(questions)
+        self._desk.take_in(len(questions))
         rows = []
         for index, question in enumerate(questions):
             model = self._served.models[question.model]
@@ -117,7 +101,7 @@ class LocalEngine:
             left = question.settings.max_new_tokens if room is None else room - len(question.prompt)
             rows.append(ClientRow(index, question, model, max(1, left), on_event))
         self._orders.put(lambda: self._waiting.extend(rows))
-        return _Asked(rows, lambda: self._orders.put(lambda: None))
+        return AskedRows(rows, lambda: self._orders.put(lambda: None))
 
     def room(self, model: str) -> int:
         """How many tokens a prompt and its answer may have together.
@@ -150,17 +134,16 @@ class LocalEngine:
         """Return what it has done; see `Engine`."""
         live = sum(group.count for group in list(self._groups.values()))
         return {
-            **self._counts,
+            **self._desk.counts,
             "rows_running": live,
-            "rows_waiting": max(0, self._asked - live),
+            "rows_waiting": max(0, self._desk.open - live),
             "cached_tokens": self._held(),
             "cached_tokens_limit": self._cached_tokens,
         }
 
     def close(self) -> None:
         """End: rows that are being answered get no end."""
-        with self._lock:
-            self._closing = True
+        self._desk.close()
         self._orders.put(lambda: None)
         self._thread.join()
 
@@ -171,8 +154,7 @@ class LocalEngine:
             self._answer()
         except Exception:
             logger.exception("the engine has failed")
-        with self._lock:
-            self._closing = True
+        self._desk.close()
         with contextlib.suppress(queue.Empty):
             while True:
                 self._orders.get(block=False)()
@@ -180,7 +162,7 @@ class LocalEngine:
 
     def _answer(self) -> None:
         with generation_mode(self._llm):
-            while not self._closing:
+            while not self._desk.closed:
                 self._take_orders()
                 self._admit()
                 for key, group in list(self._groups.items()):
@@ -226,7 +208,7 @@ class LocalEngine:
         left = [row for row in self._waiting if row.done]
         if left:
             self._waiting = deque(row for row in self._waiting if not row.done)
-            self._end(left)
+            self._desk.end(left)
         while self._waiting and sum(group.count for group in self._groups.values()) < self._slots:
             row = self._waiting[0]
             group = self._group_of(row)
@@ -241,7 +223,7 @@ class LocalEngine:
             if (row := fullest.give_back_one()) is None:
                 break
             self._waiting.appendleft(row)
-            self._counts["rows_given_back_total"] += 1
+            self._desk.counts["rows_given_back_total"] += 1
 
     def _step(self, key: tuple[str, bool], group: Group) -> None:
         short, id = False, key[0]
@@ -264,37 +246,18 @@ class LocalEngine:
             self._waiting.extendleft(reversed(group.give_back()))
             torch.cuda.empty_cache()
             return
-        self._end(ended)
-
-    def _end(self, rows: Sequence[ClientRow]) -> None:
-        for row in rows:
-            end = row.end()
-            self._counts["prompt_tokens_total"] += len(row.prompt)
-            self._counts["prompt_tokens_known_total"] += end.known
-            self._counts["answer_tokens_total"] += end.tokens
-            self._counts[f"answers_ended_total:{end.ended_by}"] += 1
-            self._seconds += 0.2 * (time.monotonic() - row.asked_at - self._seconds)
-        if rows:
-            with self._lock:
-                self._asked -= len(rows)
+        self._desk.end(ended)
 
     def _break(self, key: tuple[str, bool], why: str) -> None:
         """End all rows of a group whose step has failed; the next row finds a new one."""
         rows = self._groups.pop(key).give_up()
-        self._end([row for row in rows if row.done])
-        self._tell([row for row in rows if not row.done], why)
+        self._desk.end([row for row in rows if row.done])
+        self._desk.break_off([row for row in rows if not row.done], why)
 
     def _break_all(self, why: str) -> None:
         for key in list(self._groups):
             self._break(key, why)
-        self._tell(self._waiting, why)
-
-    def _tell(self, rows: Sequence[ClientRow], why: str) -> None:
-        for row in rows:
-            row.on_event(Broken(why))
-        self._counts["answers_ended_total:broken"] += len(rows)
-        with self._lock:
-            self._asked -= len(rows)
+        self._desk.break_off(self._waiting, why)
 
     def _live(self) -> int:
         return sum(group.count for group in self._groups.values())
@@ -308,21 +271,5 @@ class LocalEngine:
         ids = torch.tensor([list(prompt)], device=self._device)
         backbone: Any = base_of(self._llm).base_model
         hidden: Tensor = backbone(input_ids=ids, use_cache=False).last_hidden_state[0]
-        self._counts["embedded_tokens_total"] += len(prompt)
+        self._desk.counts["embedded_tokens_total"] += len(prompt)
         return torch.nn.functional.normalize(hidden.float().mean(0), dim=0).tolist()
-
-
-class _Asked:
-    """The rows of one client's questions."""
-
-    def __init__(self, rows: Sequence[ClientRow], wake: Callable[[], None]) -> None:
-        self._rows = rows
-        self._wake = wake
-
-    def leave(self) -> None:
-        """Free the rows that have not ended, within one step."""
-        going = [row for row in self._rows if not row.done]
-        for row in going:
-            row.leave()
-        if going:
-            self._wake()

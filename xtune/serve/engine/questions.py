@@ -35,6 +35,7 @@ class Question:
         prompt: token ids, at least one.
         settings: with a seed, unless the temperature is 0.
         stop: strings that end the answer, besides the model's own ends.
+        stop_ids: tokens that do.
         alternatives: how many others are noted for each token; None: not even the token's own.
         is_chat: what the chat template writes around an answer is no part of it.
         new_guide: makes what says which tokens may come next; None: all may.
@@ -45,6 +46,7 @@ class Question:
     prompt: tuple[int, ...]
     settings: GenerationSettings
     stop: tuple[str, ...] = ()
+    stop_ids: tuple[int, ...] = ()
     alternatives: int | None = None
     is_chat: bool = True
     new_guide: Callable[[], Guide] | None = None
@@ -160,3 +162,6 @@ class Engine(Protocol):
 
     def counts(self) -> dict[str, float]:
         """Return what it has done, by the names of metrics."""
+
+    def close(self) -> None:
+        """End; what is being answered gets no end."""

@@ -41,7 +41,7 @@ class ClientRow(Row):
         self.on_event = on_event
         super().__init__(
             question.prompt,
-            lambda: model.new_answer(question.stop, is_chat=question.is_chat),
+            lambda: model.new_answer(question.stop, question.stop_ids, is_chat=question.is_chat),
             dataclasses.replace(
                 question.settings, max_new_tokens=min(question.settings.max_new_tokens, room)
             ),
@@ -57,9 +57,9 @@ class ClientRow(Row):
         return shown
 
     def end(self) -> End:
-        """Tell the client that no more comes."""
+        """Return what the client is told at the end."""
         rest = self.answer.finish()
-        end = End(
+        return End(
             index=self.index,
             text=rest,
             ended_by=self.answer.ended_by,
@@ -67,8 +67,6 @@ class ClientRow(Row):
             known=self.known or 0,
             written=self.answer.written,
         )
-        self.on_event(end)
-        return end
 
 
 class Group(Protocol):

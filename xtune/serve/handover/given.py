@@ -30,6 +30,8 @@ class Given:
 
     Attributes:
         name: for files and tables: of the run, or of the model's folder.
+        model: the base, as xtune loads it.
+        shown: model and adapter, as they follow a verb of xtune.
         base: a folder's whole path or a hub id, in transformers' own layout.
         adapter: PEFT's folder; None for a whole model.
         tokenizer: the one trained with, its chat template included.
@@ -40,6 +42,8 @@ class Given:
     """
 
     name: str
+    model: str
+    shown: str
     base: str
     adapter: Path | None
     tokenizer: PreTrainedTokenizerBase
@@ -54,12 +58,14 @@ class Given:
         return bool(self.tokenizer.chat_template)
 
     @classmethod
-    def find(cls, model: str, adapter: str | None = None) -> Given:
+    def find(cls, model: str, adapter: str | None = None, *, any_layout: bool = False) -> Given:
         """Find a model and what belongs to it; no weight is read.
 
         Args:
             model: a hub id, a folder, a .gguf file, an alias, or a run's work_dir.
             adapter: an adapter's folder, or a work_dir that holds one.
+            any_layout: the program is given a file that xtune writes, of whatever it reads itself,
+                with the adapter merged in.
 
         Raises:
             UsageError: there is no such model, or another program could not run it as we do; says
@@ -70,7 +76,7 @@ class Given:
         notes = training_notes(found.trained)
         export = f"xtune export {_shown(model, adapter)} OUT"
         fields = published_fields(found.model)
-        if translated_config(fields) is not None or "auto_map" in fields:
+        if not any_layout and (translated_config(fields) is not None or "auto_map" in fields):
             raise UsageError(
                 f"{found.model} is not in transformers' own layout: other programs would run its "
                 f"own code or not find its weights. Write it in that layout, then hand that over:\n"
@@ -86,7 +92,8 @@ class Given:
         tokenizer = load_tokenizer(str(found.adapter) if own else found.model)
         notices = []
         if found.adapter is not None:
-            _require_same_vocabulary(tokenizer, notes, config.vocab_size, found.model, export)
+            if not any_layout:
+                _require_same_vocabulary(tokenizer, notes, config.vocab_size, found.model, export)
             if not own and tokenizer.chat_template:
                 notices.append(
                     "the adapter's folder has no tokenizer, so the chat template is the base's; if "
@@ -108,6 +115,8 @@ class Given:
         base = name_for_others(found.model)
         return cls(
             name=_name(model, found.adapter),
+            model=found.model,
+            shown=_shown(model, adapter),
             base=base,
             adapter=None if found.adapter is None else found.adapter.resolve(),
             tokenizer=tokenizer,

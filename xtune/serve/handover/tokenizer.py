@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtune.errors import ModelError, UsageError
+from xtune.export.system_text import with_system
 from xtune.generation.generate import prompt_ids
 from xtune.models.older_readers import save_tokenizer
 from xtune.serve.handover.given import Given
@@ -14,7 +14,7 @@ from xtune.serve.handover.given import Given
 if TYPE_CHECKING:
     from xtune.structures import Message
 
-__all__ = ["PROBES", "with_system", "write_tokenizer"]
+__all__ = ["PROBES", "write_tokenizer"]
 
 PROBES: tuple[list[Message], ...] = (
     [{"role": "user", "content": "What is 12*31?"}],
@@ -77,23 +77,6 @@ def write_tokenizer(given: Given, folder: Path) -> None:
                 f"{_token(read, ids, at)} and should be {_token(tokenizer, expected, at)}. Nothing "
                 "is written. Please report this with the name of the model"
             )
-
-
-def with_system(template: str, system: str) -> str:
-    """Return a jinja chat template that writes a system text where a dialogue brings none.
-
-    Args:
-        template: takes `messages`.
-        system: the text; '' leaves the template as it is.
-    """
-    if not system:
-        return template
-    message = f"{{'role': 'system', 'content': {json.dumps(system, ensure_ascii=False)}}}"
-    return (
-        "{%- if not messages or messages[0]['role'] != 'system' -%}"
-        f"{{%- set messages = [{message}] + messages -%}}"
-        f"{{%- endif -%}}{template}"
-    )
 
 
 def _ours(given: Given, probe: list[Message]) -> list[int]:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from xtune.errors import UsageError, did_you_mean
 
-__all__ = ["target_named", "targets"]
+__all__ = ["takes_any_layout", "target_named", "targets"]
 
 
 def targets() -> list[str]:
@@ -32,3 +32,12 @@ def target_named(name: str) -> Callable[..., str]:
         )
     write: Callable[..., str] = importlib.import_module(f"{__name__}.{name}").write
     return write
+
+
+def takes_any_layout(name: str) -> bool:
+    """Whether a target is given a file that xtune writes, of whatever it reads itself.
+
+    Args:
+        name: of a target that there is.
+    """
+    return bool(getattr(importlib.import_module(f"{__name__}.{name}"), "ANY_LAYOUT", False))
