@@ -233,7 +233,7 @@ def test_a_tie_is_neither_good_nor_bad(make):
 
 def test_a_soft_label_that_answers_judged_alone_do_not_use_is_told(make):
     rows = [{**PAIR, "soft_label": 0.75}, PAIR]
-    made = make(rows, UnpairedPreferenceDataset, map_fn=pair_map)
+    made = make(rows, pair_map, UnpairedPreferenceDataset)
     assert list(made.report.judged.lines()) == [
         "judged    2 good answers, 2 bad ones",
         "note      1 rows have a soft label, which answers that are judged alone do not use: each "
