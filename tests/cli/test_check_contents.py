@@ -150,3 +150,42 @@ def test_the_command_line_prints_notes_and_ends_with_2_for_problems(tmp_path, ca
     )
     assert main([*words, "map_fn=alpaca"]) == 2
     assert "a run would stop at" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "key", "said"),
+    [
+        ("custom_dpo_lora", {"loss": {"type": "ipo", "beta": 0}}, "model.loss.beta", "beta is 0;"),
+        (
+            "custom_dpo_lora",
+            {"loss": {"type": "robust", "label_smoothing": 0.5}},
+            "model.loss.label_smoothing",
+            "label_smoothing is 0.5; it is the share of swapped pairs, from 0 to below 0.5",
+        ),
+        ("custom_dpo_lora", {"nll_on": "all"}, "model.nll_on", "nll_on='all' says which tokens"),
+        (
+            "custom_dpo_lora",
+            {"loss": {"type": "simpo"}, "precompute_reference": True},
+            "model.loss",
+            "the loss SimPO has no reference: leave `precompute_reference` out",
+        ),
+        ("custom_dpo_lora", {"adapter": None}, "model.loss", "the loss Sigmoid holds the policy"),
+        (
+            "smollm2_135m_kto_lora",
+            {"precompute_reference": True},
+            "model.loss",
+            "precompute_reference with Kto: it asks the reference",
+        ),
+        (
+            "custom_reward_lora",
+            {"loss": {"type": "token_aligned"}},
+            "model.loss",
+            "the loss TokenAligned trains the scores of all tokens, and reading='end' would",
+        ),
+    ],
+)
+def test_what_an_algorithm_refuses_is_found_before_any_weights(config, options, key, said):
+    sheet = render(config, [f"model.{name}={value!r}" for name, value in options.items()])
+    (problem,), _ = contents_of(sheet)
+    assert problem.key == key
+    assert problem.message.startswith(said)

@@ -10,6 +10,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.once import once
 from xtune.cli.entry import main
+from xtune.config.continued import origin_of_adapter
 from xtune.export.export import write_model
 from xtune.models import RewardModel, load_tokenizer
 from xtune.models.sequence_classifier import load_classifier
@@ -116,7 +117,7 @@ def test_dialogues_without_pairs_and_the_shift(reward, inputs, tmp_path, capsys)
     assert second["shift"] == notes["reward"]["shift"]
 
 
-def test_what_dpo_has_taught(inputs, tmp_path, capsys):
+def write_adapter(inputs, folder, value):
     from peft import LoraConfig
 
     from xtune.models import attach_adapter, load_model
@@ -124,8 +125,12 @@ def test_what_dpo_has_taught(inputs, tmp_path, capsys):
     tuned = attach_adapter(load_model(str(inputs.model), dtype="fp32"), LoraConfig(r=2))
     for name, parameter in tuned.named_parameters():
         if "lora_B" in name:
-            parameter.data.fill_(0.05)
-    tuned.save_pretrained(str(tmp_path / "adapter"))
+            parameter.data.fill_(value)
+    tuned.save_pretrained(str(folder))
+
+
+def test_what_dpo_has_taught(inputs, tmp_path, capsys):
+    write_adapter(inputs, tmp_path / "adapter", 0.05)
     data = write_rows(tmp_path / "pairs.jsonl", PAIRS[:4])
     words = [inputs.model, data, "--adapter", tmp_path / "adapter", "--reference"]
     assert score(*words, "--beta", "0.2", out=tmp_path / "out") == 0
@@ -135,6 +140,30 @@ def test_what_dpo_has_taught(inputs, tmp_path, capsys):
     named = json.loads((tmp_path / "same" / "results.json").read_text())
     assert values["margin"]["mean"] == pytest.approx(2 * named["margin"]["mean"], rel=1e-4)
     assert abs(values["margin"]["mean"]) > 1e-4
+
+
+def test_what_was_trained_further_is_held_against_what_it_began_as(inputs, tmp_path, capsys):
+    """And an adapter that is named as reference is not taken for its base."""
+    for name, value in (("start", 0.05), ("further", -0.03)):
+        write_adapter(inputs, tmp_path / name, value)
+    began = origin_of_adapter(tmp_path / "start")
+    (tmp_path / "further" / "xtune.json").write_text(json.dumps({"began_with": began}))
+    data = write_rows(tmp_path / "pairs.jsonl", PAIRS[:2])
+
+    def scores(name, *words):
+        words = [inputs.model, data, "--adapter", tmp_path / name, "--reference", *words]
+        assert score(*words, out=tmp_path / "out") == 0
+        return [json.loads(line)["score"] for line in (tmp_path / "out" / "scores.jsonl").open()]
+
+    own, other = scores("further", inputs.model), scores("start", inputs.model)
+    further = pytest.approx([a - b for a, b in zip(own, other, strict=True)], abs=1e-4)
+    assert scores("further") == further
+    assert scores("further", tmp_path / "start") == further
+    assert max(map(abs, other)) > 0.01  # the base would be another reference
+    (tmp_path / "start" / "adapter_model.safetensors").unlink()
+    words = [inputs.model, data, "--adapter", tmp_path / "further", "--reference"]
+    assert score(*words, out=tmp_path / "out") == 2
+    assert "which is the reference, and the folder has none now" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

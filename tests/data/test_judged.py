@@ -231,6 +231,16 @@ def test_a_tie_is_neither_good_nor_bad(make):
     assert report.dropped == {"a tie: no answer is better than another": 1}
 
 
+def test_a_soft_label_that_answers_judged_alone_do_not_use_is_told(make):
+    rows = [{**PAIR, "soft_label": 0.75}, PAIR]
+    made = make(rows, pair_map, UnpairedPreferenceDataset)
+    assert list(made.report.judged.lines()) == [
+        "judged    2 good answers, 2 bad ones",
+        "note      1 rows have a soft label, which answers that are judged alone do not use: each "
+        "is taken as certain",
+    ]
+
+
 def test_judged_answers_are_no_pairs(make):
     with pytest.raises(DataError, match=r"makes a judged answer of a row.*UnpairedPreferenceData"):
         make([{"text": "Two.", "label": True}], judged_map)

@@ -533,3 +533,26 @@ def test_a_cache_that_does_not_tell_of_groups_is_read(make, own_cache, monkeypat
     read = DataReport.from_dict(json.loads(json.dumps(told)))
     assert (read.samples, read.groups) == (3, 3)
     assert [*pairwise(fresh._caches[0].bounds.tolist())] == [(0, 1), (1, 2), (2, 3)]
+
+
+def test_a_mixture_tells_of_all_its_answers_what_one_source_tells(make, tmp_path):
+    plain, worth = tmp_path / "plain.jsonl", tmp_path / "worth.jsonl"
+    plain.write_text("".join(json.dumps(row) + "\n" for row in rows_of(3)))
+    worth.write_text("".join(json.dumps({**row, "margin": 2}) + "\n" for row in rows_of(3)))
+    data = make(data_path=[{"data_path": str(plain)}, {"data_path": str(worth)}])
+    assert data.vectors == {"side", "score"}
+    scores = [data.sample(index).per_document["score"] for index in range(12)]
+    assert scores == [0.0] * 6 + [2.0, 0.0] * 3
+    assert make(data_path=str(plain)).vectors == {"side"}
+
+
+def test_data_without_what_the_loss_asks_for_are_refused_before_the_run(tmp_path, own_cache):
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows_of(3)))
+    cfg = cfg_of("PreferenceDataset", str(tmp_path / "a.jsonl"))
+    loss = {"type": "bradley_terry", "margin_weight": 1.0}
+    cfg["model"] = {"type": "RewardModel", "loss": loss}
+    said = "asks for `margin` or `scores` of the data, and no row of train_dataset has it"
+    with pytest.raises(ConfigError, match=said):
+        build_datasets(cfg, TOKENIZER)
+    cfg["model"]["loss"] = {"type": "bradley_terry"}
+    build_datasets(cfg, TOKENIZER)

@@ -81,6 +81,20 @@ def test_its_reference_is_what_it_began_as_however_far_it_goes(kind, folder, req
     assert found.item() < math.log(2) - 1e-3
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("folder", ["tiny_llama", "untied_llama"])
+def test_of_a_new_adapter_it_is_the_untouched_checkpoint(kind, folder, request):
+    """Also where it trains whole modules, the vocabulary or new rows: those are off too."""
+    folder = request.getfixturevalue(folder)
+    documents = pairs_of()
+    ref = sums_by_hand(load_model(str(folder), dtype="fp32"), documents)
+    model = moved(algorithm(folder, "sigmoid", lora=KINDS[kind]), by=0.1)
+    own = sums_by_hand(model.llm, documents)
+    found = model(batch_of(documents), normalizer=4)["loss"].item()
+    assert found == pytest.approx(dpo_by_hand(own, ref), rel=1e-5)
+    assert found != pytest.approx(math.log(2), abs=1e-3)
+
+
 def test_the_bare_base_would_have_been_another_reference(tiny_llama):
     """What others take without a word: this adapter's first loss is not ln 2 against its base."""
     documents = pairs_of()

@@ -195,6 +195,26 @@ def test_where_nothing_fits_there_is_no_advice(inputs):
     assert advice_for(cfg, BF16, DeviceMemory("cuda", 0.01)) is None
 
 
+def test_a_reference_of_its_own_need_not_stay_in_memory(tmp_path):
+    wide = write_tiny_llama(tmp_path / "wide", width=256)
+    chosen = [f"pretrained_model_name_or_path={wide}", "max_length=64", "lora=None"]
+    ref = {"type": "CausalLM", "pretrained_model_name_or_path": str(wide)}
+    full = render("custom_dpo_lora", [*chosen, f"algorithm.ref={ref!r}"]).values
+    option = "algorithm.precompute_reference=True"
+    less = need_of(
+        render("custom_dpo_lora", [*chosen, option]).values, BF16, DeviceMemory("cpu", None)
+    )
+    place = DeviceMemory("cpu", (less.gib + 0.0005) / 0.9)
+    advice = advice_for(full, BF16, place)
+    assert advice.words == f"--cfg-options {option}"
+    assert advice.need == less
+
+
+def test_a_reward_model_makes_no_logits_of_which_fewer_could_be_held(inputs):
+    cfg = render("custom_reward_lora", [f"pretrained_model_name_or_path={inputs.model}"]).values
+    assert advice_for(cfg, BF16, DeviceMemory("cuda", 0.01)) is None
+
+
 class Rows:
     """A data set that knows its longest items, or one of a user's own that does not."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,12 +29,35 @@ def contents_of(sheet: Sheet) -> tuple[list[Problem], list[str]]:
 
     problems: list[Problem] = []
     notes: list[str] = []
-    for key, message, stops in [*_rows(sheet.values), *_tokens(sheet.values)]:
+    findings = [*_settings(sheet.values), *_rows(sheet.values), *_tokens(sheet.values)]
+    for key, message, stops in findings:
         if stops:
             problems.append(problem_at(sheet, key, message))
         else:
             notes.append(message)
     return problems, notes
+
+
+def _settings(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
+    """What an algorithm with a loss of its own refuses; code of the user's is not run here."""
+    from xtune.errors import ConfigError
+
+    model = values["model"]
+    loss = model.get("loss")
+    named = (model.get("type"), loss.get("type") if isinstance(loss, Mapping) else None)
+    if not all(isinstance(name, str) and name.isidentifier() for name in named):
+        return
+    from xtune.registry import MODELS, resolve
+
+    try:
+        algorithm: Any = resolve(MODELS, model["type"])
+        algorithm.require_settings(model)
+    except ConfigError as error:
+        named = {f"model.{name}": name for name in model} | {
+            f"model.loss.{name}": name for name in loss
+        }
+        at = [key for key, name in named.items() if re.match(rf"{name}( is |=)", str(error))]
+        yield (at or ["model.loss"])[0], str(error), True
 
 
 def _rows(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:

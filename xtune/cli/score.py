@@ -53,7 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         nargs="?",
         const=_WITHOUT_ADAPTER,
-        help="score by what DPO taught MODEL, held against this one; alone: without its adapter",
+        help="score by what DPO taught MODEL, held against this one; alone: what its training "
+        "began with",
     )
     parser.add_argument("--beta", type=float, help="of that training, with --reference (0.1)")
     parser.add_argument(

@@ -79,6 +79,11 @@ class TokenCache:
                 raise ValueError(f"{file} was written when {name!r} was declared otherwise")
             self._vectors[name] = np.memmap(folder / file, dtype=VECTORS[name].dtype, mode="r")
 
+    @property
+    def vectors(self) -> frozenset[str]:
+        """Names of the numbers that its samples have besides ids and labels."""
+        return frozenset(self._vectors)
+
     def largest_id(self) -> int:
         """Return the largest token id of all samples; -1 if there are none."""
         return int(self._ids.max()) if len(self._ids) else -1

@@ -19,6 +19,7 @@ from xtune.data.templates import Template, build_template
 from xtune.data.tokenized import report_of, tokenized
 from xtune.registry import DATASETS
 from xtune.structures import Sample
+from xtune.vectors import VECTORS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,6 +36,7 @@ class CachedDataset(Packs):
         makes: what a row becomes; see row_reading.py.
         template: how the dialogues are rendered.
         report: what became of the rows.
+        vectors: names of the numbers that tokens or documents have besides their ids and labels.
 
     Args:
         data_path: a file, folder, list of files, registered source, hub id, or a source's dict;
@@ -89,6 +91,15 @@ class CachedDataset(Packs):
         made = [tokenized(share, preparation) for share in shares]
         self._caches = [cache for cache, _ in made]
         self._starts = np.cumsum([0, *map(len, self._caches)])  # samples before each source
+        self.vectors: frozenset[str] = frozenset().union(*(one.vectors for one in self._caches))
+        self._neutrals = [
+            {
+                name: VECTORS[name].neutral
+                for name in self.vectors - cache.vectors
+                if VECTORS[name].kind == "document"
+            }
+            for cache in self._caches
+        ]
         bounds = [cache.bounds for cache in self._caches]
         chosen = choose(shares, [len(own) - 1 for own in bounds])
         before = np.cumsum([0, *(len(own) - 1 for own in bounds)])  # groups
@@ -130,7 +141,10 @@ class CachedDataset(Packs):
     def sample(self, index: int) -> Sample:
         """Return one tokenised document."""
         source = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self._caches[source].sample(index - int(self._starts[source]))
+        sample = self._caches[source].sample(index - int(self._starts[source]))
+        # What only another source tells of its documents: no batch lacks what some batches have
+        sample.per_document.update(self._neutrals[source])
+        return sample
 
 
 @DATASETS.register_module()

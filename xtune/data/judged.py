@@ -23,8 +23,17 @@ from xtune.data.map_fns.base import UnusableRow, is_blank
 from xtune.data.map_fns.judgement import TIE
 from xtune.structures import Conversation, Message
 
-__all__ = ["EMPTY", "NEITHER", "Judged", "answers_of", "judged_alone", "judged_together"]
+__all__ = [
+    "EMPTY",
+    "NEITHER",
+    "VECTOR_FIELDS",
+    "Judged",
+    "answers_of",
+    "judged_alone",
+    "judged_together",
+]
 
+VECTOR_FIELDS = {"score": "margin` or `scores", "safe": "safe"}  # of a row, by their vector
 EMPTY = "empty answer"
 NEITHER = "neither better nor worse than the other answers"
 

@@ -25,7 +25,7 @@ class JudgedCounts:
         ties: pairs of answers that are equally good: those of equal rank make no pair, those of
             soft label 0.5 are among `pairs`.
         with_margin: pairs whose answers differ in `score`.
-        with_soft_label: pairs that are not sure.
+        with_soft_label: pairs that are not sure; rows with such, where answers are judged alone.
         chosen_tokens: trained tokens of the better answers of all pairs.
         rejected_tokens: of the worse ones.
         longer: pairs whose better answer has more tokens.
@@ -132,6 +132,11 @@ class JudgedCounts:
             )
         if self.good or self.bad:
             yield f"judged    {self.good:,} good answers, {self.bad:,} bad ones"
+            if self.with_soft_label:
+                yield (
+                    f"note      {self.with_soft_label:,} rows have a soft label, which answers "
+                    "that are judged alone do not use: each is taken as certain"
+                )
         for count, which, other in (
             (self.chosen_begins, "chosen", "rejected"),
             (self.rejected_begins, "rejected", "chosen"),

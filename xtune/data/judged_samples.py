@@ -86,6 +86,8 @@ class JudgedSamples:
         for answers in groups:
             counts.count(answers)
         counts.count_row(reading.made)
+        if self._makes == "unpaired":
+            counts.with_soft_label += reading.made.get("soft_label", 1) < 1
         counts.left_out.update(left_out)
         return [sample for answers in groups for _, sample in answers]
 

@@ -15,6 +15,7 @@ from torch import nn
 from xtune.checkpoint.state import recorded_day
 from xtune.config.continued import adapter_notes, origin_of_adapter, overruled_note
 from xtune.config.recipe import Recipe, recipe_of
+from xtune.data.judged import VECTOR_FIELDS
 from xtune.data.protocol import Dataset, Loader, missing_names
 from xtune.data.report import DataReport
 from xtune.engine.hooks.base import Hook
@@ -139,6 +140,7 @@ def _dataset(
             "before the training. Leave it out, or name a data set that is read whole, such as "
             "PreferenceDataset"
         )
+    _require_vectors(key, cfg["model"], dataset)
     learns_from = getattr(resolve(MODELS, algorithm), "learns_from", made.makes)
     if made.makes != learns_from:
         raise ConfigError(
@@ -147,6 +149,28 @@ def _dataset(
             f"{made.makes}, or a data set that makes {learns_from}"
         )
     return made
+
+
+def _require_vectors(key: str, model: Mapping[str, Any], dataset: Any) -> None:
+    """Refuse data of which no row says what the loss asks for, and say what it has no use for.
+
+    Of streamed data nobody knows before they are read.
+    """
+    asks = getattr(resolve(MODELS, model["type"]), "asks_of_data", None)
+    known = getattr(dataset, "vectors", None)
+    if asks is None or known is None:
+        return
+    if lacking := [name for name in asks(model) if name not in known]:
+        fields = ", ".join(f"`{VECTOR_FIELDS.get(name, name)}`" for name in lacking)
+        raise ConfigError(
+            f"model.loss={model['loss']} asks for {fields} of the data, and no row of {key} has "
+            "it: give the rows that field, or choose another loss or option"
+        )
+    for name in sorted(VECTOR_FIELDS.keys() & known - {*asks(model)}):
+        logger.info(
+            "%s: rows have `%s`, which %s does not use here",
+            key, VECTOR_FIELDS[name], _name(model["type"]),
+        )  # fmt: skip
 
 
 def _name(named: Any) -> str:

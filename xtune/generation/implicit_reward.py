@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from xtune.errors import UsageError
-from xtune.generation.locate import locate, training_notes
+from xtune.generation.locate import Located, locate, training_notes
 from xtune.generation.scorer import Scorer, backbone_of, device_to_score_on, loaded_fields
 from xtune.models import Backbone, load_model
 from xtune.models.quantization import quantization_of_bits
@@ -30,11 +33,13 @@ class ImplicitReward(Scorer):
         policy: the model.
         reference: another one; None: `policy` without its adapter.
         beta: of the training; it decides how sure the numbers look, and not which is larger.
+        named: the reference, in words.
     """
 
     policy: Backbone
     reference: Backbone | None = None
     beta: float = 0.1
+    named: str = "without its adapter"
 
     @classmethod
     def load(
@@ -52,7 +57,8 @@ class ImplicitReward(Scorer):
         Args:
             name_or_path: as `RewardScorer.load`, of a language model.
             adapter: likewise.
-            reference: another model; None: the policy without its adapter.
+            reference: another model or adapter; None: the adapter that the policy's own was trained
+                further from, if it was, and else the policy without its adapter.
             beta: of the training.
             bits: likewise.
             dtype: likewise.
@@ -62,6 +68,8 @@ class ImplicitReward(Scorer):
             ModelError, AdapterError: one of them cannot be loaded.
         """
         found = locate(name_or_path, adapter)
+        notes = training_notes(found.trained)
+        reference = reference or _start_of(notes)
         if found.adapter is None and reference is None:
             raise UsageError(
                 f"{name_or_path!r} has no adapter, without which it would be the reference: name "
@@ -72,17 +80,15 @@ class ImplicitReward(Scorer):
             "quantization": quantization_of_bits(bits),
             "device": device_to_score_on(),
         }
-        llm: Any = load_model(found.model, **settings)
-        if found.adapter is not None:
-            from xtune.models import load_adapter  # imports PEFT
-
-            llm = load_adapter(llm, found.adapter)
-        other = None if reference is None else load_model(locate(reference).model, **settings)
+        llm = _loaded(found, settings)
         return cls(
-            **loaded_fields(found, name_or_path, training_notes(found.trained), llm),
+            **loaded_fields(found, name_or_path, notes, llm),
             policy=backbone_of(llm),
-            reference=None if other is None else backbone_of(other),
+            reference=None
+            if reference is None
+            else backbone_of(_loaded(locate(reference), settings)),
             beta=beta,
+            named=reference or "without its adapter",
         )
 
     @property
@@ -93,9 +99,7 @@ class ImplicitReward(Scorer):
             "reading": "log-probabilities",
             "shift": 0.0,
             "beta": self.beta,
-            "reference": "without its adapter"
-            if self.reference is None
-            else self.reference.base.name_or_path,
+            "reference": self.named,
         }
 
     @property
@@ -114,3 +118,34 @@ class ImplicitReward(Scorer):
         with nullcontext() if self.reference is not None else llm.disable_adapter():
             other = backbone.log_probs(batch, chunk_size=_CHUNK)
         return self.beta * sum_by_document(own - other, batch)
+
+
+def _start_of(notes: Mapping[str, Any]) -> str | None:
+    """The adapter that a policy was trained further from: its reference, which no base is.
+
+    Raises:
+        UsageError: it is there no more, or another one is in its place.
+    """
+    began = notes.get("began_with") or {}
+    named = began.get("adapter")
+    if named is None:
+        return None
+    weights = Path(named).expanduser() / "adapter_model.safetensors"
+    found = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None
+    if found is None or found != began.get("sha256", found):
+        there = "has another one now" if found else "has none now"
+        raise UsageError(
+            f"the training began with the adapter in {named!r}, which is the reference, and the "
+            f"folder {there}: name where it is, --reference DIR, or another model"
+        )
+    return str(named)
+
+
+def _loaded(found: Located, settings: Mapping[str, Any]) -> Any:
+    """A model, with the adapter that was meant."""
+    llm: Any = load_model(found.model, **settings)
+    if found.adapter is None:
+        return llm
+    from xtune.models import load_adapter  # imports PEFT
+
+    return load_adapter(llm, found.adapter)

@@ -70,6 +70,8 @@ def build_model(
         ConfigError: a name or argument that does not exist.
         AdapterError: an adapter that does not fit; tokens added to one that is trained further.
     """
+    if (require := getattr(resolve(MODELS, cfg["type"]), "require_settings", None)) is not None:
+        require(cfg)
     place = torch.device(device or "cpu")
     settings = dict(cfg)
     llm_settings = dict(settings.pop("llm"))

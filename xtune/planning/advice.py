@@ -9,22 +9,25 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 from xtune.config.recipe import recipe_of
 from xtune.config.rules import divisible_optimizer
 from xtune.config.strategies import SHARDINGS, Sharding, Traits, sharding_of_sheet
-from xtune.errors import ModelError
+from xtune.errors import ConfigError, ModelError
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 from xtune.planning.drafts import Drafts
 from xtune.planning.requirement import FULL, DeviceMemory, MicroBatch, Requirement, need_of
+from xtune.registry import DATASETS, MODELS, resolve
 
 __all__ = ["Advice", "Change", "advice_for", "advice_lines"]
 
 _SMALL_CHUNK = 64  # positions; smaller ones make the products slow
 _SHORTEST = 256  # tokens
 _OF_WEIGHTS = ("strategy.", "model.llm.")
+_CHANGE_WEIGHTS = ("model.adapter", "model.precompute_reference")
 _LEAST_RANK = 8
 # Those that the last word of their key does not name
 _KNOBS = {"model.adapter": "lora", "model.adapter.r": "lora.r"}
@@ -51,7 +54,7 @@ class Change:
     @property
     def touches_weights(self) -> bool:
         """Whether the weights on a device take another room with it."""
-        return any(key.startswith(_OF_WEIGHTS) or key == "model.adapter" for key in self.values)
+        return any(key.startswith(_OF_WEIGHTS) or key in _CHANGE_WEIGHTS for key in self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +203,18 @@ def _changes(cfg: Mapping[str, Any], place: DeviceMemory, longest: int) -> Itera
     recipe, model = recipe_of(cfg), cfg["model"]
     strategy, optimizer = recipe.strategy, recipe.optimizer
     quantized, with_adapter = recipe.quantization is not None, recipe.trains_adapter
-    if model.get("loss_chunk_size", 256) > _SMALL_CHUNK:
+    makes_logits = "loss_chunk_size" in signature(resolve(MODELS, model["type"])).parameters
+    if makes_logits and model.get("loss_chunk_size", 256) > _SMALL_CHUNK:
         yield _set(cfg, "model.loss_chunk_size", _SMALL_CHUNK, "the same result")
     if not recipe.checkpointing:
         yield _set(
             cfg, "model.gradient_checkpointing", True, "the same result, a third to a half slower"
         )
+    if _may_precompute(cfg):
+        told = {"model.precompute_reference": True}
+        knob = "algorithm" if "algorithm" in cfg else "model"
+        cost = "nearly the same result: the reference is run before the training, and let go"
+        yield Change(f"{knob}.precompute_reference=True", "", cost, told)
     whole = [one for one in SHARDINGS.values() if one.type == strategy and not one.divided]
     if place.devices > 1 and whole:
         for stage in (2, 3):
@@ -243,6 +252,19 @@ def _changes(cfg: Mapping[str, Any], place: DeviceMemory, longest: int) -> Itera
     while (length := length // 2) >= _SHORTEST:
         if length < longest:  # no row is as long as a greater one: nothing would change
             yield _set(cfg, "train_dataset.max_length", length, "longer samples are cut")
+
+
+def _may_precompute(cfg: Mapping[str, Any]) -> bool:
+    """Whether a reference is a model in memory, and what it says can be known beforehand."""
+    model = cfg["model"]
+    if model.get("ref") is None or model.get("precompute_reference"):
+        return False
+    algorithm: Any = resolve(MODELS, model["type"])
+    try:
+        algorithm.require_settings({**model, "precompute_reference": True})
+    except ConfigError:
+        return False
+    return hasattr(resolve(DATASETS, cfg["train_dataset"]["type"]), "attach")
 
 
 def _set(cfg: Mapping[str, Any], key: str, value: Any, cost: str) -> Change:

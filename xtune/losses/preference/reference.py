@@ -339,8 +339,9 @@ class DiscoPop(_OfBeta):
     def __call__(self, pairs: PairTerms) -> Tensor:
         """Return the loss of each pair, [P]."""
         apart = self.beta * (pairs.gain - pairs.rejected_gain)
-        mixed = (apart / self.tau).sigmoid()
-        return -(1 - mixed) * logsigmoid(apart) + mixed * (-apart).exp()
+        turned = apart / self.tau
+        # k exp(-u) as one power: of a pair far on the wrong side it would be 0 times infinity
+        return -(-turned).sigmoid() * logsigmoid(apart) + (logsigmoid(turned) - apart).exp()
 
 
 def _smoothed(apart: Tensor, label_smoothing: float) -> Tensor:

@@ -151,6 +151,26 @@ class Algorithm(nn.Module, ABC):
         """
         return {}
 
+    @classmethod
+    def require_settings(cls, settings: Mapping[str, Any]) -> None:
+        """Refuse settings that contradict each other, as `xtune check` does, before any weights.
+
+        Args:
+            settings: a sheet's `model`.
+
+        Raises:
+            ConfigError: says what to change.
+        """
+
+    @classmethod
+    def asks_of_data(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the vectors of documents without which nothing can be computed.
+
+        Args:
+            settings: a sheet's `model`.
+        """
+        return ()
+
     @abstractmethod
     def parts(self) -> Mapping[str, ModelPart]:
         """Return every module with weights, by the name of the attribute that it is."""

@@ -23,7 +23,7 @@ from xtune.losses.preference.pair import expected_loss, loss_at_start
 from xtune.models.algorithms.alarms import PairAlarms
 from xtune.models.algorithms.base import Peers
 from xtune.models.algorithms.pairs import Pairs, pairs_of
-from xtune.models.algorithms.with_reference import WithReference, label_counts
+from xtune.models.algorithms.with_reference import WithReference, label_counts, require_reference
 from xtune.parallel.slices import (
     BatchSlice,
     counted_before,
@@ -31,7 +31,7 @@ from xtune.parallel.slices import (
     next_tokens,
     sum_by_document,
 )
-from xtune.registry import MODELS, PAIR_LOSSES
+from xtune.registry import MODELS, PAIR_LOSSES, build
 from xtune.structures import IGNORE_INDEX, Batch
 
 if TYPE_CHECKING:
@@ -201,6 +201,18 @@ class PreferenceOptimization(WithReference):
         if self.precompute_reference:
             batch.per_document["ref_log_prob"] = torch.zeros(2 * len(lengths))
         return batch
+
+    @classmethod
+    def require_settings(cls, settings: Mapping[str, Any]) -> None:  # noqa: D102
+        loss: PairLoss = build(PAIR_LOSSES, settings["loss"])
+        own_weight = settings.get("sft_weight")
+        _require_meaning(
+            loss,
+            loss.sft_weight if own_weight is None else own_weight,
+            settings.get("nll_on"),
+            settings.get("ld_alpha"),
+        )
+        require_reference(settings, loss_name=type(loss).__name__, needs=loss.needs_reference)
 
     @classmethod
     def reference_sums(cls, settings: Mapping[str, Any]) -> Callable[[Tensor, Batch], Tensor]:

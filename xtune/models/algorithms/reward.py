@@ -29,7 +29,7 @@ from xtune.models.algorithms.pairs import Pairs, pairs_of
 from xtune.models.scores import READINGS, Reading, Scores, answer_tokens, read, scores_of
 from xtune.models.sequence_classifier import is_classifier
 from xtune.parallel.slices import BatchSlice, group_numbers, sum_by_document
-from xtune.registry import MODELS, REWARD_LOSSES
+from xtune.registry import MODELS, REWARD_LOSSES, build
 from xtune.structures import IGNORE_INDEX, Batch
 
 if TYPE_CHECKING:
@@ -138,6 +138,17 @@ class RewardModel(Algorithm):
         """Return its prompts, those without a pair left out."""
         return float(pairs_of(batch).share.sum().round())
 
+    @classmethod
+    def require_settings(cls, settings: Mapping[str, Any]) -> None:  # noqa: D102
+        factors = {name: settings.get(name, 0.0) for name in ("centre", "l2", "log_barrier")}
+        loss: RewardLoss = build(REWARD_LOSSES, settings["loss"])
+        _require_together(loss, settings.get("reading", "end"), factors)
+
+    @classmethod
+    def asks_of_data(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: D102
+        loss: RewardLoss = build(REWARD_LOSSES, settings["loss"])
+        return loss.vectors
+
     def parts(self) -> dict[str, ModelPart]:
         """Return the model with its head."""
         return {"llm": ModelPart(self.llm, saved_as="model")}
@@ -180,7 +191,7 @@ class RewardModel(Algorithm):
     def _losses(self, scores: Scores, values: Tensor, pairs: Pairs, batch: Batch) -> Tensor:
         """The loss of each pair with its penalties, [P]."""
         better, worse = values[pairs.better], values[pairs.worse]
-        given = {name: batch.per_document[name] for name in self.loss.vectors}  # or it is said
+        given = {name: batch.per_document[name] for name in self.loss.vectors}  # asks_of_data
         worth, safe = given.get("score"), given.get("safe")
         soft = batch.per_document.get("soft_label")
         margin = None if worth is None else worth[pairs.better] - worth[pairs.worse]

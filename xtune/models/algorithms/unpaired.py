@@ -20,9 +20,9 @@ from xtune.losses.preference.unpaired import Kto
 from xtune.models.algorithms.alarms import UnpairedAlarms
 from xtune.models.algorithms.base import Peers
 from xtune.models.algorithms.mismatched import mismatched_batches
-from xtune.models.algorithms.with_reference import WithReference, label_counts
+from xtune.models.algorithms.with_reference import WithReference, label_counts, require_reference
 from xtune.parallel.slices import BatchSlice, slice_of, sum_by_document
-from xtune.registry import MODELS, UNPAIRED_LOSSES
+from xtune.registry import MODELS, UNPAIRED_LOSSES, build
 from xtune.structures import Batch
 
 if TYPE_CHECKING:
@@ -79,12 +79,7 @@ class UnpairedPreferenceOptimization(WithReference):
         fused: bool = True,
     ) -> None:
         name = type(loss).__name__
-        if precompute_reference and loss.needs_divergence:
-            raise ConfigError(
-                f"precompute_reference with {name}: it asks the reference for answers to other "
-                "prompts in each step, which nobody knows before. Leave it out, or take "
-                "loss=dict(type='apo_zero_unpaired')"
-            )
+        _require_known(loss, precompute_reference)
         super().__init__(
             llm,
             loss_name=name,
@@ -183,6 +178,12 @@ class UnpairedPreferenceOptimization(WithReference):
         return batch
 
     @classmethod
+    def require_settings(cls, settings: Mapping[str, Any]) -> None:  # noqa: D102
+        loss: UnpairedLoss = build(UNPAIRED_LOSSES, settings["loss"])
+        _require_known(loss, bool(settings.get("precompute_reference")))
+        require_reference(settings, loss_name=type(loss).__name__, needs=True)
+
+    @classmethod
     def reference_sums(cls, settings: Mapping[str, Any]) -> Callable[[Tensor, Batch], Tensor]:
         """Return what makes `ref_log_prob` of the reference's log-probabilities; see the base.
 
@@ -195,6 +196,15 @@ class UnpairedPreferenceOptimization(WithReference):
             known: Tensor = batch.per_document["ref_log_prob"]
             return known
         return sum_by_document(self.reference_log_probs(batch), batch)
+
+
+def _require_known(loss: UnpairedLoss, precompute_reference: bool) -> None:
+    if precompute_reference and loss.needs_divergence:
+        raise ConfigError(
+            f"precompute_reference with {type(loss).__name__}: it asks the reference for answers "
+            "to other prompts in each step, which nobody knows before. Leave it out, or take "
+            "loss=dict(type='apo_zero_unpaired')"
+        )
 
 
 def _counted(batches: Sequence[Batch]) -> dict[str, float]:

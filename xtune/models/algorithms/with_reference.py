@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from xtune.models.start_adapter import StartAdapter
 
-__all__ = ["REF_LOG_PROB", "ReferencePass", "WithReference", "label_counts"]
+__all__ = ["REF_LOG_PROB", "ReferencePass", "WithReference", "label_counts", "require_reference"]
 
 # Log-probability of a document's labels under the reference, where it was computed beforehand
 REF_LOG_PROB = declare(Vector("ref_log_prob", "document"))
@@ -201,6 +201,27 @@ class ReferencePass(Algorithm):
 
     def backbones(self) -> list[Backbone]:  # noqa: D102
         return [self.backbone]
+
+
+def require_reference(settings: Mapping[str, Any], *, loss_name: str, needs: bool) -> None:
+    """Refuse a `model` that lacks the reference that its loss needs, or has one for nothing.
+
+    Args:
+        settings: the sheet's `model`.
+        loss_name: for messages.
+        needs: whether the loss has a use for a reference.
+
+    Raises:
+        ConfigError: it is so.
+    """
+    adapters = (settings.get(key) for key in ("adapter", "adapter_folder"))
+    _require_one(
+        loss_name,
+        needs,
+        named=settings.get("ref") is not None,
+        precomputed=bool(settings.get("precompute_reference")),
+        has_adapter=any(one is not None for one in adapters),
+    )
 
 
 def label_counts(batch: Batch) -> Tensor:
