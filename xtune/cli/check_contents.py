@@ -53,10 +53,10 @@ def _settings(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
         algorithm: Any = resolve(MODELS, model["type"])
         algorithm.require_settings(model)
     except ConfigError as error:
-        named = {f"model.{name}": name for name in model} | {
-            f"model.loss.{name}": name for name in loss
+        keys = {f"model.{name}": name for name in model} | {
+            f"model.loss.{name}": name for name in loss or ()
         }
-        at = [key for key, name in named.items() if re.match(rf"{name}( is |=)", str(error))]
+        at = [key for key, name in keys.items() if re.match(rf"{name}( is |=)", str(error))]
         yield (at or ["model.loss"])[0], str(error), True
 
 

@@ -154,7 +154,7 @@ def _dataset(
 def _require_vectors(key: str, model: Mapping[str, Any], dataset: Any) -> None:
     """Refuse data of which no row says what the loss asks for, and say what it has no use for.
 
-    Of streamed data nobody knows before they are read.
+    What streamed data have nobody knows before they are read.
     """
     asks = getattr(resolve(MODELS, model["type"]), "asks_of_data", None)
     known = getattr(dataset, "vectors", None)
