@@ -153,8 +153,9 @@ def test_what_all_items_have_together_stands_once_with_its_change(capsys):
     assert "less is better; 2 items" in page
     print_comparison(compared)
     lines = [line for line in capsys.readouterr().out.splitlines() if "bits per byte" in line]
-    assert len(lines) == 1
-    assert re.findall(r"[+\d.]+", lines[0])[:4] == ["2", "1.15", "1.3", "+0.15"]
+    row, said = lines
+    assert said == "text: bits per byte is larger in 2 of 2"
+    assert re.findall(r"[+\d.]+", row)[:4] == ["2", "1.15", "1.3", "+0.15"]
 
 
 @pytest.mark.parametrize(("with_shares", "width"), [(False, 3.6), (True, 9.2)])

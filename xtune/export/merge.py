@@ -147,6 +147,8 @@ def _proved(part: Path, title: str, llm: Any, ready: Prepared, layout: Layout) -
         tokenizer: Any = AutoTokenizer.from_pretrained(part)
     else:  # with code of the original's, which is not run here
         tokenizer = load_tokenizer(str(part))
+        # Qwen's own tokenizer has no place for a template; chat knows it from the notes
+        tokenizer.chat_template = tokenizer.chat_template or ready.tokenizer.chat_template
     name = "transformers" if layout == "transformers" else "xtune (original layout)"
     reader = TransformersReader(name, llm, tokenizer, end_ids_of(part))
     outcome = prove(ready.reference, reader, number, ready.plain)

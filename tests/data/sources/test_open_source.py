@@ -78,7 +78,7 @@ def test_a_users_own_source_is_found_in_its_file(here):
         ),
         (
             "nowhere/*.jsonl",
-            r"jsonl\)\. Nor is it a source \(agent_tools, toolcall\), a hub",
+            r"jsonl\)\. Nor is it a source \(agent_tools, toolcall, toolcall_pairs\), a hub",
         ),
         ([], "an empty list"),
         ("", "no data at ''"),
