@@ -20,7 +20,7 @@ import pytest
 
 __all__ = ["FORKED", "LIMITS", "Size", "over"]
 
-LIMITS = {"processes": 320, "trainings": 390}
+LIMITS = {"processes": 320, "trainings": 420}
 FORKED = "tests.forked"  # the audit event of a fork
 
 
