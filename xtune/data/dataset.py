@@ -37,6 +37,8 @@ class CachedDataset(Packs):
         template: how the dialogues are rendered.
         report: what became of the rows.
         vectors: names of the numbers that tokens or documents have besides their ids and labels.
+        loss_weights: how much thoughts, calls and answers count in the loss, where rows are
+            dialogues.
 
     Args:
         data_path: a file, folder, list of files, registered source, hub id, or a source's dict;
@@ -52,8 +54,6 @@ class CachedDataset(Packs):
         split: which part of the source, where it has parts.
         pack_to_max_length: put several samples into one item, up to `max_length` tokens.
         max_rows: read no more rows than this.
-        loss_weights: how much thoughts, calls and answers count in the loss, dict(call=2.0); a kind
-            that is not named counts once. See xtune/data/loss_weights.py.
 
     Raises:
         DataError: the data cannot be read or make no sample.
@@ -61,6 +61,7 @@ class CachedDataset(Packs):
     """
 
     makes: ClassVar[Makes]
+    loss_weights: Mapping[Kind, float] | None = None
 
     def __init__(
         self,
@@ -75,7 +76,6 @@ class CachedDataset(Packs):
         split: str = "train",
         pack_to_max_length: bool = True,
         max_rows: int | None = None,
-        loss_weights: Mapping[Kind, float] | None = None,
     ) -> None:
         self.template: Template = build_template(template, tokenizer, day=day)
         preparation = Preparation(
@@ -85,7 +85,7 @@ class CachedDataset(Packs):
             system=system,
             max_length=max_length,
             makes=self.makes,
-            loss_weights=loss_weights,
+            loss_weights=self.loss_weights,
         )
         shares = shares_of(data_path, map_fn=map_fn, split=split, max_rows=max_rows)
         made = [tokenized(share, preparation) for share in shares]
@@ -149,6 +149,46 @@ class CachedDataset(Packs):
 
 @DATASETS.register_module()
 class SFTDataset(CachedDataset):
-    """Dialogues or texts as token samples, packed or not, from a cache on disk."""
+    """Dialogues or texts as token samples, packed or not, from a cache on disk.
+
+    Args:
+        data_path, tokenizer, map_fn, template, day, system, max_length, split, pack_to_max_length,
+            max_rows: as `CachedDataset` takes them.
+        loss_weights: how much thoughts, calls and answers count in the loss, dict(call=2.0); a kind
+            that is not named counts once. See xtune/data/loss_weights.py.
+
+    Raises:
+        ConfigError: a weight is none, or of no kind that there is.
+        DataError, TemplateError: as `CachedDataset`.
+    """
 
     makes: ClassVar[Makes] = "dialogues"
+
+    def __init__(
+        self,
+        *,
+        data_path: str | Sequence[str | Mapping[str, Any]] | Mapping[str, Any],
+        tokenizer: PreTrainedTokenizerBase,
+        map_fn: str | MapFn | Mapping[str, Any],
+        template: str = "auto",
+        day: str | None = None,
+        system: str = "",
+        max_length: int,
+        split: str = "train",
+        pack_to_max_length: bool = True,
+        max_rows: int | None = None,
+        loss_weights: Mapping[Kind, float] | None = None,
+    ) -> None:
+        self.loss_weights = loss_weights
+        super().__init__(
+            data_path=data_path,
+            tokenizer=tokenizer,
+            map_fn=map_fn,
+            template=template,
+            day=day,
+            system=system,
+            max_length=max_length,
+            split=split,
+            pack_to_max_length=pack_to_max_length,
+            max_rows=max_rows,
+        )

@@ -89,6 +89,7 @@ class StreamedDataset:
     Attributes:
         makes: what a row becomes; see row_reading.py.
         template: how the dialogues are rendered.
+        loss_weights: as `CachedDataset` has them.
 
     Args:
         data_path: as `SFTDataset` takes it, but no mixture. A hub data set that shall not be
@@ -101,7 +102,6 @@ class StreamedDataset:
         max_length: tokens of the longest sample, or of the longest group, and of a pack.
         split: which part of the source, where it has parts.
         pack_to_max_length: put several samples into one item, up to `max_length` tokens.
-        loss_weights: as `SFTDataset` takes it.
         window_rows: rows of a window. More fill packs better and shuffle further, and take longer
             until the first step.
 
@@ -111,6 +111,7 @@ class StreamedDataset:
     """
 
     makes: ClassVar[Makes]
+    loss_weights: Mapping[Kind, float] | None = None
 
     def __init__(
         self,
@@ -124,7 +125,6 @@ class StreamedDataset:
         max_length: int,
         split: str = "train",
         pack_to_max_length: bool = True,
-        loss_weights: Mapping[Kind, float] | None = None,
         window_rows: int = 10_000,
     ) -> None:
         if is_mixture(data_path):
@@ -142,7 +142,7 @@ class StreamedDataset:
             system=system,
             max_length=max_length,
             makes=self.makes,
-            loss_weights=loss_weights,
+            loss_weights=self.loss_weights,
         )
         self._pack_length = max_length if pack_to_max_length else None
         self._window_rows = window_rows
@@ -211,9 +211,48 @@ class StreamedDataset:
 
 @DATASETS.register_module()
 class StreamedSFTDataset(StreamedDataset):
-    """What `SFTDataset` is, read window by window; the run needs `max_steps`."""
+    """What `SFTDataset` is, read window by window; the run needs `max_steps`.
+
+    Args:
+        data_path, tokenizer, map_fn, template, day, system, max_length, split, pack_to_max_length,
+            window_rows: as `StreamedDataset` takes them.
+        loss_weights: as `SFTDataset` takes it.
+
+    Raises:
+        ConfigError: a weight is none, or of no kind that there is.
+        DataError, TemplateError: as `StreamedDataset`.
+    """
 
     makes: ClassVar[Makes] = "dialogues"
+
+    def __init__(
+        self,
+        *,
+        data_path: str | Sequence[str] | Mapping[str, Any],
+        tokenizer: PreTrainedTokenizerBase,
+        map_fn: str | MapFn | Mapping[str, Any],
+        template: str = "auto",
+        day: str | None = None,
+        system: str = "",
+        max_length: int,
+        split: str = "train",
+        pack_to_max_length: bool = True,
+        loss_weights: Mapping[Kind, float] | None = None,
+        window_rows: int = 10_000,
+    ) -> None:
+        self.loss_weights = loss_weights
+        super().__init__(
+            data_path=data_path,
+            tokenizer=tokenizer,
+            map_fn=map_fn,
+            template=template,
+            day=day,
+            system=system,
+            max_length=max_length,
+            split=split,
+            pack_to_max_length=pack_to_max_length,
+            window_rows=window_rows,
+        )
 
 
 class _Rows:
