@@ -451,7 +451,7 @@ def test_judged_answers_have_no_weights_of_thoughts_and_calls(kind):
     data = {"type": kind, "map_fn": "preference", **DATA, "loss_weights": {"call": 2.0}}
     sheet = render(LEAF, [f"train_dataset={data}", "val_dataset=None"])
     (problem,) = (one for one in map(str, check(sheet, trains=False)) if "loss_weights" in one)
-    assert f"train_dataset.loss_weights = {{'call': 2.0}}: {kind} takes no 'loss_weights'" in problem
+    assert f".loss_weights = {{'call': 2.0}}: {kind} takes no 'loss_weights'" in problem
 
 
 def test_groups_that_no_data_set_makes_are_a_slip_of_the_algorithm(write):

@@ -65,11 +65,25 @@ def test_answers_of_several_messages_stand_after_their_prompt():
 
 def test_what_else_a_row_says_stays_with_the_pair():
     more = {"margin": 2, "soft_label": 0.75, "source": "sums", "tools": [{"name": "add"}]}
+    more["safe"] = [False, True]
     assert preference_map_fn({**PAIR, **more}) == {**PAIR, **more}
     nothing = {"margin": float("nan"), "soft_label": None, "source": "", "tools": None}
+    nothing["safe"] = float("nan")
     assert preference_map_fn({**PAIR, **nothing}) == PAIR
     with pytest.raises(UnusableRow, match="by its margin the rejected answer is the better one"):
         preference_map_fn({**PAIR, "margin": -2})
+
+
+def test_the_verdicts_of_a_cost_model_are_the_chosen_answers_first_and_may_be_text():
+    written = {**PAIR, "safe": '[true, "False"]'}  # a cell of a table
+    assert preference_map_fn(written) == {**PAIR, "safe": [True, False]}
+    for safe, message in (
+        ([True], "'safe' must be two booleans, not list"),
+        ([True, 1], r"'safe\[1\]' must be true or false, not int 1"),
+        (True, "field 'safe' must be a list of booleans, not bool True"),
+    ):
+        with pytest.raises(DataError, match=message):
+            preference_map_fn({**PAIR, "safe": safe})
 
 
 def test_dialogues_may_part_before_their_last_answer():

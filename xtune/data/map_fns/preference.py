@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xtune.data.map_fns.base import UnusableRow, describe, field
+from xtune.data.map_fns.base import UnusableRow, describe, field, flag
 from xtune.data.map_fns.dialogue import checked_messages
 from xtune.data.map_fns.judgement import number_field, require_judgement, with_source
-from xtune.data.map_fns.literal import messages_or_text
+from xtune.data.map_fns.literal import held_list, messages_or_text
 from xtune.data.map_fns.tools import tools_of
 from xtune.errors import DataError
 from xtune.registry import MAP_FNS
@@ -26,18 +26,19 @@ def preference_map_fn(row: dict[str, Any]) -> Preference:
     Where chosen and rejected are messages they may begin with the prompt; what they have in common
     is the prompt then, and `prompt` is not read and may be absent. Texts that both begin with the
     whole prompt lose it. The report counts such rows. What else is read where it is there:
-    `margin` (optional), by how much the chosen one is better; `soft_label` (optional), how probable
-    that is, from 0.5 for a tie to 1; `tools` (optional); and `source` (optional), the name of where
-    the pair comes from. Also reads Dahoas/synthetic-instruct-gptj-pairwise and
+    `margin` (optional), by how much the chosen one is better; `soft_label` (optional), how
+    probable that is, from 0.5 for a tie to 1; `safe` (optional), whether the chosen answer is safe
+    and whether the rejected one is, for a cost model; `tools` (optional); and `source` (optional),
+    the name of where the pair comes from. Also reads Dahoas/synthetic-instruct-gptj-pairwise and
     liyucheng/zhihu_rlhf_3k.
 
     >>> preference_map_fn({'prompt': 'Two and two?', 'chosen': 'Four.', 'rejected': 'Five.',
-    ...     'margin': 1.5, 'soft_label': 0.9, 'source': 'sums'})
+    ...     'margin': 1.5, 'soft_label': 0.9, 'safe': [True, False], 'source': 'sums'})
     ... # doctest: +NORMALIZE_WHITESPACE
     {'prompt': [{'role': 'user', 'content': 'Two and two?'}],
      'chosen': [{'role': 'assistant', 'content': 'Four.'}],
      'rejected': [{'role': 'assistant', 'content': 'Five.'}],
-     'margin': 1.5, 'soft_label': 0.9, 'source': 'sums'}
+     'margin': 1.5, 'soft_label': 0.9, 'safe': [True, False], 'source': 'sums'}
 
     Raises:
         UnusableRow: an empty request or answer, both answers are the same, or the margin is
@@ -46,12 +47,20 @@ def preference_map_fn(row: dict[str, Any]) -> Preference:
     """
     pair = _parted(row)
     for name in ("margin", "soft_label"):
-        if row.get(name) is not None and row[name] == row[name]:  # NaN: a missing value of a table
+        if _says(row, name):
             pair[name] = number_field(row, name)
+    if _says(row, "safe"):
+        verdicts = held_list(row["safe"], name="safe", of="booleans")
+        pair["safe"] = [flag(one, name=f"safe[{n}]") for n, one in enumerate(verdicts)]
     if tools := tools_of(row.get("tools")):
         pair["tools"] = tools
     require_judgement(pair)
     return with_source(pair, row.get("source"))
+
+
+def _says(row: Mapping[str, Any], name: str) -> bool:
+    value = row.get(name)
+    return value is not None and value == value  # NaN: a missing value of a table
 
 
 def _parted(row: dict[str, Any]) -> Preference:
