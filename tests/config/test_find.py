@@ -82,6 +82,11 @@ def test_xtuners_names_are_found(ending):
         ("internlm2_chat_7b_dpo_qlora_varlenattn.py", "internlm2_chat_7b_dpo_qlora", None),
         ("llama3_8b_instruct_dpo_qlora_varlenattn", "llama3_8b_instruct_dpo_qlora", None),
         ("internlm2_chat_1_8b_orpo_full_varlenattn", "internlm2_chat_1_8b_orpo_full", None),
+        *(
+            (f"internlm2_chat_1_8b_{method}_full_varlenattn_jsonl_dataset", ours, None)
+            for method in ("dpo", "orpo", "reward")
+            for ours in (f"internlm2_chat_1_8b_{method}_full_jsonl_dataset",)
+        ),
         (
             "internlm2_chat_1_8b_reward_full_varlenattn_ultrafeedback",
             "internlm2_chat_1_8b_reward_full_ultrafeedback",

@@ -112,10 +112,6 @@ def test_a_hook_of_xtuners_is_told_what_it_is_here():
             "internlm2_chat_7b_orpo_lora_varlenattn_poems_e5",
             'internlm/internlm2-chat-7b data_path=YOUR_FILE \'algorithm.loss={"type": "orpo"}\'',
         ),
-        (
-            "internlm2_chat_1_8b_dpo_full_varlenattn_jsonl_dataset",
-            "own pairs go into internlm2_chat_1_8b_dpo_full with .*data_path=YOUR_FILE map_fn=pref",
-        ),
         ("llama3_8b_reward_lora_poems", "custom_reward_lora --cfg-options .*data_path"),
         ("internlm2_chat_7b_kto_qlora", "custom_kto_lora .*=internlm/internlm2-chat-7b data_path"),
         ("POLAR_7B_full_varlenattn_custom_dataset", "reinforcement learning is not in xtune"),

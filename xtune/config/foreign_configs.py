@@ -27,7 +27,6 @@ _OWN_ANSWERS = {
     re.compile(r"(^|_)dpo(_|$)"): "pairs of answers train with custom_dpo_lora --cfg-options{} "
     "data_path=YOUR_FILE",
 }
-_OWN_PAIRS = "_jsonl_dataset"
 _VISION = re.compile(r"(^|_)(llava|clip|vit|internvl\w*|vl|mllm)(_|$)", re.I)
 _CUSTOM = re.compile(
     r"_(?P<what>custom_sft|custom_dataset|finetune_custom_dataset|custom_pretrain|json|"
@@ -50,11 +49,6 @@ def answer_to_config(name: str, known: Mapping[str, Path]) -> str:
         return f"it is a setting of DeepSpeed's and goes with a config: --deepspeed {stem}"
     if _VISION.search(stem):
         return PICTURES
-    if stem.endswith(_OWN_PAIRS):
-        begins = stem.removesuffix(_OWN_PAIRS).replace("_varlenattn", "")
-        if alike := [other for other in known if f"{other}_".startswith(f"{begins}_")]:
-            named = "data_path=YOUR_FILE map_fn=preference"
-            return f"your own pairs go into {alike[0]} with --cfg-options {named}"
     if _REINFORCED.search(stem):
         return f"{REINFORCED}; DPO and its kin are: custom_dpo_lora"
     for pattern, answer in _OWN_ANSWERS.items():
