@@ -1,4 +1,9 @@
-# PART 3  Dataset & Dataloader
+from mmengine.config import read_base
+
+with read_base():
+    from .preference import *
+
+# Each answer good or bad by itself; a pair is read as one of each
 train_dataset = dict(
     type='UnpairedPreferenceDataset',
     data_path=data_path,
@@ -17,4 +22,3 @@ val_dataset = dict(
     system=SYSTEM,
     max_length=max_length,
     pack_to_max_length=pack_to_max_length)
-train_dataloader = dict(batch_size=batch_size, num_workers=dataloader_num_workers, shuffle=True)
