@@ -29,6 +29,12 @@ FAULTS = {
     "no_tool": ("needless_call", "talk", "needless_call"),
 }
 
+# Tools that sound alike, with what their arguments are called
+_TWINS = {
+    "convert": ("exchange", "unit", "currency"),
+    "exchange": ("convert", "currency", "unit"),
+}
+
 Call = dict[str, Any]
 
 
@@ -158,20 +164,9 @@ class _Faults:
         """The call of a tool that sounds like it, with what the request says as its arguments."""
         has = call["arguments"]
         name = call["name"]
-        if name == "convert":
-            return _call(
-                "exchange",
-                value=has["value"],
-                from_currency=has["from_unit"],
-                to_currency=has["to_unit"],
-            )
-        if name == "exchange":
-            return _call(
-                "convert",
-                value=has["value"],
-                from_unit=has["from_currency"],
-                to_unit=has["to_currency"],
-            )
+        if name in _TWINS:
+            tool, its, others = _TWINS[name]
+            return _call(tool, **{key.replace(its, others): value for key, value in has.items()})
         if name == "weather":
             return _call("remind", task=has["city"], date=has["date"])
         if name == "timer":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xtune.data.map_fns.base import is_blank, text_field
-from xtune.data.map_fns.preference import preference_of
+from xtune.data.map_fns.preference import preference_of, said
 from xtune.registry import MAP_FNS
 from xtune.structures import Preference
 
@@ -30,7 +30,4 @@ def intel_orca_dpo_map_fn(row: dict[str, Any]) -> Preference:
     prompt = [{"role": "user", "content": text_field(row, "question")}]
     if not is_blank(system):
         prompt.insert(0, {"role": "system", "content": system})
-    answers = (
-        [{"role": "assistant", "content": text_field(row, name)}] for name in ("chosen", "rejected")
-    )
-    return preference_of(prompt, *answers)
+    return preference_of(prompt, *(said(text_field(row, name)) for name in ("chosen", "rejected")))

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from xtune.data.map_fns.base import UnusableRow, field
+from xtune.data.map_fns.base import UnusableRow
 from xtune.data.map_fns.judgement import with_source
-from xtune.data.map_fns.literal import held_list
-from xtune.data.map_fns.preference import split_pair
+from xtune.data.map_fns.preference import pair_of_dialogues
 from xtune.registry import MAP_FNS
 from xtune.structures import Preference
 
@@ -45,7 +44,4 @@ def orpo_dpo_mix_40k_map_fn(row: dict[str, Any], *, without: Sequence[str] = ())
     source = row.get("source")
     if isinstance(source, str) and source in without:
         raise UnusableRow(f"left out by its source, {source!r}")
-    chosen, rejected = (
-        held_list(field(row, name), name=name, of="messages") for name in ("chosen", "rejected")
-    )
-    return with_source(split_pair(chosen, rejected), source)
+    return with_source(pair_of_dialogues(row), source)

@@ -14,7 +14,15 @@ from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Message, Preference
 
-__all__ = ["HELD", "preference_map_fn", "preference_of", "said", "split_pair", "without_prompt"]
+__all__ = [
+    "HELD",
+    "pair_of_dialogues",
+    "preference_map_fn",
+    "preference_of",
+    "said",
+    "split_pair",
+    "without_prompt",
+]
 
 HELD = "chosen and rejected hold the prompt"  # a form; see Preference
 
@@ -123,6 +131,19 @@ def without_prompt(prompt: str, better: str, worse: str) -> tuple[tuple[str, str
         if prompt[-1:].isspace() or all(one[:1].isspace() for one in rest):
             return rest, HELD
     return (better, worse), ""
+
+
+def pair_of_dialogues(row: Mapping[str, Any]) -> Preference:
+    """Make a pair of a row's `chosen` and `rejected`, whole dialogues in OpenAI's form.
+
+    Args:
+        row: as it was read; its other fields are not.
+
+    Raises:
+        UnusableRow: as `preference_of`.
+        DataError: a field is missing or no list of messages.
+    """
+    return split_pair(*(held_list(field(row, name), name=name, of="messages") for name in _ANSWERS))
 
 
 def split_pair(better: Sequence[Any], worse: Sequence[Any]) -> Preference:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtune.data.map_fns.base import field
 from xtune.data.map_fns.judgement import by_scores, number_field
-from xtune.data.map_fns.literal import held_list
-from xtune.data.map_fns.preference import split_pair
+from xtune.data.map_fns.preference import pair_of_dialogues
 from xtune.registry import MAP_FNS
 from xtune.structures import Preference
 
@@ -37,9 +35,6 @@ def ultrafeedback_binarized_map_fn(row: dict[str, Any]) -> Preference:
         UnusableRow: a tie, an empty message, nothing in common, or both answers are the same.
         DataError: a field is missing or of another form.
     """
-    pair = split_pair(
-        held_list(field(row, "chosen"), name="chosen", of="messages"),
-        held_list(field(row, "rejected"), name="rejected", of="messages"),
-    )
+    pair = pair_of_dialogues(row)
     scores = number_field(row, "score_chosen"), number_field(row, "score_rejected")
     return {**pair, "margin": by_scores(*scores)}
