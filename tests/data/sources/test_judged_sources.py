@@ -13,10 +13,8 @@ from xtune.errors import DataError
 @pytest.fixture
 def opened(write_rows):
     def open_rows(kind, rows, *, name="a.jsonl", **arguments):
-        where = "data_path" if kind == "gathered" else "path"
-        return open_source(
-            {"type": kind, where: write_rows(rows, name), **arguments}, split="train"
-        )
+        data_path = {"type": kind, "path": write_rows(rows, name), **arguments}
+        return open_source(data_path, split="train")
 
     return open_rows
 
@@ -45,6 +43,11 @@ def test_pairs_of_a_post_are_numbered_the_clearest_first(opened):
     assert [row["pair_of_post"] for _, row in source.rows()] == [2, 0, 1, 0, 3]
     with pytest.raises(DataError, match="there is no field 'post_id'"):
         list(opened("shp", [{"score_ratio": 2}]).rows())
+    ratios = opened("shp", [{"post_id": "x", "score_ratio": ratio} for ratio in ("2.5", "high")])
+    with pytest.raises(
+        DataError, match=r"a.jsonl:2: field 'score_ratio' .* number, not str 'high'"
+    ):
+        list(ratios.rows())
 
 
 def message(number, parent, role, text, rank=None, **more):
@@ -110,6 +113,14 @@ def test_trees_give_the_rows_of_their_messages(opened):
         for n, state in (("q", "ready_for_export"), ("m", "growing"))
     ]
     assert [row for _, row in opened("oasst_ranked", trees).rows()] == RANKED
+
+
+def test_a_reply_without_a_text_is_told_with_its_place(opened):
+    whole = tree("q", MESSAGES)
+    del whole["replies"][0]["text"]
+    rows = opened("oasst_ranked", [{"prompt": whole}]).rows()
+    with pytest.raises(DataError, match=r"a.jsonl:1: a message must have a text and the role"):
+        list(rows)
 
 
 def test_what_is_no_message_is_told(opened):

@@ -131,7 +131,7 @@ def _ranked(
                 place,
                 {
                     "prompt": so_far,
-                    "answers": [reply["text"] for reply in ranked],
+                    "answers": [reply.get("text") for reply in ranked],
                     "ranks": [int(reply["rank"]) for reply in ranked],
                     "source": message.get("lang"),
                 },

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
+from xtune.data.map_fns.judgement import number_field
 from xtune.data.sources.base import name_of_source
 from xtune.data.sources.open_source import open_source
 from xtune.errors import DataError
@@ -42,12 +43,13 @@ class ShpSource:
         """Yield each row with its place.
 
         Raises:
-            DataError: a row has no `post_id` or no `score_ratio`, or the data cannot be read.
+            DataError: a row has no `post_id` or no number as `score_ratio`, or the data cannot be
+                read.
         """
         seen: Counter[Any] = Counter()
         for post, group in groupby(self._source.rows(), key=lambda placed: _of(placed, "post_id")):
             rows = list(group)
-            order = sorted(range(len(rows)), key=lambda n: -float(_of(rows[n], "score_ratio")))
+            order = sorted(range(len(rows)), key=lambda n: -_ratio(rows[n]))
             places = {number: place for place, number in enumerate(order, start=seen[post])}
             seen[post] += len(rows)
             for number, (where, row) in enumerate(rows):
@@ -56,6 +58,15 @@ class ShpSource:
     def fingerprint(self) -> str:
         """Return a hash of the rows."""
         return hashlib.sha256(f"shp: {self._source.fingerprint()}".encode()).hexdigest()
+
+
+def _ratio(placed: tuple[str, dict[str, Any]]) -> float:
+    _of(placed, "score_ratio")
+    where, row = placed
+    try:
+        return number_field(row, "score_ratio")
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error
 
 
 def _of(placed: tuple[str, dict[str, Any]], name: str) -> Any:
