@@ -46,5 +46,5 @@ def test_rows_without_a_pair_are_unusable(given, reason):
 
 
 def test_rows_that_are_not_gathered_name_the_source_that_does_it():
-    with pytest.raises(DataError, match=r"data_path=dict\(type='gathered', data_path=…, by='pro"):
+    with pytest.raises(DataError, match=r"data_path=dict\(type='gathered', path=…, by='pro"):
         helpsteer2_map_fn(one("a", 3))

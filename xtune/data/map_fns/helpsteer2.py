@@ -21,7 +21,7 @@ def helpsteer2_map_fn(row: dict[str, Any], *, by: str = "helpfulness") -> Rankin
     """Read `prompt` and `gathered`: the file's rows of that prompt, each with response and ratings.
 
     The file has an answer a row, and the two of a prompt follow each other: the source 'gathered'
-    puts them together, `data_path=dict(type='gathered', data_path='nvidia/HelpSteer2',
+    puts them together, `data_path=dict(type='gathered', path='nvidia/HelpSteer2',
     by='prompt')`. Equal ratings are a tie; the difference is the margin.
 
     >>> helpsteer2_map_fn({'prompt': 'Two and two?', 'gathered': [
@@ -45,7 +45,7 @@ def helpsteer2_map_fn(row: dict[str, Any], *, by: str = "helpfulness") -> Rankin
     if "gathered" not in row and "response" in row:
         raise DataError(
             "the row has no field 'gathered': HelpSteer2 has an answer a row. Put those of a "
-            "prompt together: data_path=dict(type='gathered', data_path=…, by='prompt')"
+            "prompt together: data_path=dict(type='gathered', path=…, by='prompt')"
         )
     rows = held_list(field(row, "gathered"), name="gathered", of="rows")
     texts, scores = [], []

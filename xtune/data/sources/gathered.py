@@ -24,7 +24,7 @@ class GatheredSource:
         3  {"prompt": "3?", "response": "Three."}    ->  {"prompt": "3?", "gathered": [3]}
 
     Args:
-        data_path: of the rows, as `SFTDataset` takes it, but no mixture.
+        path: of the rows, as a `data_path`, but no mixture.
         by: the field.
         split: which part of the source, where it has parts.
 
@@ -34,12 +34,12 @@ class GatheredSource:
 
     def __init__(
         self,
-        data_path: str | Sequence[str] | Mapping[str, Any],
+        path: str | Sequence[str] | Mapping[str, Any],
         *,
         by: str,
         split: str = "train",
     ) -> None:
-        self._source = open_source(data_path, split=split)
+        self._source = open_source(path, split=split)
         self._by = by
         self.path = name_of_source(self._source)
 
