@@ -119,6 +119,20 @@ def test_where_every_weight_is_trained_no_second_model_need_be_named(inputs, tmp
     closely(tmp_path / "before", tmp_path / "online")
 
 
+@pytest.mark.parametrize("trained", ["every weight", "a new adapter", "an adapter, further"])
+def test_in_bf16_too_the_loss_begins_at_ln_2(inputs, first, tmp_path, cache, trained):
+    """The reference is computed in the formats that the training computes the same weights in."""
+    own = {"every weight": ["lora=None"], "an adapter, further": [f"adapter={first}"]}
+    small = [o for o in (*SMALL, *STEPS) if trained != "every weight" or "lora." not in o]
+    pairs = f"data_path={inputs.data.with_name('pairs.jsonl')}"
+    chosen = [*own.get(trained, []), "max_steps=1", "strategy.precision=bf16", PRECOMPUTED]
+    sheet = sheet_of(inputs, pairs, *small, *chosen, config="custom_dpo_lora")
+    Runner(sheet, work_dir=tmp_path / "run").train()
+    (row,) = metrics(tmp_path / "run")
+    assert row["loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert row["kl"] == pytest.approx(0, abs=1e-5)
+
+
 def test_another_model_or_option_is_never_taken_from_the_cache(inputs, tmp_path, cache):
     """One byte of the weights is enough, wherever it is."""
     model = tmp_path / "model"

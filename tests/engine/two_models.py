@@ -49,17 +49,18 @@ def measure(model: str, strategy: dict, adapter: dict | None) -> dict:
     trained, placed = (build(STRATEGIES, {**strategy, "precision": "bf16"}) for _ in range(2))
     llm = {"type": "CausalLM", "pretrained_model_name_or_path": model}
 
-    def built(of, adapter):
-        settings = {"type": Telling, "llm": llm, **({"adapter": adapter} if adapter else {})}
+    def built(of, adapter, dtype="auto"):
+        own = llm if of.divides_state else {**llm, "dtype": dtype}
+        settings = {"type": Telling, "llm": own, **({"adapter": adapter} if adapter else {})}
         return build_model(
             settings, device=of.loads_on, precision=of.precision, as_stored=of.divides_state
         )
 
     torch.manual_seed(0)
-    own, other = built(trained, adapter), built(placed, None)
+    own, other = built(trained, adapter), built(placed, None, "bfloat16")
     whole = sum(p.numel() * p.element_size() for p in other.parameters())
     if whole and next(other.parameters()).dtype == torch.float32:
-        whole //= 2  # it is placed in bf16
+        whole //= 2  # a divided one is placed in bf16
     batch = pack(random_documents(DOCUMENTS))
     normalizer = batch.trained_tokens * trained.world.size
     trained.prepare(

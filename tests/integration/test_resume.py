@@ -11,8 +11,9 @@ import psutil
 import pytest
 
 from tests.forked import Forked
-from tests.runs import Inputs, losses, options, train
+from tests.runs import Inputs, losses, metrics, options, sheet_of, train
 from xtune.checkpoint.folder import list_checkpoints
+from xtune.engine.runner import Runner
 from xtune.errors import CheckpointError
 
 STEPS = "max_steps=40"
@@ -25,10 +26,12 @@ def uninterrupted(inputs, tmp_path_factory) -> list[tuple[int, float]]:
     return losses(work_dir)
 
 
-def start(inputs: Inputs, work_dir: Path, *arguments: str) -> Forked:
-    words = ["train", "custom_sft_lora", "--work-dir", str(work_dir), *arguments]
+def start(
+    inputs: Inputs, work_dir: Path, *arguments: str, config: str = "custom_sft_lora", further=()
+) -> Forked:
+    words = ["train", config, "--work-dir", str(work_dir), *arguments, "--cfg-options"]
     said = work_dir.with_name(f"{work_dir.name}_said.txt")
-    return Forked("xtune.cli.process", [*words, "--cfg-options", *options(inputs), STEPS], said)
+    return Forked("xtune.cli.process", [*words, *options(inputs), STEPS, *further], said)
 
 
 def wait_until(process: Forked, condition, *, seconds: float = 120) -> None:
@@ -96,6 +99,40 @@ def test_killed_twice_and_stopped_once_the_losses_are_those_of_one_run(
 
     train(inputs, tmp_path, STEPS, resume="auto")
     assert losses(tmp_path) == uninterrupted
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("config", ["custom_dpo_lora", "custom_kto_lora"])
+def test_killed_after_a_save_and_in_one_answers_are_learnt_from_as_in_one_run(
+    inputs, tmp_path, config
+):
+    pairs = inputs.data.with_name("pairs.jsonl")
+    own = [f"data_path={pairs}", "map_fn=preference", "batch_size=4", f"val_data_path={pairs}"]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    checkpoints = cut / "checkpoints"
+    Runner(sheet_of(inputs, STEPS, *own, config=config), work_dir=whole).train()
+
+    first = start(inputs, cut, config=config, further=own)
+    wait_until(first, lambda: lines_of(cut) >= 8 and list_checkpoints(checkpoints))
+    kill(first)
+    second = start(inputs, cut, "--resume", config=config, further=own)
+    wait_until(second, lambda: lines_of(cut) >= 13)
+    stop_in_a_save(second, checkpoints)
+    kill(second)
+    third = start(inputs, cut, "--resume", config=config, further=own)
+    output = third.communicate(timeout=120)[0]
+    assert third.returncode == 0, output
+    assert "resumed from" in output
+    assert measured(cut) == measured(whole)
+    assert [row["step"] for row in metrics(cut)] == list(range(1, 41))
+
+
+def measured(work_dir: Path) -> list[dict[str, float]]:
+    """All that the algorithm has measured in each step; times are left out."""
+    names = {"step", "loss", "grad_norm", "reward_margin", "kl", "z", "val_loss"}
+    rows = metrics(work_dir)
+    assert {"reward_margin", "kl"} <= rows[0].keys()
+    return [{name: value for name, value in row.items() if name in names} for row in rows]
 
 
 def test_a_step_may_be_split_otherwise_and_not_be_of_another_size(inputs, tmp_path):

@@ -36,6 +36,7 @@ from xtune.registry import MODELS, STRATEGIES, build, resolve
 
 if TYPE_CHECKING:
     from xtune.engine.run import Run
+    from xtune.engine.strategies.base import Strategy
 
 __all__ = ["attach_reference"]
 
@@ -90,7 +91,7 @@ class _Computed:
         named = model.get("ref")
         llm = dict(named or model["llm"])
         if llm.get("dtype", "auto") == "auto" and not self._strategy.divides_state:
-            llm["dtype"] = str(self._strategy.precision.weight_dtype).removeprefix("torch.")
+            llm["dtype"] = _weight_format(self._strategy, model)
         algorithm: Any = resolve(MODELS, model["type"])
         settings = {
             "type": ReferencePass,
@@ -152,6 +153,17 @@ def _room(run: Run) -> int:
     return int(run.recipe.max_length or 2048)
 
 
+def _weight_format(strategy: Strategy, model: Mapping[str, Any]) -> str:
+    """The dtype of the reference's weights: that in which the training runs the same weights.
+
+    Where all are trained and none divided they are fp32, and so is what the layers add up: held
+    against a reference in bf16 a training would not begin at the loss of two equal models.
+    """
+    all_is_trained = model.get("adapter") is model.get("adapter_folder") is None
+    whole = all_is_trained and not strategy.divides_state
+    return str(torch.float32 if whole else strategy.precision.weight_dtype).removeprefix("torch.")
+
+
 def _file_of(run: Run, model: Mapping[str, Any], dataset: Any) -> Path | None:
     """Where the values are kept; None while the weights are not on this disk."""
     named = model.get("ref")
@@ -171,6 +183,7 @@ def _file_of(run: Run, model: Mapping[str, Any], dataset: Any) -> Path | None:
         "weights": sorted(_sha256(file) for file in files),
         "model": {key: repr(value) for key, value in llm.items() if "path" not in key},
         "precision": run.strategy.precision.name,
+        "weights in": _weight_format(run.strategy, model),
         "max_length": _room(run),
         "algorithm": str(model["type"]),
         "ld_alpha": model.get("ld_alpha"),

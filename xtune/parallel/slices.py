@@ -27,6 +27,7 @@ __all__ = [
     "document_numbers",
     "group_numbers",
     "next_tokens",
+    "share_of_step",
     "slice_of",
     "sum_by_document",
 ]
@@ -72,6 +73,20 @@ def slice_of(batch: Batch, group: SequenceGroup) -> Batch:
         "per_token": {name: values[:, own] for name, values in padded.per_token.items()},
     }
     return BatchSlice(**whole | sliced, group=group, documents=len(batch.cu_seqlens) - 1)
+
+
+def share_of_step(batch: Batch, normalizer: float) -> float:
+    """Return what the sums over a batch's documents count in those of a step.
+
+    All who share a row have the sums of the whole, and each returns its share; a filler counts
+    nothing.
+
+    Args:
+        batch: a micro-batch, or a slice of one.
+        normalizer: what the step is divided by; where nothing is trained it is 0.
+    """
+    sharing = batch.group.size if isinstance(batch, BatchSlice) else 1
+    return (0.0 if batch.is_filler else 1.0) / (normalizer or 1) / sharing
 
 
 def sum_by_document(values: Tensor, batch: Batch) -> Tensor:

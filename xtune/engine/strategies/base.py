@@ -92,8 +92,9 @@ class Strategy(ABC):
     def place(self, model: Algorithm) -> None:
         """Take a model that is never trained, on `loads_on`: instead of `prepare`.
 
-        All its weights are frozen, in the precision's `weight_dtype`, and divided as those of a
-        trained model are. Afterwards `forward` and `run_apart` run it, and it has no state.
+        All its weights are frozen, and divided as those of a trained model are, in the precision's
+        `weight_dtype`; a strategy that leaves them whole leaves them in the formats that they were
+        loaded in. Afterwards `forward` and `run_apart` run it, and it has no state.
 
         Raises:
             ConfigError: it cannot run this model.

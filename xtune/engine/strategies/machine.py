@@ -10,6 +10,7 @@ back stays for the others.
 
 from __future__ import annotations
 
+import atexit
 from functools import cache
 from typing import ClassVar
 from weakref import WeakSet
@@ -40,7 +41,6 @@ class Machine:
 
     # Those of this process that are in use: a mode of the processor is one for all of them.
     _open: ClassVar[WeakSet[Machine]] = WeakSet()
-    _made_group: ClassVar[bool] = False
 
     def __init__(self, world: World, *, precision: str = "auto", device: str | None = None) -> None:
         self.world = world
@@ -57,7 +57,11 @@ class Machine:
         Machine._open.add(self)
 
     def require_group(self) -> None:
-        """Make a process group of this one process, where the launcher has made none."""
+        """Make a process group of this one process, where the launcher has made none.
+
+        It lasts as long as the process: DeepSpeed keeps the first group that it has seen, and a
+        second model, such as what follows a reference, could not be trained in another one.
+        """
         if not distributed.is_initialized():
             distributed.init_process_group(
                 "nccl" if self.device.type == "cuda" else "gloo",
@@ -65,7 +69,7 @@ class Machine:
                 rank=0,
                 world_size=1,
             )
-            Machine._made_group = True
+            atexit.register(distributed.destroy_process_group)
 
     def close(self) -> None:
         """Give back what was set up, if no other strategy of this process still runs."""
@@ -73,9 +77,6 @@ class Machine:
         if Machine._open:
             return
         torch.set_flush_denormal(False)
-        if Machine._made_group:
-            Machine._made_group = False
-            distributed.destroy_process_group()
 
 
 @cache

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from xtune.engine.strategies.base import Strategy
 from xtune.engine.strategies.machine import Machine
-from xtune.engine.strategies.sharding import cast_weights, with_weights
+from xtune.engine.strategies.sharding import with_weights
 from xtune.errors import CheckpointError
 from xtune.models.algorithms.base import Algorithm
 from xtune.models.generation import checkpoints_layers
@@ -51,7 +51,6 @@ class SingleStrategy(Strategy):
 
     def place(self, model: Algorithm) -> None:  # noqa: D102
         model.requires_grad_(False)
-        cast_weights(model, frozen=self.precision.weight_dtype)
         self._take(model)
         model.eval()
 

@@ -62,6 +62,11 @@ class UnpairedLoss(ABC):
         """
 
     @property
+    def weights(self) -> tuple[float, float]:
+        """What a good answer counts, and a bad one."""
+        return 1.0, 1.0
+
+    @property
     def at_start(self) -> float | None:
         """What the loss is while the policy is its reference; None: that is not one number."""
         none = torch.zeros(2)
@@ -96,6 +101,11 @@ class Kto(UnpairedLoss):
         for name in ("desirable_weight", "undesirable_weight"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be above 0")
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """What a good answer counts, and a bad one."""
+        return self.desirable_weight, self.undesirable_weight
 
     def __call__(self, answers: UnpairedTerms) -> Tensor:
         """Return the loss of each answer, [N]."""

@@ -87,14 +87,7 @@ class PairAlarms(Alarms):
                 f"{WINDOW} steps and is {now:.2f} now, more than half as much again: the model "
                 "forgets how to answer. Lower lr, raise beta, or give sft_weight",
             )
-        accuracy = last["reward_accuracy"] / WINDOW
-        if steps >= 5 * WINDOW and accuracy < 0.5:
-            yield (
-                "not learnt",
-                f"after {steps} steps the better answer has the larger reward in {accuracy:.0%} of "
-                "the last pairs, less than by chance: look with xtune log-dataset whether chosen "
-                "and rejected are swapped; if they are right, raise lr",
-            )
+        yield from _not_learnt(last, steps, "the larger reward")
         ratio = first["length_chosen"] / (first["length_rejected"] or 1)
         if not 1 / _LONGER <= ratio <= _LONGER:
             word = "longer" if ratio > 1 else "shorter"
@@ -115,14 +108,7 @@ class RewardAlarms(Alarms):
     def found(  # noqa: D102
         self, first: Mapping[str, float], last: Mapping[str, float], steps: int
     ) -> Iterator[tuple[str, str]]:
-        accuracy = last["reward_accuracy"] / WINDOW
-        if steps >= 5 * WINDOW and accuracy < 0.5:
-            yield (
-                "not learnt",
-                f"after {steps} steps the better answer has the better score in {accuracy:.0%} of "
-                "the last pairs, less than by chance: look with xtune log-dataset whether chosen "
-                "and rejected are swapped; if they are right, raise lr",
-            )
+        yield from _not_learnt(last, steps, "the better score")
         by_length = last["length_correlation"] / WINDOW
         if steps > WINDOW and abs(by_length) >= _BY_LENGTH:
             word = "longer" if by_length > 0 else "shorter"
@@ -170,3 +156,15 @@ class UnpairedAlarms(Alarms):
                 f"after {steps} steps bad answers have the larger reward: look with xtune "
                 "log-dataset whether the labels are swapped; if they are right, raise lr",
             )
+
+
+def _not_learnt(last: Mapping[str, float], steps: int, what: str) -> Iterator[tuple[str, str]]:
+    """Of pairs: the better answer is the one that has `what` less often than by chance."""
+    accuracy = last["reward_accuracy"] / WINDOW
+    if steps >= 5 * WINDOW and accuracy < 0.5:
+        yield (
+            "not learnt",
+            f"after {steps} steps the better answer has {what} in {accuracy:.0%} of the last "
+            "pairs, less than by chance: look with xtune log-dataset whether chosen and rejected "
+            "are swapped; if they are right, raise lr",
+        )

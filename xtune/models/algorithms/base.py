@@ -116,7 +116,7 @@ class Algorithm(nn.Module, ABC):
         and over all processes, and the sum is logged. So a mean over pairs is the sum over
         this batch's pairs / `normalizer`, and never `.mean()`, which would come out multiplied by
         the number of micro-batches. Where processes share a row (`BatchSlice`), what all of a
-        group compute alike is divided by `group.size` besides; see `group_sum`.
+        group compute alike is divided by `group.size` besides; see `share_of_step`.
 
         Args:
             batch: documents end to end, labels already shifted. It may be a filler, of which

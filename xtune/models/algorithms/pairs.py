@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from xtune.structures import Batch
 
-__all__ = ["Pairs", "pairs_of"]
+__all__ = ["Pairs", "halves", "pairs_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,11 @@ class Pairs:
     better: Tensor
     worse: Tensor
     share: Tensor
+
+    @property
+    def prompts(self) -> float:
+        """How many prompts have a pair."""
+        return float(self.share.sum().round())
 
 
 def pairs_of(batch: Batch) -> Pairs:
@@ -48,3 +54,14 @@ def pairs_of(batch: Batch) -> Pairs:
     better, worse = (together & (places[:, None] < places[None, :])).nonzero(as_tuple=True)
     count = torch.bincount(groups[better], minlength=len(groups))
     return Pairs(better, worse, 1 / count[groups[better]].float())
+
+
+def halves(lengths: Sequence[int]) -> list[int]:
+    """Return the lengths of the two documents that each document of an example is made into.
+
+        [5 4]  ->  [3 2 2 2]
+
+    Args:
+        lengths: tokens of each.
+    """
+    return [half for length in lengths for half in (length - length // 2, length // 2)]

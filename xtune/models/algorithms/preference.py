@@ -22,13 +22,13 @@ from xtune.losses.preference import PairLoss, PairTerms
 from xtune.losses.preference.pair import expected_loss, loss_at_start
 from xtune.models.algorithms.alarms import PairAlarms
 from xtune.models.algorithms.base import Peers
-from xtune.models.algorithms.pairs import Pairs, pairs_of
+from xtune.models.algorithms.pairs import Pairs, halves, pairs_of
 from xtune.models.algorithms.with_reference import WithReference, label_counts, require_reference
 from xtune.parallel.slices import (
-    BatchSlice,
     counted_before,
     document_numbers,
     next_tokens,
+    share_of_step,
     sum_by_document,
 )
 from xtune.registry import MODELS, PAIR_LOSSES, build
@@ -164,9 +164,7 @@ class PreferenceOptimization(WithReference):
         losses = expected_loss(self.loss, terms)
         if squares is not None:
             losses = losses * _of_policy(own.detach() - squares, batch, pairs, lengths)
-        # All who share a row have the sums of the whole, and each returns its share
-        sharing = batch.group.size if isinstance(batch, BatchSlice) else 1
-        share = (0.0 if batch.is_filler else 1.0) / (normalizer or 1) / sharing
+        share = share_of_step(batch, normalizer)
         outputs = {"loss": (losses * pairs.share).sum() * share}
         if self.sft_weight:
             step = self.surveyed or self._counted([batch])
@@ -181,7 +179,7 @@ class PreferenceOptimization(WithReference):
 
     def weight(self, batch: Batch) -> float:
         """Return its prompts: those with a pair."""
-        return float(pairs_of(batch).share.sum().round())
+        return pairs_of(batch).prompts
 
     def survey(self, batches: Sequence[Batch], peers: Peers) -> dict[str, float]:
         """Count the prompts of a step, and the tokens of its likelihood, if that is added.
@@ -195,8 +193,7 @@ class PreferenceOptimization(WithReference):
 
         Args: as `Algorithm.example`.
         """
-        halves = [half for length in lengths for half in (length - length // 2, length // 2)]
-        batch = super().example(halves, trained=trained)
+        batch = super().example(halves(lengths), trained=trained)
         batch.per_document["side"] = torch.tensor([0, 1] * len(lengths))
         if self.precompute_reference:
             batch.per_document["ref_log_prob"] = torch.zeros(2 * len(lengths))
@@ -236,7 +233,7 @@ class PreferenceOptimization(WithReference):
                 counts = (batch.cu_seqlens.diff() - 1)[: len(batch.per_document["side"])].float()
             else:
                 counts = sum_by_document((batch.labels[0] != IGNORE_INDEX).float(), batch)
-            prompts += float(pairs.share.sum().round())
+            prompts += pairs.prompts
             tokens += float(counts[_best(pairs, batch)[:-1]].sum())
         return {"prompts": prompts, "tokens": tokens}
 

@@ -25,10 +25,10 @@ from xtune.losses.reward import AlignedTokens, RewardLoss, RewardTerms, penaltie
 from xtune.models.algorithms.alarms import RewardAlarms
 from xtune.models.algorithms.backbone import Backbone
 from xtune.models.algorithms.base import Algorithm, ModelPart
-from xtune.models.algorithms.pairs import Pairs, pairs_of
+from xtune.models.algorithms.pairs import Pairs, halves, pairs_of
 from xtune.models.scores import READINGS, Reading, Scores, answer_tokens, read, scores_of
 from xtune.models.sequence_classifier import is_classifier
-from xtune.parallel.slices import BatchSlice, group_numbers, sum_by_document
+from xtune.parallel.slices import group_numbers, share_of_step, sum_by_document
 from xtune.registry import MODELS, REWARD_LOSSES, build
 from xtune.structures import IGNORE_INDEX, Batch
 
@@ -117,8 +117,7 @@ class RewardModel(Algorithm):
         values = read(scores, batch, self.reading)
         pairs = pairs_of(batch)
         losses = self._losses(scores, values, pairs, batch)
-        sharing = batch.group.size if isinstance(batch, BatchSlice) else 1
-        each = (0.0 if batch.is_filler else 1.0) / (normalizer or 1) / sharing
+        each = share_of_step(batch, normalizer)
         share = pairs.share * each
         better, worse = values.detach()[pairs.better], values.detach()[pairs.worse]
         ahead = worse - better if self.loss.is_cost else better - worse
@@ -136,7 +135,7 @@ class RewardModel(Algorithm):
 
     def weight(self, batch: Batch) -> float:
         """Return its prompts, those without a pair left out."""
-        return float(pairs_of(batch).share.sum().round())
+        return pairs_of(batch).prompts
 
     @classmethod
     def require_settings(cls, settings: Mapping[str, Any]) -> None:  # noqa: D102
@@ -181,8 +180,7 @@ class RewardModel(Algorithm):
 
         Args: as `Algorithm.example`.
         """
-        halves = [half for length in lengths for half in (length - length // 2, length // 2)]
-        batch = super().example(halves, trained=trained)
+        batch = super().example(halves(lengths), trained=trained)
         batch.per_document["side"] = torch.tensor([0, 1] * len(lengths))
         for name in self.loss.vectors:
             batch.per_document[name] = torch.tensor([1.0, 0.0] * len(lengths))

@@ -16,12 +16,11 @@ from torch import Tensor
 
 from xtune.errors import ConfigError
 from xtune.losses.preference import UnpairedLoss, UnpairedTerms
-from xtune.losses.preference.unpaired import Kto
 from xtune.models.algorithms.alarms import UnpairedAlarms
 from xtune.models.algorithms.base import Peers
 from xtune.models.algorithms.mismatched import mismatched_batches
 from xtune.models.algorithms.with_reference import WithReference, label_counts, require_reference
-from xtune.parallel.slices import BatchSlice, slice_of, sum_by_document
+from xtune.parallel.slices import share_of_step, slice_of, sum_by_document
 from xtune.registry import MODELS, UNPAIRED_LOSSES, build
 from xtune.structures import Batch
 
@@ -94,8 +93,7 @@ class UnpairedPreferenceOptimization(WithReference):
         )
         self.loss = loss
         self.first_loss = loss.at_start
-        weights = (loss.desirable_weight, loss.undesirable_weight) if isinstance(loss, Kto) else ()
-        self.alarms = UnpairedAlarms(*(weights or (1.0, 1.0)))
+        self.alarms = UnpairedAlarms(*loss.weights)
 
     def forward(self, batch: Batch, *, normalizer: float) -> dict[str, Tensor]:
         """Compute the loss of one micro-batch of answers; see `Algorithm`.
@@ -113,8 +111,7 @@ class UnpairedPreferenceOptimization(WithReference):
         z = max(0.0, step.get("divergence", 0.0) / (step.get("mismatched") or 1))
         gain = own - reference
         losses = self.loss(UnpairedTerms(gain, good, z))
-        sharing = batch.group.size if isinstance(batch, BatchSlice) else 1
-        share = (0.0 if batch.is_filler else 1.0) / (normalizer or 1) / sharing
+        share = share_of_step(batch, normalizer)
         # A mean over one kind is as much more of a step as there are fewer of it
         answers, gain = step["desirable"] + step["undesirable"], gain.detach()
         of_good, of_bad = (
