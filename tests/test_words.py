@@ -15,6 +15,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(ROOT.glob("xtune/**/*.py"))
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/results/*.md")]
+)
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -103,15 +106,23 @@ BEGINS_WITH_OF = re.compile(r"(?:^|[.!?]\s+|\n\s*\n\s*)Of [a-z]")
 BESIDE = re.compile(r"\b[Bb]eside\b")
 
 
+def written_in(path: Path) -> list[str]:
+    """A page whole; a module's strings and comments."""
+    if path.suffix == ".md":
+        return [path.read_text(encoding="utf-8")]
+    return [*texts(path), *comments(path)]
+
+
 @pytest.mark.parametrize("wrong", [BEGINS_WITH_OF, BESIDE], ids=["of", "beside"])
 def test_no_text_or_comment_has_words_that_stop_a_reader(wrong):
     found = [
         f"{path}: {text[hit.start() : hit.start() + 60]!r}"
-        for path in FILES
-        for text in (*texts(path), *comments(path))
+        for path in (*FILES, *PAGES)
+        for text in written_in(path)
         if (hit := wrong.search(text.strip()))
     ]
     assert found == []
+    assert len(PAGES) > 50
     assert wrong.search("It is beside it. Of all of them")
 
 

@@ -39,7 +39,6 @@ class Result:
         trainable: parameters that are trained.
         before_mb: resident memory before the first step, MiB.
         peak_mb: the most the process ever held.
-        tokens: real tokens that were in the batches.
         seen: positions that went through the layers in both passes, padding included.
     """
 
@@ -52,7 +51,6 @@ class Result:
     trainable: int = 0
     before_mb: float = 0.0
     peak_mb: float = 0.0
-    tokens: int = 0
     seen: int = 0
 
     def begin_training(self, model: torch.nn.Module) -> None:

@@ -108,7 +108,6 @@ def train(task: dict) -> Result:
         ]
         half = len(rows) // 2
         noted.extend(map(digest, rows[:half], rows[half:]))
-        result.tokens += sum(map(len, rows))
         result.seen += 2 * batch["input_ids"].numel()  # the reference's pass, and the policy's
         return batch
 

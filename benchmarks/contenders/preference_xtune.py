@@ -36,7 +36,6 @@ class PreferenceContenderHook(Hook):
             ids, ends = batch.input_ids[0].tolist(), batch.cu_seqlens.tolist()
             documents = [ids[a:b] for a, b in zip(ends[:-1], ends[1:], strict=True)]
             noted += map(digest, documents[::2], documents[1::2])
-            self.result.tokens += batch.tokens
         self.result.pairs.append(sorted(noted))
         self.result.begin_step()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["words_of", "write_rows"]
+__all__ = ["drawn", "words_of", "write_rows"]
 
 _BLOCK = 10_000  # rows that are drawn at once
 
@@ -47,6 +47,12 @@ def words_of(tokenizer_file: Path) -> np.ndarray:
     )
 
 
+def drawn(words: np.ndarray, dice: np.ndarray) -> np.ndarray:
+    """Return a word for each number between 0 and 1, frequent ones more often."""
+    frequencies = np.cumsum(1 / (np.arange(len(words)) + 2.7))  # as Mandelbrot corrected Zipf
+    return words[np.searchsorted(frequencies, dice * frequencies[-1])]
+
+
 def _rows(count: int, words: np.ndarray, random: np.random.Generator) -> Iterator[dict[str, str]]:
     lengths = {
         "instruction": np.clip(random.lognormal(2.3, 0.45, count), 3, 60).astype(int),
@@ -55,8 +61,7 @@ def _rows(count: int, words: np.ndarray, random: np.random.Generator) -> Iterato
         "output": np.clip(random.lognormal(3.4, 1.0, count), 1, 500).astype(int),
     }
     total = sum(int(values.sum()) for values in lengths.values())
-    frequencies = np.cumsum(1 / (np.arange(len(words)) + 2.7))  # as Mandelbrot corrected Zipf
-    text = words[np.searchsorted(frequencies, random.random(total) * frequencies[-1])]
+    text = drawn(words, random.random(total))
     joined = random.random(total) < 1 / 8
     text = np.where(joined, np.char.add(text, np.roll(text, 1)), text).tolist()
     ends = random.random(total) < 1 / 12  # of sentences

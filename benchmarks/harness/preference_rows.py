@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.alpaca_like import words_of
+from harness.alpaca_like import drawn, words_of
 
 __all__ = ["pairs"]
 
@@ -38,12 +38,11 @@ def pairs(
     """
     random = np.random.default_rng(seed)
     words = words_of(tokenizer_file)
-    frequencies = np.cumsum(1 / (np.arange(len(words)) + 2.7))
 
     def text(bounds: tuple[int, int]) -> str:
         tokens = np.exp(random.uniform(*np.log(bounds)))
-        drawn = random.random(max(1, round(tokens / _TOKENS_PER_WORD))) * frequencies[-1]
-        return " ".join(words[np.searchsorted(frequencies, drawn)]).capitalize() + "."
+        dice = random.random(max(1, round(tokens / _TOKENS_PER_WORD)))
+        return " ".join(drawn(words, dice)).capitalize() + "."
 
     return [
         {

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tests.once import once
+from xtune.checkpoint.folder import save_checkpoint
 from xtune.cli.entry import main
+from xtune.config import render
 from xtune.config.continued import origin_of_adapter
 from xtune.export.export import write_model
 from xtune.models import RewardModel, load_tokenizer
@@ -101,8 +104,6 @@ def test_a_score_is_that_of_plain_transformers(reward, tmp_path):
 
 
 def test_dialogues_without_pairs_and_the_shift(reward, inputs, tmp_path, capsys):
-    import shutil
-
     own = tmp_path / "reward"
     shutil.copytree(reward, own)
     assert score(own, inputs.data, "--centre", "--rows", "9", out=tmp_path / "one") == 0
@@ -200,6 +201,7 @@ def test_what_cannot_be_is_refused(words, said, reward, inputs, tmp_path, capsys
     [
         "chat {reward}",
         "eval {reward} --tasks everyday_text",
+        "eval {reward}",
         "handover opencompass {reward} --out {out}",
     ],
 )
@@ -208,6 +210,25 @@ def test_a_reward_model_is_asked_for_no_words(verb, reward, tmp_path, capsys):
     said = capsys.readouterr().err
     assert "is a reward model" in said
     assert f"xtune score {reward} DATA" in said
+
+
+@pytest.mark.parametrize("tasks", [[], ["--tasks", "everyday_text"]], ids=["its own", "named"])
+def test_eval_of_a_reward_models_run_names_score(tasks, reward, inputs, tmp_path, capsys):
+    work_dir = tmp_path / "run"
+    save_checkpoint(
+        work_dir / "checkpoints",
+        1,
+        write=lambda folder: shutil.copytree(reward, folder / "model"),
+        bytes_needed=0,
+        max_keep=1,
+    )
+    knob = f"pretrained_model_name_or_path='{inputs.model}'"
+    (work_dir / "config.py").write_text(render("custom_reward_lora", [knob]).text)
+    assert main(["eval", str(work_dir), *tasks]) == 2
+    said = capsys.readouterr().err
+    assert f"{work_dir} is a reward model: it scores answers and writes none" in said
+    assert f"xtune score {work_dir} DATA" in said
+    assert not (work_dir / "evaluation").exists()
 
 
 def test_a_checkpoint_stays_whole_when_its_shift_is_noted(tmp_path):

@@ -2,9 +2,9 @@
 
 The tiny model is what `xtune tiny-model` writes, the rows are the examples of the leaf's map_fn. Of
 leaves that differ in their data alone one trains, as long as each form of data trains somewhere
-with each template: the others are made of the same two halves. Of those that learn from answers
-that were compared one trains for each method and one for each form of data: their families
-train elsewhere, and templates have golden files.
+with each template: the others are made of the same two halves. Where answers that were compared
+are learnt from, one trains for each method and one for each form of data: their families train
+elsewhere, and templates have golden files.
 """
 
 from __future__ import annotations

@@ -38,6 +38,18 @@ def test_both_answers_are_scored_with_the_end_of_their_turn(task):
     assert tokenizer.decode(worse.continuation) == "\nis it so<|im_end|>"
 
 
+def test_answers_with_calls_are_left_out_and_the_others_keep_their_numbers(tmp_path):
+    call = {"type": "function", "function": {"name": "look", "arguments": {}}}
+    called = [{"role": "assistant", "content": "", "tool_calls": [call]}]
+    rows = [{**ROWS[0], "chosen": called}, ROWS[1], ROWS[0]]
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    task = PreferenceEvaluation(data_path=str(path))
+    (item,) = task.items()
+    assert (item.id, item.where, item.options) == ("2", f"{path}:3", ("it", "is it so"))
+    assert task.settings() == {"rows_skipped": 2}
+
+
 def test_the_likelier_answer_is_preferred_as_a_whole_and_per_token(task):
     (item,) = task.items()
     score = task.score(item, _answered((-4.0, 2), (-6.0, 6)))

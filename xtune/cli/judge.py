@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from xtune.eval.judge.results import Tally
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "every_tenth", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
             judge,
             store,
             max_calls=args.max_judge_calls,
-            on_progress=_every_tenth(),
+            on_progress=every_tenth("judged"),
         )
     except ModelError as error:
         told = "" if str(store.path) in str(error) else f"\nKept so far: {store.path}"
@@ -175,15 +175,19 @@ def _write(tally: Tally, out: Path, args: argparse.Namespace) -> None:
         (out / name).write_text(whole, encoding="utf-8", errors="backslashreplace")
 
 
-def _every_tenth() -> Callable[[int, int], None]:
-    """What says how far it is, at each tenth of the way."""
+def every_tenth(what: str) -> Callable[[int, int], None]:
+    """Return what says on standard error how far it is, at each tenth of the way.
+
+    Args:
+        what: has been done: 'judged'.
+    """
     said = -1
 
     def on_progress(done: int, total: int) -> None:
         nonlocal said
         if 10 * done // total > said:
             said = 10 * done // total
-            _note(f"{done} of {total} judged")
+            _note(f"{done:,} of {total:,} {what}")
 
     return on_progress
 

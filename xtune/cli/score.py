@@ -128,6 +128,7 @@ def _scorer(args: argparse.Namespace) -> Scorer:
 
 def _scored(scorer: Scorer, rows: Any, *, stop_words: Any) -> list[ScoredAnswer]:
     """Score all rows' answers; those that are longer than the model's context are left out."""
+    from xtune.cli.judge import every_tenth
     from xtune.errors import DataError
     from xtune.eval.rewards.scored import ScoredAnswer
 
@@ -144,9 +145,8 @@ def _scored(scorer: Scorer, rows: Any, *, stop_words: Any) -> list[ScoredAnswer]
         _note(f"{count} rows left out: {reason}")
     if not whole:
         raise DataError("no row is left whose answers could be scored")
-    found = iter(
-        scorer.score([one for row in whole for one in row.samples], on_progress=_every_tenth())
-    )
+    samples = [one for row in whole for one in row.samples]
+    found = iter(scorer.score(samples, on_progress=every_tenth("scored")))
     tokenizer: Any = scorer.tokenizer
     ends = {tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(stop_words))}
     answers = []
@@ -238,19 +238,6 @@ def _columns(table: Any, first: str, *numbers: str) -> None:
 
 def _short(name: str) -> str:
     return Path(name).stem.replace("/", "_") or "model"
-
-
-def _every_tenth() -> Any:
-    """What says how far it is, at each tenth of the way."""
-    said = 0
-
-    def on_progress(done: int, total: int) -> None:
-        nonlocal said
-        if 10 * done // total > said:
-            said = 10 * done // total
-            _note(f"{done:,} of {total:,} scored")
-
-    return on_progress
 
 
 def _note(text: str) -> None:

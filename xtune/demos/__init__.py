@@ -1,1 +1,1 @@
-"""The two demos' rows and words, made from a seed, and the notes that one of them searches."""
+"""The demos' rows and words, made from a seed, and the notes that the agent of one searches."""

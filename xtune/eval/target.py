@@ -19,7 +19,7 @@ from xtune.config import Sheet, list_configs, render, require_valid
 from xtune.config.find import xtuners_name
 from xtune.config.recipe import recipe_of
 from xtune.errors import CheckpointError, UsageError
-from xtune.generation.locate import find_adapter, locate, training_notes
+from xtune.generation.locate import Located, find_adapter, locate, training_notes
 from xtune.local_path import not_there
 from xtune.models.quantization import is_repacked, quantization_of_bits
 from xtune.names import is_path
@@ -197,7 +197,7 @@ def find_target(
         dtype: 'fp32', 'bf16', 'fp16'; None: the run's, or the fastest.
 
     Raises:
-        UsageError: there is no such thing.
+        UsageError: there is no such thing, or it is a reward model.
         CheckpointError: the run has no whole checkpoint.
     """
     quantization_of_bits(bits)  # refuses what it does not know
@@ -205,11 +205,15 @@ def find_target(
         sheet, run = sheet_and_folder(given, work_dir)
         trained = trained_folder(run) if adapter is None else find_adapter(adapter)
         base = recipe_of(sheet.values).base_model or "a model of the config's own"
+        whole = not (trained / "adapter_config.json").is_file()
+        located = Located(str(trained)) if whole else Located(base, trained)
+        _require_words(located, str(run) if adapter is None else adapter)
         name = run.name if adapter is None else trained.name
         return Target(name, base, trained, run, sheet, bits, dtype, training_notes(trained))
     if work_dir is not None:
         raise UsageError(f"--work-dir is for a config's run, and {given!r} is a model")
     found = locate(given, adapter)
+    _require_words(found, given if adapter is None else f"{given} --adapter {adapter}")
     notes = training_notes(found.trained)
     if found.adapter is not None:
         name = f"{found.model} + {found.adapter}"
@@ -272,6 +276,14 @@ def trained_folder(work_dir: Path) -> Path:
         )
     adapter = checkpoint / "adapter"
     return adapter if adapter.is_dir() else checkpoint / "model"
+
+
+def _require_words(found: Located, named: str) -> None:
+    """Refuse a reward model at once; that it is one is said of a hub's when it is loaded."""
+    if found.trained.is_dir():
+        from xtune.generation.reward_scorer import require_language_model  # imports torch
+
+        require_language_model(found, named)
 
 
 def _is_run(given: str) -> bool:

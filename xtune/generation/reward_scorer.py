@@ -25,7 +25,7 @@ from xtune.models.scores import READINGS, Reading, read, scores_of
 from xtune.models.sequence_classifier import load_classifier
 from xtune.structures import Batch
 
-__all__ = ["RewardScorer", "note_shift", "scores_answers", "shift_file"]
+__all__ = ["RewardScorer", "note_shift", "require_language_model", "shift_file"]
 
 
 @dataclass(slots=True)
@@ -146,12 +146,24 @@ def note_shift(file: Path, shift: float) -> None:
     note_change(file.parent.parent, f"{file.parent.name}/{file.name}")
 
 
-def scores_answers(found: Located) -> bool:
-    """Tell whether what was located scores answers.
+def require_language_model(found: Located, named: str) -> None:
+    """Refuse a reward model where words are asked for; reads no weights.
 
     Args:
         found: model and adapter.
+        named: as `xtune score` takes it: 'MODEL', or 'MODEL --adapter DIR'.
+
+    Raises:
+        UsageError: it is one; says how to score with it.
     """
+    if _scores_answers(found):
+        raise UsageError(
+            f"{named} is a reward model: it scores answers and writes none. Score with it: "
+            f"xtune score {named} DATA"
+        )
+
+
+def _scores_answers(found: Located) -> bool:
     if found.adapter is not None:
         from xtune.models.reward_adapters import is_reward_adapter  # imports PEFT
 
@@ -160,7 +172,7 @@ def scores_answers(found: Located) -> bool:
 
 
 def _require_scores(found: Located, named: str) -> None:
-    if scores_answers(found):
+    if _scores_answers(found):
         return
     raise UsageError(
         f"{named!r} is a language model: it writes answers and has no score. Train a reward model "

@@ -15,7 +15,9 @@ from torch import Tensor
 
 from xtune.data.collate import collate
 from xtune.generation.locate import Located
-from xtune.models import Backbone, load_tokenizer
+from xtune.generation.model import tokenizer_of
+from xtune.generation.room import context_length
+from xtune.models import Backbone
 from xtune.models.self_test import check_backbone
 from xtune.structures import Batch, Sample
 
@@ -35,14 +37,12 @@ class Scorer(ABC):
         tokenizer: has a chat template, if the training noted one.
         name: for people.
         system: the system prompt of the training; '' if none.
-        stop_words: what ended the answers of the training.
         context: tokens that it can take; None: it does not say.
     """
 
     tokenizer: PreTrainedTokenizerBase
     name: str
     system: str
-    stop_words: tuple[str, ...]
     context: int | None
 
     @property
@@ -82,7 +82,7 @@ class Scorer(ABC):
 
 
 def loaded_fields(found: Located, named: str, notes: dict[str, Any], llm: Any) -> dict[str, Any]:
-    """Return what every scorer has: tokenizer, name, system, stop words, context.
+    """Return what every scorer has: tokenizer, name, system, context.
 
     Args:
         found: model and adapter.
@@ -90,16 +90,12 @@ def loaded_fields(found: Located, named: str, notes: dict[str, Any], llm: Any) -
         notes: of the training.
         llm: loaded.
     """
-    has_tokenizer = (
-        found.adapter is not None and (found.adapter / "tokenizer_config.json").is_file()
-    )
-    base = llm.get_base_model() if found.adapter is not None else llm
+    tokenizer, _ = tokenizer_of(found, notes)
     return {
-        "tokenizer": load_tokenizer(str(found.adapter) if has_tokenizer else found.model),
+        "tokenizer": tokenizer,
         "name": named if found.adapter is None or found.implied else f"{named} + {found.adapter}",
         "system": notes.get("system") or "",
-        "stop_words": tuple(notes.get("stop_words") or ()),
-        "context": getattr(base.config.get_text_config(), "max_position_embeddings", None),
+        "context": context_length(llm),
     }
 
 

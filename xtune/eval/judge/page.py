@@ -12,7 +12,7 @@ from typing import Any
 
 from xtune.eval.judge.matches import Match
 from xtune.eval.judge.results import KINDS, Judged, Tally
-from xtune.eval.pages.document import document
+from xtune.eval.pages.document import card, document
 
 __all__ = ["render_page"]
 
@@ -66,20 +66,16 @@ def _ratings(values: Mapping[str, Any]) -> str:
     heads = []
     for model in (values["ratings"] or {}).get("models", ()):
         low, high = model["bradley_terry_95"]
-        heads.append(
-            f'<div class="head"><div>{escape(model["model"])}</div>'
-            f'<div class="number">{model["bradley_terry"]:.0f}</div>'
-            f'<div class="soft">Bradley-Terry, 95 %: {low:.0f} to {high:.0f}<br>'
+        more = (
+            f"Bradley-Terry, 95 %: {low:.0f} to {high:.0f}<br>"
             f"Elo {model['elo']:.0f} ({model['elo_95'][0]:.0f} to {model['elo_95'][1]:.0f})<br>"
-            f"win rate {100 * model['win_rate']:.1f} % of {model['matches']}</div></div>"
+            f"win rate {100 * model['win_rate']:.1f} % of {model['matches']}"
         )
+        heads.append(card(escape(model["model"]), f"{model['bradley_terry']:.0f}", more))
     if bias := values["position_bias"]:
-        heads.append(
-            '<div class="head"><div>Winner flips with the order</div>'
-            f'<div class="number">{100 * bias["flipped"]:.0f} %</div>'
-            f'<div class="soft">the first place gets {bias["first_place"]:+.2f} '
-            f"{'points' if values['ask'] == 'scores' else 'of all verdicts'}</div></div>"
-        )
+        unit = "points" if values["ask"] == "scores" else "of all verdicts"
+        more = f"the first place gets {bias['first_place']:+.2f} {unit}"
+        heads.append(card("Winner flips with the order", f"{100 * bias['flipped']:.0f} %", more))
     return f'<section class="heads">{"".join(heads)}</section>' if heads else ""
 
 

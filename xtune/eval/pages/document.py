@@ -1,11 +1,12 @@
-"""The frame of a page that needs no other file and no network: its head, styles and title."""
+"""What pages share that need no other file and no network: frame, cards of numbers, pictures."""
 
 from __future__ import annotations
 
+import base64
 from html import escape
 from importlib.resources import files
 
-__all__ = ["document"]
+__all__ = ["card", "document", "image"]
 
 _ROOM = "xtune.eval.pages"
 
@@ -36,3 +37,27 @@ def document(title: str, body: str, *, further_styles: str = "") -> str:
 {body}</body>
 </html>
 """
+
+
+def card(name: str, number: str, more: str) -> str:
+    """Return one of the numbers on top of a page.
+
+    Args:
+        name: of what; markup, as the others are.
+        number: large.
+        more: small, below it.
+    """
+    return f"""<div class="head"><div>{name}</div>
+<div class="number">{number}</div>
+<div class="soft">{more}</div></div>"""
+
+
+def image(png: bytes, *, alt: str) -> str:
+    """Return a picture that stands in the page itself.
+
+    Args:
+        png: its bytes.
+        alt: what it shows, in words.
+    """
+    data = base64.b64encode(png).decode()
+    return f'<div class="wide"><img alt="{escape(alt)}"\n src="data:image/png;base64,{data}"></div>'

@@ -6,7 +6,6 @@ of which page.js shows those that are looked for, a few at a time: ten thousand 
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -14,7 +13,7 @@ from importlib.resources import files
 from typing import Any
 
 from xtune.eval.comparison import Comparison, abilities_of
-from xtune.eval.pages.document import document
+from xtune.eval.pages.document import card, document, image
 from xtune.eval.pages.words import change, of_all_items, p_in_words, percent
 from xtune.eval.radar import radar_svg
 from xtune.eval.results import NEAR_TIE, ItemResult, Results, TaskResult, in_words
@@ -90,9 +89,8 @@ def _card(after: TaskResult, before: TaskResult | None) -> str:
     counted = f"{before.measured()} → {whole}" if before and whole.is_share else str(whole)
     if after.lower_is_better:
         counted = f"less is better; {whole.n} item{'s' * (whole.n != 1)}"
-    return f"""<div class="head"><div>{_words(after.task)}: {_words(after.headline)}</div>
-<div class="number">{earlier}{_number(after)}</div>
-<div class="soft">{escape(counted)}</div></div>"""
+    name = f"{_words(after.task)}: {_words(after.headline)}"
+    return card(name, f"{earlier}{_number(after)}", escape(counted))
 
 
 def _number(task: TaskResult) -> str:
@@ -200,11 +198,8 @@ def _radar(after: Results, before: Results | None) -> str:
 def _picture(picture: bytes | None) -> str:
     if picture is None:
         return ""
-    image = base64.b64encode(picture).decode()
-    return (
-        '<h2>At a glance</h2><div class="wide"><img alt="Results, and what a run has of losses"\n'
-        f' src="data:image/png;base64,{image}"></div>'
-    )
+    shown = image(picture, alt="Results, and what a run has of losses")
+    return f"<h2>At a glance</h2>{shown}"
 
 
 def _settings(task: TaskResult) -> str:

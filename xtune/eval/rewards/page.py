@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
-from xtune.eval.pages.document import document
+from xtune.eval.pages.document import card, document, image
 from xtune.eval.pages.words import percent
 from xtune.eval.rewards.scored import ScoredAnswer, ScoredPair
 
@@ -66,14 +65,13 @@ def render_page(
     """
     title = f"What {values['model']} thinks of {values['data']}"
     counted = f"{values['rows']:,} rows, {values['answers']:,} answers"
-    image = base64.b64encode(picture).decode()
+    drawn = image(picture, alt="Histogram of scores, calibration, and scores by length")
     said = [("warning", text) for text in warnings_of(values)]
     body = f"""<p class="soft">{escape(values["kind"])} model · score read at: \
 {escape(values["reading"])} · shift {values["shift"]:.4g} · {escape(values["date"])} · {counted}</p>
 <section class="heads">{"".join(_cards(values))}</section>
 {"".join(f'<p class="{kind}">{escape(text)}</p>' for kind, text in said)}
-<div class="wide"><img alt="Histogram of scores, calibration, and scores by length"
- src="data:image/png;base64,{image}"></div>
+{drawn}
 {_by_source(values)}
 {_by_margin(values)}
 {_spreads(values)}
@@ -112,10 +110,7 @@ def _cards(values: dict[str, Any]) -> Iterable[str]:
 
 
 def _card(name: str, number: str, more: str) -> str:
-    return (
-        f'<div class="head"><div>{escape(name)}</div><div class="number">{escape(number)}</div>'
-        f'<div class="soft">{escape(more)}</div></div>'
-    )
+    return card(escape(name), escape(number), escape(more))
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

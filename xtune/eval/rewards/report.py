@@ -28,8 +28,8 @@ def write_scores(
     Args:
         folder: made if it is missing.
         answers: with their scores; those of one row follow each other.
-        about: what made them: `model`, `data`, `kind` ('reward', 'cost'), `reading`, `shift`,
-            and settings.
+        about: what made them: `model`, `data`, `kind` ('reward', 'cost', 'implicit reward'),
+            `reading`, `shift`, and settings.
     """
     is_cost = about["kind"] == "cost"
     values = {

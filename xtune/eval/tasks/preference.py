@@ -13,12 +13,10 @@ Source: rows of pairs; see `PreferenceEvaluation`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
-from xtune.data.map_fns import UnusableRow, build_map_fn
-from xtune.data.sources import open_source
-from xtune.errors import DataError
+from xtune.data.map_fns import UnusableRow
 from xtune.eval.tasks.base import (
     Candidate,
     Choices,
@@ -30,6 +28,7 @@ from xtune.eval.tasks.base import (
     Score,
     Task,
 )
+from xtune.eval.tasks.training_rows import TrainingRows
 from xtune.registry import EVALUATIONS
 from xtune.structures import Message, Preference
 
@@ -69,21 +68,15 @@ class PreferenceEvaluation(Task):
         split: str = "held_out",
         map_fn: str | Callable[..., Any] | Mapping[str, Any] = "preference",
     ) -> None:
-        self.source = open_source(data_path, split=split)
-        self.skipped = 0
-        self._map_fn = build_map_fn(map_fn)
+        self._rows = TrainingRows(data_path, split, map_fn)
 
     def items(self) -> Sequence[Item]:
-        """Read the rows; `skipped` is how many of them cannot be used.
+        """Read the rows.
 
         Raises:
             DataError: there is no usable row.
         """
-        self.skipped = 0
-        items = list(self._items())
-        if not items:
-            raise DataError(f"nothing to evaluate: {self.skipped} rows, none usable")
-        return items
+        return self._rows.items(_item)
 
     def ask(self, item: Item, form: Form) -> Choices:
         """Ask for both answers, each with the end of its turn.
@@ -116,35 +109,24 @@ class PreferenceEvaluation(Task):
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the number."""
-        return {"rows_skipped": self.skipped}
-
-    def _items(self) -> Iterator[Item]:
-        for number, (where, row) in enumerate(self.source.rows()):
-            try:
-                pair = cast(Preference, self._map_fn(row))
-            except UnusableRow:
-                self.skipped += 1
-                continue
-            except DataError as error:
-                raise DataError(f"{where}: {error}") from error
-            sides = (pair["chosen"], pair["rejected"])
-            if any(_text_alone(side) is None for side in sides):
-                self.skipped += 1
-                continue
-            yield Item(
-                id=str(number),
-                question=str(pair["prompt"][-1].get("content", "")),
-                gold=0,
-                options=tuple(str(_text_alone(side)) for side in sides),
-                group=str(row.get("source", "all")),
-                where=where,
-                fields={"prompt": pair["prompt"]},
-            )
+        return {"rows_skipped": self._rows.skipped}
 
 
-def _text_alone(answer: Sequence[Message]) -> str | None:
-    """The text of an answer of one message without calls; else None."""
+def _item(pair: Preference, row: Mapping[str, Any]) -> Item:
+    sides = [_text_alone(pair[side]) for side in ("chosen", "rejected")]
+    return Item(
+        id="",
+        question=str(pair["prompt"][-1].get("content", "")),
+        gold=0,
+        options=tuple(sides),
+        group=str(row.get("source", "all")),
+        fields={"prompt": pair["prompt"]},
+    )
+
+
+def _text_alone(answer: Sequence[Message]) -> str:
+    """The text of an answer of one message without calls."""
     (message, *more) = answer
-    if more or message.get("tool_calls"):
-        return None
+    if more or message.get("tool_calls") or message["content"] is None:
+        raise UnusableRow("an answer of more than one message, or with calls")
     return message["content"]

@@ -7,15 +7,14 @@ Source: rows that end with the call, as one trains on; see `ToolCallEvaluation`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
 
-from xtune.data.map_fns import UnusableRow, build_map_fn
-from xtune.data.sources import open_source
 from xtune.data.tool_calls import call_in
 from xtune.errors import DataError
 from xtune.eval.call_match import is_attempt, same_call
 from xtune.eval.tasks.base import Form, Generation, Item, Prompt, Response, Score, Task, Texts
+from xtune.eval.tasks.training_rows import TrainingRows
 from xtune.registry import EVALUATIONS
 from xtune.structures import Conversation
 
@@ -56,23 +55,17 @@ class ToolCallEvaluation(Task):
         batch_size: int | None = None,
         max_new_tokens: int = 64,
     ) -> None:
-        self.source = open_source(data_path, split=split)
-        self.skipped = 0
-        self._map_fn = build_map_fn(map_fn)
+        self._rows = TrainingRows(data_path, split, map_fn)
         self._max_new_tokens = max_new_tokens
         self._batch_size = batch_size
 
     def items(self) -> Sequence[Item]:
-        """Read the rows; `skipped` is how many of them cannot be used.
+        """Read the rows.
 
         Raises:
             DataError: there is no usable row, or one without an answer to compare with.
         """
-        self.skipped = 0
-        items = list(self._items())
-        if not items:
-            raise DataError(f"nothing to evaluate: {self.skipped} rows, none usable")
-        return items
+        return self._rows.items(_item)
 
     def ask(self, item: Item, form: Form) -> Generation:
         """Ask the row's dialogue up to its last answer, the likeliest answer.
@@ -101,7 +94,7 @@ class ToolCallEvaluation(Task):
 
     def settings(self) -> dict[str, Any]:
         """Return what decides the number."""
-        return {"max_new_tokens": self._max_new_tokens, "rows_skipped": self.skipped}
+        return {"max_new_tokens": self._max_new_tokens, "rows_skipped": self._rows.skipped}
 
     def notices(self, items: Sequence[Item], scores: Sequence[Score]) -> list[str]:
         """Say that an older config's batch size is not read.
@@ -113,22 +106,15 @@ class ToolCallEvaluation(Task):
         said = f"batch_size={self._batch_size} is not read any more"
         return [f"{said}: as many are answered at once as the memory allows; leave it out"]
 
-    def _items(self) -> Iterator[Item]:
-        for number, (where, row) in enumerate(self.source.rows()):
-            try:
-                messages = cast(Conversation, self._map_fn(row)).get("messages", [])
-            except UnusableRow:
-                self.skipped += 1
-                continue
-            except DataError as error:
-                raise DataError(f"{where}: {error}") from error
-            if len(messages) < 2 or messages[-1]["role"] != "assistant":
-                raise DataError(f"{where}: the last message must be the assistant's answer")
-            yield Item(
-                id=str(number),
-                question=messages[-2]["content"],
-                gold=messages[-1]["content"],
-                group=str(row.get("kind", "all")),
-                where=where,
-                fields={"messages": messages[:-1]},
-            )
+
+def _item(made: Conversation, row: Mapping[str, Any]) -> Item:
+    messages = made.get("messages", [])
+    if len(messages) < 2 or messages[-1]["role"] != "assistant":
+        raise DataError("the last message must be the assistant's answer")
+    return Item(
+        id="",
+        question=messages[-2]["content"],
+        gold=messages[-1]["content"],
+        group=str(row.get("kind", "all")),
+        fields={"messages": messages[:-1]},
+    )

@@ -11,7 +11,7 @@ from xtune.checkpoint.meta import weights_apart
 from xtune.data.templates.end_ids import end_ids_and_words
 from xtune.errors import UsageError
 from xtune.generation.locate import locate, training_notes
-from xtune.generation.reward_scorer import scores_answers
+from xtune.generation.reward_scorer import require_language_model
 from xtune.models import load_config, load_tokenizer
 from xtune.models.families import translated_config
 from xtune.models.loading import published_fields
@@ -82,11 +82,7 @@ class Given:
                 f"own code or not find its weights. Write it in that layout, then hand that over:\n"
                 f"  {export}\n  xtune handover TARGET OUT --out DIR"
             )
-        if scores_answers(found):
-            raise UsageError(
-                f"{_shown(model, adapter)} is a reward model: it scores answers and writes none. "
-                f"Score with it: xtune score {_shown(model, adapter)} DATA"
-            )
+        require_language_model(found, _shown(model, adapter))
         config = load_config(found.model).get_text_config()
         own = found.adapter is not None and (found.adapter / "tokenizer_config.json").is_file()
         tokenizer = load_tokenizer(str(found.adapter) if own else found.model)
