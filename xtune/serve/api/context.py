@@ -83,12 +83,15 @@ class ApiContext:
             )
         return served.models[name]
 
-    def require_room(self, model: ServedModel, prompts: Sequence[Sequence[int]]) -> None:
+    def require_room(
+        self, model: ServedModel, prompts: Sequence[Sequence[int]], *, name: str
+    ) -> None:
         """Refuse prompts that fill the context, before anything is computed.
 
         Args:
             model: that is asked.
             prompts: token ids of each.
+            name: of the field that they stand in.
 
         Raises:
             ApiError: with both numbers.
@@ -100,7 +103,7 @@ class ApiContext:
                 400,
                 f"the prompt has {longest} tokens and there is room for {room}, the answer "
                 "included: shorten it",
-                param="messages",
+                param=name,
                 code="context_length_exceeded",
             )
 
