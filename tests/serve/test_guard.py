@@ -93,6 +93,9 @@ def test_bodies_prompts_and_times_are_bounded(talker):
     with serving(talker, context=ApiContext(seconds=0.05)) as api:
         body = {"model": "red", "messages": WHO, "temperature": 2, "seed": 4}
         assert error_of(api, "/v1/chat/completions", body, 504)["code"] == "timeout"
+        api.context.seconds = 0
+        body = {"model": "base", "input": "x"}
+        assert error_of(api, "/v1/embeddings", body, 504)["code"] == "timeout"
         assert eventually(lambda: api.engine.counts()["rows_running"] == 0)
 
 

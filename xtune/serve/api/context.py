@@ -135,9 +135,7 @@ class ApiContext:
             while ends < len(questions):
                 wait = min(_QUIET, until - loop.time())
                 if wait <= 0:
-                    raise ApiError(
-                        504, f"no answer within {self.seconds:.0f} seconds", code="timeout"
-                    )
+                    raise self.too_late()
                 try:
                     event = await asyncio.wait_for(events.get(), wait)
                 except TimeoutError:
@@ -149,6 +147,10 @@ class ApiContext:
                 yield event
         finally:
             ticket.leave()
+
+    def too_late(self) -> ApiError:
+        """Return what a client is told whose answer takes longer than a request may."""
+        return ApiError(504, f"no answer within {self.seconds:.0f} seconds", code="timeout")
 
     async def body(self, request: Request) -> dict[str, Any]:
         """Return the JSON object that a request sends; its size and time are bounded.
