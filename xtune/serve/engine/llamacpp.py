@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 _MOST_CONTEXT = 8192  # tokens, of all slots together; llama.cpp takes the memory at once
 
 
-class LlamaCppEngine(PooledEngine[ClientRow]):
+class LlamaCppEngine(PooledEngine):
     """Answers with a GGUF file.
 
     Args:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from typing import Any
 
 from xtune.serve.engine.desk import AskedRows, Desk, DeskRow
 from xtune.serve.engine.questions import Question
 
 __all__ = ["PooledEngine"]
 
-R = TypeVar("R", bound=DeskRow)
 
-
-class PooledEngine(ABC, Generic[R]):
+class PooledEngine(ABC):
     """Takes rows in, has each answered by a thread of a pool, and counts them.
 
     Args:
@@ -30,7 +28,7 @@ class PooledEngine(ABC, Generic[R]):
         self._pool = ThreadPoolExecutor(slots, thread_name_prefix=name)
 
     @abstractmethod
-    def _answer(self, row: R) -> None:
+    def _answer(self, row: Any) -> None:
         """Answer a row, and tell the desk of its end."""
 
     def counts(self) -> dict[str, float]:
@@ -48,7 +46,7 @@ class PooledEngine(ABC, Generic[R]):
         self._pool.shutdown(cancel_futures=True)
 
     def _take_in(
-        self, questions: Sequence[Question], new_row: Callable[[int, Question], R]
+        self, questions: Sequence[Question], new_row: Callable[[int, Question], DeskRow]
     ) -> AskedRows:
         self._desk.take_in(len(questions))
         rows = [new_row(index, question) for index, question in enumerate(questions)]

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _NO_TOKEN = -1  # text comes without ids
 
 
-class UpstreamEngine(PooledEngine["_Passed"]):
+class UpstreamEngine(PooledEngine):
     """Answers with what another server has.
 
     Args:
