@@ -31,6 +31,35 @@ def answers(file):
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
+def test_a_text_may_hold_what_unicode_takes_for_the_end_of_a_line(parrot, tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    texts = ["a\u2028b", "c\x85d"]
+    lines = [json.dumps({"prompt": text}, ensure_ascii=False) + "\n" for text in texts]
+    file.write_text("".join(lines), encoding="utf-8")
+    rows = read_prompts(file)
+    assert [row["prompt"] for row in rows] == texts
+    file.with_suffix(".txt").write_text("a\u2028b\n", encoding="utf-8")
+    assert read_prompts(file.with_suffix(".txt")) == [{"prompt": "a\u2028b"}]
+    out = tmp_path / "answers.jsonl"
+    part = tmp_path / "answers.jsonl.part"
+    given = {"seed": 0, "batch_size": 1, "settings": {"max_new_tokens": 4}}
+
+    def stop(done, all_):
+        if done == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        answer_file(pipeline(parrot), rows, out, on_progress=stop, **given)
+    head, first = map(json.loads, part.read_text(encoding="utf-8").split("\n")[:2])
+    first["answer"] = "one\u2028two"
+    said = [json.dumps(each, ensure_ascii=False) + "\n" for each in (head, first)]
+    part.write_text("".join(said), encoding="utf-8")
+    assert answer_file(pipeline(parrot), rows, out, on_progress=lambda *_: None, **given) == 1
+    whole = [json.loads(line) for line in out.read_text(encoding="utf-8").split("\n")[:-1]]
+    assert [row["prompt"] for row in whole] == texts
+    assert whole[first["row"]]["answer"] == "one\u2028two"
+
+
 def test_each_row_gets_its_answer_in_its_place(parrot_folder, prompts, tmp_path, capsys):
     out = tmp_path / "answers.jsonl"
     words = ["batch", str(parrot_folder), str(prompts), str(out), "--batch-size", "2"]

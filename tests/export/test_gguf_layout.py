@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from xtune.export.gguf.architectures import why_not
+from xtune.export.gguf.architectures import Layout, why_not
 from xtune.export.gguf.packing import packing_of
 from xtune.export.gguf.pre_tokenizer import pre_tokenizer_name
+from xtune.export.gguf.settings import write_rope
 from xtune.export.gguf.tensors import fused_by_head, grouped_by_head, interleaved, split_experts
 from xtune.export.gguf.vocabulary import vocabulary_of
 from xtune.export.tiny import tiny_tokenizer
@@ -103,6 +104,46 @@ def test_an_architecture_that_llama_cpp_has_not_is_refused():
     assert "knows no architecture of llama.cpp" in why_not(AutoConfig.for_model("opt"))
     strange = AutoConfig.for_model("gemma2", query_pre_attn_scalar=99)
     assert "query_pre_attn_scalar is 99" in why_not(strange)
+
+
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 1e4,
+    "factor": 4.0,
+    "original_max_position_embeddings": 256,
+}
+
+
+@pytest.mark.parametrize(
+    ("further", "factor"),
+    [
+        ({}, None),
+        ({"attention_factor": 1.0}, 0.878249),  # 1 / (0.1 ln 4 + 1)
+        ({"mscale": 1.0, "mscale_all_dim": 0.5}, 0.935178),  # 1 / (0.05 ln 4 + 1)
+        ({"mscale": 1.0}, None),
+    ],
+)
+def test_what_yarn_multiplies_by_is_written_where_it_is_not_llama_cpps_own(further, factor):
+    from transformers import AutoConfig
+
+    made = Layout("qwen2", {"context_length": 1024})
+    write_rope(AutoConfig.for_model("qwen2", rope_parameters=YARN | further), made)
+    assert made.fields["rope.scaling.factor"] == 4.0
+    assert made.fields["rope.scaling.original_context_length"] == 256
+    written = made.fields.get("rope.scaling.attn_factor")
+    assert written == (None if factor is None else pytest.approx(factor, abs=1e-6))
+
+
+def test_yarn_with_other_betas_is_refused():
+    from transformers import AutoConfig
+
+    for betas, why in (
+        ({"beta_fast": 32.0, "beta_slow": 1.0}, ""),
+        ({"beta_fast": 8.0}, "llama.cpp takes 32 and 1 for YaRN's beta_fast and beta_slow, and"),
+    ):
+        said = why_not(AutoConfig.for_model("qwen2", rope_parameters=YARN | betas))
+        assert said.startswith(why)
+        assert bool(said) == bool(why)
 
 
 def test_pieces_get_scores_by_the_order_of_their_merges(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import socket
@@ -14,6 +15,7 @@ from tests.serve.test_chat_completions import WHO
 from tests.serve.test_complaints import error_of
 from xtune.serve import run as running
 from xtune.serve.api.context import ApiContext
+from xtune.serve.run import listen
 
 
 def get(api, path, headers=None):
@@ -91,6 +93,9 @@ def test_bodies_prompts_and_times_are_bounded(talker):
     with serving(talker, context=ApiContext(seconds=0.05)) as api:
         body = {"model": "red", "messages": WHO, "temperature": 2, "seed": 4}
         assert error_of(api, "/v1/chat/completions", body, 504)["code"] == "timeout"
+        api.context.seconds = 0
+        body = {"model": "base", "input": "x"}
+        assert error_of(api, "/v1/embeddings", body, 504)["code"] == "timeout"
         assert eventually(lambda: api.engine.counts()["rows_running"] == 0)
 
 
@@ -98,6 +103,26 @@ def test_who_sends_no_whole_head_is_hung_up_on(api, monkeypatch):
     monkeypatch.setattr(running, "_HEAD_SECONDS", 0.1)
     with raw_request(api.port, "GET / HTTP/1.1\r\nHost: loc") as connection:
         assert connection.recv(100) == b""
+
+
+def test_each_piece_of_an_answer_is_sent_at_once():
+    """Else it waits for the client to acknowledge the last one: 40 ms, for each request too."""
+
+    async def sends_at_once() -> bool:
+        loop = asyncio.get_running_loop()
+        found = loop.create_future()
+
+        class Connected(asyncio.Protocol):
+            def connection_made(self, transport):
+                own = transport.get_extra_info("socket")
+                found.set_result(own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0)
+
+        listening = listen("127.0.0.1", 0)
+        async with await loop.create_server(Connected, sock=listening):
+            with socket.create_connection(listening.getsockname()):
+                return await asyncio.wait_for(found, 20)
+
+    assert asyncio.run(sends_at_once())
 
 
 @pytest.mark.parametrize(

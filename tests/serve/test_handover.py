@@ -179,6 +179,22 @@ def test_other_programs_get_their_commands(target, words, run_folder, tmp_path, 
     assert shown.strip().splitlines()[-1] in page
 
 
+@pytest.mark.parametrize("target", ["vllm", "sglang"])
+def test_a_page_says_what_was_checked_and_no_more(target, run_folder, tmp_path):
+    rendered = "transformers alone renders the token ids of `xtune chat`"
+    assert main(["handover", target, str(run_folder), "--out", str(tmp_path / "chat")]) == 0
+    page = (tmp_path / "chat" / "README.md").read_text()
+    assert f"- {rendered}, by `tokenizer/`, system text included\n" in page
+    assert " --chat-template " in page
+    base = write_tiny_llama(tmp_path / "base")
+    (base / "chat_template.jinja").unlink()
+    assert main(["handover", target, str(base), "--out", str(tmp_path / "plain")]) == 0
+    page = (tmp_path / "plain" / "README.md").read_text()
+    assert rendered not in page
+    assert " --chat-template " not in page
+    assert "/v1/chat/completions" not in page
+
+
 def test_vllm_is_given_ends_and_the_trained_template(run_folder, tmp_path):
     out = tmp_path / "out"
     assert main(["handover", "vllm", str(run_folder), "--out", str(out)]) == 0

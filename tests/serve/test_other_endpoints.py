@@ -50,6 +50,12 @@ def test_several_prompts_as_texts_or_token_ids(api):
         error_of(api, "/v1/completions", {"model": "base", "prompt": prompt}, 400)
 
 
+def test_a_prompt_that_fills_the_context_is_refused_by_the_name_of_its_field(api):
+    for path, field in (("/v1/completions", "prompt"), ("/v1/embeddings", "input")):
+        error = error_of(api, path, {"model": "base", field: [7] * 2048}, 400)
+        assert (error["code"], error["param"]) == ("context_length_exceeded", field)
+
+
 def test_log_probabilities_in_the_older_form(api):
     whole = strict(Completion, complete(api, prompt=ASKED, max_tokens=40, logprobs=2))
     found = whole.choices[0].logprobs

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
+import queue
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -55,6 +57,22 @@ def test_a_tool_is_called_with_json_and_answers_with_json(server):
         assert (status, answer["ok"]) == (200, False)
         assert said in answer["content"]
     assert not json.loads(ask(server, "POST", "/tools/raises", '{"kind": "segfault"}')[1])["ok"]
+
+
+def test_an_answer_is_sent_at_once():
+    at_once: queue.Queue[bool] = queue.Queue()
+
+    class Watched(ToolServer):
+        def finish_request(self, request, client_address):
+            super().finish_request(request, client_address)
+            at_once.put(request.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0)
+
+    with ToolBox(["calculator"]) as box, Watched(box, port=0) as server:
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        assert ask(server, "GET", "/schemas", Connection="close")[0] == 200
+        thread.join()
+        assert at_once.get(timeout=20)
 
 
 def test_files_can_be_had_and_no_others(server):

@@ -106,7 +106,7 @@ def export_gguf(
         config = ready.llm.config
         ready.llm = None  # two of them may not fit
         outcomes, unchecked = _proved(part, config, layout, ready, quant)
-        require_passed(outcomes)
+        require_passed(outcomes, layout.notices)
         made = _modelfile(out, config, layout, ready)
         text = report_of(
             out.name,

@@ -33,7 +33,7 @@ def read_prompts(file: Path) -> list[dict[str, Any]]:
         DataError: a row has neither.
     """
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = _lines(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{file} cannot be read: {error}") from None
     rows = []
@@ -110,6 +110,11 @@ def answer_file(
     return before
 
 
+def _lines(text: str) -> list[str]:
+    """Not `splitlines`: it also breaks at U+2028 and others, which JSON has within strings."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
 def _row(line: str, place: str) -> dict[str, Any]:
     try:
         row = json.loads(line)
@@ -138,7 +143,7 @@ def _read_part(part: Path, asked: Mapping[str, Any]) -> dict[int, dict[str, Any]
     if not part.is_file():
         return {}
     whole, _, cut = part.read_text(encoding="utf-8").rpartition("\n")
-    lines = whole.splitlines()
+    lines = _lines(whole)
     if cut:
         part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     if not lines:

@@ -59,7 +59,9 @@ def listen(host: str, port: int) -> socket.socket:
         UsageError: the port is taken, or the host is not this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
+    # asyncio sends without delay only where the socket says that it is TCP: else each piece of an
+    # answer would wait for the client to acknowledge the last, which it does after 40 ms
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

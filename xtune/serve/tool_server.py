@@ -88,6 +88,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: ToolServer
     protocol_version = "HTTP/1.1"
     timeout = 60  # seconds that a client may take to send
+    # head and body are two packets: the second would wait 40 ms until the first is acknowledged
+    disable_nagle_algorithm = True
 
     def do_GET(self) -> None:  # noqa: N802
         path = urlsplit(self.path).path

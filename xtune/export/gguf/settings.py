@@ -61,9 +61,16 @@ def rope_refusal(config: Any) -> str:
     Args:
         config: of the model.
     """
-    kind = rope_parameters(config).get("rope_type", "default")
+    rope = rope_parameters(config)
+    kind = rope.get("rope_type", "default")
     if kind not in ("default", "linear", "llama3", "yarn", "dynamic", "longrope"):
         return f"llama.cpp does not scale rotary positions as rope_type {kind!r} does"
+    betas = rope.get("beta_fast") or 32, rope.get("beta_slow") or 1
+    if kind == "yarn" and betas != (32, 1):
+        return (
+            f"llama.cpp takes 32 and 1 for YaRN's beta_fast and beta_slow, and they are {betas[0]} "
+            f"and {betas[1]} here"
+        )
     return ""
 
 
@@ -81,13 +88,7 @@ def write_rope(config: Any, made: _Made) -> None:
         fields["rope.scaling.type"] = kind
         fields["rope.scaling.factor"] = float(rope["factor"])
     if kind == "yarn":
-        original = rope.get("original_max_position_embeddings") or fields["context_length"]
-        fields["rope.scaling.original_context_length"] = int(original)
-        if rope.get("truncate") is False:
-            made.notices.append(
-                "llama.cpp rounds the two frequencies between which positions begin to be scaled; "
-                "the original does not (truncate: false), so that numbers differ a little"
-            )
+        _write_yarn(rope, made)
     elif kind == "llama3":
         made.tensors["rope_freqs.weight"] = _llama3_factors(rope, fields["rope.dimension_count"])
     elif kind == "dynamic":
@@ -129,6 +130,31 @@ def write_window(config: Any, name: str, made: _Made) -> None:
             f"llama.cpp does not restrict this model's attention to the last {window:,} tokens, "
             "which is therefore the context that the file declares"
         )
+
+
+def _write_yarn(rope: Mapping[str, Any], made: _Made) -> None:
+    fields = made.fields
+    original = rope.get("original_max_position_embeddings") or fields["context_length"]
+    fields["rope.scaling.original_context_length"] = int(original)
+    usual = _yarn_attention(rope, 1.0)
+    own, all_dims = rope.get("mscale"), rope.get("mscale_all_dim")
+    wanted = rope.get("attention_factor")
+    if wanted is None and own and all_dims:
+        wanted = _yarn_attention(rope, own) / _yarn_attention(rope, all_dims)
+    # where it is given a multiplier, llama.cpp computes the factor from that
+    if wanted is not None and "rope.scaling.yarn_log_multiplier" not in fields:
+        fields["rope.scaling.attn_factor"] = float(wanted) / usual
+    if rope.get("truncate") is False:
+        made.notices.append(
+            "llama.cpp rounds the two frequencies between which positions begin to be scaled; "
+            "the original does not (truncate: false), so that numbers differ a little"
+        )
+
+
+def _yarn_attention(rope: Mapping[str, Any], weight: float) -> float:
+    """What YaRN multiplies the rotated queries and keys by."""
+    factor = float(rope["factor"])
+    return 0.1 * weight * math.log(factor) + 1 if factor > 1 else 1.0
 
 
 def _llama3_factors(rope: Mapping[str, Any], dimensions: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,13 +134,13 @@ def _add_tensors(writer: GGUFWriter, tensors: Mapping[str, Tensor], quant: Quant
 
     for name, weight in tensors.items():
         kind = packing_of(name, weight.shape, quant)
-        shape = gguf.quant_shape_to_byte_shape(weight.shape, kind)
-        is_bytes = kind not in (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16)
-        dtype = np.dtype(np.uint8 if is_bytes else kind.name.replace("F", "float"))
-        size = int(np.prod(shape)) * (1 if is_bytes else 1)
-        if not is_bytes:
-            shape, size = weight.shape, weight.numel() * dtype.itemsize
-        writer.add_tensor_info(name, shape, dtype, size, kind if is_bytes else None)
+        shape: Sequence[int] = weight.shape
+        if kind in (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16):
+            dtype, packing = np.dtype(kind.name.replace("F", "float")), None
+        else:  # NumPy has no such numbers: they are bytes
+            shape = gguf.quant_shape_to_byte_shape(weight.shape, kind)
+            dtype, packing = np.dtype(np.uint8), kind
+        writer.add_tensor_info(name, shape, dtype, math.prod(shape) * dtype.itemsize, packing)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()

@@ -74,11 +74,12 @@ def prove(reference: Reference, reader: Reader, weights: str, plain: Sequence[Di
     return found
 
 
-def require_passed(outcomes: Sequence[Outcome]) -> None:
+def require_passed(outcomes: Sequence[Outcome], notices: Sequence[str] = ()) -> None:
     """Refuse an export that answers otherwise than chat.
 
     Args:
         outcomes: of each reader.
+        notices: what is known to be otherwise in what was written: it may be the cause.
 
     Raises:
         ModelError: one has a problem; says each.
@@ -87,7 +88,7 @@ def require_passed(outcomes: Sequence[Outcome]) -> None:
     if problems:
         raise ModelError(
             "what was written does not answer as xtune chat does, and nothing of it is left:\n"
-            + "\n".join(problems)
+            + "\n".join([*problems, *(f"  known before: {notice}" for notice in notices)])
             + "\nA format that rounds less (--quant q8_0, f16; --dtype fp32) comes nearer; where "
             "ids or ends differ, please report this with the name of the model"
         )

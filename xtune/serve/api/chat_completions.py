@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import secrets
 import time
@@ -128,14 +127,12 @@ async def asked_of(context: ApiContext, fields: Fields, model: ServedModel) -> A
         return guide, prompt, model.decode(prompt[-8:]).rstrip().endswith("<think>")
 
     new_guide, prompt, opens_thinking = await in_thread(render)
-    context.require_room(model, [prompt])
+    context.require_room(model, [prompt], name="messages")
     questions = [
         Question(
             model.id,
             tuple(prompt),
-            dataclasses.replace(
-                sampling.settings, seed=((sampling.settings.seed or 0) + number) % 2**63
-            ),
+            sampling.settings_of(number),
             stop=sampling.stop,
             stop_ids=sampling.stop_ids,
             alternatives=top,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -48,9 +47,7 @@ async def completions(request: Request) -> Response:
         Question(
             model.id,
             tuple(prompt),
-            dataclasses.replace(
-                sampling.settings, seed=((sampling.settings.seed or 0) + number) % 2**63
-            ),
+            sampling.settings_of(number),
             stop=sampling.stop,
             stop_ids=sampling.stop_ids,
             alternatives=top,
@@ -111,7 +108,7 @@ async def prompts_of(
     rows = model.chat.llm.get_input_embeddings().weight.shape[0]
     if any(token >= rows for prompt in prompts for token in prompt):
         raise ApiError(400, f"{name} has a token id of {rows} or more", param=name)
-    context.require_room(model, prompts)
+    context.require_room(model, prompts, name=name)
     return prompts
 
 

@@ -83,12 +83,15 @@ class ApiContext:
             )
         return served.models[name]
 
-    def require_room(self, model: ServedModel, prompts: Sequence[Sequence[int]]) -> None:
+    def require_room(
+        self, model: ServedModel, prompts: Sequence[Sequence[int]], *, name: str
+    ) -> None:
         """Refuse prompts that fill the context, before anything is computed.
 
         Args:
             model: that is asked.
             prompts: token ids of each.
+            name: of the field that they stand in.
 
         Raises:
             ApiError: with both numbers.
@@ -100,7 +103,7 @@ class ApiContext:
                 400,
                 f"the prompt has {longest} tokens and there is room for {room}, the answer "
                 "included: shorten it",
-                param="messages",
+                param=name,
                 code="context_length_exceeded",
             )
 
@@ -132,9 +135,7 @@ class ApiContext:
             while ends < len(questions):
                 wait = min(_QUIET, until - loop.time())
                 if wait <= 0:
-                    raise ApiError(
-                        504, f"no answer within {self.seconds:.0f} seconds", code="timeout"
-                    )
+                    raise self.too_late()
                 try:
                     event = await asyncio.wait_for(events.get(), wait)
                 except TimeoutError:
@@ -146,6 +147,10 @@ class ApiContext:
                 yield event
         finally:
             ticket.leave()
+
+    def too_late(self) -> ApiError:
+        """Return what a client is told whose answer takes longer than a request may."""
+        return ApiError(504, f"no answer within {self.seconds:.0f} seconds", code="timeout")
 
     async def body(self, request: Request) -> dict[str, Any]:
         """Return the JSON object that a request sends; its size and time are bounded.

@@ -38,7 +38,11 @@ async def embeddings(request: Request) -> Response:
         future = engine.embed(model.id, [tuple(prompt) for prompt in prompts])
     except Refused as error:
         raise ApiError(400, str(error), code="unsupported_parameter") from None
-    vectors = await context.unless_gone(request, asyncio.wrap_future(future))
+    in_time = asyncio.wait_for(asyncio.wrap_future(future), context.seconds)
+    try:
+        vectors = await context.unless_gone(request, in_time)
+    except TimeoutError:
+        raise context.too_late() from None
     read = sum(map(len, prompts))
     return JSONResponse(
         {

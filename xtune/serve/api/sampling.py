@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 from dataclasses import dataclass
 
@@ -37,6 +38,15 @@ class Sampling:
     stop_ids: tuple[int, ...]
     penalty_alpha: float | None
     notices: tuple[str, ...]
+
+    def settings_of(self, number: int) -> GenerationSettings:
+        """Return the settings of one of the answers.
+
+        Args:
+            number: of the answer, from 0.
+        """
+        seed = ((self.settings.seed or 0) + number) % 2**63
+        return dataclasses.replace(self.settings, seed=seed)
 
 
 def sampling_of(fields: Fields, limit: int | None, notices: list[str]) -> Sampling:

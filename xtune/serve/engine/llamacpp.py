@@ -10,14 +10,15 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 from xtune.errors import ModelError, UsageError
 from xtune.generation.room import context_length
 from xtune.generation.row import Noted
-from xtune.serve.engine.desk import AskedRows, Desk
+from xtune.serve.engine.desk import AskedRows
+from xtune.serve.engine.pooled import PooledEngine
 from xtune.serve.engine.questions import Event, Question, Refused
 from xtune.serve.engine.rows import ClientRow
 from xtune.serve.served import Served
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 _MOST_CONTEXT = 8192  # tokens, of all slots together; llama.cpp takes the memory at once
 
 
-class LlamaCppEngine:
+class LlamaCppEngine(PooledEngine):
     """Answers with a GGUF file.
 
     Args:
@@ -44,13 +45,14 @@ class LlamaCppEngine:
     """
 
     def __init__(self, served: Served, file: Path, *, slots: int = 8, waiting: int = 256) -> None:
+        super().__init__(slots, waiting, "llama.cpp")
         try:
             import xllamacpp
         except ImportError:
             raise UsageError(
                 "--engine llamacpp needs xllamacpp: pip install 'xtune[llamacpp]'"
             ) from None
-        ((self._id, model),) = served.models.items()
+        (model,) = served.models.values()
         self._model = model
         own = context_length(model.chat.llm)
         self._context = min(own or _MOST_CONTEXT, _MOST_CONTEXT)
@@ -66,9 +68,6 @@ class LlamaCppEngine:
             self._server = xllamacpp.Server(params)
         except RuntimeError as error:
             raise ModelError(f"llama.cpp does not load {file.name}: {error}") from error
-        self._desk = Desk(slots, waiting)
-        self._slots = slots
-        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="llama.cpp")
 
     def ask(self, questions: Sequence[Question], on_event: Callable[[Event], None]) -> AskedRows:
         """Ask some questions; see `Engine`.
@@ -81,16 +80,12 @@ class LlamaCppEngine:
                     "llama.cpp's engine has no contrastive search, and no form is enforced by it: "
                     "leave decoder, response_format and tool_choice out, or serve without --engine"
                 )
-        self._desk.take_in(len(questions))
-        rows = [
-            ClientRow(
-                index, question, self._model, max(1, self._context - len(question.prompt)), on_event
-            )
-            for index, question in enumerate(questions)
-        ]
-        for row in rows:
-            self._pool.submit(self._answer, row)
-        return AskedRows(rows, lambda: None)
+
+        def new_row(index: int, question: Question) -> ClientRow:
+            room = max(1, self._context - len(question.prompt))
+            return ClientRow(index, question, self._model, room, on_event)
+
+        return self._take_in(questions, new_row)
 
     def room(self, model: str) -> int:
         """How many tokens a prompt and its answer may have together.
@@ -106,20 +101,6 @@ class LlamaCppEngine:
         Args: as `Engine.embed`.
         """
         raise Refused("llama.cpp's engine gives no embeddings: serve without --engine")
-
-    def counts(self) -> dict[str, float]:
-        """Return what it has done; see `Engine`."""
-        running = min(self._desk.open, self._slots)
-        return {
-            **self._desk.counts,
-            "rows_running": running,
-            "rows_waiting": self._desk.open - running,
-        }
-
-    def close(self) -> None:
-        """End."""
-        self._desk.close()
-        self._pool.shutdown(cancel_futures=True)
 
     def _answer(self, row: ClientRow) -> None:
         failed: list[str] = []

@@ -11,13 +11,14 @@ import json
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, Literal
 
 from xtune.agents.remote import events_of, open_server, served_models
 from xtune.errors import UsageError, XtuneError
 from xtune.generation.room import context_length
-from xtune.serve.engine.desk import AskedRows, Desk
+from xtune.serve.engine.desk import AskedRows
+from xtune.serve.engine.pooled import PooledEngine
 from xtune.serve.engine.questions import End, Event, Piece, Question, Refused
 from xtune.serve.served import Served, ServedModel
 
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 _NO_TOKEN = -1  # text comes without ids
 
 
-class UpstreamEngine:
+class UpstreamEngine(PooledEngine):
     """Answers with what another server has.
 
     Args:
@@ -46,6 +47,7 @@ class UpstreamEngine:
     def __init__(
         self, served: Served, url: str, key: str, *, slots: int = 64, waiting: int = 256
     ) -> None:
+        super().__init__(slots, waiting, "upstream")
         self._served = served
         self._url = url.rstrip("/")
         self._key = key
@@ -55,9 +57,6 @@ class UpstreamEngine:
                 f"{url} has no model {missing[0]!r}; it has: {', '.join(there)}. Start it with our "
                 "names, as in: vllm serve MODEL --served-model-name NAME --lora-modules NAME=DIR"
             )
-        self._desk = Desk(slots, waiting)
-        self._slots = slots
-        self._pool = ThreadPoolExecutor(slots, thread_name_prefix="upstream")
 
     def ask(self, questions: Sequence[Question], on_event: Callable[[Event], None]) -> AskedRows:
         """Ask some questions; see `Engine`.
@@ -72,14 +71,11 @@ class UpstreamEngine:
                 )
             if question.alternatives is not None:
                 raise Refused("logprobs are not passed on to another server: leave them out")
-        self._desk.take_in(len(questions))
-        rows = [
-            _Passed(index, question, self._served.models[question.model], on_event)
-            for index, question in enumerate(questions)
-        ]
-        for row in rows:
-            self._pool.submit(self._answer, row)
-        return AskedRows(rows, lambda: None)
+
+        def new_row(index: int, question: Question) -> _Passed:
+            return _Passed(index, question, self._served.models[question.model], on_event)
+
+        return self._take_in(questions, new_row)
 
     def room(self, model: str) -> int | None:
         """How many tokens a prompt and its answer may have together.
@@ -101,20 +97,6 @@ class UpstreamEngine:
                 return [each["embedding"] for each in json.loads(response.read())["data"]]
 
         return self._pool.submit(work)
-
-    def counts(self) -> dict[str, float]:
-        """Return what it has done; see `Engine`."""
-        running = min(self._desk.open, self._slots)
-        return {
-            **self._desk.counts,
-            "rows_running": running,
-            "rows_waiting": self._desk.open - running,
-        }
-
-    def close(self) -> None:
-        """End."""
-        self._desk.close()
-        self._pool.shutdown(cancel_futures=True)
 
     def _answer(self, row: _Passed) -> None:
         try:

@@ -26,7 +26,7 @@ PROBES: tuple[list[Message], ...] = (
 )
 
 
-def write_tokenizer(given: Given, folder: Path) -> None:
+def write_tokenizer(given: Given, folder: Path) -> list[str]:
     """Write the tokenizer and read it back with transformers alone; ids must be ours.
 
     A system text that the model was trained with becomes the template's own, for dialogues that
@@ -35,6 +35,9 @@ def write_tokenizer(given: Given, folder: Path) -> None:
     Args:
         given: what is handed over.
         folder: where to; made if missing.
+
+    Returns:
+        What was checked, for the page: nothing where there is no chat template.
 
     Raises:
         UsageError: the template refuses a system text, or is one of several.
@@ -46,7 +49,7 @@ def write_tokenizer(given: Given, folder: Path) -> None:
     template = tokenizer.chat_template
     if template is None:
         save_tokenizer(tokenizer, folder)
-        return
+        return []
     if not isinstance(template, str):
         raise UsageError(
             f"the tokenizer has several chat templates ({', '.join(template)}); other programs "
@@ -77,6 +80,10 @@ def write_tokenizer(given: Given, folder: Path) -> None:
                 f"{_token(read, ids, at)} and should be {_token(tokenizer, expected, at)}. Nothing "
                 "is written. Please report this with the name of the model"
             )
+    return [
+        "transformers alone renders the token ids of `xtune chat`, by `tokenizer/`"
+        + (", system text included" if given.system else "")
+    ]
 
 
 def _ours(given: Given, probe: list[Message]) -> list[int]:

@@ -4,11 +4,28 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from xtune.errors import UsageError, did_you_mean
 
-__all__ = ["takes_any_layout", "target_named", "targets"]
+if TYPE_CHECKING:
+    from xtune.serve.handover.given import Given
+
+__all__ = ["Target", "takes_any_layout", "target_named", "targets"]
+
+
+class Target(Protocol):
+    """`write` of a file of this folder."""
+
+    def __call__(self, given: Given, folder: Path, out: Path) -> str:
+        """Write all that the program needs, and return what to do next.
+
+        Args:
+            given: what is handed over.
+            folder: to write into; there already.
+            out: the whole path that it will have.
+        """
 
 
 def targets() -> list[str]:
@@ -16,8 +33,8 @@ def targets() -> list[str]:
     return sorted(found.name for found in pkgutil.iter_modules(__path__))
 
 
-def target_named(name: str) -> Callable[..., str]:
-    """Return a target's `write(given, folder, out)`, which returns what to do next.
+def target_named(name: str) -> Target:
+    """Return a target's `write`.
 
     Args:
         name: of its file.
@@ -30,7 +47,7 @@ def target_named(name: str) -> Callable[..., str]:
             f"unknown target {name!r}{did_you_mean(name, targets())}; there are "
             f"{', '.join(targets())}"
         )
-    write: Callable[..., str] = importlib.import_module(f"{__name__}.{name}").write
+    write: Target = importlib.import_module(f"{__name__}.{name}").write
     return write
 
 

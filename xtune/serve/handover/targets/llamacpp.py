@@ -27,10 +27,7 @@ _CONTEXT = 8192  # tokens, where the model takes more
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write the page, and return the commands.
 
-    Args:
-        given: what is handed over.
-        folder: to write into; there already.
-        out: the whole path that it will have.
+    Args: as `Target` has them.
 
     Raises:
         UsageError: llama.cpp does not compute this model.

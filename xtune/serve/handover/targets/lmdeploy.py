@@ -29,10 +29,7 @@ _APART = (
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write the page, and return the commands.
 
-    Args:
-        given: what is handed over.
-        folder: to write into; there already.
-        out: the whole path that it will have.
+    Args: as `Target` has them.
     """
     model, commands = given.base, []
     notices = ["numbers are computed in bf16: near ties may go otherwise"]

@@ -24,10 +24,7 @@ ANY_LAYOUT = True  # the file is written by xtune, which reads them all
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write the page, and return the commands.
 
-    Args:
-        given: what is handed over.
-        folder: to write into; there already.
-        out: the whole path that it will have.
+    Args: as `Target` has them.
 
     Raises:
         UsageError: llama.cpp does not compute this model, or the chat template cannot be written

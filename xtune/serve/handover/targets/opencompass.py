@@ -12,6 +12,7 @@ the user's, so that a trained system text must be the template's.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
 from xtune.serve.handover.given import Given
@@ -26,16 +27,13 @@ _ANSWER = 1024  # tokens
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write everything, and return the next command.
 
-    Args:
-        given: what is handed over.
-        folder: to write into; there already.
-        out: the whole path that it will have.
+    Args: as `Target` has them.
 
     Raises:
         UsageError: the chat template cannot be handed over.
         ModelError: transformers alone renders other ids than xtune.
     """
-    write_tokenizer(given, folder / "tokenizer")
+    checked = write_tokenizer(given, folder / "tokenizer")
     name = f"xtune_{given.name}"
     (folder / "models").mkdir()
     config = _config(given, name, out / "tokenizer")
@@ -43,7 +41,7 @@ def write(given: Given, folder: Path, out: Path) -> str:
     command = (
         f"opencompass --config-dir {shlex.quote(str(out))} --models {name} --datasets gsm8k_gen"
     )
-    (folder / "README.md").write_text(_readme(given, name, command), encoding="utf-8")
+    (folder / "README.md").write_text(_readme(given, name, command, checked), encoding="utf-8")
     return command
 
 
@@ -89,7 +87,7 @@ def _pad(given: Given) -> dict[str, int]:
     return {"pad_token_id": int(tokenizer.eos_token_id or 0)}
 
 
-def _readme(given: Given, name: str, command: str) -> str:
+def _readme(given: Given, name: str, command: str, rendered: Sequence[str]) -> str:
     from transformers import __version__ as transformers
 
     from xtune import __version__
@@ -97,14 +95,7 @@ def _readme(given: Given, name: str, command: str) -> str:
     checked = [
         f"`{given.base}` is in transformers' own layout"
         + ("" if given.adapter is None else " and has a row for every token of the adapter"),
-        *(
-            [
-                "transformers alone renders the token ids of `xtune chat`, by the tokenizer in "
-                "`tokenizer/`" + (", system text included" if given.system else "")
-            ]
-            if given.is_chat
-            else []
-        ),
+        *rendered,
         f"what ends an answer is in `stop_words`: {', '.join(f'`{w}`' for w in given.stop_words)}",
     ]
     kinds = (

@@ -32,27 +32,23 @@ _APART = (
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write everything, and return the command.
 
-    Args:
-        given: what is handed over.
-        folder: to write into; there already.
-        out: the whole path that it will have.
+    Args: as `Target` has them.
 
     Raises:
         UsageError: SGLang cannot load the adapter, or the template cannot be handed over.
         ModelError: transformers alone renders other ids than xtune.
     """
-    write_tokenizer(given, folder / "tokenizer")
+    checked = write_tokenizer(given, folder / "tokenizer")
     words = [
         *("python -m sglang.launch_server --model-path", shlex.quote(given.base)),
         *("--tokenizer-path", shlex.quote(str(out / "tokenizer"))),
         "--sampling-defaults openai",
     ]
-    checked = ["transformers alone renders the token ids of `xtune chat`, by `tokenizer/`"]
     notices = [
         "ends of an answer are read from the base: send `stop` with the texts above if it goes on",
         "numbers are computed in bf16: near ties may go otherwise",
     ]
-    if (folder / "tokenizer" / "chat_template.jinja").is_file():
+    if given.is_chat:
         template = out / "tokenizer" / "chat_template.jinja"
         words += ["--chat-template", shlex.quote(str(template))]
     if given.adapter is not None:

@@ -39,16 +39,13 @@ _PARSERS = (
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write everything, and return the command.
 
-    Args:
-        given: what is handed over.
-        folder: to write into; there already.
-        out: the whole path that it will have.
+    Args: as `Target` has them.
 
     Raises:
         UsageError: vLLM cannot load the adapter, or the template cannot be handed over.
         ModelError: transformers alone renders other ids than xtune.
     """
-    write_tokenizer(given, folder / "tokenizer")
+    checked = write_tokenizer(given, folder / "tokenizer")
     (folder / "generation").mkdir()
     ends: Any = given.tokenizer.convert_tokens_to_ids(list(given.stop_words))
     fields = {"eos_token_id": [n for n in ends if n not in (None, given.tokenizer.unk_token_id)]}
@@ -59,10 +56,9 @@ def write(given: Given, folder: Path, out: Path) -> str:
         *("--tokenizer", shlex.quote(str(out / "tokenizer"))),
         *("--generation-config", shlex.quote(str(out / "generation"))),
     ]
-    if (folder / "tokenizer" / "chat_template.jinja").is_file():
+    if given.is_chat:
         template = out / "tokenizer" / "chat_template.jinja"
         words += ["--chat-template", shlex.quote(str(template))]
-    checked = ["transformers alone renders the token ids of `xtune chat`, by `tokenizer/`"]
     name = given.name
     if given.adapter is not None:
         rank = write_adapter_for(given, "vLLM", folder / "adapter", ranks=_RANKS)
@@ -75,9 +71,12 @@ def write(given: Given, folder: Path, out: Path) -> str:
         words += ["--enable-auto-tool-choice", "--tool-call-parser", parser]
     notices = [
         f"ask for the model {name!r}: another name is the base without the adapter, or an error",
-        "ask by `/v1/chat/completions`: `/v1/completions` adds a beginning-of-text token",
         "numbers are computed in bf16: near ties may go otherwise",
     ]
+    if given.is_chat:
+        notices.append(
+            "ask by `/v1/chat/completions`: `/v1/completions` adds a beginning-of-text token"
+        )
     return write_page(
         given,
         folder,
