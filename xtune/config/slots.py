@@ -111,7 +111,12 @@ _ROOMS: dict[str, Registry] = {
 _MEASURED = ("evaluations", "test_cfg")
 _WHEN_MEASURED = ("every", "rows")
 # By a registry's name: arguments that its builder passes, always or where a sheet does not
-_SUPPLIED = {"dataset": ("tokenizer",), "optimizer": ("params",), "map_fn": ("row",)}
+_SUPPLIED = {
+    "dataset": ("tokenizer",),
+    "optimizer": ("params",),
+    "map_fn": ("row",),
+    "reward": ("answers",),
+}
 _DEFAULTS = {"source": ("split",)}
 
 REQUIRED_KEYS = (
