@@ -38,7 +38,7 @@ from xtune.data.sources.base import why_empty
 from xtune.data.templates import Template, build_template
 from xtune.data.templates.default_system import without_empty_system
 from xtune.errors import DataError
-from xtune.parallel.world import ALONE, World
+from xtune.parallel.world import ALONE
 from xtune.registry import DATASETS
 from xtune.structures import IGNORE_INDEX, Conversation, Message, Sample
 
@@ -167,29 +167,15 @@ class PromptDataset(Packs):
         ids = np.array(self.rows[index].ids, dtype=np.int32)
         return Sample(ids, np.full(len(ids), IGNORE_INDEX, dtype=np.int32))
 
-    def loader(
-        self,
-        *,
-        batch_size: int,
-        accumulative_counts: int,
-        seed: int,
-        shuffle: bool = True,
-        num_workers: int = 0,
-        world: World = ALONE,
-    ) -> StepLoader:
-        """Return a loader that deals prompts: the same ones to every process.
+    def loader(self, **settings: Any) -> StepLoader:
+        """Return a loader that deals the same prompts to every process, one a micro-batch.
+
+        Whoever asks for them shares them out.
 
         Args:
-            batch_size: of a micro-batch; prompts are dealt one by one.
-            accumulative_counts: prompts of a step.
-            seed: of the order.
-            shuffle: visit in another order each epoch, or always from first to last.
-            num_workers: not used, since nothing takes long.
-            world: whoever asks for prompts shares them out.
+            **settings: `StepLoader`'s, of which `accumulative_counts` are the prompts of a draw.
         """
-        return StepLoader(
-            self, batch_size=1, accumulative_counts=accumulative_counts, seed=seed, shuffle=shuffle
-        )
+        return super().loader(**{**settings, "batch_size": 1, "num_workers": 0, "world": ALONE})
 
     def _read(self, share: Share, report: DataReport) -> list[PromptRow]:
         source = open_source(share.data_path, split=share.split)

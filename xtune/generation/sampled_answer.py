@@ -34,7 +34,8 @@ class SampledAnswer:
     @property
     def expected(self) -> str:
         """The text of the answer in the data; '' where they have none."""
-        return (self.prompt.expected or {}).get("content") or ""
+        expected = self.prompt.expected
+        return "" if expected is None else expected.get("content") or ""
 
 
 # A number for each answer, the more the better; None: this function does not judge that one.

@@ -114,7 +114,7 @@ class RolloutLoop(Loop):
                 f"train_cfg.answers is {answers}, and the advantage {advantage['type']!r} compares "
                 "the answers to a prompt with each other: give 2 or more, mostly 8"
             )
-        self.prompts = prompts
+        self.prompts = self.accumulative_counts = prompts  # items of a draw
         self.answers = answers
         self.max_new_tokens = max_new_tokens
         self.passes = passes
@@ -126,11 +126,6 @@ class RolloutLoop(Loop):
         self.val_interval = val_interval
         self._draws = 0  # of the loader
         self._rollout: Rollout | None = None
-
-    @property
-    def accumulative_counts(self) -> int:
-        """Items of a draw: prompts."""
-        return self.prompts
 
     @property
     def updates(self) -> int:
@@ -145,7 +140,8 @@ class RolloutLoop(Loop):
         """
         if self.max_steps is not None:
             return self.max_steps
-        assert self.max_epochs is not None and steps_per_epoch is not None
+        assert self.max_epochs is not None
+        assert steps_per_epoch is not None
         return self.max_epochs * steps_per_epoch * self.updates
 
     def state_dict(self) -> dict[str, Any]:
@@ -209,8 +205,10 @@ class RolloutLoop(Loop):
             rollout.per_token["sampler_log_prob"] = torch.tensor(flat, dtype=torch.float32)
         kl = None
         if reference is not None:
-            kl = (rollout.per_token["old_log_prob"].double() - reference.double())
-        scored = Scored(scores, self.rewards.weights, group, rollout.lengths, kl, policy.kl_in_reward)
+            kl = rollout.per_token["old_log_prob"].double() - reference.double()
+        scored = Scored(
+            scores, self.rewards.weights, group, rollout.lengths, kl, policy.kl_in_reward
+        )
         rollout.per_token["advantage"] = self.advantage(scored).float()
         rollout.metrics = self._metrics(scored, rollout, ended) | {
             "drawn": self._draws * self.prompts,
@@ -264,7 +262,9 @@ class RolloutLoop(Loop):
         groups = [answers[at : at + self.answers] for at in range(0, len(answers), self.answers)]
         mine = [answer for group in groups[run.world.rank :: run.world.size] for answer in group]
         found = self.rewards(mine) if mine else torch.zeros(0, len(self.rewards.names))
-        scores = torch.empty(len(groups), self.answers, len(self.rewards.names), dtype=torch.float64)
+        scores = torch.empty(
+            len(groups), self.answers, len(self.rewards.names), dtype=torch.float64
+        )
         for rank, theirs in enumerate(run.world.gather(found)):
             part = scores[rank :: run.world.size]
             scores[rank :: run.world.size] = theirs.double().view(part.shape)
@@ -341,13 +341,13 @@ def _policy_of(run: Run) -> PolicyOptimization:
         )
     if run.sequence.size > 1:
         raise ConfigError(
-            f"sequence_parallel_size={run.sequence.size} with RolloutLoop: answers are no long rows; "
-            "leave it out"
+            f"sequence_parallel_size={run.sequence.size} with RolloutLoop: answers are no long "
+            "rows; leave it out"
         )
     return run.model
 
 
 def _has_signal(scores: Tensor, weights: Tensor) -> bool:
-    """Whether the answers to a prompt differ in their rewards, [G, F], which are compared as such."""
+    """Whether answers to a prompt differ in their rewards, [G, F], which are compared as such."""
     sums = (scores.nan_to_num() * weights).sum(dim=1)[~scores.isnan().all(dim=1)]
     return bool(len(sums) > 1 and (sums != sums[0]).any())

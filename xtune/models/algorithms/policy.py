@@ -192,9 +192,10 @@ class PolicyOptimization(WithReference):
     @classmethod
     def require_settings(cls, settings: Mapping[str, Any]) -> None:  # noqa: D102
         loss: PolicyLoss = build(POLICY_LOSSES, settings["loss"])
-        weights = [settings.get(name) or 0.0 for name in ("kl_in_loss", "kl_in_reward")]
-        _require_weights(*weights, settings.get("temperature", 1.0))
-        require_reference(settings, loss_name=type(loss).__name__, needs=any(weights))
+        in_loss, in_reward = (settings.get(f"kl_in_{one}") or 0.0 for one in ("loss", "reward"))
+        _require_weights(in_loss, in_reward, settings.get("temperature", 1.0))
+        needs = bool(in_loss or in_reward)
+        require_reference(settings, loss_name=type(loss).__name__, needs=needs)
 
     @classmethod
     def reference_sums(cls, settings: Mapping[str, Any]) -> Callable[[Tensor, Batch], Tensor]:
