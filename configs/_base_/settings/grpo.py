@@ -28,7 +28,10 @@ algorithm = dict(
 passes = 1  # over the answers of an iteration
 mini_batches = 1  # optimizer steps of a pass
 draws_for_signal = 0  # new prompts in place of those whose answers all have the same reward
-mask_unended = False
+mask_unended = False  # True: answers that were cut teach nothing
+reward_clip = None
+unended_reward = None  # of an answer that was cut, in place of its own
+kl_target = None  # nats of an answer that kl_in_reward is adapted to
 
 max_epochs = 1
 lr = 1e-5  # of an adapter; 1e-6 where every weight is trained

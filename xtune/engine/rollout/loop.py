@@ -14,22 +14,20 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
-from xtune.data.prompts import PromptDataset, PromptRow
+from xtune.data.prompts import PromptDataset
 from xtune.engine.loops import Loop
-from xtune.engine.rollout.micro_batches import batches_of, dealt, mini_batches
+from xtune.engine.rollout.collect import Collector
+from xtune.engine.rollout.micro_batches import batches_of, dealt
 from xtune.engine.rollout.rewards import Rewards
 from xtune.engine.rollout.rollout import Rollout
 from xtune.engine.rollout.sampling import sample
-from xtune.engine.rollout.scoring import token_values
+from xtune.engine.rollout.shaping import Shaping
 from xtune.engine.update import update
-from xtune.errors import ConfigError, TrainingError
-from xtune.generation.sampled_answer import SampledAnswer
-from xtune.losses.advantages import Advantage, Scored
-from xtune.losses.advantages.group import group_moments
+from xtune.errors import ConfigError
+from xtune.losses.advantages import Advantage
+from xtune.losses.advantages.group import GroupAdvantage
+from xtune.losses.policy.kl_controller import adapted
+from xtune.models.algorithms.actor_critic import ActorCritic
 from xtune.models.algorithms.policy import PolicyOptimization
 from xtune.parallel.progress import enter
 from xtune.registry import ADVANTAGES, REWARDS, TRAIN_LOOPS, build
@@ -68,6 +66,14 @@ class RolloutLoop(Loop):
             have the same reward, from which nothing can be learnt; 0: they are kept (DAPO's dynamic
             sampling).
         mask_unended: answers that were cut teach nothing; they still count in their group's mean.
+        reward_clip: the sum of the rewards is at least -reward_clip, at most reward_clip; None: as
+            it is.
+        unended_reward: of an answer that was cut, in place of its own; None: its own.
+        unended_penalty: what it loses of its own.
+        kl_target: what the distance from the reference, summed over an answer, is kept near, by
+            changing the algorithm's `kl_in_reward`; None: that stays as it is.
+        kl_horizon: answers in which it may change by a fifth.
+        critic_warmup: iterations at first, in which the critic learns alone.
         max_epochs: passes over the prompts.
         max_steps: optimizer steps; overrides max_epochs.
         val_interval: steps between two measurements of the reward on the validation prompts, whose
@@ -88,6 +94,12 @@ class RolloutLoop(Loop):
         mini_batches: int = 1,
         draws_for_signal: int = 0,
         mask_unended: bool = False,
+        reward_clip: float | None = None,
+        unended_reward: float | None = None,
+        unended_penalty: float = 0.0,
+        kl_target: float | None = None,
+        kl_horizon: int = 10_000,
+        critic_warmup: int = 0,
         max_epochs: int | None = None,
         max_steps: int | None = None,
         val_interval: int | None = None,
@@ -107,24 +119,36 @@ class RolloutLoop(Loop):
                 f"train_cfg.mini_batches is {mini_batches}, and an iteration has {prompts} "
                 "prompts, whose answers stay together: give at most as many"
             )
-        self.rewards = Rewards(rewards, reward_weights, seconds=reward_seconds)
-        self.advantage: Advantage = build(ADVANTAGES, advantage)
-        if answers < 2 and getattr(self.advantage, "of_answers", None) is not None:
+        made: Advantage = build(ADVANTAGES, advantage)
+        if answers < 2 and isinstance(made, GroupAdvantage):
             raise ConfigError(
                 f"train_cfg.answers is {answers}, and the advantage {advantage['type']!r} compares "
                 "the answers to a prompt with each other: give 2 or more, mostly 8"
             )
-        self.prompts = self.accumulative_counts = prompts  # items of a draw
-        self.answers = answers
-        self.max_new_tokens = max_new_tokens
+        self._collector = Collector(
+            rewards=Rewards(rewards, reward_weights, seconds=reward_seconds),
+            advantage=made,
+            shaping=Shaping(
+                clip=reward_clip, unended_reward=unended_reward, unended_penalty=unended_penalty
+            ),
+            prompts=prompts,
+            answers=answers,
+            max_new_tokens=max_new_tokens,
+            draws_for_signal=draws_for_signal,
+            mask_unended=mask_unended,
+            mini_batches=mini_batches,
+            is_one_update=passes * mini_batches == 1,
+        )
+        self.accumulative_counts = prompts  # items of a draw
         self.passes = passes
         self.mini_batches = mini_batches
-        self.draws_for_signal = draws_for_signal
-        self.mask_unended = mask_unended
+        self.kl_target = kl_target
+        self.kl_horizon = kl_horizon
+        self.critic_warmup = critic_warmup
         self.max_epochs = max_epochs
         self.max_steps = max_steps
         self.val_interval = val_interval
-        self._draws = 0  # of the loader
+        self._iterations = 0
         self._rollout: Rollout | None = None
 
     @property
@@ -146,173 +170,59 @@ class RolloutLoop(Loop):
 
     def state_dict(self) -> dict[str, Any]:
         """Return how far the prompts are drawn, and the answers that are not used up."""
-        rollout = None if self._rollout is None else self._rollout.state_dict()
-        return {"draws": self._draws, "rollout": rollout}
+        return {
+            "draws": self._collector.draws,
+            "iterations": self._iterations,
+            "kl_weight": self._collector.kl_weight,
+            "rollout": None if self._rollout is None else self._rollout.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take back what `state_dict` returned."""
-        self._draws = int(state.get("draws", 0))
+        self._collector.draws = int(state.get("draws", 0))
+        self._collector.kl_weight = state.get("kl_weight")
+        self._iterations = int(state.get("iterations", 0))
         rollout = state.get("rollout")
         self._rollout = None if rollout is None else Rollout.from_state(rollout)
 
     def run(self, run: Run) -> None:  # noqa: D102
-        policy = _policy_of(run)
+        policy = _policy_of(run, self._collector.advantage)
         dataset = run.train_dataset
         assert isinstance(dataset, PromptDataset)
-        self.rewards.require(dataset.rows)
+        self._collector.rewards.require(dataset.rows)
         policy.train()
         run.agree_to_end()
         while not run.is_over:
             began = time.perf_counter()
-            update_number = run.step % self.updates
+            number = run.step % self.updates
             metrics: dict[str, Any] = {}
             if self._rollout is None:
-                self._rollout = self._collect(run, policy)
+                if isinstance(policy, ActorCritic):
+                    policy.trains_policy = self._iterations >= self.critic_warmup
+                self._rollout = self._collector.collect(run, policy)
                 metrics = self._rollout.metrics
-            steps = self._steps(run, self._rollout, update_number // self.mini_batches)
-            answers = steps[update_number % self.mini_batches]
+            steps = self._collector.steps(run, self._rollout, number // self.mini_batches)
+            answers = steps[number % self.mini_batches]
             batches = batches_of(self._rollout, dealt(answers, run.world), answers[0])
             metrics = update(run, batches, began=began).metrics | metrics
-            if update_number == self.updates - 1:
-                self._rollout = None
+            if number == self.updates - 1:
+                self._end_iteration(policy, self._rollout)
             if self._validates_at(run):
                 metrics |= self._validated(run)
             run.end_step(metrics)
 
-    def _collect(self, run: Run, policy: PolicyOptimization) -> Rollout:
-        """Draw prompts, let the policy answer, and find what its answers are worth."""
-        began = time.perf_counter()
-        enter("sampling answers", step=run.step + 1, slow=True)
-        policy.eval()
-        answers, scores, without = self._answered(run, policy)
-        policy.train()
-        sampled_s = time.perf_counter() - began
-        prompts = [answers[at].prompt.ids for at in range(0, len(answers), self.answers)]
-        group = torch.arange(len(prompts)).repeat_interleave(self.answers)
-        rollout = Rollout(prompts, group, [answer.tokens for answer in answers])
-        is_scored = ~scores.isnan().all(dim=1)
-        ended = torch.tensor([answer.ended for answer in answers])
-        rollout.is_trained = is_scored & ended if self.mask_unended else is_scored.clone()
-        if not rollout.is_trained.any():
-            raise TrainingError(
-                f"of {len(answers)} answers none has a reward to learn from"
-                + (": all were cut, and mask_unended leaves those out" * self.mask_unended)
-                + ". Look at the rewards, and at max_new_tokens"
+    def _end_iteration(self, policy: PolicyOptimization, rollout: Rollout) -> None:
+        if self.kl_target is not None:
+            weight = self._collector.kl_weight
+            self._collector.kl_weight = adapted(
+                policy.kl_in_reward if weight is None else weight,
+                kl=rollout.metrics["answer_kl"],
+                target=self.kl_target,
+                episodes=len(rollout.answers),
+                horizon=self.kl_horizon,
             )
-        reference = self._score(run, policy, rollout)
-        if all(answer.log_probs for answer in answers):
-            flat = [one for answer in answers for one in answer.log_probs]
-            rollout.per_token["sampler_log_prob"] = torch.tensor(flat, dtype=torch.float32)
-        kl = None
-        if reference is not None:
-            kl = rollout.per_token["old_log_prob"].double() - reference.double()
-        scored = Scored(
-            scores, self.rewards.weights, group, rollout.lengths, kl, policy.kl_in_reward
-        )
-        rollout.per_token["advantage"] = self.advantage(scored).float()
-        rollout.metrics = self._metrics(scored, rollout, ended) | {
-            "drawn": self._draws * self.prompts,
-            "prompts_without_signal": without,
-            "rollout_s": sampled_s,
-            "rollout_tokens_per_s": int(rollout.lengths.sum()) / sampled_s,
-        }
-        return rollout
-
-    def _answered(
-        self, run: Run, policy: PolicyOptimization
-    ) -> tuple[list[SampledAnswer], Tensor, int]:
-        """The answers of an iteration, their rewards, and how many prompts had no signal."""
-        answers: list[SampledAnswer] = []
-        scores: list[Tensor] = []
-        without = 0
-        for draw in range(1 + self.draws_for_signal):
-            first = self._draws * self.prompts
-            prompts = self._draw(run)
-            given = sample(
-                run,
-                prompts,
-                first=first,
-                count=self.answers,
-                max_new_tokens=self.max_new_tokens,
-                temperature=policy.temperature,
-            )
-            found = self._rewarded(run, given)
-            for at in range(0, len(given), self.answers):
-                group = slice(at, at + self.answers)
-                if not _has_signal(found[group], self.rewards.weights):
-                    without += 1
-                    if draw < self.draws_for_signal or (self.draws_for_signal and answers):
-                        continue
-                answers += given[group]
-                scores.append(found[group])
-            if len(scores) >= self.prompts:
-                break
-        kept = self.prompts * self.answers
-        return answers[:kept], torch.cat(scores)[:kept], without
-
-    def _draw(self, run: Run) -> list[PromptRow]:
-        dataset: Any = run.train_dataset
-        drawn = [batch.samples[0] for batch in run.loader.step(self._draws)]
-        self._draws += 1
-        return [dataset.rows[at] for at in drawn]
-
-    def _rewarded(self, run: Run, answers: Sequence[SampledAnswer]) -> Tensor:
-        """What the functions give, [N, F]; each process asks them about some of the prompts."""
-        enter("asking the rewards", step=run.step + 1, slow=True)
-        groups = [answers[at : at + self.answers] for at in range(0, len(answers), self.answers)]
-        mine = [answer for group in groups[run.world.rank :: run.world.size] for answer in group]
-        found = self.rewards(mine) if mine else torch.zeros(0, len(self.rewards.names))
-        scores = torch.empty(
-            len(groups), self.answers, len(self.rewards.names), dtype=torch.float64
-        )
-        for rank, theirs in enumerate(run.world.gather(found)):
-            part = scores[rank :: run.world.size]
-            scores[rank :: run.world.size] = theirs.double().view(part.shape)
-        return scores.flatten(0, 1)
-
-    def _score(self, run: Run, policy: PolicyOptimization, rollout: Rollout) -> Tensor | None:
-        """Find `old_log_prob` and `reference_log_prob` where anything asks for them."""
-        steps = self._steps(run, rollout, 0)
-        if self.updates > 1 or policy.needs_reference:
-            enter("scoring the answers", step=run.step + 1, slow=True)
-            old = token_values(run, rollout, steps, policy.log_probs)
-            rollout.per_token["old_log_prob"] = old
-        if not policy.needs_reference:
-            return None
-        reference = token_values(run, rollout, steps, policy.reference_log_probs)
-        rollout.per_token["reference_log_prob"] = reference
-        return reference
-
-    def _steps(self, run: Run, rollout: Rollout, pass_number: int) -> list[list[list[int]]]:
-        """Micro-batches of each mini-batch of a pass over a rollout."""
-        seed = (run.recipe.seed, self._draws, pass_number)
-        order = np.random.default_rng(seed).permutation(len(rollout.prompts)).tolist()
-        parts = min(self.mini_batches, len(rollout.prompts))
-        made = mini_batches(
-            rollout, parts=parts, room=run.recipe.full_item * run.recipe.rows, order=order
-        )
-        # The end of the data may have fewer prompts than mini-batches
-        return [made[at % parts] for at in range(self.mini_batches)]
-
-    def _metrics(self, scored: Scored, rollout: Rollout, ended: Tensor) -> dict[str, float]:
-        rewards = scored.rewards[scored.is_scored]
-        _, std, _ = group_moments(scored.rewards, scored.groups)
-        metrics = {
-            "reward": rewards.mean().item(),
-            "reward_std": rewards.std(correction=0).item(),
-            "answer_length": rollout.lengths.double().mean().item(),
-            "unended_share": 1 - ended.double().mean().item(),
-            "no_signal_share": (std == 0).double().mean().item(),
-        }
-        for name, column in zip(self.rewards.names, scored.by_function.T, strict=True):
-            known = column[~column.isnan()]
-            if len(known):
-                metrics[f"reward_{name}"] = known.mean().item()
-        if scored.kl is not None:
-            metrics["answer_kl"] = (scored.kl.sum() / len(scored.lengths)).item()
-        if failures := sum(self.rewards.failures.values()):
-            metrics["reward_failures"] = failures
-        return metrics
+        self._iterations += 1
+        self._rollout = None
 
     def _validates_at(self, run: Run) -> bool:
         if run.val_dataset is None:
@@ -326,28 +236,35 @@ class RolloutLoop(Loop):
         dataset: Any = run.val_dataset
         run.model.eval()
         answers = sample(
-            run, dataset.rows, first=0, count=1, max_new_tokens=self.max_new_tokens, temperature=0.0
+            run,
+            dataset.rows,
+            first=0,
+            count=1,
+            max_new_tokens=self._collector.max_new_tokens,
+            temperature=0.0,
         )
         run.model.train()
-        rewards = self.rewards.weights @ self.rewards(answers).nan_to_num().T
-        return {"val_reward": rewards.mean().item()}
+        scores = self._collector.reward(run, answers).nan_to_num()
+        return {"val_reward": (scores @ self._collector.rewards.weights).mean().item()}
 
 
-def _policy_of(run: Run) -> PolicyOptimization:
-    if not isinstance(run.model, PolicyOptimization):
+def _policy_of(run: Run, advantage: Advantage) -> PolicyOptimization:
+    policy = run.model
+    if not isinstance(policy, PolicyOptimization):
         raise ConfigError(
             f"train_cfg.type='RolloutLoop' lets a policy answer, and model.type is "
-            f"{type(run.model).__name__!r}: name PolicyOptimization, or train_cfg.type='TrainLoop'"
+            f"{type(policy).__name__!r}: name PolicyOptimization, or train_cfg.type='TrainLoop'"
+        )
+    asks_a_critic = type(advantage).returns is not Advantage.returns
+    if isinstance(policy, ActorCritic) != asks_a_critic:
+        raise ConfigError(
+            "a critic is asked by advantage=dict(type='gae') alone, and only "
+            f"algorithm=dict(type='ActorCritic') has one; here it is {type(policy).__name__} with "
+            f"{type(advantage).__name__}"
         )
     if run.sequence.size > 1:
         raise ConfigError(
             f"sequence_parallel_size={run.sequence.size} with RolloutLoop: answers are no long "
             "rows; leave it out"
         )
-    return run.model
-
-
-def _has_signal(scores: Tensor, weights: Tensor) -> bool:
-    """Whether answers to a prompt differ in their rewards, [G, F], which are compared as such."""
-    sums = (scores.nan_to_num() * weights).sum(dim=1)[~scores.isnan().all(dim=1)]
-    return bool(len(sums) > 1 and (sums != sums[0]).any())
+    return policy

@@ -28,6 +28,7 @@ class Scored:
         kl: float64 [T], log p - log p_ref of each token; None: there is no reference.
         kl_in_reward: how much of it is taken from the reward.
         values: float64 [T], what a critic expects before each token; None: there is none.
+        shaped: float64 [N], the rewards, where they are not just the functions' weighted sum.
     """
 
     by_function: Tensor
@@ -37,11 +38,12 @@ class Scored:
     kl: Tensor | None = None
     kl_in_reward: float = 0.0
     values: Tensor | None = None
+    shaped: Tensor | None = None
 
     @cached_property
     def rewards(self) -> Tensor:
         """The weighted sum of what the functions give, [N]; nan where none gives anything."""
-        return self.weighted(self.by_function)
+        return self.weighted(self.by_function) if self.shaped is None else self.shaped
 
     @cached_property
     def is_scored(self) -> Tensor:
@@ -91,3 +93,11 @@ class Advantage(ABC):
         Args:
             scored: all answers of an iteration.
         """
+
+    def returns(self, scored: Scored) -> Tensor | None:
+        """Return what a critic is to learn, float64 [T]; None: this one asks none.
+
+        Args:
+            scored: all answers of an iteration.
+        """
+        return None

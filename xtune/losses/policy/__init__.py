@@ -4,6 +4,7 @@ loss.py        `PolicyTerms`, what a loss is given, and `PolicyLoss`, what it is
 clipped.py     one ratio a token, clipped: ppo, grpo, dapo, dr_grpo
 gspo.py        one ratio an answer
 cispo.py       the ratio is a weight, and the log-probability has the gradient
+value.py       the loss of a critic
 kl.py          how far the policy is from its reference
 """
 
