@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from xtune.data.prompts import PromptRow
+from xtune.data.tool_calls import Call, CallForm, MalformedCall, call_in
 
-__all__ = ["RewardFunction", "SampledAnswer"]
+__all__ = ["RewardFunction", "SampledAnswer", "calls_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,7 @@ class SampledAnswer:
         text: of it, without special tokens.
         written: with them.
         ended: it wrote an end, and was not cut.
+        calls: of tools, in the form of its template, or as the JSON that the whole text is.
         log_probs: of its tokens, as the sampler had them; () where nobody asked.
     """
 
@@ -29,6 +31,7 @@ class SampledAnswer:
     text: str
     written: str
     ended: bool
+    calls: tuple[Call, ...] = ()
     log_probs: tuple[float, ...] = ()
 
     @property
@@ -40,3 +43,19 @@ class SampledAnswer:
 
 # A number for each answer, the more the better; None: this function does not judge that one.
 RewardFunction: TypeAlias = Callable[[Sequence[SampledAnswer]], Sequence[float | None]]
+
+
+def calls_in(text: str, written: str, form: CallForm | None) -> tuple[Call, ...]:
+    """Return the calls of tools in an answer; none where one begins and cannot be read.
+
+    Args:
+        text: of the answer, without special tokens.
+        written: with them.
+        form: of calls by the chat template; None where no tools were given, or it has none.
+    """
+    if (call := call_in(text)) is not None:
+        return (Call(call["name"], call["arguments"]),)
+    try:
+        return () if form is None else tuple(form.read(written)[1])
+    except MalformedCall:
+        return ()

@@ -12,10 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from xtune.data.prompts import PromptRow
+from xtune.data.tool_calls import call_form
 from xtune.engine.rng import preserved_rng
 from xtune.generation.generate import answer_rows
 from xtune.generation.row import Row
-from xtune.generation.sampled_answer import SampledAnswer
+from xtune.generation.sampled_answer import SampledAnswer, calls_in
 from xtune.parallel.in_step import all_or_none
 
 if TYPE_CHECKING:
@@ -66,14 +67,18 @@ def sample(
         rows = run.strategy.run_apart(partial(all_or_none, answer) if together else answer)
     mine = [_written(row) for row in rows]
     answers: dict[tuple[int, int], SampledAnswer] = {}
+    form = call_form(run.template) if any(prompt.tools for prompt in prompts) else None
     for rank, theirs in enumerate(run.world.gather(mine)):
         places = [
             (at, number)
             for at in range(rank, len(prompts), run.world.size)
             for number in range(count)
         ]
-        for (at, number), said in zip(places, theirs, strict=True):
-            answers[at, number] = SampledAnswer(prompts[at], *said)
+        for (at, number), (tokens, text, written, ended, noted) in zip(places, theirs, strict=True):
+            calls = calls_in(text, written, form if prompts[at].tools else None)
+            answers[at, number] = SampledAnswer(
+                prompts[at], tokens, text, written, ended, calls, noted
+            )
     return [answers[at, number] for at in range(len(prompts)) for number in range(count)]
 
 
