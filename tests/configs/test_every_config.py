@@ -172,7 +172,8 @@ def needs(shared_folder):
     made: dict[str, Requirement] = {}
 
     def of(values) -> Requirement:
-        accumulates = values.train_cfg.accumulative_counts > 1
+        loop = values.train_cfg
+        accumulates = loop.get("accumulative_counts", loop.get("prompts", 1)) > 1
         shape = (values.max_length, values.batch_size, values.optimizer.type, accumulates)
         key = hashlib.sha256(repr((values.model, *shape)).encode()).hexdigest()
         if key not in made:

@@ -39,3 +39,8 @@ def hangs(answers):
 def equal(answers):
     """Tells nothing apart."""
     return [1.0 for _ in answers]
+
+
+def differs(answers):
+    """Tells nearly all answers apart."""
+    return [answer.tokens[0] / 100 + answer.tokens[-1] for answer in answers]
