@@ -20,6 +20,7 @@ from xtune.data.prompts import PromptRow
 from xtune.engine.rollout.micro_batches import mini_batches
 from xtune.engine.rollout.rewards import Rewards
 from xtune.engine.rollout.rollout import Rollout
+from xtune.engine.rollout.samples import write_samples
 from xtune.engine.rollout.sampling import sample
 from xtune.engine.rollout.scoring import token_values
 from xtune.engine.rollout.shaping import Shaping
@@ -86,6 +87,9 @@ class Collector:
         rollout = Rollout(prompts, group, [answer.tokens for answer in answers])
         ended = torch.tensor([answer.ended for answer in answers])
         scored = self._scored(run, policy, rollout, scores, ended)
+        names = [*self.rewards.names, "reward_model"][: scored.by_function.shape[1]]
+        if run.world.is_main:
+            write_samples(run.work_dir, run.step + 1, answers, scored, names)
         rollout.is_trained = scored.is_scored & (ended | (not self.mask_unended))
         if not rollout.is_trained.any():
             raise TrainingError(
@@ -97,7 +101,7 @@ class Collector:
             flat = [one for answer in answers for one in answer.log_probs]
             rollout.per_token["sampler_log_prob"] = torch.tensor(flat, dtype=torch.float32)
         rollout.per_token["advantage"] = self.advantage(scored).float()
-        rollout.metrics = self._metrics(scored, rollout, ended) | {
+        rollout.metrics = self._metrics(scored, rollout, ended, names) | {
             "drawn": self.draws * self.prompts,
             "prompts_without_signal": without,
             "rollout_s": sampled_s,
@@ -219,7 +223,9 @@ class Collector:
         shaped = self.shaping(plain.rewards, ended)
         return Scored(scores, weights, rollout.group, lengths, kl, weight, values, shaped)
 
-    def _metrics(self, scored: Scored, rollout: Rollout, ended: Tensor) -> dict[str, float]:
+    def _metrics(
+        self, scored: Scored, rollout: Rollout, ended: Tensor, names: Sequence[str]
+    ) -> dict[str, float]:
         rewards = scored.rewards[scored.is_scored]
         _, std, _ = group_moments(scored.rewards, scored.groups)
         metrics = {
@@ -229,8 +235,7 @@ class Collector:
             "unended_share": 1 - ended.double().mean().item(),
             "no_signal_share": (std == 0).double().mean().item(),
         }
-        names = [*self.rewards.names, "reward_model"]
-        for name, column in zip(names, scored.by_function.T, strict=False):
+        for name, column in zip(names, scored.by_function.T, strict=True):
             known = column[~column.isnan()]
             if len(known):
                 metrics[f"reward_{name.removeprefix('reward_')}"] = known.mean().item()

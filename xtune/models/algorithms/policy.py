@@ -20,6 +20,7 @@ from xtune.losses.log_probs import check_temperature
 from xtune.losses.policy import PolicyLoss, PolicyTerms
 from xtune.losses.policy.kl import k1, k3
 from xtune.models.algorithms.base import Peers
+from xtune.models.algorithms.policy_alarms import PolicyAlarms
 from xtune.models.algorithms.with_reference import WithReference, label_counts, require_reference
 from xtune.parallel.slices import document_numbers, share_of_step, sum_by_document
 from xtune.registry import MODELS, POLICY_LOSSES, build
@@ -106,6 +107,7 @@ class PolicyOptimization(WithReference):
         self.kl_in_loss = kl_in_loss
         self.kl_in_reward = kl_in_reward
         self.temperature = temperature
+        self.alarms = PolicyAlarms()
 
     def log_probs(self, batch: Batch) -> Tensor:
         """Return the log-probability of each label under the policy, fp32 [T].
