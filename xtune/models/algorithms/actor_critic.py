@@ -119,6 +119,7 @@ class ActorCritic(PolicyOptimization):
             "activation_offload": activation_offload,
             "fused": fused,
         }
+        self.shares_base = lent is not None
         if lent is not None:
             self.critic_backbone = _critic(lent, copy.deepcopy(config), critic_start, settings)
             self.critic: nn.Module = TrainedWeights(self.critic_backbone.model)
