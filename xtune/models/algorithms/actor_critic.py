@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OLD_VALUE", "RETURNS", "ActorCritic"]
 
-# Of each token of a sampled answer: what the critic expected before it, and what it is to learn
+# What the critic expected before a token of a sampled answer, and what it is to learn
 OLD_VALUE = declare(Vector("old_value", "label"))
 RETURNS = declare(Vector("returns", "label"))
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ADVANTAGE", "OLD_LOG_PROB", "REFERENCE", "SAMPLER_LOG_PROB", "PolicyOptimization"]
 
-# Of each token of a sampled answer: under the policy that sampled it, as training computes it
+# A token of a sampled answer under the policy that sampled it, as training computes it
 OLD_LOG_PROB = declare(Vector("old_log_prob", "label"))
 # The same as the sampler had it, whose kernels and caches round otherwise
 SAMPLER_LOG_PROB = declare(Vector("sampler_log_prob", "label"))
