@@ -80,7 +80,10 @@ class Slot(NamedTuple):
 def _target(room: Registry, named: Any) -> Any:
     """What a name stands for; its declaration alone where this says enough."""
     if isinstance(named, str):
-        read = room.module_dict.get(named) or declared(room, named)
+        real = room.module_dict.get(named)
+        is_own = getattr(real, "__module__", "xtune.").startswith("xtune.")
+        # xtune's own are read whether they have been imported or not: there is one way to judge
+        read = (declared(room, named) if is_own else None) or real
         if read is not None:
             return read
         if "." not in named and named not in (known := declared_names(room)):
