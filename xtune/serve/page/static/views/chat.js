@@ -191,7 +191,7 @@ class ChatView {
       this.toStop.focus();
     };
     const made = turnNode(this.app, turn, { edit, regenerate });
-    if (made.view) made.view.shown = () => this.keepAtEnd();
+    if (made.view) made.view.around = (show) => this.keepingPlace(show);
     this.nodes.push({ turn, ...made });
     this.turns.append(made.node);
   }
@@ -259,12 +259,20 @@ class ChatView {
   fit() {
     this.message.style.height = "auto";
     this.message.style.height = `${this.message.scrollHeight + 2}px`;
+    this.keepAtEnd();
   }
 
   look() {
     const { scrollHeight } = document.documentElement;
     this.isAtEnd = scrollHeight - innerHeight - scrollY < NEAR;
     this.toEnd.hidden = this.isAtEnd;
+  }
+
+  /** Shows more: who is at the end stays there, who reads further up is left there. */
+  keepingPlace(show) {
+    this.look(); // now: the browser tells of scrolling only later
+    show();
+    this.keepAtEnd();
   }
 
   keepAtEnd() {
