@@ -8,6 +8,7 @@ from pathlib import Path
 from tests.page.scripted import Broke
 from tests.serve.conftest import eventually
 from xtune.data.map_fns.openai import openai_map_fn
+from xtune.data.sources.json_reader import read_json
 
 HI = {"Hi": ["Hello. ", "I am a **parrot", "**!"], "Bye": ["So", " long."], "More": ["Again."]}
 
@@ -111,6 +112,7 @@ def test_the_dialogue_leaves_as_a_row_of_training_data(scripted, visit, tmp_path
         page.get_by_role("button", name="Settings").click()
         page.get_by_label("System text").fill("Be brief.")
         page.get_by_role("button", name="Close").click()
+        assert page.get_by_text("System text: Be brief.").is_visible()
         say(page, "Hi")
         with page.expect_download() as download:
             page.get_by_role("button", name="Export").click()
@@ -124,7 +126,7 @@ def test_the_dialogue_leaves_as_a_row_of_training_data(scripted, visit, tmp_path
                 {"role": "assistant", "content": "Hello.", "reasoning_content": "A greeting."},
             ]
         }
-        assert openai_map_fn(row) == row
+        assert [openai_map_fn(read) for _, read in read_json(saved)] == [row]
 
 
 def test_thinking_is_folded(scripted, visit):
@@ -269,6 +271,16 @@ def test_a_key_is_asked_for_and_kept_for_this_tab(scripted, visit):
         assert texts(page)[-1] == "So long."
         assert "séc-ret" in page.evaluate("sessionStorage.getItem('xtune.key')")
         assert page.evaluate("Object.keys(localStorage)") == []
+
+
+def test_who_has_no_key_is_told(scripted, visit):
+    visit.expected = ["401"]
+    with scripted(HI, keys=["secret"]) as (api, _):
+        page = visit.context.new_page()
+        page.goto(api.url)
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        page.get_by_text("The server refuses: a key is missing;").wait_for()
+        assert page.get_by_role("button", name="Send").is_disabled()
 
 
 def test_a_busy_server_is_asked_again(scripted, visit):
