@@ -85,11 +85,21 @@ async def _of_the_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path[:200]
     said = {
-        404: f"there is no {path}; GET / lists what there is",
+        404: f"there is no {path}; {_instead_of(request, path)}",
         405: f"{request.method} is not for {path}; GET / lists what there is",
     }.get(error.status_code, error.detail)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
     return error_response(ApiError(error.status_code, said, code=code, headers=error.headers))
+
+
+def _instead_of(request: Request, path: str) -> str:
+    """What a client meant whose base URL has a slash or a /v1 too many, or no /v1."""
+    bare = path.rstrip("/")
+    there = {route.path for route in request.app.routes if isinstance(route, Route)}
+    for meant in (bare, f"/v1{bare}", bare.replace("/v1/v1/", "/v1/", 1)):
+        if meant != path and meant in there:
+            return f"there is {meant}: a client's base URL ends with /v1"
+    return "GET / lists what there is"
 
 
 async def _gone(request: Request, error: Exception) -> Response:
