@@ -53,7 +53,8 @@ def prove(reference: Reference, reader: Reader, weights: str, plain: Sequence[Di
             programs do not, which is no matter of an export.
     """
     in_16_bits = reader.in_16_bits or reference.dtype.itemsize == 2
-    found = Outcome(reader.name, limit_for(weights, in_16_bits=in_16_bits))
+    limit = limit_for(weights, in_16_bits=in_16_bits, in_8_bits=reader.in_8_bits)
+    found = Outcome(reader.name, limit)
     for dialogue, expected in zip(plain, reference.prompts, strict=True):
         found.dialogues += 1
         ids = reader.prompt(dialogue, is_chat=reference.is_chat)
