@@ -36,7 +36,7 @@ GROUPS = {
     "Models": {
         "export": "write a model for other programs: adapter merged, layout chosen, read back",
         "convert": "merge an adapter, or write a model from DeepSpeed's or torch's shards of it",
-        "handover": "write what another program needs to run a model, checked: OpenCompass",
+        "handover": "write what vLLM, SGLang, llama.cpp, Ollama … need to run a model, checked",
         "expand-vocab": "give a model more tokens, and write it ready to train",
         "tiny-model": "write a tiny random model, to try a config without its weights",
         "list-models": "list the model families: what is read, how, what is proven",

@@ -33,7 +33,8 @@ def read_prompts(file: Path) -> list[dict[str, Any]]:
     try:
         lines = lines_of(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{file} cannot be read: {why}") from None
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
