@@ -63,14 +63,14 @@ class Api:
 
 @contextmanager
 def serving(
-    served: Served, *, keys=(), origins=(), context=None, engine=None, **settings: Any
+    served: Served, *, keys=(), origins=(), context=None, engine=None, port=0, **settings: Any
 ) -> Iterator[Api]:
     """Serve for the `with` block."""
     context = context or ApiContext()
     context.served = served
     context.engine = engine or LocalEngine(served, **settings)
     app = build_app(context, keys=keys, origins=origins)
-    listening = listen("127.0.0.1", 0)
+    listening = listen("127.0.0.1", port)
     server = uvicorn.Server(uvicorn.Config(app, **HTTP_SETTINGS))
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True

@@ -1,4 +1,4 @@
-"""Keys and values in 8 bits: half of the memory, twice the rows, and refused where they cannot be."""
+"""Keys and values in 8 bits: half of the memory, twice the rows, refused where they cannot be."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_it_answers_alone_as_among_others_and_contrastive_search_is_refused(talk
 def test_models_that_keep_something_else_are_refused_by_name(tmp_path):
     states = {"layer_types": ["conv", "full_attention"], "block_ff_dim": 64}
     recurrent = load_model(str(write_tiny_model(tmp_path, "lfm2", **states)), dtype="fp32")
-    with pytest.raises(UsageError, match="lfm2 keeps another state .* leave --kv-bits out"):
+    with pytest.raises(UsageError, match="lfm2 keeps another state .*leave --kv-bits out"):
         require_keys_and_values(recurrent, 100)
     recurrent.config.kv_lora_rank = 16
     with pytest.raises(UsageError, match="MLA"):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from xtune.generation.answer import Answer
 from xtune.generation.settings import GenerationSettings
+
+if TYPE_CHECKING:
+    from xtune.generation.cache_form import PromptCache
 
 __all__ = ["Guide", "Noted", "Row", "next_tokens"]
 
@@ -65,6 +68,7 @@ class Row:
         noted: how likely each token of the answer was, as the model has it: before temperature,
             penalties and guide.
         read: how likely each token of the prompt was, without the first, as far as it is read.
+        reading: the cache of a prompt that is noted in pieces.
         known: how many tokens of the prompt were computed already when its turn came; None before.
     """
 
@@ -93,6 +97,7 @@ class Row:
         self.ids = list(self.prompt)
         self.noted: list[Noted] = []
         self.read: list[Noted] = []
+        self.reading: PromptCache | None = None
         self.known: int | None = None
         self._said: Tensor | None = None
         self._dice: torch.Generator | None = None

@@ -269,9 +269,7 @@ def require_keys_and_values(llm: Any, longest: int) -> None:
     if getattr(config, "kv_lora_rank", None):
         why = "compressed ones for all heads together (MLA)"
     elif not rows_may_join(llm, longest):
-        why = (
-            "another state: a recurrent one, shared or learnt ones, or ones that change with length"
-        )
+        why = "another state (recurrent, shared, learnt, or one that changes with length)"
     else:
         return
     raise UsageError(

@@ -71,7 +71,6 @@ class PromptReader:
         self._pad_id = pad_id
         self._kept_tokens = kept_tokens
         self._form = form or Whole()
-        self._noting: dict[int, PromptCache] = {}  # of rows whose prompts are noted in pieces
         self._kept: dict[tuple[int, ...], PromptCache] = {}  # of one row; the last used is last
 
     @property
@@ -95,6 +94,7 @@ class PromptReader:
         """
         ids = tuple(prompt)
         known = self.known(ids)
+        most = max(most, _WORTH_IT)  # fewer would not be found again
         if len(ids) - known <= most:
             return 0
         self._read_one(ids[: known + most])
@@ -146,14 +146,12 @@ class PromptReader:
         """
         first = len(row.read)
         last = min(first + most, len(row.prompt) - 1)
-        cache = self._noting.pop(id(row), None) if first else None
-        cache = PromptCache(self._form) if cache is None else cache
+        cache = PromptCache(self._form) if row.reading is None else row.reading
         positions = torch.arange(first, last, device=self._device)[None]
         ids = torch.tensor([list(row.prompt[first:last])], device=self._device)
         row.note_prompt(self._forward(ids, None, positions, cache, every=True)[0])
-        if row.unread:
-            self._noting[id(row)] = cache
-        else:
+        row.reading = cache if row.unread else None
+        if row.reading is None:
             self.keep(row.prompt[:last], cache)
         return last - first
 
