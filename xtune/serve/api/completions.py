@@ -128,7 +128,11 @@ async def _chunks(
     echoed: list[str] | None,
 ) -> AsyncIterator[tuple[dict[str, Any], Choice] | None]:
     """Chunks of all answers, each with its choice; the first is the prompt where it is echoed."""
-    choices = [Choice(model, with_tools=False, is_chat=False) for _ in questions]
+    # who scores a prompt takes the last number off, which is that of the one token asked for
+    choices = [
+        Choice(model, with_tools=False, is_chat=False, notes_end=echoed is not None)
+        for _ in questions
+    ]
     lengths = [0] * len(questions)
 
     def chunk(
