@@ -132,6 +132,9 @@ def test_an_echo_without_numbers_and_an_answer_of_no_token(api):
     assert first["text"] == ASKED + "A parrot."
     assert second["text"].startswith("Hi")
     assert first["logprobs"] is None
+    (one,) = complete(api, prompt=[[7]], echo=True, logprobs=1, max_tokens=0)["choices"]
+    assert one["text"] == api.served.models["base"].decode([7])
+    assert one["logprobs"]["token_logprobs"] == [None]
     nothing = complete(api, prompt=ASKED, max_tokens=0)
     assert nothing["choices"][0]["text"] == ""
     assert nothing["usage"]["completion_tokens"] == 0

@@ -144,14 +144,18 @@ class PromptReader:
         Returns:
             How many were.
         """
+        cache, row.reading = row.reading, None  # a pass that fails leaves nothing half written
+        if cache is None:
+            cache = PromptCache(self._form)
+            row.read.clear()
         first = len(row.read)
         last = min(first + most, len(row.prompt) - 1)
-        cache = PromptCache(self._form) if row.reading is None else row.reading
         positions = torch.arange(first, last, device=self._device)[None]
         ids = torch.tensor([list(row.prompt[first:last])], device=self._device)
         row.note_prompt(self._forward(ids, None, positions, cache, every=True)[0])
-        row.reading = cache if row.unread else None
-        if row.reading is None:
+        if row.unread:
+            row.reading = cache
+        else:
             self.keep(row.prompt[:last], cache)
         return last - first
 

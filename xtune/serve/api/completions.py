@@ -151,10 +151,18 @@ async def _chunks(
         choice = {"index": index, "text": text, "finish_reason": end, "logprobs": logprobs}
         return {**about, "choices": [choice]}
 
-    if echoed is not None and top is None:
-        for index, text in enumerate(echoed):
-            yield chunk(index, text), choices[index]
+    begun = echoed is None
     async for event in context.answers(questions):
+        if not begun and echoed is not None:
+            begun = True
+            for index, question in enumerate(questions):
+                if top is None:
+                    yield chunk(index, echoed[index]), choices[index]
+                elif len(question.prompt) == 1:  # there is nothing to read it by
+                    yield (
+                        chunk(index, echoed[index], first=question.prompt[0]),
+                        choices[index],
+                    )
         if event is None:
             yield None
         elif isinstance(event, Read) and echoed is not None:
