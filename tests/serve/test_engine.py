@@ -13,7 +13,7 @@ from xtune.generation.cache_form import bytes_per_token
 from xtune.generation.settings import GenerationSettings
 from xtune.models import load_adapter, load_model
 from xtune.serve.engine.local import LocalEngine
-from xtune.serve.engine.questions import Broken, Busy, End, Piece, Question
+from xtune.serve.engine.questions import Broken, Busy, End, Piece, Question, Refused
 
 GREEDY = GenerationSettings(max_new_tokens=24)
 
@@ -217,3 +217,25 @@ def test_a_step_that_fails_breaks_its_own_rows_and_the_engine_goes_on(engine, ta
     assert "RuntimeError" in events[0].message
     _, events = ask(one, Question("base", (5, 6), GREEDY))
     assert isinstance(events[-1], End)
+
+
+def test_answers_go_on_while_many_texts_are_embedded(engine):
+    """Text by text, between two tokens; and no further once who asked has left."""
+    one = engine()
+    texts = [tuple(range(3, 300))] * 400
+    many = one.embed("red", texts)
+    few = one.embed("base", [(5, 6, 7), (8,)])
+    _, events = ask(one, Question("base", prompts(1)[0], sampled(1, 6)))
+    assert isinstance(events[-1], End)
+    vectors = few.result(timeout=60)  # which do not wait for the many either
+    assert not many.done()
+    assert many.cancel()
+    assert [round(sum(x * x for x in vector), 4) for vector in vectors] == [1, 1]
+    assert one.counts()["embedded_tokens_total"] < 297 * len(texts) / 2
+    with pytest.raises(IndexError):
+        one.embed("base", [(99_999,)]).result(timeout=60)
+    assert one.embed("base", [(5, 6, 7), (8,)]).result(timeout=60) == vectors
+    left = one.embed("red", texts)
+    one.close()
+    with pytest.raises(Refused, match="the server is ending"):
+        left.result(timeout=60)

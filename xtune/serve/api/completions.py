@@ -81,7 +81,12 @@ async def completions(request: Request) -> Response:
 
 
 async def prompts_of(
-    context: ApiContext, model: ServedModel, given: Any, *, name: str
+    context: ApiContext,
+    model: ServedModel,
+    given: Any,
+    *,
+    name: str,
+    most: int = _MOST_PROMPTS,
 ) -> list[list[int]]:
     """Return the prompts of a request as token ids.
 
@@ -90,6 +95,7 @@ async def prompts_of(
         model: whose tokens they are.
         given: a text, texts, token ids, or lists of these.
         name: of the field.
+        most: that may be given.
 
     Raises:
         ApiError: it is none of these, or too long.
@@ -103,8 +109,8 @@ async def prompts_of(
             param=name,
             code="invalid_value",
         )
-    if len(many) > _MOST_PROMPTS:
-        raise ApiError(400, f"{name} has {len(many)}; allowed: {_MOST_PROMPTS}", param=name)
+    if len(many) > most:
+        raise ApiError(400, f"{name} has {len(many)}; allowed: {most}", param=name)
 
     def encode() -> list[list[int]]:
         return [
@@ -113,8 +119,16 @@ async def prompts_of(
 
     prompts = await in_thread(encode)
     rows = model.rows
-    if any(token >= rows for prompt in prompts for token in prompt):
-        raise ApiError(400, f"{name} has a token id of {rows} or more", param=name)
+    highest = max(max(prompt, default=0) for prompt in prompts)
+    if highest >= rows:
+        raise ApiError(
+            400,
+            f"{name} has the token id {highest}, and {model.id!r} has {rows} tokens: send texts, "
+            "or ids of its own tokenizer (LangChain sends those of OpenAI's, unless "
+            "OpenAIEmbeddings(check_embedding_ctx_length=False))",
+            param=name,
+            code="invalid_value",
+        )
     context.require_room(model, prompts, name=name)
     return prompts
 

@@ -86,10 +86,11 @@ def sampling_of(fields: Fields, limit: int | None, notices: list[str], *, rows: 
         )
     except UsageError as error:
         name = str(error).split(" ", 1)[0]
-        shown = "max_tokens" if name == "max_new_tokens" else name
-        raise ApiError(
-            400, str(error).replace(name, shown, 1), param=shown, code="invalid_value"
-        ) from None
+        shown, more = name, ""
+        if name == "max_new_tokens":
+            shown, more = "max_tokens", "; leave it out for as many as there is room for"
+        said = str(error).replace(name, shown, 1) + more
+        raise ApiError(400, said, param=shown, code="invalid_value") from None
     if alpha is not None and not 1 <= settings.top_k <= _MOST_TRIED:
         raise fields.refusal(
             "top_k", f"is {top_k}; with contrastive search allowed: 1 to {_MOST_TRIED}"

@@ -93,6 +93,7 @@ class LocalEngine:
             require_keys_and_values(llm, self.room(""))
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[ClientRow] = deque()
+        self._to_embed: deque[_Embedding] = deque()
         self._groups: dict[tuple[str, bool], Group] = {}
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -138,19 +139,9 @@ class LocalEngine:
 
         Args: as `Engine.embed`.
         """
-        future: Future[list[list[float]]] = Future()
-
-        def work() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                self._served.switch.use(self._served.models[model].adapter)
-                future.set_result([self._embedding(prompt) for prompt in prompts])
-            except Exception as error:
-                future.set_exception(error)
-
-        self._orders.put(work)
-        return future
+        order = _Embedding(model, prompts)
+        self._orders.put(lambda: self._to_embed.append(order))
+        return order.future
 
     def counts(self) -> dict[str, float]:
         """Return what it has done; see `Engine`."""
@@ -181,12 +172,15 @@ class LocalEngine:
             while True:
                 self._orders.get(block=False)()
         self._break_all("the server is ending")
+        for order in self._to_embed:
+            order.fail(Refused("the server is ending"))
 
     def _answer(self) -> None:
         with generation_mode(self._llm, alike=True):
             while not self._desk.closed:
                 self._take_orders()
                 self._admit()
+                self._embed_one()
                 for key, group in list(self._groups.items()):
                     if group.busy:
                         self._step(key, group)
@@ -220,7 +214,8 @@ class LocalEngine:
 
     def _take_orders(self) -> None:
         """Do what was asked for; where there is nothing else to do, wait for it."""
-        idle = not self._waiting and not any(group.busy for group in self._groups.values())
+        busy = any(group.busy for group in self._groups.values())
+        idle = not busy and not self._waiting and not self._to_embed
         try:
             self._orders.get(block=idle)()
             while True:
@@ -292,9 +287,47 @@ class LocalEngine:
         groups = list(self._groups.values())
         return sum(group.count * group.longest + group.kept for group in groups)
 
+    def _embed_one(self) -> None:
+        """Embed one text: answers go on between two of them."""
+        if not self._to_embed:
+            return
+        order = self._to_embed[0]
+        if order.future.cancelled():  # who asked has left
+            self._to_embed.popleft()
+            return
+        try:
+            self._served.switch.use(self._served.models[order.model].adapter)
+            order.vectors.append(self._embedding(order.prompts[len(order.vectors)]))
+        except Exception as error:
+            self._to_embed.popleft()
+            order.fail(error)
+            return
+        self._to_embed.rotate(-1)  # a few texts do not wait for many
+        if len(order.vectors) == len(order.prompts):
+            self._to_embed.remove(order)
+            order.end()
+
     def _embedding(self, prompt: tuple[int, ...]) -> list[float]:
         ids = torch.tensor([list(prompt)], device=self._device)
         backbone: Any = base_of(self._llm).base_model
         hidden: Tensor = backbone(input_ids=ids, use_cache=False).last_hidden_state[0]
         self._desk.counts["embedded_tokens_total"] += len(prompt)
         return torch.nn.functional.normalize(hidden.float().mean(0), dim=0).tolist()
+
+
+class _Embedding:
+    """Texts that are being embedded, one after the other; who asked may cancel `future`."""
+
+    def __init__(self, model: str, prompts: Sequence[tuple[int, ...]]) -> None:
+        self.model = model
+        self.prompts = prompts
+        self.vectors: list[list[float]] = []
+        self.future: Future[list[list[float]]] = Future()
+
+    def end(self) -> None:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(self.vectors)
+
+    def fail(self, error: Exception) -> None:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
