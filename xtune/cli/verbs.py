@@ -10,6 +10,7 @@ GROUPS = {
         "chat": "talk to a model, with an adapter or without",
         "serve": "serve a model and its adapters to programs that speak OpenAI's API",
         "batch": "answer a file of prompts; interrupted, go on where it was",
+        "sample": "keep the best of many answers to each prompt, as data to train on",
         "eval": "measure a model by any task, before and after, and write a report",
         "compare": "compare two results of eval item by item: won, lost, or luck",
         "list-tasks": "list the tasks: what each measures, its files, shots, scoring",

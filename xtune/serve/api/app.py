@@ -13,9 +13,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from xtune.serve.api.about import (
+    ENDPOINTS,
     apply_template,
     health,
-    index,
     metrics,
     models,
     one_model,
@@ -28,10 +28,13 @@ from xtune.serve.api.embeddings import embeddings
 from xtune.serve.api.errors import ApiError, error_response
 from xtune.serve.api.guard import Guard
 from xtune.serve.api.responses import responses
+from xtune.serve.page.routes import PAGE_ROUTES
 
 __all__ = ["build_app"]
 
 logger = logging.getLogger(__name__)
+
+_THERE_ARE = f"there are: {', '.join(ENDPOINTS)}"
 
 
 def build_app(
@@ -51,7 +54,7 @@ def build_app(
     """
     app = Starlette(
         routes=[
-            Route("/", index, methods=["GET"]),
+            *PAGE_ROUTES,
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/completions", completions, methods=["POST"]),
             Route("/v1/responses", responses, methods=["POST"]),
@@ -86,7 +89,7 @@ async def _of_the_framework(request: Request, error: Exception) -> Response:
     path = request.url.path[:200]
     said = {
         404: f"there is no {path}; {_instead_of(request, path)}",
-        405: f"{request.method} is not for {path}; GET / lists what there is",
+        405: f"{request.method} is not for {path}; {_THERE_ARE}",
     }.get(error.status_code, error.detail)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
     return error_response(ApiError(error.status_code, said, code=code, headers=error.headers))
@@ -99,7 +102,7 @@ def _instead_of(request: Request, path: str) -> str:
     for meant in (bare, f"/v1{bare}", bare.replace("/v1/v1/", "/v1/", 1)):
         if meant != path and meant in there:
             return f"there is {meant}: a client's base URL ends with /v1"
-    return "GET / lists what there is"
+    return _THERE_ARE
 
 
 async def _gone(request: Request, error: Exception) -> Response:
