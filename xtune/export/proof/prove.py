@@ -105,8 +105,9 @@ def _score(reference: Reference, reader: Reader, found: Outcome) -> None:
     # A share of a few places is no share: two may always differ
     if changed > max(scores.places * (100 - limit.top1) / 100, 2):
         found.problems.append(
-            f"the likeliest token is another at {changed} of {scores.places} places where it led "
-            f"by {limit.tie:.2f} or more, and at least {limit.top1:g} % of all are to be the same"
+            f"the likeliest token is another at {changed} of {scores.places} places"
+            + (f" where it led by {limit.tie:.2f} or more" if limit.tie else "")
+            + f", and at least {limit.top1:g} % of all are to be the same"
         )
     if not scores.kl_mean <= limit.kl:
         found.problems.append(
