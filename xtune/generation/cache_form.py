@@ -9,6 +9,7 @@ Shapes: S rows, H key heads, C columns, D of a head.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -142,7 +143,8 @@ class PromptCache(Cache):
     """
 
     def __init__(self, form: CacheForm, parts: Sequence[tuple[Tensor, ...]] = ()) -> None:
-        super().__init__(layer_class_to_replicate=lambda: PromptLayer(form))
+        new_layer: Any = functools.partial(PromptLayer, form)
+        super().__init__(layer_class_to_replicate=new_layer)
         self.form = form
         for held in parts:
             self.layers.append(layer := PromptLayer(form))

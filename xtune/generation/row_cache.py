@@ -17,6 +17,7 @@ Shapes: S rows, H heads, C columns, D of a head.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -48,7 +49,8 @@ class RowCache(Cache):
 
     def __init__(self, form: CacheForm, *, from_start: bool = False) -> None:
         self._layer = _RowFromStart if from_start else _RowLayer
-        super().__init__(layer_class_to_replicate=lambda: self._layer(form))
+        new_layer: Any = functools.partial(self._layer, form)
+        super().__init__(layer_class_to_replicate=new_layer)
         self._form = form
 
     @property

@@ -196,8 +196,8 @@ def _adds_up_alike() -> bool:
             ]
             wide = torch.cat([key, key], 2), torch.cat([value, value], 2)
             bounds = torch.tensor([[0, count], [0, 2 * count]])
-            last = query[:, :, -1:]
-            together = attend(*(torch.cat([each, each]) for each in (last, *wide)), bounds=bounds)
+            last, keys, values = (torch.cat([each, each]) for each in (query[:, :, -1:], *wide))
+            together = attend(last, keys, values, bounds)
     except RuntimeError:  # no such product in bf16
         return False
     return torch.equal(whole, torch.cat(pieces, 1)) and torch.equal(whole[:, -1], together[0])
