@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.serve.conftest import eventually
+from xtune.generation.cache_form import bytes_per_token
 from xtune.generation.settings import GenerationSettings
 from xtune.models import load_adapter, load_model
 from xtune.serve.engine.local import LocalEngine
@@ -107,6 +108,34 @@ def test_rows_that_find_no_memory_wait_and_are_given_back_and_answer_alike(engin
     _, narrow = ask(tight, *questions)
     assert [text_of(narrow, at) for at in range(8)] == [text_of(roomy, at) for at in range(8)]
     assert tight.counts()["rows_given_back_total"] > 0
+
+
+def test_however_many_ask_no_more_is_held_than_was_admitted(engine, talker):
+    """Held: the rows with their reserve, a quarter or 64 columns, and a quarter of what is kept."""
+    limit = 1500
+    one = engine(cached_tokens=limit, slots=32)
+    bytes_of_one = bytes_per_token(talker.switch.llm)
+    held, rows = [], []
+
+    def note(module, args):
+        groups = list(one._groups.values())
+        held.append(sum(group.cache_bytes for group in groups))
+        rows.append(one._held())
+
+    questions = [
+        Question(("base", "red")[at % 2], prompt, GenerationSettings(max_new_tokens=40))
+        for at, prompt in enumerate(prompts(104))
+    ]
+    hook = talker.switch.llm.get_input_embeddings().register_forward_pre_hook(note)
+    try:
+        _, events = ask(one, *questions)
+    finally:
+        hook.remove()
+    assert sum(isinstance(event, End) for event in events) == 104
+    slack = 2 * (limit // 4) + 64 * 32  # the last that was read; a column more of each row
+    assert max(rows) <= limit + slack
+    assert max(held) <= (1.25 * limit + 2 * 64 * 32) * bytes_of_one
+    assert one.counts()["rows_waiting"] == 0
 
 
 def test_a_long_prompt_is_read_in_pieces_between_the_tokens_of_the_others(engine, talker):

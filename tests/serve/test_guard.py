@@ -68,6 +68,18 @@ def test_a_full_queue_says_when_to_come_back(talker):
         assert patient.chat.completions.create(model="base", messages=WHO, temperature=0)
 
 
+def test_a_client_that_stays_is_answered_by_the_server_that_comes_after(talker):
+    with serving(talker) as first:
+        client = first.client(max_retries=2)
+        assert client.chat.completions.create(model="base", messages=WHO, temperature=0)
+    with pytest.raises(openai.APIConnectionError):  # its connection is still open, and is closed
+        client.with_options(max_retries=0).models.list()
+    with serving(talker, port=first.port) as second:
+        assert second.port == first.port
+        answer = client.chat.completions.create(model="base", messages=WHO, temperature=0)
+        assert answer.choices[0].message.content == "A parrot."
+
+
 def test_while_the_model_is_loaded_requests_are_told_to_wait(talker):
     with serving(talker) as api:
         api.context.served = None

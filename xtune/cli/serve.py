@@ -84,6 +84,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     limits = parser.add_argument_group("limits")
     limits.add_argument("--slots", type=int, metavar="N", help="answers written at once (32)")
     limits.add_argument(
+        "--kv-bits",
+        type=int,
+        choices=(8,),
+        help="hold keys and values in 8 bits: room for twice as many tokens",
+    )
+    limits.add_argument(
         "--queue", type=int, default=256, metavar="N", help="that may wait; more get 429 (256)"
     )
     limits.add_argument(
@@ -160,9 +166,10 @@ def _require_gguf(args: argparse.Namespace, wanted: list[Located]) -> None:
     given = wanted[0].model
     if kind_of(given) not in (Kind.GGUF, Kind.ALIAS):
         raise UsageError(f"--engine llamacpp reads .gguf files and smollm2, not {given!r}")
-    if len(wanted) > 1 or args.bits or args.dtype != "auto":
+    if len(wanted) > 1 or args.bits or args.kv_bits or args.dtype != "auto":
         raise UsageError(
-            "--engine llamacpp serves a file as it is, without --adapter, --bits and --dtype: "
+            "--engine llamacpp serves a file as it is, without --adapter, --bits, --kv-bits and "
+            "--dtype: "
             "merge an adapter into it (xtune export), or leave --engine out"
         )
 
@@ -172,9 +179,10 @@ def _require_front(args: argparse.Namespace) -> None:
 
     if not args.upstream.startswith(("http://", "https://")):
         raise UsageError(f"--upstream is {args.upstream!r}; give a URL: http://127.0.0.1:8001/v1")
-    if args.engine != "xtune" or args.bits or args.dtype != "auto":
+    if args.engine != "xtune" or args.bits or args.kv_bits or args.dtype != "auto":
         raise UsageError(
-            "with --upstream the other server has the weights: leave out --engine, --bits, --dtype"
+            "with --upstream the other server has the weights: leave out --engine, --bits, "
+            "--kv-bits, --dtype"
         )
 
 
@@ -194,7 +202,7 @@ def _prepared(args: argparse.Namespace, wanted: dict[str, Located]) -> tuple[Ser
         served = load_served(
             wanted, bits=args.bits, dtype=args.dtype, prompt_template=args.prompt_template
         )
-        return served, LocalEngine(served, **limits)
+        return served, LocalEngine(served, kv_bits=args.kv_bits, **limits)
 
     from xtune.models.gguf import resolve_alias
     from xtune.serve.engine.llamacpp import LlamaCppEngine

@@ -21,6 +21,7 @@ from xtune.data.templates.default_system import default_system_of, without_empty
 from xtune.data.templates.render import own_renderer
 from xtune.errors import TemplateError
 from xtune.generation.answer import Answer
+from xtune.generation.cache_form import CacheForm
 from xtune.generation.continuous import pad_id_of, write_answers
 from xtune.generation.plain_batch import answer_together
 from xtune.generation.room import context_length, require_fit
@@ -201,6 +202,7 @@ def stream_answer(
     stop_words: Sequence[str] = (),
     settings: GenerationSettings,
     tools: Sequence[dict[str, Any]] = (),
+    form: CacheForm | None = None,
 ) -> Answer:
     """Answer one dialogue, giving the text to `on_text` piece by piece as it is written.
 
@@ -215,6 +217,7 @@ def stream_answer(
         stop_words: strings that end an answer, besides the model's own end tokens.
         settings: how to sample.
         tools: what the model may call, in OpenAI's form, for a template that has a place for them.
+        form: how keys and values are held; None: as the model's own cache does.
 
     Returns:
         The Answer; its pieces, joined, are its text.
@@ -227,8 +230,8 @@ def stream_answer(
     require_fit(llm, tokenizer, [prompt])
     (row,), pad_id = _rows(llm, tokenizer, [prompt], settings, stop_words)
     try:
-        with generation_mode(llm):
-            answer_together(llm, [row], pad_id, on_text=on_text)
+        with generation_mode(llm, alike=True):
+            answer_together(llm, [row], pad_id, on_text=on_text, form=form)
     except KeyboardInterrupt:
         row.answer.ended_by = "interrupt"
     if rest := row.answer.finish():

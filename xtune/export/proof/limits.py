@@ -1,8 +1,8 @@
 """How near an export must come to `xtune chat`, by the format of its weights.
 
 Measured on SmolLM2-135M, times about three: a small model is the hard case, since larger ones lose
-less by the same rounding, and so is one that is sure of little. Of the answers of SmolLM2 as it was
-published, Q8_0 changes KL by 2.0e-3, and by 5.1e-3 in llama.cpp, which rounds to 8 bits what meets
+less by the same rounding, and so is one that is sure of little. In answers of SmolLM2 as it was
+published Q8_0 changes KL by 2.0e-3, and by 5.1e-3 in llama.cpp, which rounds to 8 bits what meets
 packed weights, too; after the tool-call demo's training it is 6.0e-5 and 2.9e-4.
 """
 

@@ -58,7 +58,7 @@ export default {
     editLabel: "Edit the message",
     regenerate: "Regenerate",
     dropTitle: "Drop what follows?",
-    drop: "Messages that follow, and go: {n}.",
+    drop: "Messages that follow this one and are dropped: {n}.",
     system: "System text",
     systemSet: "System text: {text}",
     systemTrained: "Empty: the one trained with: {text}",
