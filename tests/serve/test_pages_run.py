@@ -26,7 +26,7 @@ def run(text: str, names: dict[str, object], api) -> str:
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
         there = text.replace("http://127.0.0.1:8000/v1", f"{api.url}/v1")
-        exec(compile(there, "a cell", "exec"), names)
+        exec(compile(there, "a cell", "exec", dont_inherit=True), names)
     return out.getvalue()
 
 
