@@ -42,10 +42,20 @@ class CacheForm(Protocol):
         """Return what is held of numbers [S, H, C, D]: tensors [S, H, C, any]."""
 
     def unpack(self, held: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-        """Return the numbers, [S, H, C, D], of what is held."""
+        """Return the numbers, [S, H, C, D], of what is held.
+
+        Args:
+            held: as `pack` returns it.
+            dtype: of the numbers.
+        """
 
     def bytes(self, width: int, element: int) -> int:
-        """Return what a head takes of a token: `width` numbers of `element` bytes each."""
+        """Return the bytes that a head takes for a token.
+
+        Args:
+            width: numbers, D.
+            element: bytes of each as it is computed.
+        """
 
 
 class Whole:
@@ -56,11 +66,17 @@ class Whole:
         return (states,)
 
     def unpack(self, held: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-        """Return them."""
+        """Return them.
+
+        Args: as `CacheForm.unpack`.
+        """
         return held[0]
 
     def bytes(self, width: int, element: int) -> int:
-        """Return what they take."""
+        """Return what they take.
+
+        Args: as `CacheForm.bytes`.
+        """
         return width * element
 
 
@@ -74,12 +90,18 @@ class EightBits:
         return (numbers / scale.float()).round().clamp(-_LARGEST, _LARGEST).to(torch.int8), scale
 
     def unpack(self, held: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
-        """Return the products."""
+        """Return the products.
+
+        Args: as `CacheForm.unpack`.
+        """
         integers, scale = held
         return integers.to(dtype) * scale.to(dtype)
 
     def bytes(self, width: int, element: int) -> int:
-        """Return what they take with their scale."""
+        """Return what they take with their scale.
+
+        Args: as `CacheForm.bytes`.
+        """
         return width + 2
 
 
@@ -101,7 +123,12 @@ class PromptLayer(CacheLayerMixin):
         self.parts: tuple[Tensor, ...] = ()
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Nothing to do: the first pass brings all."""
+        """Do nothing: the first pass brings all.
+
+        Args:
+            key_states: not read.
+            value_states: not read.
+        """
 
     def get_seq_length(self) -> int:
         """Return C."""
@@ -118,7 +145,14 @@ class PromptLayer(CacheLayerMixin):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        """Hold new columns, [S, H, new, D]; return all, [S, H, C, D]."""
+        """Hold new columns; return keys and values of all, [S, H, C, D] each.
+
+        Args:
+            key_states: of the new columns, [S, H, new, D].
+            value_states: the same.
+            *args: transformers' own, not read.
+            **kwargs: the same.
+        """
         new = (*self.form.pack(key_states), *self.form.pack(value_states))
         self.parts = (
             tuple(torch.cat(pair, dim=2) for pair in zip(self.parts, new, strict=True))
@@ -153,7 +187,7 @@ class PromptCache(Cache):
 
     @property
     def parts(self) -> list[tuple[Tensor, ...]]:
-        """Of each layer what is held."""
+        """What is held, layer by layer."""
         held = []
         for layer in self.layers:
             assert isinstance(layer, PromptLayer)
