@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _MODULES = ("starlette", "uvicorn")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,6 +80,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="pages of these sites may ask, such as https://chat.example",
     )
+    web.add_argument(
+        "--runs",
+        metavar="FOLDER",
+        type=Path,
+        help="training runs that the page shows (default: work_dirs, if only this machine may ask)",
+    )
     limits = parser.add_argument_group("limits")
     limits.add_argument("--slots", type=int, metavar="N", help="answers written at once (32)")
     limits.add_argument(
@@ -105,11 +112,16 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.port <= 65535:
         raise UsageError(f"--port {args.port}: give a number from 1 to 65535, or 0 for any")
     keys = _keys(args.api_key_file)
-    if not keys and args.host not in ("127.0.0.1", "localhost", "::1"):
+    if not keys and args.host not in _LOOPBACK:
         raise UsageError(
             f"--host {args.host} without a key would let anybody use the model: set "
             "XTUNE_API_KEY, or give --api-key-file FILE"
         )
+
+    if args.runs is not None:
+        _require_runs(args.runs)
+    elif args.host in _LOOPBACK:  # what runs hold of their data is not for everybody with a key
+        args.runs = Path("work_dirs")
 
     from xtune.serve.wanted import wanted_models
 
@@ -121,9 +133,11 @@ def run(args: argparse.Namespace) -> int:
 
     from xtune.serve.api.app import build_app
     from xtune.serve.api.context import ApiContext
+    from xtune.serve.page.run_folder import RunFolder
     from xtune.serve.run import listen, serve
 
-    context = ApiContext(seconds=args.timeout)
+    runs = None if args.runs is None else RunFolder(args.runs)
+    context = ApiContext(seconds=args.timeout, runs=runs)
     app = build_app(context, keys=keys, host=args.host, origins=args.cors_origin)
     listening = listen(args.host, args.port)
     port = listening.getsockname()[1]
@@ -137,6 +151,19 @@ def run(args: argparse.Namespace) -> int:
         lambda: _say(f"{', '.join(wanted)} at http://{host}:{port}/v1; Ctrl-C ends it"),
     )
     return 0
+
+
+def _require_runs(folder: Path) -> None:
+    from xtune.errors import UsageError
+
+    given = folder.expanduser()
+    if not given.is_dir():
+        raise UsageError(f"--runs {folder}: there is no such folder; runs are in work_dirs")
+    if (given / "config.py").is_file():
+        raise UsageError(
+            f"--runs {folder} is a run itself; give the folder that it lies in: "
+            f"{given.absolute().parent}"
+        )
 
 
 def _require_gguf(args: argparse.Namespace, wanted: list[Located]) -> None:

@@ -124,6 +124,19 @@ def read_record(path: Path) -> RunRecord | None:
         if values.pop("format_version") != _FORMAT_VERSION:
             return None
         known = {field.name for field in fields(RunRecord)}
-        return RunRecord(**{name: value for name, value in values.items() if name in known})
+        record = RunRecord(**{name: value for name, value in values.items() if name in known})
+        _require_types(record)
+        return record
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _require_types(record: RunRecord) -> None:
+    texts = (record.config, record.host, record.tokenizer, record.vocabulary)
+    numbers = (record.began, record.pid, record.max_steps, record.ended or 0)
+    if not all(isinstance(text, str) for text in (*texts, record.state, record.why)):
+        raise TypeError("a text is none")
+    if not all(isinstance(number, int | float) for number in numbers) or not record.pid > 0:
+        raise TypeError("a number is none")
+    if not all(isinstance(sources, list) for sources in record.data.values()):
+        raise TypeError("sources are none")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from starlette.routing import Route
 
 from xtune.serve.page.files import front, static_file
+from xtune.serve.page.runs import RUN_ROUTES
 
 __all__ = ["PAGE_ROUTES"]
 
 PAGE_ROUTES = [
     Route("/", front, methods=["GET"]),
     Route("/page/{name:path}", static_file, methods=["GET"]),
+    *RUN_ROUTES,
 ]
