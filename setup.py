@@ -35,6 +35,7 @@ setup(
     package_data={
         "": [
             *("*.css", "*.js", "*.json", "*.jsonl", "notes/*.md"),
+            "static/**/*",
             *("published_configs/*.json", "py.typed"),
         ]
     },

@@ -120,7 +120,7 @@ def test_metrics_count(api):
     assert "# TYPE xtune_answer_tokens_total counter" in get(api, "/metrics")[1]
 
 
-def test_the_front_page_names_the_endpoints(api):
-    status, said = get(api, "/")
-    assert status == 200
-    assert "/v1/chat/completions" in said
+def test_a_path_that_is_none_is_told_those_that_are(api):
+    status, said = get(api, "/v1/chat")
+    assert status == 404
+    assert "POST /v1/chat/completions" in said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from xtune.data.map_fns.tools import tools_of
 from xtune.serve.api.chat_completions import dialogue_of
@@ -14,7 +14,15 @@ from xtune.serve.api.errors import ApiError
 from xtune.serve.api.fields import Fields
 from xtune.serve.served import ServedModel
 
-__all__ = ["apply_template", "health", "index", "metrics", "models", "one_model", "tokenize"]
+__all__ = [
+    "ENDPOINTS",
+    "apply_template",
+    "health",
+    "metrics",
+    "models",
+    "one_model",
+    "tokenize",
+]
 
 ENDPOINTS = (
     "POST /v1/chat/completions",
@@ -27,16 +35,6 @@ ENDPOINTS = (
     "GET /health",
     "GET /metrics",
 )
-
-
-async def index(request: Request) -> Response:
-    """Name the endpoints."""
-    lines = "".join(f"<li><code>{each}</code>" for each in ENDPOINTS)
-    return HTMLResponse(
-        "<!doctype html><meta charset=utf-8><title>xtune serve</title>"
-        f"<h1>xtune serve</h1><p>An OpenAI-compatible server:<ul>{lines}</ul>",
-        headers={"Content-Security-Policy": "default-src 'self'"},
-    )
 
 
 async def models(request: Request) -> Response:

@@ -13,9 +13,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from xtune.serve.api.about import (
+    ENDPOINTS,
     apply_template,
     health,
-    index,
     metrics,
     models,
     one_model,
@@ -28,6 +28,7 @@ from xtune.serve.api.embeddings import embeddings
 from xtune.serve.api.errors import ApiError, error_response
 from xtune.serve.api.guard import Guard
 from xtune.serve.api.responses import responses
+from xtune.serve.page.routes import PAGE_ROUTES
 
 __all__ = ["build_app"]
 
@@ -51,7 +52,7 @@ def build_app(
     """
     app = Starlette(
         routes=[
-            Route("/", index, methods=["GET"]),
+            *PAGE_ROUTES,
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/completions", completions, methods=["POST"]),
             Route("/v1/responses", responses, methods=["POST"]),
@@ -84,9 +85,10 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _of_the_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path[:200]
+    there_are = f"there are: {', '.join(ENDPOINTS)}"
     said = {
-        404: f"there is no {path}; GET / lists what there is",
-        405: f"{request.method} is not for {path}; GET / lists what there is",
+        404: f"there is no {path}; {there_are}",
+        405: f"{request.method} is not for {path}; {there_are}",
     }.get(error.status_code, error.detail)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
     return error_response(ApiError(error.status_code, said, code=code, headers=error.headers))

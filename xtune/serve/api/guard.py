@@ -23,7 +23,8 @@ from xtune.serve.api.errors import ApiError, error_response
 __all__ = ["LOOPBACK", "Guard"]
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_OPEN = ("/health", "/")  # say nothing that a key protects
+_OPEN = ("/health", "/")  # say nothing that a key protects, and so do the page's files
+_PAGE = "/page/"
 _SEND_SECONDS = 60  # that a client may not read
 
 
@@ -95,7 +96,8 @@ class Guard:
         named = urlsplit(f"//{headers.get('host', '')}").hostname or ""
         if not self._keys and named not in (*LOOPBACK, self._host):
             return ApiError(403, f"this server is not {named[:100]!r}", code="wrong_host")
-        if not self._keys or scope["path"] in _OPEN or self._has_key(headers):
+        path = scope["path"]
+        if not self._keys or path in _OPEN or path.startswith(_PAGE) or self._has_key(headers):
             return None
         given = "the key is wrong" if headers.get("authorization") else "a key is missing"
         return ApiError(
