@@ -64,6 +64,16 @@ export function toolSwitch(app, model) {
 }
 
 /**
+ * Returns the descriptions of the tools that a model is given: none unless they are switched on.
+ * @param {import("./main.js").App} app
+ * @param {string} model
+ * @returns {Promise<Object[]>} in OpenAI's form
+ */
+export async function schemasFor(app, model) {
+  return isOn(app, model) ? (await offered(app)).map(({ schema }) => schema) : [];
+}
+
+/**
  * Asks for an answer, with tools where they are switched on; otherwise as `ask`.
  * @param {import("./main.js").App} app
  * @param {Object} body
@@ -71,10 +81,9 @@ export function toolSwitch(app, model) {
  * @returns {Promise<import("./ask.js").Answer>}
  */
 export async function askWithTools(app, body, options) {
-  if (!isOn(app, body.model)) return ask(app, body, options);
   try {
-    const tools = (await offered(app)).map(({ schema }) => schema);
-    return await ask(app, { ...body, tools }, options);
+    const tools = await schemasFor(app, body.model);
+    return await ask(app, tools.length ? { ...body, tools } : body, options);
   } catch (error) {
     const answer = failed(body.model, error.message, error.code);
     options?.onPart?.(answer);
@@ -107,7 +116,7 @@ export async function makeCalls(app, turns, { signal, changed }) {
       why = error.message || app.t("steps.gone");
       code = "tool";
     }
-    if (signal.aborted) Object.assign(step, { state: "stopped", ok: false });
+    if (signal.aborted) Object.assign(step, { state: "stopped", ok: false, content: "The user stopped this call." });
     else if (step.state === "running") step.state = "done";
     step.end = "done";
     if (signal.aborted) return false;

@@ -2,6 +2,8 @@
 
 import { copyButton } from "../code.js";
 import { el, fill } from "../dom.js";
+import { messagesOf } from "../talk.js";
+import { schemasFor } from "../tool_steps.js";
 import { tokenLegend, tokenText } from "../tokens.js";
 
 export const id = "prompt";
@@ -29,21 +31,22 @@ export function mount(place, app) {
   const row = el("textarea", { id: "prompt-row", rows: 8, spellcheck: "false" });
   const problem = el("p", { class: "failure", role: "alert", id: "prompt-problem" });
   const made = el("div", { class: "made" });
-  const chats = keep.getHere("dialogue");
-  const isFromChat = location.hash === "#prompt/chat" && chats?.messages?.length;
-  row.value = isFromChat ? written(chats) : keep.getHere("prompt", written(EXAMPLE));
+  const turns = keep.getHere("dialogue", []);
+  const isFromChat = location.hash === "#prompt/chat" && turns.length > 0;
+  row.value = keep.getHere("prompt", written(EXAMPLE));
 
   const listModels = () => {
-    const chosen = model.value || keep.getHere("prompt-model") || chats?.model;
+    const chosen = model.value || keep.getHere("prompt-model") || keep.getHere("model");
     fill(model, app.models().map((each) => el("option", { value: each, selected: each === chosen }, each)));
   };
   const endModels = app.onModels(listModels);
   listModels();
 
-  const take = () => {
-    row.value = written(chats);
-    show();
-  };
+  async function take() {
+    const tools = await schemasFor(app, model.value);
+    row.value = written({ messages: messagesOf(turns, keep.get("system", "")), tools });
+    return show();
+  }
 
   let asked = 0;
   async function show(event) {
@@ -109,13 +112,13 @@ export function mount(place, app) {
         "div",
         { class: "row" },
         el("button", { type: "submit", class: "main" }, t("prompt.show")),
-        chats?.messages?.length && el("button", { type: "button", onclick: take }, t("prompt.fromChat")),
+        turns.length > 0 && el("button", { type: "button", onclick: take }, t("prompt.fromChat")),
       ),
     ),
     made,
   );
   row.setAttribute("aria-describedby", "prompt-hint prompt-problem");
-  if (isFromChat) whenThere(app, leaving.signal, show);
+  if (isFromChat) whenThere(app, leaving.signal, take);
   return () => {
     leaving.abort();
     endModels();
