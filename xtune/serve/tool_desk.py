@@ -9,8 +9,9 @@ its time. What runs code, reads files or reaches out is asked for first: see `To
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from xtune.serve.engine.questions import Busy
@@ -73,8 +74,13 @@ class ToolDesk:
         self._here += 1
         done = self._threads.submit(self.box.call, name, arguments)
         loop = asyncio.get_running_loop()
+
+        def leave(_: Future[ToolResult]) -> None:
+            with contextlib.suppress(RuntimeError):  # the server has ended
+                loop.call_soon_threadsafe(self._left)
+
         # a call whose client has left runs to its end: only then is there room for another
-        done.add_done_callback(lambda _: loop.call_soon_threadsafe(self._left))
+        done.add_done_callback(leave)
         return await asyncio.wrap_future(done)
 
     def close(self) -> None:

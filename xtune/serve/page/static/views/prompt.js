@@ -103,8 +103,7 @@ export function mount(place, app) {
     el(
       "form",
       { class: "prompt-form", onsubmit: show },
-      el("label", { for: "prompt-model" }, t("prompt.model")),
-      model,
+      el("div", { class: "row" }, el("label", { for: "prompt-model" }, t("prompt.model")), model),
       el("label", { for: "prompt-row" }, t("prompt.row")),
       row,
       problem,
