@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -71,6 +72,8 @@ class Visit:
         page = self.context.new_page()
         page.goto(f"{server.url}/#{view}")
         page.wait_for_selector("main > *")
+        if view == "chat":
+            page.wait_for_selector("#model option", state="attached")
         return page
 
     def _on_console(self, message: Any) -> None:
@@ -114,15 +117,14 @@ def visit(new_visit) -> Visit:
 
 
 @pytest.fixture
-def scripted(talker) -> Iterator[Callable[..., Any]]:  # noqa: F811
+def scripted(talker) -> Callable[..., Any]:  # noqa: F811
     """Serves what a script says: with scripted({"Hi": ["Hel", "lo"]}) as (api, engine)."""
-    from contextlib import contextmanager
 
     @contextmanager
-    def serve(answers, *, keys=(), **settings):
+    def serve(answers, *, served=talker, held=False, busy=0, **settings):
         decode = talker.models["base"].decode
-        engine = ScriptedEngine(answers, decode=decode, **settings)
-        with serving(talker, keys=keys, engine=engine) as api:  # noqa: F811
-            yield api, engine
+        engine = ScriptedEngine(answers, decode=decode, held=held, busy=busy)
+        with serving(served, engine=engine, **settings) as server:
+            yield server, engine
 
     return serve

@@ -21,17 +21,17 @@ class Broke(str):
 
 
 class ScriptedEngine:
-    """Answers a question that ends with a known request.
+    """Answers what it knows, and says "?" to all else.
 
     Args:
-        answers: the pieces of each, by a text that stands in the prompt; the last that fits.
-        seconds: between two pieces.
+        answers: the pieces of each, by a text of the prompt; the last in it counts.
+        decode: prompts to texts.
+        held: a piece is said only when `let` lets it.
         busy: how many questions are refused before one is taken.
 
     Attributes:
         running: answers that are being written.
-        asked: all questions.
-        go: answers go on only while it is set.
+        asked: the prompts of all questions, oldest first.
     """
 
     def __init__(
@@ -39,42 +39,47 @@ class ScriptedEngine:
         answers: Mapping[str, Sequence[str]],
         *,
         decode: Callable[[Sequence[int]], str],
-        seconds: float = 0.0,
+        held: bool = False,
         busy: int = 0,
     ) -> None:
-        self.answers = dict(answers)
         self.running = 0
-        self.asked: list[Question] = []
-        self.go = threading.Event()
-        self.go.set()
+        self.asked: list[str] = []
+        self._answers = dict(answers)
         self._decode = decode
-        self._seconds = seconds
+        self._free = threading.Semaphore(0) if held else None
         self._busy = busy
+
+    def let(self, pieces: int = 1) -> None:
+        """Have some more pieces said."""
+        assert self._free is not None
+        self._free.release(pieces)
 
     def ask(self, questions: Sequence[Question], on_event: Callable[[Event], None]) -> _Ticket:
         if self._busy:
             self._busy -= 1
             raise Busy("too many wait; ask again in 1 second", 1)
         ticket = _Ticket()
-        self.asked += questions
         for index, question in enumerate(questions):
-            pieces = self._pieces(self._decode(question.prompt))
+            prompt = self._decode(question.prompt)
+            self.asked.append(prompt)
+            pieces = self._pieces(prompt)
             threading.Thread(
                 target=self._write, args=(ticket, index, pieces, on_event), daemon=True
             ).start()
         return ticket
 
     def _pieces(self, prompt: str) -> Sequence[str]:
-        found = [(prompt.rfind(text), text) for text in self.answers]
-        at, text = max(found)
-        return self.answers[text] if at >= 0 else ["?"]
+        at, text = max((prompt.rfind(text), text) for text in self._answers)
+        return self._answers[text] if at >= 0 else ["?"]
 
     def _write(self, ticket, index, pieces, on_event) -> None:
         self.running += 1
         try:
             for piece in pieces:
-                self.go.wait()
-                if ticket.left.wait(self._seconds):
+                while self._free is not None and not self._free.acquire(timeout=0.02):
+                    if ticket.left.is_set():
+                        return
+                if ticket.left.is_set():
                     return
                 if isinstance(piece, Broke):
                     on_event(Broken(str(piece)))
@@ -94,7 +99,7 @@ class ScriptedEngine:
         return {"rows_running": self.running}
 
     def close(self) -> None:
-        self.go.set()
+        pass
 
 
 class _Ticket:

@@ -63,15 +63,24 @@ class Api:
 
 @contextmanager
 def serving(
-    served: Served, *, keys=(), origins=(), context=None, engine=None, **settings: Any
+    served: Served,
+    *,
+    keys=(),
+    origins=(),
+    context=None,
+    engine=None,
+    port=0,
+    grace=5,
+    **settings: Any,
 ) -> Iterator[Api]:
-    """Serve for the `with` block."""
+    """Serve for the `with` block; `grace` are the seconds that answers may go on for after it."""
     context = context or ApiContext()
     context.served = served
     context.engine = engine or LocalEngine(served, **settings)
     app = build_app(context, keys=keys, origins=origins)
-    listening = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, **HTTP_SETTINGS))
+    listening = listen("127.0.0.1", port)
+    http = {**HTTP_SETTINGS, "timeout_graceful_shutdown": grace}
+    server = uvicorn.Server(uvicorn.Config(app, **http))
     thread = threading.Thread(
         target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True
     )

@@ -5,6 +5,7 @@ work_dir or a checkpoint of a run. Each adapter is a model of its own for those 
 
   xtune serve smollm2
   xtune serve smollm2 --adapter tools=work_dirs/smollm2_135m_lora_toolcall
+  xtune serve smollm2 --tools calculator date
   XTUNE_API_KEY=... xtune serve work_dirs/mine --host 0.0.0.0
 
   curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\
@@ -17,6 +18,7 @@ unless there is a key, in $XTUNE_API_KEY or a file. docs/en/serve.md says more.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from xtune.generation.locate import Located
     from xtune.serve.engine.questions import Engine
     from xtune.serve.served import Served
+    from xtune.serve.tool_desk import ToolDesk
 
 __all__ = ["add_arguments", "run"]
 
@@ -86,6 +89,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="training runs that the page shows (default: work_dirs, if only this machine may ask)",
     )
+    tools = parser.add_argument_group("tools")
+    tools.add_argument(
+        "--tools",
+        metavar="NAME",
+        nargs="+",
+        help="that the page may call for the model: names of `xtune list-tools`, or "
+        "path/to/file.py:name (default: none)",
+    )
+    tools.add_argument(
+        "--tool-options",
+        metavar="TOOL.OPTION=VALUE",
+        nargs="+",
+        default=[],
+        help="options of the tools, such as search.folder=notes",
+    )
     limits = parser.add_argument_group("limits")
     limits.add_argument("--slots", type=int, metavar="N", help="answers written at once (32)")
     limits.add_argument(
@@ -136,21 +154,43 @@ def run(args: argparse.Namespace) -> int:
     from xtune.serve.page.run_folder import RunFolder
     from xtune.serve.run import listen, serve
 
-    runs = None if args.runs is None else RunFolder(args.runs)
-    context = ApiContext(seconds=args.timeout, runs=runs)
-    app = build_app(context, keys=keys, host=args.host, origins=args.cors_origin)
-    listening = listen(args.host, args.port)
-    port = listening.getsockname()[1]
-    host = f"[{args.host}]" if ":" in args.host else args.host
-    _say(f"loading {', '.join(wanted)}")
-    serve(
-        app,
-        context,
-        listening,
-        lambda: _prepared(args, wanted),
-        lambda: _say(f"{', '.join(wanted)} at http://{host}:{port}/v1; Ctrl-C ends it"),
-    )
+    with contextlib.ExitStack() as until_the_end:
+        tools = _tools(args)
+        if tools is not None:
+            until_the_end.enter_context(tools)
+        runs = None if args.runs is None else RunFolder(args.runs)
+        context = ApiContext(tools=tools, runs=runs, seconds=args.timeout)
+        app = build_app(context, keys=keys, host=args.host, origins=args.cors_origin)
+        listening = listen(args.host, args.port)
+        port = listening.getsockname()[1]
+        host = f"[{args.host}]" if ":" in args.host else args.host
+        _say(f"loading {', '.join(wanted)}")
+        serve(
+            app,
+            context,
+            listening,
+            lambda: _prepared(args, wanted),
+            lambda: _say(f"{', '.join(wanted)} at http://{host}:{port}/v1; Ctrl-C ends it"),
+        )
     return 0
+
+
+def _tools(args: argparse.Namespace) -> ToolDesk | None:
+    """The tools that the operator has named, and no others: an adapter's notes turn none on."""
+    from xtune.errors import UsageError
+
+    if args.tools is None:
+        if args.tool_options:
+            raise UsageError("--tool-options goes with --tools NAME; add it")
+        return None
+    from xtune.serve.tool_desk import ToolDesk
+    from xtune.tools.options import read_options
+
+    desk = ToolDesk(args.tools, read_options(args.tool_options))
+    for name, why in desk.box.off.items():
+        _say(f"{name} is off: {why}")
+    _say(f"tools: {', '.join(spec.name for spec in desk.box.specs) or 'none'}")
+    return desk
 
 
 def _require_runs(folder: Path) -> None:

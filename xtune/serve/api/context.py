@@ -17,6 +17,7 @@ from xtune.serve.api.fields import parsed_body
 from xtune.serve.engine.questions import Broken, Busy, Closed, End, Engine, Event, Question, Refused
 from xtune.serve.page.run_folder import RunFolder
 from xtune.serve.served import Served, ServedModel
+from xtune.serve.tool_desk import ToolDesk
 
 __all__ = ["ApiContext", "ClientGone", "context_of", "in_thread"]
 
@@ -34,6 +35,7 @@ class ApiContext:
     Attributes:
         served: the models; None while they are loaded.
         engine: that answers; None while they are loaded.
+        tools: that the page, and who asks for it, may call; None: the operator has named none.
         seconds: that a request may take.
         body_bytes: of a request, at most.
         counts: of what the HTTP side has done, by the names of metrics.
@@ -42,6 +44,7 @@ class ApiContext:
 
     served: Served | None = None
     engine: Engine | None = None
+    tools: ToolDesk | None = None
     seconds: float = 600.0
     body_bytes: int = 8_000_000
     counts: Counter[str] = field(default_factory=Counter)

@@ -6,6 +6,7 @@ text of a model in one, can make it run or fetch anything else: the policy allow
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import mimetypes
 from pathlib import Path
@@ -48,9 +49,13 @@ def _sent(request: Request, path: Path) -> Response:
         "Cache-Control": "no-cache",  # asked each time whether it has changed: an update is seen
         "Content-Security-Policy": POLICY,
         "Referrer-Policy": "no-referrer",
+        "Vary": "Accept-Encoding",
     }
     known = request.headers.get("if-none-match", "")
     if tag in (each.strip().removeprefix("W/") for each in known.split(",")):
         return Response(status_code=304, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        content = gzip.compress(content)
+        headers["Content-Encoding"] = "gzip"
     kind = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
     return Response(content, media_type=kind, headers=headers)

@@ -28,7 +28,8 @@ export class Api {
    * @param {() => string} around.key the key to send; "" for none
    * @param {(wrong: boolean) => Promise<boolean>} around.askKey has a key been given? `wrong`: the
    *     one that was sent is
-   * @param {(state: "well"|"gone"|"loading"|"busy", seconds: number) => void} around.onState
+   * @param {(state: "well"|"gone"|"loading"|"busy", seconds: number) => void} around.onState how the
+   *     server does, with each answer and each try
    */
   constructor({ key, askKey, onState }) {
     this.key = key;
@@ -72,6 +73,7 @@ export class Api {
     const response = await this.#ask(path, posted({ ...body, stream: true }, signal), true);
     const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
     let held = "";
+    let isDone = false; // what follows is read all the same: to leave early is to break off
     try {
       for (;;) {
         const { value, done } = await reader.read();
@@ -82,7 +84,10 @@ export class Api {
         for (const line of lines) {
           if (!line.startsWith("data: ")) continue; // a comment: it still waits
           const data = line.slice(6);
-          if (data === "[DONE]") return;
+          if (data === "[DONE]") {
+            isDone = true;
+            continue;
+          }
           const event = JSON.parse(data);
           if (event.error) throw failure(response.status, event);
           yield event;
@@ -90,11 +95,13 @@ export class Api {
       }
     } catch (error) {
       if (error instanceof ApiFailure || signal?.aborted) throw error;
-      this.onState("gone", 0);
-      throw new ApiFailure("", { code: "gone" });
     } finally {
       reader.cancel().catch(() => {});
     }
+    if (isDone) return;
+    // it has ended before it was done: say so, and say when there is somebody again
+    this.onState("gone", 0);
+    this.get("/health").catch(() => {});
     throw new ApiFailure("", { code: "gone" });
   }
 

@@ -1,12 +1,13 @@
 /** The page's frame: which view is open, in which language, and how the server does. */
 
 import { Api } from "./api.js";
+import { open } from "./dialogs.js";
 import { el, fill } from "./dom.js";
 import * as keep from "./keep.js";
 import { LANGUAGES, firstLanguage, texts } from "./words.js";
 
 /** The views in the order in which they are listed; each is views/NAME.js. */
-const VIEWS = ["chat"];
+const VIEWS = ["chat", "compare", "prompt"];
 
 /**
  * What a view is given.
@@ -15,6 +16,9 @@ const VIEWS = ["chat"];
  * @property {(key: string, values?: Object) => string} t a text in the reader's language
  * @property {"en"|"zh"} language for dates and numbers
  * @property {() => string[]} models the ids of what is served, the base first
+ * @property {(id: string) => {id: string, adapter: boolean, system: string, room: number?,
+ *     calls: boolean, tools: boolean}?} about what is known of a model; see page/models.py
+ * @property {() => Promise<void>} refresh learns anew what is served
  * @property {(listener: () => void) => (() => void)} onModels calls when they have changed; returns
  *     what ends that
  * @property {typeof keep} keep settings, and what belongs to this tab
@@ -28,6 +32,7 @@ class Page {
   #opened = 0;
   #asking = null;
   #state = "well";
+  #fading = 0;
 
   constructor() {
     this.language = firstLanguage(keep.get("language"));
@@ -43,18 +48,19 @@ class Page {
     this.heard = el("div", { class: "unseen", role: "log", "aria-live": "polite" });
     this.header = el("header", {});
     document.body.replaceChildren(this.header, this.state, this.place, this.heard);
-    this.models = () => [...this.#models];
+    this.models = () => this.#models.map(({ id }) => id);
+    this.about = (id) => this.#models.find((model) => model.id === id);
     this.onModels = (listener) => {
       this.#listeners.add(listener);
       return () => this.#listeners.delete(listener);
     };
     this.say = (text) => {
       this.heard.append(el("p", {}, text));
-      while (this.heard.childElementCount > 20) this.heard.firstElementChild.remove();
+      while (this.heard.childElementCount > 5) this.heard.firstElementChild.remove();
     };
     addEventListener("hashchange", () => this.#open(true));
     this.#speak(this.language);
-    this.#learnModels();
+    this.refresh();
   }
 
   #speak(language) {
@@ -111,11 +117,10 @@ class Page {
     }
   }
 
-  async #learnModels() {
-    const { data } = await this.api.get("/v1/models");
-    const ids = data.map((model) => model.id);
-    if (JSON.stringify(ids) === JSON.stringify(this.#models)) return;
-    this.#models = ids;
+  async refresh() {
+    const { models } = await this.api.get("/xtune/models");
+    if (JSON.stringify(models) === JSON.stringify(this.#models)) return;
+    this.#models = models;
     for (const listener of [...this.#listeners]) listener();
   }
 
@@ -123,36 +128,37 @@ class Page {
     const before = this.#state;
     this.#state = state;
     if (state === "well" && before === "well") return;
-    const text = state === "gone" && !seconds ? "state.goneNow" : `state.${state}`;
-    const shown = state === "well" && before === "busy" ? "" : this.t(text, { n: seconds });
-    // said once, and not again with each try
-    if (before !== state || this.state.textContent !== shown) this.state.textContent = shown;
+    const text = state === "well" && before !== "gone" ? "" : this.t(`state.${state}`, { n: seconds });
+    // the same text again would be said again
+    if (this.state.textContent !== text) this.state.textContent = text;
     this.state.className = state;
-    if (state === "well" && before !== "busy") this.#learnModels(); // it may serve others now
+    clearTimeout(this.#fading);
+    if (state !== "well") return;
+    this.#fading = setTimeout(() => (this.state.textContent = ""), 5000);
+    if (before !== "busy") this.refresh(); // it may serve others now
   }
 
-  /** A dialogue that asks for the key; false where it is closed without one. */
+  /** Asks for the key; false where the window is closed without one. */
   #askKey(wrong) {
     return new Promise((resolve) => {
+      const { t } = this;
       const input = el("input", { type: "password", id: "key", autocomplete: "off", required: true });
+      const cancel = el("button", { type: "button", onclick: () => dialog.close() }, t("page.cancel"));
       const form = el(
         "form",
         { method: "dialog" },
-        el("label", { for: "key" }, this.t("page.keyLabel")),
-        input,
-        el("p", { class: "hint" }, this.t(wrong ? "page.keyWrong" : "page.keyKept")),
-        el("div", { class: "row" },
-          el("button", { type: "submit", value: "given" }, this.t("page.enter")),
-          el("button", { type: "button", class: "quiet", onclick: () => dialog.close("") }, this.t("page.cancel"))),
+        el("div", { class: "field wide" },
+          el("label", { for: "key" }, t("page.keyLabel")),
+          input,
+          el("p", { class: "hint" }, t(wrong ? "page.keyWrong" : "page.keyKept"))),
+        el("div", { class: "row" }, el("button", { class: "main", value: "given" }, t("page.enter")), cancel),
       );
-      const dialog = el("dialog", { "aria-labelledby": "key-title" }, el("h2", { id: "key-title" }, this.t("page.key")), form);
+      const dialog = open(t("page.key"), [form]);
       dialog.addEventListener("close", () => {
-        if (dialog.returnValue === "given") keep.setHere("key", input.value.trim());
-        dialog.remove();
-        resolve(dialog.returnValue === "given");
+        const isGiven = dialog.returnValue === "given";
+        if (isGiven) keep.setHere("key", input.value.trim());
+        resolve(isGiven);
       });
-      document.body.append(dialog);
-      dialog.showModal();
     });
   }
 }
