@@ -31,6 +31,9 @@ def refused(capsys, *words):
         (["smollm2", "--slots", "0"], "--slots is 0; allowed: 1 or more"),
         (["smollm2", "--port", "99999"], "give a number from 1 to 65535"),
         (["smollm2", "--api-key-file", "./nowhere"], "cannot be read"),
+        (["smollm2", "--tool-options", "a.b=1"], "--tool-options goes with --tools NAME"),
+        (["smollm2", "--tools", "calculater"], "did you mean 'calculator'"),
+        (["smollm2", "--tools", "date", "--tool-options", "date.day=1"], "no option 'day'"),
     ],
 )
 def test_misuse_is_said_before_anything_is_loaded(capsys, words, said):

@@ -69,7 +69,14 @@ def test_the_files_need_no_key_and_what_they_ask_for_does(talker):
 def test_what_is_told_of_the_models(api):
     models = json.loads(ask(api, "/xtune/models")[2])["models"]
     assert models == [
-        {"id": name, "adapter": name != "base", "system": "", "room": 2048, "calls": True}
+        {
+            "id": name,
+            "adapter": name != "base",
+            "system": "",
+            "room": 2048,
+            "calls": True,
+            "tools": False,
+        }
         for name in ("base", "red", "blue")
     ]
 

@@ -5,6 +5,7 @@ work_dir or a checkpoint of a run. Each adapter is a model of its own for those 
 
   xtune serve smollm2
   xtune serve smollm2 --adapter tools=work_dirs/smollm2_135m_lora_toolcall
+  xtune serve smollm2 --tools calculator date
   XTUNE_API_KEY=... xtune serve work_dirs/mine --host 0.0.0.0
 
   curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\
@@ -18,6 +19,7 @@ unless there is a key, in $XTUNE_API_KEY or a file. docs/en/serve.md says more.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -27,10 +29,12 @@ if TYPE_CHECKING:
     from xtune.generation.locate import Located
     from xtune.serve.engine.questions import Engine
     from xtune.serve.served import Served
+    from xtune.serve.tool_desk import ToolDesk
 
 __all__ = ["add_arguments", "run"]
 
 _MODULES = ("starlette", "uvicorn")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +85,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pages of these sites may ask, such as https://chat.example",
     )
     web.add_argument("--open", action="store_true", help="open the page, where there is a display")
+    web.add_argument(
+        "--runs",
+        metavar="FOLDER",
+        type=Path,
+        help="training runs that the page shows (default: work_dirs, if only this machine may ask)",
+    )
+    tools = parser.add_argument_group("tools")
+    tools.add_argument(
+        "--tools",
+        metavar="NAME",
+        nargs="+",
+        help="that the page may call for the model: names of `xtune list-tools`, or "
+        "path/to/file.py:name (default: none)",
+    )
+    tools.add_argument(
+        "--tool-options",
+        metavar="TOOL.OPTION=VALUE",
+        nargs="+",
+        default=[],
+        help="options of the tools, such as search.folder=notes",
+    )
     limits = parser.add_argument_group("limits")
     limits.add_argument("--slots", type=int, metavar="N", help="answers written at once (32)")
     limits.add_argument(
@@ -113,11 +138,16 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.port <= 65535:
         raise UsageError(f"--port {args.port}: give a number from 1 to 65535, or 0 for any")
     keys = _keys(args.api_key_file)
-    if not keys and args.host not in ("127.0.0.1", "localhost", "::1"):
+    if not keys and args.host not in _LOOPBACK:
         raise UsageError(
             f"--host {args.host} without a key would let anybody use the model: set "
             "XTUNE_API_KEY, or give --api-key-file FILE"
         )
+
+    if args.runs is not None:
+        _require_runs(args.runs)
+    elif args.host in _LOOPBACK:  # what runs hold of their data is not for everybody with a key
+        args.runs = Path("work_dirs")
 
     from xtune.serve.wanted import wanted_models
 
@@ -129,22 +159,28 @@ def run(args: argparse.Namespace) -> int:
 
     from xtune.serve.api.app import build_app
     from xtune.serve.api.context import ApiContext
+    from xtune.serve.page.run_folder import RunFolder
     from xtune.serve.run import listen, serve
 
-    context = ApiContext(seconds=args.timeout)
-    app = build_app(context, keys=keys, host=args.host, origins=args.cors_origin)
-    listening = listen(args.host, args.port)
-    port = listening.getsockname()[1]
-    host = f"[{args.host}]" if ":" in args.host else args.host
-    address = f"http://{host}:{port}"
+    with contextlib.ExitStack() as until_the_end:
+        tools = _tools(args)
+        if tools is not None:
+            until_the_end.enter_context(tools)
+        runs = None if args.runs is None else RunFolder(args.runs)
+        context = ApiContext(tools=tools, runs=runs, seconds=args.timeout)
+        app = build_app(context, keys=keys, host=args.host, origins=args.cors_origin)
+        listening = listen(args.host, args.port)
+        port = listening.getsockname()[1]
+        host = f"[{args.host}]" if ":" in args.host else args.host
+        address = f"http://{host}:{port}"
 
-    def ready() -> None:
-        _say(f"{', '.join(wanted)} at {address}/v1, the page at {address}/; Ctrl-C ends it")
-        if args.open:
-            _open(address)
+        def ready() -> None:
+            _say(f"{', '.join(wanted)} at {address}/v1, the page at {address}/; Ctrl-C ends it")
+            if args.open:
+                _open(address)
 
-    _say(f"loading {', '.join(wanted)}")
-    serve(app, context, listening, lambda: _prepared(args, wanted), ready)
+        _say(f"loading {', '.join(wanted)}")
+        serve(app, context, listening, lambda: _prepared(args, wanted), ready)
     return 0
 
 
@@ -157,6 +193,37 @@ def _open(address: str) -> None:
         webbrowser.open(address)
     else:
         _say(f"there is no display to open it at: go to {address}/")
+
+
+def _tools(args: argparse.Namespace) -> ToolDesk | None:
+    """The tools that the operator has named, and no others: an adapter's notes turn none on."""
+    from xtune.errors import UsageError
+
+    if args.tools is None:
+        if args.tool_options:
+            raise UsageError("--tool-options goes with --tools NAME; add it")
+        return None
+    from xtune.serve.tool_desk import ToolDesk
+    from xtune.tools.options import read_options
+
+    desk = ToolDesk(args.tools, read_options(args.tool_options))
+    for name, why in desk.box.off.items():
+        _say(f"{name} is off: {why}")
+    _say(f"tools: {', '.join(spec.name for spec in desk.box.specs) or 'none'}")
+    return desk
+
+
+def _require_runs(folder: Path) -> None:
+    from xtune.errors import UsageError
+
+    given = folder.expanduser()
+    if not given.is_dir():
+        raise UsageError(f"--runs {folder}: there is no such folder; runs are in work_dirs")
+    if (given / "config.py").is_file():
+        raise UsageError(
+            f"--runs {folder} is a run itself; give the folder that it lies in: "
+            f"{given.absolute().parent}"
+        )
 
 
 def _require_gguf(args: argparse.Namespace, wanted: list[Located]) -> None:

@@ -6,7 +6,8 @@ import copy
 import importlib
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,12 @@ class ServedModel:
             frame=self._frame if is_chat else ("", ""),
         )
 
+    @contextmanager
+    def front(self) -> Iterator[PreTrainedTokenizerBase]:
+        """Give this thread alone the tokenizer that requests are read with."""
+        with self._one_at_a_time:
+            yield self._front
+
     def render(self, messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> list[int]:
         """Return the prompt of a dialogue, as chat renders it.
 
@@ -102,8 +109,8 @@ class ServedModel:
             messages: as `ChatModel.dialogue` returns them.
             tools: in OpenAI's form.
         """
-        with self._one_at_a_time:
-            return prompt_ids(self._front, messages, tools)
+        with self.front() as tokenizer:
+            return prompt_ids(tokenizer, messages, tools)
 
     def encode(self, text: str, *, add_special: bool = False) -> list[int]:
         """Return the tokens of a text.
@@ -112,13 +119,13 @@ class ServedModel:
             text: control texts in it are control tokens.
             add_special: put in front, or behind, what the tokenizer does.
         """
-        with self._one_at_a_time:
-            return list(self._front.encode(text, add_special_tokens=add_special))
+        with self.front() as tokenizer:
+            return list(tokenizer.encode(text, add_special_tokens=add_special))
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of tokens, special ones too."""
-        with self._one_at_a_time:
-            text = self._front.decode(
+        with self.front() as tokenizer:
+            text = tokenizer.decode(
                 list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False
             )
         assert isinstance(text, str)

@@ -22,9 +22,10 @@ from urllib.parse import unquote, urlsplit
 
 from xtune import __version__
 from xtune.errors import UsageError
+from xtune.tools.base import ToolResult
 from xtune.tools.toolbox import ToolBox
 
-__all__ = ["ToolServer", "openapi_document"]
+__all__ = ["ToolServer", "openapi_document", "result_as_json"]
 
 _MOST_BYTES = 1_000_000  # of a request
 _DRAINED = 4 * _MOST_BYTES  # of a body that is refused, read so that the answer is
@@ -84,6 +85,21 @@ def openapi_document(box: ToolBox) -> dict[str, Any]:
     return {"openapi": "3.1.0", "info": about, "paths": paths}
 
 
+def result_as_json(result: ToolResult, *, at: str) -> dict[str, Any]:
+    """Return what a call gave, as a server answers it.
+
+    Args:
+        result: of the call.
+        at: the path under which the server has the files that were made.
+    """
+    return {
+        "ok": result.ok,
+        "content": result.content,
+        "files": [f"{at}/{path.name}" for path in result.files],
+        "seconds": round(result.seconds, 4),
+    }
+
+
 class _Handler(BaseHTTPRequestHandler):
     server: ToolServer
     protocol_version = "HTTP/1.1"
@@ -129,9 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(415, {"error": "send the arguments as Content-Type: application/json"})
         else:
             result = self.server.box.call(name, body.decode(errors="replace"))
-            files = [f"/files/{path.name}" for path in result.files]
-            answer = {"ok": result.ok, "content": result.content, "files": files}
-            self._json(200, {**answer, "seconds": round(result.seconds, 4)})
+            self._json(200, result_as_json(result, at="/files"))
 
     def _is_for_us(self) -> bool:
         # A site whose name is made to mean 127.0.0.1 would send its own name
@@ -144,8 +158,8 @@ class _Handler(BaseHTTPRequestHandler):
         return False
 
     def _file(self, name: str) -> None:
-        path = self.server.box.folder / name
-        if "/" in name or name.startswith(".") or path.is_symlink() or not path.is_file():
+        path = self.server.box.made_file(name)
+        if path is None:
             self._json(404, {"error": f"no tool made {name[:100]!r}"})
             return
         kind = "image/png" if path.suffix == ".png" else "application/octet-stream"

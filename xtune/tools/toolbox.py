@@ -128,6 +128,17 @@ class ToolBox:
             seconds=time.monotonic() - began,
         )
 
+    def made_file(self, name: str) -> Path | None:
+        """Return the path of a file that a tool has made; None if none has that name.
+
+        Args:
+            name: of the file alone; any other path leads nowhere.
+        """
+        path = self.folder / name
+        if not name or "/" in name or "\0" in name or name.startswith("."):
+            return None
+        return None if path.is_symlink() or not path.is_file() else path
+
     def stop(self) -> None:
         """End what runs, and forget what tools keep between calls; the box can be used on.
 

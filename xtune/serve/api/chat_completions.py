@@ -33,8 +33,10 @@ __all__ = [
     "asked_of",
     "chat_completions",
     "dialogue_of",
+    "messages_of",
     "notice_headers",
     "usage_of",
+    "without_empty_answers",
 ]
 
 _MOST_TOP = 20
@@ -156,15 +158,34 @@ def dialogue_of(raw: Sequence[object], model: ServedModel) -> list[Message]:
         DataError: they are none.
         UsageError: there is nothing to answer.
     """
+    return model.chat.dialogue(messages_of(raw))
+
+
+def messages_of(raw: Sequence[object]) -> list[Message]:
+    """Return messages as they are read, whatever they are together.
+
+    Args:
+        raw: as a client sends them.
+
+    Raises:
+        DataError: they are none.
+    """
     for number, message in enumerate(raw, start=1):
         content = message.get("content") if isinstance(message, dict) else None
         for part in content if isinstance(content, list) else ():
             kind = part.get("type") if isinstance(part, dict) else None
             if kind != "text":
                 raise DataError(f"message {number} has a part of type {kind!r}; only text is read")
-    # an answer without a word stays in a history: a client has shown it
-    kept = [message for message in raw if not _is_empty_answer(message)]
-    return model.chat.dialogue(checked_messages(kept))
+    return checked_messages(without_empty_answers(raw))
+
+
+def without_empty_answers(raw: Sequence[object]) -> list[object]:
+    """Return messages but for answers without a word: a client has shown them, and keeps them.
+
+    Args:
+        raw: as a client sends them.
+    """
+    return [message for message in raw if not _is_empty_answer(message)]
 
 
 def _is_empty_answer(message: object) -> bool:

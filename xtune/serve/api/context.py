@@ -15,7 +15,9 @@ from xtune.errors import DataError, UsageError
 from xtune.serve.api.errors import ApiError, as_api_error
 from xtune.serve.api.fields import parsed_body
 from xtune.serve.engine.questions import Broken, Busy, Closed, End, Engine, Event, Question, Refused
+from xtune.serve.page.run_folder import RunFolder
 from xtune.serve.served import Served, ServedModel
+from xtune.serve.tool_desk import ToolDesk
 
 __all__ = ["ApiContext", "ClientGone", "context_of", "in_thread"]
 
@@ -33,16 +35,20 @@ class ApiContext:
     Attributes:
         served: the models; None while they are loaded.
         engine: that answers; None while they are loaded.
+        tools: that the page, and who asks for it, may call; None: the operator has named none.
         seconds: that a request may take.
         body_bytes: of a request, at most.
         counts: of what the HTTP side has done, by the names of metrics.
+        runs: that may be looked at; None: none.
     """
 
     served: Served | None = None
     engine: Engine | None = None
+    tools: ToolDesk | None = None
     seconds: float = 600.0
     body_bytes: int = 8_000_000
     counts: Counter[str] = field(default_factory=Counter)
+    runs: RunFolder | None = None
 
     def ready(self) -> tuple[Served, Engine]:
         """Return the models and the engine.

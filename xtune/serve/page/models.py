@@ -16,16 +16,21 @@ __all__ = ["models"]
 
 async def models(request: Request) -> Response:
     """List the models, the base first."""
-    served, engine = context_of(request).ready()
-    return JSONResponse({"models": [_told(model, engine) for model in served.models.values()]})
+    context = context_of(request)
+    served, engine = context.ready()
+    has_tools = context.tools is not None
+    return JSONResponse(
+        {"models": [_told(model, engine, has_tools) for model in served.models.values()]}
+    )
 
 
-def _told(model: ServedModel, engine: Engine) -> dict[str, Any]:
+def _told(model: ServedModel, engine: Engine, has_tools: bool) -> dict[str, Any]:
     """A model's name, whether it is an adapter, and what a dialogue with it is made of.
 
     `system` is the text trained with, which the server puts before a dialogue that has none;
     `room` are the tokens of a prompt and its answer together, None for any number; `calls`: it
-    writes calls of tools in a form that is read.
+    writes calls of tools in a form that is read; `tools`: and the server has some that may be
+    called.
     """
     return {
         "id": model.id,
@@ -33,4 +38,5 @@ def _told(model: ServedModel, engine: Engine) -> dict[str, Any]:
         "system": model.chat.system,
         "room": engine.room(model.id),
         "calls": model.call_form is not None,
+        "tools": has_tools and model.call_form is not None,
     }

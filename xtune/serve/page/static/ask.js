@@ -21,11 +21,12 @@
  *
  * @param {import("./main.js").App} app
  * @param {Object} body of POST /v1/chat/completions
- * @param {{signal?: AbortSignal, onPart?: (answer: Answer) => void}} [options] onPart is called
- *     with what there is, as often as there is more
+ * @param {{signal?: AbortSignal, onPart?: (answer: Answer) => void,
+ *     onChoice?: (choice: Object) => void}} [options] onPart is called with what there is, as often
+ *     as there is more; onChoice with what the API sends: `logprobs`
  * @returns {Promise<Answer>}
  */
-export async function ask(app, body, { signal, onPart = () => {} } = {}) {
+export async function ask(app, body, { signal, onPart = () => {}, onChoice = () => {} } = {}) {
   const answer = { content: "", thinking: "", calls: [], end: "", why: "", code: "", tokens: 0, seconds: 0 };
   let first = 0;
   try {
@@ -34,6 +35,7 @@ export async function ask(app, body, { signal, onPart = () => {} } = {}) {
       if (chunk.usage) answer.tokens = chunk.usage.completion_tokens;
       const [choice] = chunk.choices;
       if (!choice) continue;
+      onChoice(choice);
       const { content, reasoning_content: thought, tool_calls: calls } = choice.delta;
       if ((content || thought || calls) && !first) first = performance.now();
       if (thought) answer.thinking += thought;

@@ -7,7 +7,7 @@ import * as keep from "./keep.js";
 import { LANGUAGES, firstLanguage, texts } from "./words.js";
 
 /** The views in the order in which they are listed; each is views/NAME.js. */
-const VIEWS = ["chat"];
+const VIEWS = ["chat", "compare", "prompt"];
 
 /**
  * What a view is given.
@@ -17,7 +17,7 @@ const VIEWS = ["chat"];
  * @property {"en"|"zh"} language for dates and numbers
  * @property {() => string[]} models the ids of what is served, the base first
  * @property {(id: string) => {id: string, adapter: boolean, system: string, room: number?,
- *     calls: boolean}?} about what is known of a model; see page/models.py
+ *     calls: boolean, tools: boolean}?} about what is known of a model; see page/models.py
  * @property {() => Promise<void>} refresh learns anew what is served
  * @property {(listener: () => void) => (() => void)} onModels calls when they have changed; returns
  *     what ends that

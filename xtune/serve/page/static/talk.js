@@ -1,11 +1,11 @@
 /** A dialogue and the answer that is being written: what the chat view shows. It outlives the view. */
 
-import { ask } from "./ask.js";
+import { askWithTools, makeCalls } from "./tool_steps.js";
 
 /**
  * One message.
  * @typedef {Object} Turn
- * @property {"user"|"assistant"} role
+ * @property {"user"|"assistant"|"tool"} role of a tool: see `Step`
  * @property {string} content
  * @property {string} [model] that has answered; and all of `Answer`
  */
@@ -87,20 +87,7 @@ export class Talk {
    * @returns {Object[]}
    */
   messages(system) {
-    const said = [];
-    for (const { role, content, thinking, calls } of this.turns) {
-      if (role === "assistant" && !content && !calls?.length) {
-        said.pop(); // nothing came: then the question has not been part of it either
-        continue;
-      }
-      said.push({
-        role,
-        content,
-        ...(thinking ? { reasoning_content: thinking } : {}),
-        ...(calls?.length ? { tool_calls: calls.map(asSent) } : {}),
-      });
-    }
-    return [...(system ? [{ role: "system", content: system }] : []), ...said];
+    return messagesOf(this.turns, system);
   }
 
   #put(index, turn) {
@@ -121,9 +108,14 @@ export class Talk {
       Object.assign(turn, answer);
       if (this.running === running) this.listener.grown(turn);
     };
-    await ask(this.app, body, { signal: running.signal, onPart });
+    const { signal } = running;
+    await askWithTools(this.app, body, { signal, onPart });
     if (this.running !== running) return; // another question has taken its place
+    const changed = () => this.running === running && this.#changed();
+    const goesOn = await makeCalls(this.app, this.turns, { signal, changed });
+    if (this.running !== running) return;
     this.running = null;
+    if (goesOn) return this.#answer();
     this.#changed();
     if (turn.code === "model_not_found") this.app.refresh();
   }
@@ -133,6 +125,31 @@ export class Talk {
     this.app.keep.setHere(KEPT, whole);
     this.listener.changed();
   }
+}
+
+/**
+ * Returns turns as messages of the API and of training data.
+ * @param {Turn[]} turns
+ * @param {string} system "" for none
+ * @returns {Object[]}
+ */
+export function messagesOf(turns, system) {
+  const said = [];
+  for (const { role, content, thinking, calls, id, name } of turns) {
+    if (role === "assistant" && !content && !calls?.length) {
+      // nothing came: then the question, and what was called for it, is not part of it either
+      said.splice(said.findLastIndex((message) => message.role === "user"));
+      continue;
+    }
+    said.push({
+      role,
+      content,
+      ...(role === "tool" ? { tool_call_id: id, name } : {}),
+      ...(thinking ? { reasoning_content: thinking } : {}),
+      ...(calls?.length ? { tool_calls: calls.map(asSent) } : {}),
+    });
+  }
+  return [...(system ? [{ role: "system", content: system }] : []), ...said];
 }
 
 function asSent({ id, name, arguments: text }) {

@@ -3,6 +3,7 @@
 import { AnswerView } from "./answer.js";
 import { copyButton } from "./code.js";
 import { el, fill } from "./dom.js";
+import { stepNode } from "./tool_steps.js";
 
 /**
  * Returns the node of a message.
@@ -14,6 +15,7 @@ import { el, fill } from "./dom.js";
  *     show: there is more of it, or it has ended
  */
 export function turnNode(app, turn, does) {
+  if (turn.role === "tool") return stepNode(app, turn);
   return turn.role === "user" ? asked(app, turn, does.edit) : answered(app, turn, does.regenerate);
 }
 

@@ -5,6 +5,7 @@ import { confirmed, open } from "../dialogs.js";
 import { el, fill } from "../dom.js";
 import { samplingForm, samplingValues } from "../sampling.js";
 import { Talk } from "../talk.js";
+import { schemasFor, toolSwitch } from "../tool_steps.js";
 import { isSend, turnNode } from "../turn.js";
 
 export const id = "chat";
@@ -179,6 +180,8 @@ class ChatView {
         this.speaker.hear(last.turn);
         this.spoken = null;
       }
+    } else if (last?.turn.role === "tool") {
+      last.show(last.turn);
     }
     const hadFocus = [this.toSend, this.toStop].includes(document.activeElement);
     this.toSend.hidden = isRunning;
@@ -255,6 +258,7 @@ class ChatView {
           el("label", { for: "system" }, t("chat.system")),
           system,
           el("p", { id: "system-about", class: "hint" }, trained ? t("chat.systemTrained", { text: trained }) : t("chat.systemNone"))),
+        toolSwitch(app, this.model.value),
         samplingForm(app),
         button(t("page.close"), () => drawer.close(), "main"),
       ],
@@ -263,9 +267,11 @@ class ChatView {
   }
 
   /** Saves the dialogue as one row of training data, as `/save` in `xtune chat` does. */
-  export() {
+  async export() {
     const system = this.app.keep.get("system", "") || this.app.about(this.model.value)?.system || "";
-    const text = `${JSON.stringify({ messages: this.talk.messages(system) }, null, 2)}\n`;
+    const tools = await schemasFor(this.app, this.model.value);
+    const row = { messages: this.talk.messages(system), ...(tools.length ? { tools } : {}) };
+    const text = `${JSON.stringify(row, null, 2)}\n`;
     const address = URL.createObjectURL(new Blob([text], { type: "application/json" }));
     el("a", { href: address, download: "dialogue.json" }).click();
     setTimeout(() => URL.revokeObjectURL(address), 1000);
