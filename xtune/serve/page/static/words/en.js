@@ -53,7 +53,7 @@ export default {
     send: "Send",
     stop: "Stop",
     toEnd: "To the end",
-    empty: "Ask something. Nothing leaves this server.",
+    empty: "Ask something.",
     edit: "Edit",
     editLabel: "Edit the message",
     regenerate: "Regenerate",
