@@ -11,7 +11,8 @@ work_dir or a checkpoint of a run. Each adapter is a model of its own for those 
   curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\
       -d '{"model": "smollm2", "messages": [{"role": "user", "content": "Who are you?"}]}'
 
-Answers are those of `xtune chat` with the same settings and seed. It listens on this machine only,
+A page to talk to it is at http://127.0.0.1:8000/. Answers are those of `xtune chat` with the same
+settings and seed. It listens on this machine only,
 unless there is a key, in $XTUNE_API_KEY or a file. docs/en/serve.md says more.
 """
 
@@ -82,6 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="pages of these sites may ask, such as https://chat.example",
     )
+    web.add_argument("--open", action="store_true", help="open the page, where there is a display")
     tools = parser.add_argument_group("tools")
     tools.add_argument(
         "--tools",
@@ -150,14 +152,15 @@ def run(args: argparse.Namespace) -> int:
         listening = listen(args.host, args.port)
         port = listening.getsockname()[1]
         host = f"[{args.host}]" if ":" in args.host else args.host
+        address = f"http://{host}:{port}"
+
+        def ready() -> None:
+            _say(f"{', '.join(wanted)} at {address}/v1, the page at {address}/; Ctrl-C ends it")
+            if args.open:
+                _open(address)
+
         _say(f"loading {', '.join(wanted)}")
-        serve(
-            app,
-            context,
-            listening,
-            lambda: _prepared(args, wanted),
-            lambda: _say(f"{', '.join(wanted)} at http://{host}:{port}/v1; Ctrl-C ends it"),
-        )
+        serve(app, context, listening, lambda: _prepared(args, wanted), ready)
     return 0
 
 
@@ -177,6 +180,17 @@ def _tools(args: argparse.Namespace) -> ToolDesk | None:
         _say(f"{name} is off: {why}")
     _say(f"tools: {', '.join(spec.name for spec in desk.box.specs) or 'none'}")
     return desk
+
+
+def _open(address: str) -> None:
+    """Open the page; a browser of the terminal would take it away from what is said there."""
+    import webbrowser
+
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    if sys.platform in ("darwin", "win32") or any(map(os.environ.get, displays)):
+        webbrowser.open(address)
+    else:
+        _say(f"there is no display to open it at: go to {address}/")
 
 
 def _require_gguf(args: argparse.Namespace, wanted: list[Located]) -> None:

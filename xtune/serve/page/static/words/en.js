@@ -18,6 +18,7 @@ export default {
     loading: "The server is loading its model. It is asked again every {n} s.",
     busy: "The server is busy. It is asked again in {n} s.",
     well: "The server answers again.",
+    refused: "The server refuses: {why}. Load the page again to try again.",
   },
   answer: {
     thinking: "Thinking",
@@ -59,6 +60,7 @@ export default {
     dropTitle: "Drop what follows?",
     drop: "Messages that follow, and go: {n}.",
     system: "System text",
+    systemSet: "System text: {text}",
     systemTrained: "Empty: the one trained with: {text}",
     systemNone: "Empty: none but what the template writes.",
     tokens: "{n} tokens",

@@ -18,6 +18,7 @@ export default {
     loading: "服务器正在加载模型，每 {n} 秒重试一次。",
     busy: "服务器繁忙，{n} 秒后重试。",
     well: "服务器已恢复。",
+    refused: "服务器拒绝了请求：{why}。重新加载网页可再试。",
   },
   answer: {
     thinking: "思考过程",
@@ -59,6 +60,7 @@ export default {
     dropTitle: "删除后面的消息？",
     drop: "后面的 {n} 条消息将被删除。",
     system: "系统提示",
+    systemSet: "系统提示：{text}",
     systemTrained: "留空：使用训练时的系统提示：{text}",
     systemNone: "留空：只有模板自带的内容。",
     tokens: "{n} 个词元",
