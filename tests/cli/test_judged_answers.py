@@ -8,7 +8,8 @@ import re
 import pytest
 from rich.console import Console
 
-from xtune.cli.judged_answers import numbers_of, show_judged
+from xtune.cli.judged_answers import show_judged
+from xtune.data.shown import numbers_of
 
 
 def document(sample, said, *, side=None, **numbers):

@@ -20,27 +20,9 @@ from xtune.cli.painted_tokens import painted
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["numbers_of", "show_judged"]
+__all__ = ["show_judged"]
 
 _NARROWEST = 36  # columns of text for an answer next to another
-
-
-def numbers_of(per_document: dict[str, float]) -> dict[str, float]:
-    """Return what is said of an answer, without what says nothing.
-
-    >>> numbers_of({'side': 0, 'rank': -1, 'score': 1.5})
-    {'score': 1.5}
-
-    Args:
-        per_document: of its sample.
-    """
-    from xtune.vectors import VECTORS
-
-    return {
-        name: round(value, 6)
-        for name, value in sorted(per_document.items())
-        if name != "side" and value != VECTORS[name].neutral
-    }
 
 
 def show_judged(console: Console, documents: Sequence[dict[str, Any]]) -> None:

@@ -17,8 +17,9 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from xtune.cli.judged_answers import numbers_of, show_judged
-from xtune.cli.painted_tokens import how_trained, painted
+from xtune.cli.judged_answers import show_judged
+from xtune.cli.painted_tokens import painted
+from xtune.data.shown import shown_sample
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from xtune.data.protocol import ShownItems
 
 __all__ = ["add_arguments", "run"]
-
-_PART_OF_A_CHARACTER = "\ufffd"  # what bytes that are no whole character are decoded to
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,51 +107,7 @@ def _first(dataset: ShownItems, count: int) -> dict[int, list[int]]:
 def _documents(
     dataset: ShownItems, tokenizer: PreTrainedTokenizerBase, samples: list[int]
 ) -> list[dict[str, Any]]:
-    """Each sample's number, its side if it is one of a group's, what is said of it, and its tokens
-    (id, text, trained, weight).
-    """
-    documents = []
-    for number in samples:
-        sample = dataset.sample(number)
-        ids, labels = sample.input_ids.tolist(), sample.labels.tolist()
-        weights = [1.0] * len(ids) if sample.weights is None else sample.weights.tolist()
-        trained = [label == token for token, label in zip(ids, labels, strict=True)]
-        styles = [how_trained(*style) for style in zip(trained, weights, strict=True)]
-        texts = _texts(tokenizer, ids, styles)
-        tokens = [
-            {"id": token, "text": text, "trained": is_trained, "weight": weight}
-            for token, text, is_trained, weight in zip(ids, texts, trained, weights, strict=True)
-        ]
-        side = sample.per_document.get("side")  # of a pair, 0 is the chosen one
-        grouped: dict[str, Any] = {} if side is None else {"side": side}
-        if numbers := numbers_of(sample.per_document):
-            grouped["numbers"] = numbers
-        documents.append({"sample": number, **grouped, "tokens": tokens})
-    return documents
-
-
-def _texts(
-    tokenizer: PreTrainedTokenizerBase, ids: list[int], styles: list[tuple[bool, float]]
-) -> list[str]:
-    """The text of each token; of a character of several tokens, all of it at the last of them.
-
-    Tokens are decoded in runs: one alone may be a part of a character, and a SentencePiece token
-    alone loses the blank before it. A run ends where a character does, or the style changes.
-    """
-    texts = [""] * len(ids)
-    before = begin = 0  # decoded with: the run before this one, for what is lost at a beginning
-    for place in range(len(ids)):
-        known = _decoded(tokenizer, ids[before:begin])
-        text = _decoded(tokenizer, ids[before : place + 1])
-        is_last = place + 1 == len(ids) or styles[place + 1] != styles[place]
-        if not text.endswith(_PART_OF_A_CHARACTER) or is_last:
-            texts[place] = text[len(known) :]
-            before, begin = begin, place + 1
-    return texts
-
-
-def _decoded(tokenizer: PreTrainedTokenizerBase, ids: list[int]) -> str:
-    return str(tokenizer.decode(ids, clean_up_tokenization_spaces=False)) if ids else ""
+    return [shown_sample(number, dataset.sample(number), tokenizer) for number in samples]
 
 
 def _head(console: Console, dataset: ShownItems, index: int) -> None:

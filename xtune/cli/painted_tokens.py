@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from xtune.data.shown import how_trained
+
 if TYPE_CHECKING:
     from rich.text import Text
 
-__all__ = ["how_trained", "painted"]
+__all__ = ["painted"]
 
 _TRAINED = ("bold green", "green")  # alternating, so that tokens can be told apart
 _MASKED = ("grey62", "grey46")
@@ -25,16 +27,6 @@ def painted(tokens: Sequence[dict[str, Any]], *, marked: bool) -> Text:
     from rich.text import Text
 
     return Text().join(_pieces(tokens, marked=marked))
-
-
-def how_trained(trained: bool, weight: float) -> tuple[bool, float]:
-    """Return what tokens of one style have in common.
-
-    Args:
-        trained: whether a token is.
-        weight: how much it counts.
-    """
-    return trained, weight if trained else 1.0
 
 
 def _pieces(tokens: Sequence[dict[str, Any]], *, marked: bool) -> Iterator[Text]:
