@@ -83,7 +83,7 @@ def test_regenerate_and_edit_drop_what_follows_after_asking(scripted, visit):
         page.get_by_label("Edit the message").fill("More")
         page.get_by_role("button", name="Send").first.click()
         window = page.get_by_role("dialog")
-        assert "go: 3." in window.inner_text()
+        assert "dropped: 3." in window.inner_text()
         window.get_by_role("button", name="Cancel").click()
         assert len(texts(page)) == 4 - 1  # the first is still being edited
         page.get_by_role("button", name="Send").first.click()

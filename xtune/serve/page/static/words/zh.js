@@ -53,7 +53,7 @@ export default {
     send: "发送",
     stop: "停止",
     toEnd: "回到末尾",
-    empty: "问点什么吧。内容不会离开这台服务器。",
+    empty: "问点什么吧。",
     edit: "编辑",
     editLabel: "编辑消息",
     regenerate: "重新生成",
