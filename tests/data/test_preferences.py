@@ -532,7 +532,7 @@ def test_a_cache_that_does_not_tell_of_groups_is_read(make, own_cache, monkeypat
     del told["groups"]
     read = DataReport.from_dict(json.loads(json.dumps(told)))
     assert (read.samples, read.groups) == (3, 3)
-    assert [*pairwise(fresh._caches[0].bounds.tolist())] == [(0, 1), (1, 2), (2, 3)]
+    assert [*pairwise(fresh._mixed.caches[0].bounds.tolist())] == [(0, 1), (1, 2), (2, 3)]
 
 
 def test_a_mixture_tells_of_all_its_answers_what_one_source_tells(make, tmp_path):

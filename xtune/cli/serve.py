@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["add_arguments", "run"]
 
 _MODULES = ("starlette", "uvicorn")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,6 +85,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pages of these sites may ask, such as https://chat.example",
     )
     web.add_argument("--open", action="store_true", help="open the page, where there is a display")
+    web.add_argument(
+        "--runs",
+        metavar="FOLDER",
+        type=Path,
+        help="training runs that the page shows (default: work_dirs, if only this machine may ask)",
+    )
     tools = parser.add_argument_group("tools")
     tools.add_argument(
         "--tools",
@@ -101,6 +108,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     limits = parser.add_argument_group("limits")
     limits.add_argument("--slots", type=int, metavar="N", help="answers written at once (32)")
+    limits.add_argument(
+        "--kv-bits",
+        type=int,
+        choices=(8,),
+        help="hold keys and values in 8 bits: room for twice as many tokens",
+    )
     limits.add_argument(
         "--queue", type=int, default=256, metavar="N", help="that may wait; more get 429 (256)"
     )
@@ -125,11 +138,16 @@ def run(args: argparse.Namespace) -> int:
     if not 0 <= args.port <= 65535:
         raise UsageError(f"--port {args.port}: give a number from 1 to 65535, or 0 for any")
     keys = _keys(args.api_key_file)
-    if not keys and args.host not in ("127.0.0.1", "localhost", "::1"):
+    if not keys and args.host not in _LOOPBACK:
         raise UsageError(
             f"--host {args.host} without a key would let anybody use the model: set "
             "XTUNE_API_KEY, or give --api-key-file FILE"
         )
+
+    if args.runs is not None:
+        _require_runs(args.runs)
+    elif args.host in _LOOPBACK:  # what runs hold of their data is not for everybody with a key
+        args.runs = Path("work_dirs")
 
     from xtune.serve.wanted import wanted_models
 
@@ -141,13 +159,15 @@ def run(args: argparse.Namespace) -> int:
 
     from xtune.serve.api.app import build_app
     from xtune.serve.api.context import ApiContext
+    from xtune.serve.page.run_folder import RunFolder
     from xtune.serve.run import listen, serve
 
     with contextlib.ExitStack() as until_the_end:
         tools = _tools(args)
         if tools is not None:
             until_the_end.enter_context(tools)
-        context = ApiContext(tools=tools, seconds=args.timeout)
+        runs = None if args.runs is None else RunFolder(args.runs)
+        context = ApiContext(tools=tools, runs=runs, seconds=args.timeout)
         app = build_app(context, keys=keys, host=args.host, origins=args.cors_origin)
         listening = listen(args.host, args.port)
         port = listening.getsockname()[1]
@@ -162,6 +182,17 @@ def run(args: argparse.Namespace) -> int:
         _say(f"loading {', '.join(wanted)}")
         serve(app, context, listening, lambda: _prepared(args, wanted), ready)
     return 0
+
+
+def _open(address: str) -> None:
+    """Open the page; a browser of the terminal would take it away from what is said there."""
+    import webbrowser
+
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    if sys.platform in ("darwin", "win32") or any(map(os.environ.get, displays)):
+        webbrowser.open(address)
+    else:
+        _say(f"there is no display to open it at: go to {address}/")
 
 
 def _tools(args: argparse.Namespace) -> ToolDesk | None:
@@ -182,15 +213,17 @@ def _tools(args: argparse.Namespace) -> ToolDesk | None:
     return desk
 
 
-def _open(address: str) -> None:
-    """Open the page; a browser of the terminal would take it away from what is said there."""
-    import webbrowser
+def _require_runs(folder: Path) -> None:
+    from xtune.errors import UsageError
 
-    displays = ("DISPLAY", "WAYLAND_DISPLAY")
-    if sys.platform in ("darwin", "win32") or any(map(os.environ.get, displays)):
-        webbrowser.open(address)
-    else:
-        _say(f"there is no display to open it at: go to {address}/")
+    given = folder.expanduser()
+    if not given.is_dir():
+        raise UsageError(f"--runs {folder}: there is no such folder; runs are in work_dirs")
+    if (given / "config.py").is_file():
+        raise UsageError(
+            f"--runs {folder} is a run itself; give the folder that it lies in: "
+            f"{given.absolute().parent}"
+        )
 
 
 def _require_gguf(args: argparse.Namespace, wanted: list[Located]) -> None:
@@ -200,9 +233,10 @@ def _require_gguf(args: argparse.Namespace, wanted: list[Located]) -> None:
     given = wanted[0].model
     if kind_of(given) not in (Kind.GGUF, Kind.ALIAS):
         raise UsageError(f"--engine llamacpp reads .gguf files and smollm2, not {given!r}")
-    if len(wanted) > 1 or args.bits or args.dtype != "auto":
+    if len(wanted) > 1 or args.bits or args.kv_bits or args.dtype != "auto":
         raise UsageError(
-            "--engine llamacpp serves a file as it is, without --adapter, --bits and --dtype: "
+            "--engine llamacpp serves a file as it is, without --adapter, --bits, --kv-bits and "
+            "--dtype: "
             "merge an adapter into it (xtune export), or leave --engine out"
         )
 
@@ -212,9 +246,10 @@ def _require_front(args: argparse.Namespace) -> None:
 
     if not args.upstream.startswith(("http://", "https://")):
         raise UsageError(f"--upstream is {args.upstream!r}; give a URL: http://127.0.0.1:8001/v1")
-    if args.engine != "xtune" or args.bits or args.dtype != "auto":
+    if args.engine != "xtune" or args.bits or args.kv_bits or args.dtype != "auto":
         raise UsageError(
-            "with --upstream the other server has the weights: leave out --engine, --bits, --dtype"
+            "with --upstream the other server has the weights: leave out --engine, --bits, "
+            "--kv-bits, --dtype"
         )
 
 
@@ -234,7 +269,7 @@ def _prepared(args: argparse.Namespace, wanted: dict[str, Located]) -> tuple[Ser
         served = load_served(
             wanted, bits=args.bits, dtype=args.dtype, prompt_template=args.prompt_template
         )
-        return served, LocalEngine(served, **limits)
+        return served, LocalEngine(served, kv_bits=args.kv_bits, **limits)
 
     from xtune.models.gguf import resolve_alias
     from xtune.serve.engine.llamacpp import LlamaCppEngine

@@ -18,6 +18,7 @@ import errno
 import json
 import logging
 import os
+import re
 import shutil
 import zlib
 from array import array
@@ -37,11 +38,12 @@ from xtune.paths import cache_root
 from xtune.structures import IGNORE_INDEX, Sample
 from xtune.vectors import VECTORS
 
-__all__ = ["TokenCache", "open_cache"]
+__all__ = ["TokenCache", "open_cache", "read_cache"]
 
 _LOG = logging.getLogger(__name__)
 _FILES = ("ids.bin", "trained.bin", "offsets.npy")
 _WEIGHTS_ALONE = {"weights": ["label", "float32", 1]}  # in caches that do not tell of vectors
+_KEY = re.compile(r"[0-9a-f]{32}")
 _BLOCK = 256  # samples that are counted at once: numpy holds 8 bytes for each of their tokens
 
 
@@ -49,6 +51,7 @@ class TokenCache:
     """Samples in a folder, read through memory maps.
 
     Attributes:
+        key: names its folder.
         offsets: int64 [N + 1].
         checksums: of its files.
         report: what the writer gave.
@@ -67,6 +70,7 @@ class TokenCache:
         for name in {*_FILES, *meta["checksums"]}:
             if _checksum(folder / name) != meta["checksums"][name]:
                 raise ValueError(f"{name} does not have the checksum that it was written with")
+        self.key = folder.name
         self.checksums: dict[str, int] = meta["checksums"]
         self.report: dict[str, Any] = meta["report"]
         self.offsets: np.ndarray = np.load(folder / "offsets.npy")
@@ -164,6 +168,30 @@ def open_cache(
     except OSError as error:
         raise DataError(
             f"the token cache {folder} cannot be written: {error}. {_advice(error, folder)}"
+        ) from error
+
+
+def read_cache(key: str) -> TokenCache:
+    """Return the cache of this key as it is; nothing is written.
+
+    Args:
+        key: of one that was written before.
+
+    Raises:
+        DataError: there is none, or it is damaged.
+    """
+    folder = cache_root() / "tokens" / key
+    if not _KEY.fullmatch(key) or not folder.is_dir():
+        raise DataError(
+            f"the token cache {key!r} is not in {folder.parent}: it was removed, or lies where "
+            "another XTUNE_CACHE says"
+        )
+    try:
+        return TokenCache(folder)
+    except Exception as error:  # whatever it is, nobody can read it
+        raise DataError(
+            f"the token cache {folder} is damaged ({type(error).__name__}: {error}); the next run "
+            "on these data writes it anew"
         ) from error
 
 

@@ -6,12 +6,10 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
-from xtune.data.groups import joined
 from xtune.data.loss_weights import Kind
 from xtune.data.map_fns import MapFn
-from xtune.data.mixture import choose, shares_of
+from xtune.data.mixed_caches import CachedSource, MixedCaches
+from xtune.data.mixture import shares_of
 from xtune.data.packs import Packs
 from xtune.data.preparation import Preparation
 from xtune.data.row_reading import Makes
@@ -19,7 +17,6 @@ from xtune.data.templates import Template, build_template
 from xtune.data.tokenized import report_of, tokenized
 from xtune.registry import DATASETS
 from xtune.structures import Sample
-from xtune.vectors import VECTORS
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,6 +34,7 @@ class CachedDataset(Packs):
         template: how the dialogues are rendered.
         report: what became of the rows.
         vectors: names of the numbers that tokens or documents have besides their ids and labels.
+        sources: whose samples it has, and in which token caches they are.
         loss_weights: how much thoughts, calls and answers count in the loss, where rows are
             dialogues.
 
@@ -89,32 +87,28 @@ class CachedDataset(Packs):
         )
         shares = shares_of(data_path, map_fn=map_fn, split=split, max_rows=max_rows)
         made = [tokenized(share, preparation) for share in shares]
-        self._caches = [cache for cache, _ in made]
-        self._starts = np.cumsum([0, *map(len, self._caches)])  # samples before each source
-        self.vectors: frozenset[str] = frozenset().union(*(one.vectors for one in self._caches))
-        self._neutrals = [
-            {
-                name: VECTORS[name].neutral
-                for name in self.vectors - cache.vectors
-                if VECTORS[name].kind == "document"
-            }
-            for cache in self._caches
+        self._mixed = MixedCaches(shares, [cache for cache, _ in made])
+        self.vectors: frozenset[str] = self._mixed.vectors
+        self.sources = [
+            CachedSource(share.name, cache.key, share.epochs, share.weight, share.seed)
+            for share, (cache, _) in zip(shares, made, strict=True)
         ]
-        bounds = [cache.bounds for cache in self._caches]
-        chosen = choose(shares, [len(own) - 1 for own in bounds])
-        before = np.cumsum([0, *(len(own) - 1 for own in bounds)])  # groups
-        shown = [start + indices for start, indices in zip(before, chosen, strict=False)]
         super().__init__(
-            report_of(shares, self._caches, [report for _, report in made], chosen),
-            np.concatenate([cache.lengths for cache in self._caches]),
-            joined(bounds),
-            chosen=np.concatenate(shown),
+            report_of(
+                shares,
+                self._mixed.caches,
+                [report for _, report in made],
+                self._mixed.chosen_of_each,
+            ),
+            self._mixed.lengths,
+            self._mixed.bounds,
+            chosen=self._mixed.chosen,
             pack_length=max_length if pack_to_max_length else None,
         )
 
     def largest_id(self) -> int:
         """Return the largest token id of all samples."""
-        return max(cache.largest_id() for cache in self._caches)
+        return max(cache.largest_id() for cache in self._mixed.caches)
 
     @property
     def tokens(self) -> int:
@@ -129,7 +123,7 @@ class CachedDataset(Packs):
     @property
     def identity(self) -> dict[str, int | str]:
         """What must be the same for a run to go on: above all a hash of an epoch's tokens."""
-        whole = hashlib.sha256(repr([cache.checksums for cache in self._caches]).encode())
+        whole = hashlib.sha256(repr([cache.checksums for cache in self._mixed.caches]).encode())
         whole.update(self._chosen.tobytes())
         return {
             "digest": whole.hexdigest()[:16],
@@ -140,11 +134,7 @@ class CachedDataset(Packs):
 
     def sample(self, index: int) -> Sample:
         """Return one tokenised document."""
-        source = int(np.searchsorted(self._starts, index, side="right")) - 1
-        sample = self._caches[source].sample(index - int(self._starts[source]))
-        # What only another source tells of its documents: no batch lacks what some batches have
-        sample.per_document.update(self._neutrals[source])
-        return sample
+        return self._mixed.sample(index)
 
 
 @DATASETS.register_module()

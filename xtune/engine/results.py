@@ -9,6 +9,7 @@ from typing import Any
 
 from xtune.checkpoint.folder import list_checkpoints
 from xtune.data.report import DataReport
+from xtune.engine.metrics_file import METRICS, read_rows
 from xtune.errors import UsageError
 from xtune.local_path import not_there
 
@@ -91,19 +92,11 @@ def results(work_dir: str | Path) -> Results:
     reports = _reports(folder / "data_report.json")
     return Results(
         work_dir=folder,
-        metrics=_rows(folder / "metrics.jsonl"),
+        metrics=read_rows(folder / METRICS),
         report=reports.get("train"),
         val_report=reports.get("validation"),
         checkpoint=checkpoints[-1][1] if checkpoints else None,
     )
-
-
-def _rows(file: Path) -> list[dict[str, Any]]:
-    if not file.is_file():
-        return []
-    # A last line without its end is being written, or was when the process was killed.
-    lines = file.read_text(encoding="utf-8").splitlines(keepends=True)
-    return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def _reports(file: Path) -> dict[str, DataReport]:

@@ -36,6 +36,7 @@ from xtune.engine.own_parts import require_writable
 from xtune.engine.reference import attach_reference
 from xtune.engine.rng import load_rng_state, rng_state, seed_everything
 from xtune.engine.run import Run
+from xtune.engine.run_record import RunRecord
 from xtune.engine.share_check import check_shares
 from xtune.engine.throughput import Throughput
 from xtune.engine.vocabulary_check import require_rows, require_same_tokens
@@ -105,6 +106,7 @@ class Runner:
         folder = WorkDir(run.work_dir, run.sheet)
         handlers.append(log := HeldLog())  # a run that is refused leaves no log
         enter("opening the work dir", slow=True)
+        self._record: RunRecord | None = None
         try:
             checkpoint = folder.open(self.resume) if run.world.is_main else None
             goes_on = folder.goes_on(checkpoint)
@@ -122,7 +124,13 @@ class Runner:
             if goes_on:  # what follows the checkpoint stays until it is loaded
                 self._begin(folder, log, checkpoint)
             self._run()
+            if self._record is not None:
+                stopped = run.interrupted is not None
+                why = "" if run.interrupted is None else run.interrupted.name
+                self._record.end(run.work_dir, "stopped" if stopped else "finished", why)
         except BaseException as error:
+            if self._record is not None:
+                self._record.end(run.work_dir, "failed", f"{type(error).__name__}: {error}")
             run.logger.debug("the run ends with an error", exc_info=True)  # in train.log only
             if not isinstance(error, XtuneError | KeyboardInterrupt):  # nobody has foreseen it
                 with suppress(OSError):  # a full disk, which is said below
@@ -143,6 +151,8 @@ class Runner:
         """Nothing has been found that refuses the run: from here on it leaves traces."""
         if self.run.world.is_main:
             folder.record(checkpoint)
+            self._record = RunRecord.of(self.run)
+            self._record.write(self.run.work_dir)
         self.run.world.wait()  # what an earlier run left is out of the way
         log.append_to(self.run.work_dir, self.run.world)
 

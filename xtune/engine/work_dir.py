@@ -6,6 +6,7 @@ What is in it, and what a start finds and does:
       config.py           the sheet that runs, byte for byte
       checkpoints/        see xtune/checkpoint/
       metrics.jsonl  train.log  data_report.json  loss_curve.png  tensorboard/  chat_samples/
+      run.json            how it does, and which token caches it reads; see run_record.py
       previous/<time>/    what an earlier run left, moved aside and never deleted
 
     found in work_dir                   without --resume          with --resume
@@ -40,6 +41,7 @@ from xtune.checkpoint.folder import find_resumable, list_checkpoints, remove_lef
 from xtune.checkpoint.meta import damage
 from xtune.config import Sheet, render
 from xtune.engine.differing import differing
+from xtune.engine.metrics_file import METRICS
 from xtune.engine.places import is_place, require_places
 from xtune.errors import CheckpointError, ConfigError, UsageError, XtuneError
 from xtune.local_path import not_there
@@ -269,7 +271,7 @@ class WorkDir:
 
     def _left_by_another(self) -> list[Path]:
         """What an earlier run left; nothing, if it came to no step: its log is gone on with."""
-        metrics = self.path / "metrics.jsonl"
+        metrics = self.path / METRICS
         took_steps = metrics.is_file() and metrics.stat().st_size > 0
         if not took_steps and not list_checkpoints(self.checkpoints):
             return []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import NamedTuple
+
+from xtune.engine.metrics_file import METRICS, Curve, MetricsFile
 
 __all__ = ["LossCurve", "read_loss_curve"]
 
@@ -27,20 +28,17 @@ def read_loss_curve(work_dir: Path) -> LossCurve:
     A step that stands there twice was trained again after a resume: the later one counts. A line
     that a killed run left half-written is skipped.
     """
-    curve = LossCurve({}, {}, {})
-    file = work_dir / "metrics.jsonl"
-    if not file.is_file():
-        return curve
-    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-            step = int(record["step"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        measured = {n.removeprefix("eval/") for n in record if n.startswith("eval/")}
-        tasks = [(f"eval/{name}", curve.tasks.setdefault(name, {})) for name in measured]
-        for name, losses in (("loss", curve.train), ("val_loss", curve.val), *tasks):
-            value = record.get(name)
-            if isinstance(value, (int, float)) and math.isfinite(value):
-                losses[step] = float(value)
-    return curve
+    curves = MetricsFile(work_dir / METRICS).curves()
+    evaluated = {name.removeprefix("eval/"): name for name in curves if name.startswith("eval/")}
+    return LossCurve(
+        _finite(curves.get("loss")),
+        _finite(curves.get("val_loss")),
+        {task: _finite(curves[name]) for task, name in evaluated.items()},
+    )
+
+
+def _finite(curve: Curve | None) -> dict[int, float]:
+    if curve is None:
+        return {}
+    pairs = zip(curve.steps, curve.values, strict=True)
+    return {step: value for step, value in pairs if math.isfinite(value)}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xtune.engine.hooks.base import Hook
+from xtune.engine.metrics_file import METRICS, read_rows
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
@@ -33,11 +33,10 @@ class LossCurveHook(Hook):
         self._draw(run)
 
     def _draw(self, run: Run) -> None:
-        metrics = run.work_dir / "metrics.jsonl"
+        metrics = run.work_dir / METRICS
         if not metrics.exists():  # the sheet has no MetricsHook
             return
-        lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
-        rows = [line for line in lines if "loss" in line]  # others are of evaluations
+        rows = [row for row in read_rows(metrics) if "loss" in row]  # others are of evaluations
         draw_loss_curve(rows, run.work_dir / "loss_curve.png", title=run.sheet.name)
 
 

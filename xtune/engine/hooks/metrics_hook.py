@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from xtune.engine.hooks.base import Hook
+from xtune.engine.metrics_file import METRICS
 from xtune.registry import HOOKS
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ class MetricsHook(Hook):
 
     def before_run(self, run: Run) -> None:
         """Open the file where the run goes on."""
-        path = run.work_dir / "metrics.jsonl"
+        path = run.work_dir / METRICS
         if path.exists():
             _truncate(path, run.step)
         self._file = path.open("a", encoding="utf-8", buffering=1)

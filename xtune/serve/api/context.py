@@ -15,6 +15,7 @@ from xtune.errors import DataError, UsageError
 from xtune.serve.api.errors import ApiError, as_api_error
 from xtune.serve.api.fields import parsed_body
 from xtune.serve.engine.questions import Broken, Busy, Closed, End, Engine, Event, Question, Refused
+from xtune.serve.page.run_folder import RunFolder
 from xtune.serve.served import Served, ServedModel
 from xtune.serve.tool_desk import ToolDesk
 
@@ -38,6 +39,7 @@ class ApiContext:
         seconds: that a request may take.
         body_bytes: of a request, at most.
         counts: of what the HTTP side has done, by the names of metrics.
+        runs: that may be looked at; None: none.
     """
 
     served: Served | None = None
@@ -46,6 +48,7 @@ class ApiContext:
     seconds: float = 600.0
     body_bytes: int = 8_000_000
     counts: Counter[str] = field(default_factory=Counter)
+    runs: RunFolder | None = None
 
     def ready(self) -> tuple[Served, Engine]:
         """Return the models and the engine.

@@ -7,6 +7,7 @@ from starlette.routing import Route
 from xtune.serve.page.files import front, static_file
 from xtune.serve.page.models import models
 from xtune.serve.page.prompt import prompt
+from xtune.serve.page.runs import RUN_ROUTES
 from xtune.serve.page.tool_calls import call_tool, tool_file, tools
 
 __all__ = ["PAGE_ROUTES"]
@@ -19,4 +20,5 @@ PAGE_ROUTES = [
     Route("/xtune/tools", tools, methods=["GET"]),
     Route("/xtune/tools/{name}", call_tool, methods=["POST"]),
     Route("/xtune/tools/files/{name}", tool_file, methods=["GET"]),
+    *RUN_ROUTES,
 ]

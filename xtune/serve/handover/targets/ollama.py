@@ -39,7 +39,7 @@ def write(given: Given, folder: Path, out: Path) -> str:
     except TemplateError as error:
         raise UsageError(
             f"Ollama cannot run {given.name} as xtune chat does: {error}. llama.cpp's own server "
-            "reads the template as it is: xtune handover llamacpp"
+            f"reads the template as it is: xtune handover {given.shown} llamacpp"
         ) from error
     name = given.name.lower()
     commands.append(f"ollama create {name} -f {shlex.quote(f'{file}.Modelfile')}")

@@ -64,7 +64,7 @@ def _config(given: Given, name: str, tokenizer: Path) -> str:
     lines = [f"        {field}={value!r}," for field, value in fields.items()]
     return "\n".join(
         [
-            '"""Written by `xtune handover opencompass`; README.md says how it is run."""',
+            '"""Written by `xtune handover MODEL opencompass`; README.md says how it is run."""',
             "",
             f"from opencompass.models import {kind}",
             "",
