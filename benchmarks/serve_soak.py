@@ -4,8 +4,8 @@
 
 A two-layer SmolLM2 behind `xtune serve` in a process of its own. Each quarter of a minute memory,
 threads, open files and rows are noted; a section of Markdown goes to standard output. The exit code
-is 1 if memory, without what the prefix cache holds, is more than 5 % higher in the last fifth than in
-the second, or if threads, files or rows are left when all clients have gone.
+is 1 if memory, without what the prefix cache holds, is more than 5 % higher in the last fifth than
+in the second, or if threads, files or rows are left when all clients have gone.
 """
 
 from __future__ import annotations
