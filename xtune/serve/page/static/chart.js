@@ -206,7 +206,7 @@ function ticks(low, high) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((times) => times * power).find((each) => each >= rough);
   const found = [];
-  for (let at = Math.ceil(low / step); at * step <= high && found.length < 9; at += 1) found.push(at * step);
+  for (let at = Math.ceil(low / step); at * step <= high && found.length < 9; at += 1) found.push(at * step || 0); // no -0
   return found;
 }
 
