@@ -49,6 +49,17 @@ export class Api {
   }
 
   /**
+   * Returns the text at a path, such as a whole HTML page.
+   * @param {string} path
+   * @param {{signal?: AbortSignal}} [options]
+   * @returns {Promise<string>}
+   * @throws {ApiFailure}
+   */
+  async text(path, { signal } = {}) {
+    return (await this.#ask(path, { method: "GET", signal }, true)).text();
+  }
+
+  /**
    * Sends an object and returns the answer's JSON.
    * @param {string} path
    * @param {Object} body

@@ -7,7 +7,9 @@ import * as keep from "./keep.js";
 import { LANGUAGES, firstLanguage, texts } from "./words.js";
 
 /** The views in the order in which they are listed; each is views/NAME.js. */
-const VIEWS = ["chat", "compare", "prompt"];
+const VIEWS = ["chat", "compare", "prompt", "runs"];
+/** Views that are reached from another one, which is then the current one. */
+const WITHIN = { curves: "runs", data: "runs", evaluations: "runs" };
 
 /**
  * What a view is given.
@@ -95,10 +97,10 @@ class Page {
 
   async #open(moved) {
     const asked = location.hash.slice(1).split(/[/?]/)[0];
-    const id = VIEWS.includes(asked) ? asked : VIEWS[0];
+    const id = VIEWS.includes(asked) || Object.hasOwn(WITHIN, asked) ? asked : VIEWS[0];
     const mine = (this.#opened += 1);
     for (const link of this.header.querySelectorAll("nav a")) {
-      if (link.hash === `#${id}`) link.setAttribute("aria-current", "page");
+      if (link.hash === `#${WITHIN[id] ?? id}`) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     document.title = `${this.t(`${id}.title`)} · xtune`;

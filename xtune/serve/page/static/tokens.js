@@ -15,16 +15,17 @@ const STEPS = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: 10, ArrowUp: -10, Home:
  * @param {import("./main.js").App} app
  * @param {Token[]} tokens
  * @param {string} label of the whole, for those who hear it
+ * @param {Set<number>} [special] ids of tokens that are no text of anybody's
  * @returns {HTMLElement}
  */
-export function tokenText(app, tokens, label) {
+export function tokenText(app, tokens, label, special = new Set()) {
   const about = el("p", { class: "token-about", role: "status" }, app.t("tokens.how"));
   const spans = [];
   const runs = [];
   for (const [at, token] of tokens.entries()) {
     const style = token.trained ? `trained ×${token.weight}` : "";
     if (runs.at(-1)?.style !== style) runs.push({ style, token, spans: [] });
-    const span = el("span", { class: "token", tabindex: at ? -1 : 0 }, shown(token));
+    const span = el("span", { class: special.has(token.id) ? "token special" : "token", tabindex: at ? -1 : 0 }, shown(token));
     spans.push(span);
     runs.at(-1).spans.push(span);
   }
