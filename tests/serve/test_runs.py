@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.runs import metrics, sheet_of
-from tests.serve.runs_server import copy_of_runs, run_with, runs, runs_served  # noqa: F401
+from tests.serve.runs_server import copy_of_runs, run_with, runs_served
 from xtune.data.dataset import SFTDataset
 from xtune.data.preferences import PreferenceDataset
 from xtune.models import load_tokenizer
