@@ -14,6 +14,7 @@ import pytest
 
 from tests.page.scripted import ScriptedEngine
 from tests.serve.conftest import Api, api, serving, talker, talker_folder  # noqa: F401
+from tests.serve.runs_server import runs  # noqa: F401
 
 # --no-sandbox: as root, in a container; the rest: no request of the browser's own
 FLAGS = [

@@ -20,6 +20,7 @@ from peft import LoraConfig
 
 from tests.once import once
 from tests.parrot import LINES, write_parrot
+from tests.serve.runs_server import runs  # noqa: F401
 from xtune.data.templates import build_template
 from xtune.models import attach_adapter, load_model, load_tokenizer
 from xtune.serve.api.app import build_app

@@ -15,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import uvicorn
 
+from tests.once import once
 from tests.runs import Inputs, sheet_of, train
 from xtune.engine.runner import Runner
 from xtune.serve.api.app import build_app
@@ -24,7 +26,7 @@ from xtune.serve.api.context import ApiContext
 from xtune.serve.page.run_folder import RunFolder
 from xtune.serve.run import HTTP_SETTINGS, listen
 
-__all__ = ["COMPARED", "runs_served", "write_runs"]
+__all__ = ["COMPARED", "REPORT", "copy_of_runs", "run_with", "runs", "runs_served"]
 
 COMPARED = {
     "format_version": 2,
@@ -39,6 +41,12 @@ REPORT = """<!doctype html><html lang="en"><title>Report</title><style>p { color
 document.getElementById("said").textContent = "the script has run, from " + origin;
 </script></html>"""
 _SMALL = ("max_steps=4", "save_steps=2", "lora.lora_dropout=0.0")
+
+
+@pytest.fixture(scope="session")
+def runs(shared_folder, inputs) -> Path:
+    """A folder of runs; not to be changed."""
+    return once(shared_folder / "page_runs", lambda folder: write_runs(folder, inputs))
 
 
 def write_runs(folder: Path, inputs: Inputs) -> None:
@@ -100,6 +108,13 @@ def copy_of_runs(folder: Path, to: Path) -> Path:
     """Copy runs, to change them."""
     shutil.copytree(folder, to, symlinks=True)
     return to
+
+
+def run_with(folder: Path, lines: list[str], *, end: str = "\n") -> None:
+    """A folder of a run that has logged these lines and says nothing of itself."""
+    folder.mkdir(parents=True)
+    (folder / "config.py").write_text("")
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + end)
 
 
 def _no_json(constant: str) -> Any:

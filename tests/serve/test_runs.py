@@ -8,19 +8,13 @@ import time
 
 import pytest
 
-from tests.once import once
 from tests.runs import metrics, sheet_of
-from tests.serve.runs_server import copy_of_runs, runs_served, write_runs
+from tests.serve.runs_server import copy_of_runs, run_with, runs_served
 from xtune.data.dataset import SFTDataset
 from xtune.data.preferences import PreferenceDataset
 from xtune.models import load_tokenizer
 from xtune.registry import DATASETS, build
 from xtune.serve.page.evaluations import evaluations_below
-
-
-@pytest.fixture(scope="session")
-def runs(shared_folder, inputs):
-    return once(shared_folder / "page_runs", lambda folder: write_runs(folder, inputs))
 
 
 @pytest.fixture(scope="module")
@@ -38,13 +32,6 @@ def get(ask, path):
 def refused(ask, path):
     status, answer = ask(path)
     return status, answer["error"]["code"], answer["error"]["message"]
-
-
-def run_with(folder, lines, *, end="\n"):
-    """A folder of a run that has logged these lines and says nothing of itself."""
-    folder.mkdir(parents=True)
-    (folder / "config.py").write_text("")
-    (folder / "metrics.jsonl").write_text("\n".join(lines) + end)
 
 
 def dataset_of(inputs, run_name, runs):

@@ -60,10 +60,10 @@ class RunFolder:
             folder: of the run.
         """
         record = self.record(folder)
-        metrics = within(folder, METRICS)
+        metrics = _file(folder, METRICS)
         row = {} if metrics is None else last_row(metrics)
         changed = max(
-            (path.stat().st_mtime for mark in _MARKS if (path := within(folder, mark))), default=0.0
+            (path.stat().st_mtime for mark in _MARKS if (path := _file(folder, mark))), default=0.0
         )
         return {
             "name": folder.name,
@@ -83,7 +83,7 @@ class RunFolder:
         Args:
             folder: of the run.
         """
-        path = within(folder, RECORD)
+        path = _file(folder, RECORD)
         return None if path is None else read_record(path)
 
     def curves(
@@ -95,7 +95,7 @@ class RunFolder:
             folder: of the run.
             names: of those that are wanted; None: all.
         """
-        path = within(folder, METRICS)
+        path = _file(folder, METRICS)
         if path is None:
             return [], {}
         with self._keeping:  # another thread may ask for the same file
@@ -158,7 +158,12 @@ def number_or_none(value: Any) -> float | None:
 
 
 def _is_run(folder: Path) -> bool:
-    return any(path.is_file() for mark in _MARKS if (path := within(folder, mark)))
+    return any(_file(folder, mark) for mark in _MARKS)
+
+
+def _file(folder: Path, name: str) -> Path | None:
+    path = within(folder, name)
+    return path if path is not None and path.is_file() else None
 
 
 def _state(record: RunRecord | None, changed: float) -> str:

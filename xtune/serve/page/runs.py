@@ -102,7 +102,10 @@ async def data(request: Request) -> Response:
     def work() -> dict[str, Any]:
         record = folder.record(run)
         if record is None:
-            raise _no_data("this run does not say which token cache it reads", run)
+            raise _no_data(
+                "this run does not say which token cache it reads: an earlier xtune has made it",
+                run,
+            )
         noted = record.data.get(part)
         if not noted:
             raise _no_data(f"the {part} data of this run are in no token cache", run)
@@ -243,13 +246,14 @@ def _evaluations(folder: RunFolder, places: list[Path]) -> list[dict[str, Any]]:
         for place in places
         for each in evaluations_below(place, folder.root)
     ]
+    found.sort(key=lambda each: each["kind"] != "comparison")  # of one day it tells the most
     return sorted(found, key=lambda each: str(each["date"] or ""), reverse=True)
 
 
 def _no_data(what: str, run: Path) -> ApiError:
     return ApiError(
         409,
-        f"{what}. xtune log-dataset {run / 'config.py'} shows what they make",
+        f"{what}. To look at its rows: xtune log-dataset {run / 'config.py'}",
         code="no_token_cache",
     )
 

@@ -5,6 +5,7 @@ import { number } from "./run_parts.js";
 
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [460, 200, 58, 10, 10, 22];
 const ROWS = 60; // of the table beneath
+const DENSE = 200; // points beyond which dashes would hide the line
 
 /**
  * A number by step; null where it is not finite.
@@ -71,7 +72,7 @@ export class LineChart {
       [...new Set([first, last])].map((step, at) =>
         svg("text", { x: this.x(step), y: HEIGHT - 6, "text-anchor": at ? "end" : "start" }, number(this.#app, step)),
       ),
-      this.#series.map((one, at) => svg("g", { class: `of-${at}` }, this.#line(one))),
+      this.#series.map((one, at) => svg("g", { class: one.steps.length > DENSE ? `of-${at} dense` : `of-${at}` }, this.#line(one))),
       this.cursor,
     );
   }

@@ -32,7 +32,7 @@ export function mount(place, app) {
   const mean = el("select", { id: "curves-mean", onchange: again },
     MEANS.map((n) => el("option", { value: n, selected: n === keep.get("curves-mean", 1) }, t(n === 1 ? "curves.asTheyAre" : "curves.meanOf", { n }))));
   const other = el("select", { id: "curves-other", onchange: lay }, el("option", { value: "" }, t("curves.alone")));
-  let hidden = new Set(keep.get("curves-hidden", []));
+  const turned = new Set(keep.get("curves-turned", [])); // first ones that are off, others that are on
   let listed = "";
   let endPolling = () => {};
 
@@ -47,7 +47,7 @@ export function mount(place, app) {
     choices(all);
     for (const name of all) {
       const series = answers
-        .map((answer, at) => ({ label: names[at], ...(answer.curves[name] ?? { steps: [], values: [] }) }))
+        .map((answer, at) => ({ label: names[at], ...(answer.curves[name] ?? { steps: [], values: [] }) }));
       if (!charts.has(name)) charts.set(name, new LineChart(app, name));
       charts.get(name).update(series);
     }
@@ -55,26 +55,23 @@ export function mount(place, app) {
     return answers.some(({ run }) => run.state === "training");
   }
 
-  const shownNames = () => [...charts.keys()].filter((name) => !isHidden(name));
-  // what nobody has chosen: the first few, of which each run has some
-  const isHidden = (name) => (hidden.has(name) ? true : !FIRST.includes(name) && !name.startsWith("eval/") && !hidden.has(`+${name}`));
+  const isFirst = (name) => FIRST.includes(name) || name.startsWith("eval/");
+  const isHidden = (name) => turned.has(name) === isFirst(name);
 
   function arrange() {
-    const wanted = shownNames().map((name) => charts.get(name).node);
-    const order = ordered(shownNames()).map((name) => charts.get(name).node);
-    if (wanted.length !== panels.childElementCount || order.some((node, at) => node !== panels.children[at])) fill(panels, order);
+    const nodes = ordered([...charts.keys()].filter((name) => !isHidden(name))).map((name) => charts.get(name).node);
     if (!charts.size) fill(panels, el("p", {}, t("curves.nothing")));
+    // a drawing that stays where it is keeps the focus
+    else if (nodes.length !== panels.childElementCount || nodes.some((node, at) => node !== panels.children[at])) fill(panels, nodes);
   }
 
   function choices(all) {
     if (JSON.stringify(all) === listed) return;
     listed = JSON.stringify(all);
     const turn = (name, isOn) => {
-      hidden.delete(name);
-      hidden.delete(`+${name}`);
-      if (FIRST.includes(name) || name.startsWith("eval/")) isOn || hidden.add(name);
-      else if (isOn) hidden.add(`+${name}`);
-      keep.set("curves-hidden", [...hidden]);
+      if (isOn === isFirst(name)) turned.delete(name);
+      else turned.add(name);
+      keep.set("curves-turned", [...turned]);
       arrange();
     };
     fill(which, el("legend", {}, t("curves.which")), all.map((name) =>

@@ -53,7 +53,8 @@ export function mount(place, app) {
 
   function changeOf({ before, after }) {
     if (before === null || after === null) return "–";
-    return `${after >= before ? "+" : "−"}${number(app, Math.abs(after - before))}`;
+    if (after === before) return "0";
+    return `${after > before ? "+" : "−"}${number(app, Math.abs(after - before))}`;
   }
 
   /** A page with a script of its own: opened as if from nowhere, or, where a key is asked for, saved. */

@@ -43,7 +43,7 @@ export function mount(place, app) {
       el("p", { class: "hint" }, t("runs.folder", { folder })),
       el("div", { class: "scrolls" },
         el("table", { class: "data-table", "aria-label": t("runs.title") },
-          el("thead", {}, el("tr", {}, ["choose", "name", "state", "steps", "loss", "changed", "look"].map((key) =>
+          el("thead", {}, el("tr", {}, ["choose", "name", "state", "steps", "loss", "changed"].map((key) =>
             el("th", { scope: "col", class: ["steps", "loss"].includes(key) && "number" }, t(`runs.head_${key}`))))),
           el("tbody", {}, runs.map((run, at) => rowOf(run, at, tell))))),
       el("div", { class: "row" }, button, el("span", { class: "hint" }, t("runs.compareHint"))),
@@ -67,13 +67,13 @@ export function mount(place, app) {
     const of = run.max_steps === null ? number(app, run.step) : t("runs.of", { n: number(app, run.step), of: number(app, run.max_steps) });
     return el("tr", {},
       el("td", {}, el("input", { ...box, checked: chosen.has(run.name), onchange: choose })),
-      el("th", { scope: "row" }, run.name, run.config && run.config !== run.name && el("div", { class: "hint" }, run.config)),
-      el("td", {}, el("span", { class: `state-${run.state}` }, t(`runs.state_${run.state}`)), run.why && el("div", { class: "hint" }, run.why)),
-      el("td", { class: "number" }, of),
+      el("th", { scope: "row" }, run.name, run.config && run.config !== run.name && el("div", { class: "hint" }, run.config),
+        el("div", { class: "links" }, ["curves", "data", "evaluations"].map((view) =>
+          el("a", { href: addressOf(view, run.name), "aria-label": t("runs.ofRun", { view: t(`runs.to_${view}`), name: run.name }) }, t(`runs.to_${view}`))))),
+      el("td", {}, el("span", { class: `line state-${run.state}` }, t(`runs.state_${run.state}`)), run.why && el("div", { class: "hint" }, run.why)),
+      el("td", { class: "number line" }, of),
       el("td", { class: "number" }, run.step ? number(app, run.loss) : "–"),
-      el("td", {}, when(app, run.changed)),
-      el("td", { class: "links" }, ["curves", "data", "evaluations"].map((view) =>
-        el("a", { href: addressOf(view, run.name), "aria-label": t("runs.ofRun", { view: t(`runs.to_${view}`), name: run.name }) }, t(`runs.to_${view}`)))),
+      el("td", { class: "line" }, when(app, run.changed)),
     );
   }
 

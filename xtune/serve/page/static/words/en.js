@@ -174,7 +174,6 @@ export default {
     head_steps: "Steps",
     head_loss: "Last loss",
     head_changed: "Changed",
-    head_look: "Look at",
     chooseOne: "Choose {name}",
     compare: "Lay curves over each other",
     compareHint: "Choose two runs.",

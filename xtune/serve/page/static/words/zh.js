@@ -174,7 +174,6 @@ export default {
     head_steps: "步数",
     head_loss: "最近损失",
     head_changed: "更新时间",
-    head_look: "查看",
     chooseOne: "选择 {name}",
     compare: "叠加曲线",
     compareHint: "请选择两个训练。",
