@@ -24,7 +24,7 @@ ANY_LAYOUT = True  # the file is written by xtune, which reads them all
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write the page, and return the commands.
 
-    Args: as `Target` has them.
+    Args: as `Target.__call__` has them.
 
     Raises:
         UsageError: llama.cpp does not compute this model, or the chat template cannot be written

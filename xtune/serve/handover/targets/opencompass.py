@@ -27,7 +27,7 @@ _ANSWER = 1024  # tokens
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write everything, and return the next command.
 
-    Args: as `Target` has them.
+    Args: as `Target.__call__` has them.
 
     Raises:
         UsageError: the chat template cannot be handed over.
