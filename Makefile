@@ -14,7 +14,7 @@ PIP    := $(BIN)/pip install --quiet --no-compile --disable-pip-version-check
 # Containers often set it; then each of the demo's three programs would compile torch anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: all demo demo-times demo-agent demo-dpo demo-reward install install-torch install-others test test-all lint fmt types bench gpu-wheels golden equivalence
+.PHONY: all demo demo-times demo-agent demo-dpo demo-reward serve install install-torch install-others test test-all lint fmt types bench gpu-wheels golden equivalence
 all: lint types test
 
 demo: demo-times $(VENV)/.runtime
@@ -46,6 +46,11 @@ demo-reward: $(VENV)/.runtime
 	$(BIN)/python tools/train.py smollm2_135m_reward_lora --resume
 	$(BIN)/python tools/score.py $(REWARD) $(PAIRS) --out $(REWARD)/score
 	if [ -d $(DPO) ]; then $(BIN)/python tools/score.py $(DPO) $(PAIRS) --reference --out $(DPO)/score; fi
+
+# the demo's model on a page of this machine; trains nothing
+serve: $(VENV)/.serve
+	@[ -d $(RUN)/checkpoints/latest ] || echo 'make demo has not been run: this is the model before it is trained'
+	$(BIN)/python tools/serve.py smollm2 $(if $(wildcard $(RUN)/checkpoints/latest),--adapter tools=$(RUN)) --open
 
 # the environment alone, in .venv
 install: $(VENV)/.runtime
@@ -97,6 +102,9 @@ install-torch:
 
 install-others:
 	grep -vE '^(torch|accelerate|peft|bitsandbytes)\b' requirements/runtime.txt | $(PIP) --no-warn-conflicts -c requirements/constraints.txt -r /dev/stdin
+
+$(VENV)/.serve: $(VENV)/.runtime requirements/serve.txt
+	$(PIP) -c requirements/constraints.txt -e '.[serve]' && touch $@
 
 # Compiled here, on all cores: the tests start hundreds of processes, and where Python may write no
 # bytecode (PYTHONDONTWRITEBYTECODE) each would compile torch anew. What cannot be compiled is no

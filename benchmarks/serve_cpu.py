@@ -70,6 +70,8 @@ def main() -> int:
     rows: dict[str, dict[int, Measured]] = {}
     if "generate" not in args.without:
         rows["generate, one by one"] = {1: _by_generate(model, args.tokens)}
+    if "chat" not in args.without:
+        rows["xtune chat"] = {1: _by_chat(model, args.tokens)}
     contenders: dict[str, Callable[[], list[str]]] = {
         "xtune": lambda: (
             [sys.executable, "-m", "xtune.cli.entry", "serve", model] + ["--dtype", "fp32"]
@@ -93,7 +95,7 @@ def main() -> int:
                 }
         except (NotInstallable, RuntimeError, urllib.error.HTTPError) as error:
             notes.append(f"{name} was not measured: {str(error)[-300:]}")
-    crowds = {}
+    crowds: dict[int, list[list[float]]] = {}
     if args.crowds:
         with tempfile.TemporaryDirectory() as folder:
             crowds = _crowds(_two_layers(model, folder), args.crowds)
@@ -137,39 +139,47 @@ def _two_layers(model: str, folder: str) -> str:
     return folder
 
 
-def _crowds(model: str, counts: list[int]) -> dict[int, list[float]]:
-    """Seconds of each request: 250 characters in, 20 tokens out, by so many clients at once."""
-    seconds: dict[int, list[float]] = {}
+def _crowds(model: str, counts: list[int]) -> dict[int, list[list[float]]]:
+    """Of each client the seconds of its three requests: 250 characters in, 20 tokens out."""
+    seconds: dict[int, list[list[float]]] = {}
     command = [sys.executable, "-m", "xtune.cli.entry", "serve", model, "--dtype", "fp32"]
     with _server([*command, "--slots", "64"]) as (_, url):
         served = _only_model(url)
         _ask(url, served, 0, 4)
 
-        def ask(number: int) -> float:
-            began = time.monotonic()
-            _ask(url, served, number, 20, _prompt(number).ljust(250, "."))
-            return time.monotonic() - began
+        def client(number: int) -> list[float]:
+            taken = []
+            for _ in range(3):
+                began = time.monotonic()
+                _ask(url, served, number, 20, _prompt(number).ljust(250, "."))
+                taken.append(time.monotonic() - began)
+            return taken
 
         for count in counts:
             with ThreadPoolExecutor(count) as pool:
-                seconds[count] = sorted(pool.map(ask, range(3 * count)))
+                seconds[count] = list(pool.map(client, range(count)))
     return seconds
 
 
-def _crowd_page(crowds: dict[int, list[float]]) -> list[str]:
+def _crowd_page(crowds: dict[int, list[list[float]]]) -> list[str]:
     if not crowds:
         return []
     lines = [
         "",
         "Two layers of it, 250 characters in, 20 tokens out, each client three times; seconds of a "
-        "request:",
+        "request, and how much longer the slowest client waited in all than the median one:",
         "",
-        "| clients at once | TP50 | TP99 | TP999 |",
-        "|---|---|---|---|",
+        "| clients at once | TP50 | TP99 | TP999 | slowest to median client |",
+        "|---|---|---|---|---|",
     ]
-    for count, seconds in crowds.items():
+    for count, clients in crowds.items():
+        seconds = sorted(taken for client in clients for taken in client)
+        waited = sorted(map(sum, clients))
+        fairness = f"{waited[-1] / waited[len(waited) // 2]:.2f}"
         at = [seconds[min(int(share * len(seconds)), len(seconds) - 1)] for share in SHARES]
-        lines.append(f"| {count} | " + " | ".join(f"{each:.2f}" for each in at) + " |")
+        lines.append(
+            f"| {count} | " + " | ".join(f"{each:.2f}" for each in at) + f" | {fairness} |"
+        )
     return lines
 
 
@@ -214,6 +224,27 @@ def _by_generate(model: str, tokens: int) -> Measured:
     for number in range(4):
         answer(number, tokens)
     return Measured(4 * tokens, time.process_time() - cpu, time.monotonic() - wall, [])
+
+
+def _by_chat(model: str, tokens: int) -> Measured:
+    """The same four prompts by what `xtune chat` runs."""
+    import torch
+
+    from xtune.generation.model import ChatModel
+    from xtune.generation.settings import GenerationSettings
+
+    torch.set_num_threads(1)
+    chat = ChatModel.load(model, dtype="fp32")
+
+    def answer(number: int, count: int) -> int:
+        settings = GenerationSettings(max_new_tokens=count)
+        messages = [{"role": "user", "content": _prompt(number)}]
+        return int(chat.stream(messages, lambda text: None, settings=settings).tokens)
+
+    answer(9, 4)
+    cpu, wall = time.process_time(), time.monotonic()
+    written = sum(answer(number, tokens) for number in range(4))
+    return Measured(written, time.process_time() - cpu, time.monotonic() - wall, [])
 
 
 def _load(process: psutil.Process, url: str, model: str, streams: int, tokens: int) -> Measured:

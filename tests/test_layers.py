@@ -26,6 +26,7 @@ ROWS = [
     {"engine", "chat"},
     {"agents"},
     {"eval", "serve"},
+    {"rewards"},
     {"cli"},
 ]
 ROW_OF = {room: row for row, rooms in enumerate(ROWS) for room in rooms}

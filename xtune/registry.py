@@ -28,6 +28,7 @@ from xtune.errors import RegistryError, did_you_mean
 
 __all__ = [
     "ADAPTERS",
+    "ADVANTAGES",
     "DATASETS",
     "EVALUATIONS",
     "FAMILIES",
@@ -36,6 +37,8 @@ __all__ = [
     "MODELS",
     "OPTIMIZERS",
     "PAIR_LOSSES",
+    "POLICY_LOSSES",
+    "REWARDS",
     "REWARD_LOSSES",
     "SCHEDULES",
     "SOURCES",
@@ -67,12 +70,15 @@ MODELS = _registry("model", "xtune.models", "xtune.models.algorithms")
 FAMILIES = _registry("family", "xtune.models.families")
 ADAPTERS = _registry("adapter", "xtune.models.adapters")
 PAIR_LOSSES = _registry("pair loss", "xtune.losses.preference")
+POLICY_LOSSES = _registry("loss of sampled answers", "xtune.losses.policy")
+ADVANTAGES = _registry("advantage", "xtune.losses.advantages")
+REWARDS = _registry("reward", "xtune.rewards")
 REWARD_LOSSES = _registry("reward loss", "xtune.losses.reward")
 UNPAIRED_LOSSES = _registry("loss of unpaired answers", "xtune.losses.preference")
 OPTIMIZERS = _registry("optimizer", "xtune.optim.optimizers", "xtune.optim.low_rank")
 SCHEDULES = _registry("schedule", "xtune.optim.schedules")
 STRATEGIES = _registry("strategy", "xtune.engine.strategies")
-TRAIN_LOOPS = _registry("loop", "xtune.engine.loops")
+TRAIN_LOOPS = _registry("loop", "xtune.engine.loops", "xtune.engine.rollout")
 HOOKS = _registry("hook", "xtune.engine.hooks", "xtune.eval.evaluate_hook")
 EVALUATIONS = _registry("evaluation", "xtune.eval.tasks")
 TOOLS = _registry("tool", "xtune.tools")

@@ -1,7 +1,7 @@
 """Qwen2.5-7B-Instruct, its weights in 4 bits, learns by DPO from 44,000 pairs of answers.
 
 Run:       xtune train qwen2_5_7b_instruct_dpo_qlora_orpo_dpo_mix
-Hardware:  one GPU of 12 GB: 8.2 GiB estimated in bf16
+Hardware:  one GPU of 12 GB: 8.3 GiB estimated in bf16
 Result:    not run with the published weights; two steps on a tiny model of its family, in the tests
 """
 from mmengine.config import read_base

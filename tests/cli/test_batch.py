@@ -114,6 +114,8 @@ def test_a_pipeline_answers_as_chat_does(parrot):
     )
     for at, reply in enumerate(sampled):
         assert reply == parrot.chat("Bye", temperature=1.8, seed=5 + at, max_new_tokens=9)
+    with pytest.raises(xtune.XtuneError, match="prompts is one text; give a list"):
+        pipeline(parrot)("Bye")  # and not one answer to each letter
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_what_cannot_be_is_refused(words, said, reward, inputs, tmp_path, capsys
         "chat {reward}",
         "eval {reward} --tasks everyday_text",
         "eval {reward}",
-        "handover opencompass {reward} --out {out}",
+        "handover {reward} opencompass --out {out}",
     ],
 )
 def test_a_reward_model_is_asked_for_no_words(verb, reward, tmp_path, capsys):

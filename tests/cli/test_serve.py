@@ -69,6 +69,24 @@ def test_two_models_of_one_name_are_refused(capsys, parrot_folder, tmp_path):
     assert "two models are called 'a'" in refused(capsys, str(parrot_folder), *twice)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is always a display")
+def test_the_page_is_opened_where_there_is_a_display(capsys, monkeypatch, tmp_path):
+    from xtune.cli.serve import _open
+
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    _open("http://127.0.0.1:8000")
+    assert "go to http://127.0.0.1:8000/" in capsys.readouterr().err
+    assert not (tmp_path / "opened").exists()
+    monkeypatch.setenv("DISPLAY", ":0")
+    _open("http://127.0.0.1:8000")
+    assert (tmp_path / "opened").read_text() == "http://127.0.0.1:8000\n"
+
+
 @pytest.mark.slow
 def test_a_real_process_listens_answers_and_ends(parrot_folder):
     with subprocess.Popen(
@@ -82,6 +100,8 @@ def test_a_real_process_listens_answers_and_ends(parrot_folder):
             line = process.stderr.readline()
             assert line, process.wait()
         url = re.search(r"http://\S+?/v1", line)[0]
+        page = re.search(r"the page at (\S+);", line)[1]
+        assert b"main.js" in urllib.request.urlopen(page, timeout=60).read()
         body = {
             "model": parrot_folder.name,
             "messages": [{"role": "user", "content": "Who are you?"}],

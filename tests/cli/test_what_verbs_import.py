@@ -74,6 +74,10 @@ PROMISES = {
     "check-dataset DATA": LIBRARIES,
     "check-dataset custom_sft_lora": LIBRARIES,
     "chat --adapter nothing/here --prompt hi": LIBRARIES,  # a wrong folder is said first
+    # an algorithm with a loss of its own says itself what does not go together
+    "check custom_dpo_lora": (*PEFT, *UNUSED),
+    "check custom_reward_lora": (*PEFT, *UNUSED),
+    "check custom_kto_lora": (*PEFT, *UNUSED),
     "chat MODEL --prompt-template chatml --prompt hi --max-new-tokens 2": (*PEFT, *UNUSED),
     "log-dataset custom_sft_lora --n 1 --cfg-options pretrained_model_name_or_path=MODEL": (
         *PEFT,

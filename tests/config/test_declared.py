@@ -76,11 +76,11 @@ def test_what_is_read_is_what_the_object_says(room, name):
 @pytest.mark.parametrize(
     ("room", "attribute", "values"),
     [
-        (registry.DATASETS, "makes", {"dialogues", "pairs", "unpaired"}),
+        (registry.DATASETS, "makes", {"dialogues", "pairs", "prompts", "unpaired"}),
         (
             registry.MODELS,
             "learns_from",
-            {"dialogues", "pairs", "unpaired", None},
+            {"dialogues", "pairs", "prompts", "unpaired", None},
         ),  # None: a loader
     ],
 )

@@ -20,6 +20,7 @@ from tests.once import once
 from xtune.config import check, find_config, list_configs, render
 from xtune.config.find import config_root
 from xtune.config.notes import estimated_gib, laptop_gib, notes
+from xtune.config.slots import slots
 from xtune.data.templates.system_texts import SYSTEM_TEXTS
 from xtune.models.precision import choose_precision
 from xtune.planning.memory import MemoryEstimate, smallest_card
@@ -172,7 +173,8 @@ def needs(shared_folder):
     made: dict[str, Requirement] = {}
 
     def of(values) -> Requirement:
-        accumulates = values.train_cfg.accumulative_counts > 1
+        loop = values.train_cfg
+        accumulates = loop.get("accumulative_counts", loop.get("prompts", 1)) > 1
         shape = (values.max_length, values.batch_size, values.optimizer.type, accumulates)
         key = hashlib.sha256(repr((values.model, *shape)).encode()).hexdigest()
         if key not in made:
@@ -274,15 +276,30 @@ def test_the_custom_configs_say_the_same_to_whoever_copies_one():
     assert told["lora"] == told["qlora"] == told["full"]
 
 
-def test_the_verb_check_finds_nothing_wrong_with_any_where_nothing_is_imported_yet():
-    """In a process of its own: what a test before has imported is known by other ways."""
+def test_check_finds_nothing_wrong_where_nothing_is_imported_yet():
+    """In a process of its own: leaves that have each type and each argument that any leaf has."""
     program = """
-from xtune.config import check, list_configs, render
-for name in list_configs():
+import sys
+from xtune.config import check, render
+for name in sys.argv[1:]:
     for problem in check(render(name)):
         print(name, problem)
 """
+    chosen = leaves_with_every_argument()
+    assert 5 < len(chosen) < 50
     run = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, cwd=REPOSITORY
+        [sys.executable, "-c", program, *chosen], capture_output=True, text=True, cwd=REPOSITORY
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def leaves_with_every_argument() -> list[str]:
+    """Leaves of which each has a type, or an argument of one, that none before it has."""
+    chosen, seen = [], set()
+    for leaf in LEAVES:
+        slots_of = slots(render(leaf.stem).values)
+        own = {(slot.key, slot.cfg["type"], name) for slot in slots_of for name in slot.cfg}
+        if not own <= seen:
+            chosen.append(leaf.stem)
+            seen |= own
+    return chosen

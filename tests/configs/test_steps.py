@@ -47,6 +47,7 @@ SECTIONS = {  # which follow from the knobs
     "val_dataset",
 }
 START = f"{Path(__file__).parent / 'start_hook.py'}:StartHook"
+DIFFERS = f"{Path(__file__).parents[1] / 'engine' / 'rollout' / 'own_rewards.py'}:differs"
 # Methods that learn from answers that were compared: the parts of the settings that name one
 COMPARED = {"dpo", "dpo_full", "kto", "orpo", "reward", "reward_full", "simpo"}
 FOLLOW_THE_MODEL = {"algorithm", "model", "tokenizer"}
@@ -150,8 +151,11 @@ def test_it_takes_two_steps_and_saves(leaf, tiny, tmp_path):
         "default_hooks.tensorboard=None",
         f"default_hooks.loss_curve={{'type': '{START}'}}",
     ]
+    if values.train_cfg.type == "RolloutLoop":  # a tiny model's answers are never right
+        options += [f"rewards=[{{'type': '{DIFFERS}'}}]", "max_new_tokens=4", "prompts=2"]
+        options += ["max_steps=3"]  # a critic's head is 0 at first, and passes no gradient on
     run = Runner(render(leaf, options), work_dir=tmp_path / "run").train()
-    assert run.step == 2
+    assert run.step == run.max_steps
     assert math.isfinite(run.metrics["loss"])
     for name, weight in run.model.named_parameters():
         changed = not torch.equal(weight, run.hooks["loss_curve"].weights[name])

@@ -86,7 +86,9 @@ def test_where_a_greedy_answer_parts():
 
 
 def test_limits():
-    assert limit_for("q8_0", in_16_bits=False)[:] == (97.0, 2e-3, 0.5)
+    assert limit_for("q8_0", in_16_bits=False)[:] == (97.0, 6e-3, 1.0)
+    assert limit_for("q8_0", in_16_bits=False, in_8_bits=True).kl == pytest.approx(1.5e-2)
+    assert limit_for("f16", in_16_bits=False, in_8_bits=True) == limit_for("f16", in_16_bits=False)
     assert limit_for("bf16", in_16_bits=True)[:] == (95.0, pytest.approx(3.2e-3), 0.5)
     assert limit_for("q4_0", in_16_bits=True).flip is None
     assert limit_for("f16", in_16_bits=False).tie == pytest.approx(0.04)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from xtune.models.algorithms.alarms import PairAlarms, UnpairedAlarms
+from xtune.models.algorithms.policy_alarms import PolicyAlarms
 
 GOOD = {
     "reward_accuracy": 0.7,
@@ -82,3 +85,46 @@ def test_a_resumed_run_goes_on_with_what_was_seen():
     found += [said(second, step) for step in steps[17:]]
     assert found == expected
     assert sum(map(len, found)) == 1
+
+
+ITERATION = {
+    "reward": 0.3,
+    "answer_length": 20.0,
+    "unended_share": 0.05,
+    "no_signal_share": 0.2,
+    "entropy": 1.5,
+    "ratio_error": 0.0,
+    "sampler_difference": 0.01,
+}
+UPDATE = {"loss": 0.1, "ratio_error": 0.3, "entropy": 1.5}  # a later one of the same rollout
+
+
+def test_nothing_is_said_of_a_policy_that_learns():
+    steps = [{**ITERATION, "reward": 0.3 + n / 100, "answer_length": 20.0 + n} for n in range(40)]
+    assert said(PolicyAlarms(), *[line for step in steps for line in (step, UPDATE)]) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "after", "words"),
+    [
+        ({"ratio_error": 0.05}, 1, "the policy that learns is not the one that was scored"),
+        ({"sampler_difference": 0.2}, 5, "sampling and training differ by 0.200"),
+        ({"no_signal_share": 0.8}, 5, "of 80% of the prompts all answers have the same reward"),
+        ({"unended_share": 0.4}, 5, "40% of the answers are cut at max_new_tokens"),
+        ({"entropy": 0.1}, 10, "the entropy fell from 1.50 to 0.10"),
+        ({"answer_length": 90.0}, 10, "answers grew from 20 to 90 tokens and the reward did not"),
+        ({"answer_kl": -2.0}, 10, "-2.00 nats an answer"),
+        ({"explained_variance": -0.5}, 20, "the critic explains nothing of the returns"),
+    ],
+)
+def test_what_goes_wrong_with_rollouts_is_said_once_with_what_to_do(change, after, words):
+    alarms = PolicyAlarms()
+    wrong = {**ITERATION, **change}
+    of_start = {"entropy", "answer_length"} & change.keys()
+    begin = [ITERATION] * 5 if of_start else []
+    lines = [*begin, *[wrong] * 40]
+    found = [(n, message) for n, line in enumerate(lines, start=1) for message in alarms.look(line)]
+    ((when, message),) = [one for one in found if words in one[1]]
+    assert when == after
+    assert len(found) == 1
+    json.dumps(alarms.state)  # a checkpoint holds it

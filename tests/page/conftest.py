@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -67,6 +68,13 @@ class Visit:
         context.on("request", lambda request: self.hosts.add(request.url.split("/")[2]))
         context.on("requestfailed", self._on_failed)
         context.set_default_timeout(15_000)
+
+    def keep(self, name: str, value: Any, storage: str = "localStorage") -> None:
+        """Have pages find a setting that was kept before."""
+        text = json.dumps(json.dumps(value))
+        # also run where there is no page yet, and no storage
+        script = f"if (origin !== 'null') {storage}.setItem('xtune.{name}', {text})"
+        self.context.add_init_script(script)
 
     def open(self, server: Api, view: str = "chat") -> Any:
         """Open the page at a view."""

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from tests.page.scripted import Broke
 from tests.serve.conftest import eventually
+from xtune.data.map_fns.openai import openai_map_fn
+from xtune.data.sources.json_reader import read_json
 
 HI = {"Hi": ["Hello. ", "I am a **parrot", "**!"], "Bye": ["So", " long."], "More": ["Again."]}
 
@@ -54,8 +56,7 @@ def test_the_answer_is_the_models_own(api, visit):
 
 
 def test_stop_frees_the_row_and_keeps_what_came(api, visit):
-    babble = '{"temperature": 2, "seed": 4, "top_k": 0, "top_p": 1}'
-    visit.context.add_init_script(f"localStorage.setItem('xtune.sampling', '{babble}')")
+    visit.keep("sampling", {"temperature": 2, "seed": 4, "top_k": 0, "top_p": 1})
     page = visit.open(api)
     page.get_by_label("Model").select_option("red")
     say(page, "Who are you?", ends=False)
@@ -82,7 +83,7 @@ def test_regenerate_and_edit_drop_what_follows_after_asking(scripted, visit):
         page.get_by_label("Edit the message").fill("More")
         page.get_by_role("button", name="Send").first.click()
         window = page.get_by_role("dialog")
-        assert "go: 3." in window.inner_text()
+        assert "dropped: 3." in window.inner_text()
         window.get_by_role("button", name="Cancel").click()
         assert len(texts(page)) == 4 - 1  # the first is still being edited
         page.get_by_role("button", name="Send").first.click()
@@ -106,13 +107,12 @@ def test_escape_ends_an_edit_and_leaves_all_as_it_was(scripted, visit):
 
 
 def test_the_dialogue_leaves_as_a_row_of_training_data(scripted, visit, tmp_path):
-    from xtune.data.map_fns import openai_map_fn
-
     with scripted({"Hi": ["<think>\nA gre", "eting.\n</think>\n\nHello."]}) as (api, _):
         page = visit.open(api)
         page.get_by_role("button", name="Settings").click()
         page.get_by_label("System text").fill("Be brief.")
         page.get_by_role("button", name="Close").click()
+        assert page.get_by_text("System text: Be brief.").is_visible()
         say(page, "Hi")
         with page.expect_download() as download:
             page.get_by_role("button", name="Export").click()
@@ -126,7 +126,7 @@ def test_the_dialogue_leaves_as_a_row_of_training_data(scripted, visit, tmp_path
                 {"role": "assistant", "content": "Hello.", "reasoning_content": "A greeting."},
             ]
         }
-        assert openai_map_fn(row) == row
+        assert [openai_map_fn(read) for _, read in read_json(saved)] == [row]
 
 
 def test_thinking_is_folded(scripted, visit):
@@ -227,8 +227,7 @@ def test_two_hundred_messages_and_a_long_answer_do_not_stop_the_page(scripted, v
         }
         for n in range(200)
     ]
-    kept = json.dumps(json.dumps(turns))
-    visit.context.add_init_script(f"sessionStorage.setItem('xtune.dialogue', {kept})")
+    visit.keep("dialogue", turns, storage="sessionStorage")
     with scripted({"Long": pieces}) as (api, _):
         page = visit.open(api)
         assert page.locator(".turn").count() == 200
@@ -274,6 +273,16 @@ def test_a_key_is_asked_for_and_kept_for_this_tab(scripted, visit):
         assert page.evaluate("Object.keys(localStorage)") == []
 
 
+def test_who_has_no_key_is_told(scripted, visit):
+    visit.expected = ["401"]
+    with scripted(HI, keys=["secret"]) as (api, _):
+        page = visit.context.new_page()
+        page.goto(api.url)
+        page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+        page.get_by_text("The server refuses: a key is missing;").wait_for()
+        assert page.get_by_role("button", name="Send").is_disabled()
+
+
 def test_a_busy_server_is_asked_again(scripted, visit):
     visit.expected = ["429"]
     with scripted(HI, busy=1) as (api, engine):
@@ -307,6 +316,7 @@ def test_the_page_outlives_the_server(scripted, visit):
 
 
 def test_a_failure_says_why_and_can_be_tried_again(scripted, visit):
+    visit.expected = ["500"]
     with scripted({"Hi": [Broke("a broken layer")]}) as (api, _):
         page = visit.open(api)
         say(page, "Hi")

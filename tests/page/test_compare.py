@@ -47,6 +47,8 @@ def told(talker):
 
 def begin(page, text="Who are you?", **numbers):
     page.wait_for_selector("fieldset.models input")
+    if numbers and not page.get_by_label("Seed").is_visible():
+        page.get_by_text("Settings", exact=True).click()
     for name, value in numbers.items():
         page.locator(f"#compare-{name}").fill(str(value))
     ask(page, text)
@@ -103,6 +105,7 @@ def test_all_are_asked_alike_and_a_following_turn_has_each_ones_own_answer(told,
         )
         page = visit.open(api, "compare")
         page.get_by_label("blue").uncheck()
+        page.get_by_text("Settings", exact=True).click()
         page.get_by_label("System prompt").fill("Be brief.")
         begin(page, "2 + 2?", temperature=0.5, seed=7, max_tokens=9)
         ask(page, "Sure?")

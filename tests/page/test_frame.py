@@ -61,7 +61,8 @@ def test_the_files_need_no_key_and_what_they_ask_for_does(talker):
     with serving(talker, keys=["secret"]) as api:
         assert ask(api, "/")[0] == 200
         assert ask(api, "/page/main.js")[0] == 200
-        for path in ("/xtune/models", "/pages", "//page/main.js", "/page/../xtune/models"):
+        assert ask(api, "/page/../xtune/models")[0] == 404
+        for path in ("/xtune/models", "/pages", "//page/main.js", "/xtune/models?/page/"):
             assert ask(api, path)[0] == 401
 
 
@@ -108,7 +109,7 @@ def test_both_languages_have_all_texts_and_none_is_unused(api, visit):
     used = set(re.findall(r"\bt\(\s*\"([\w.]+)\"", code)) | set(re.findall(r"\"(\w+\.\w+)\"", code))
     begun = re.findall(r"\bt\(`([\w.]*)\$\{", code)
     ended = re.findall(r"\bt\(`\$\{\w+\}([\w.]+)`", code)
-    missing = {key for key in re.findall(r"\bt\(\s*\"([\w.]+)\"", code)} - set(english)
+    missing = set(re.findall(r"\bt\(\s*\"([\w.]+)\"", code)) - set(english)
     assert missing == set()
     assert [
         key

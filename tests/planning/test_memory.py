@@ -10,7 +10,7 @@ import torch
 from tests.allocations import measured_step
 from xtune.models import build_model, choose_precision
 from xtune.planning.memory import estimate_memory
-from xtune.planning.tracing import trace_pass
+from xtune.planning.tracing import LiveBytes, trace_pass
 
 FP32 = choose_precision("cpu", "fp32")  # 'auto' is bf16 on some processors
 
@@ -183,3 +183,17 @@ def test_the_flagship_fits_where_it_should():
     assert estimate.trainable == 159_907_840
     assert 4.5 < estimate.components["frozen weights"] / 2**30 < 5
     assert 6 < estimate.total / 2**30 < 9
+
+
+def test_what_was_ignored_and_is_gone_hides_nothing_at_its_address():
+    """Storages are known by their address, which the next one may get."""
+    live = LiveBytes()
+    ignored = [torch.empty(8) for _ in range(64)]
+    for tensor in ignored:
+        live.ignore(tensor)
+    before = {tensor.untyped_storage()._cdata for tensor in ignored}
+    del ignored, tensor
+    with live:
+        made = [torch.empty(8) for _ in range(64)]
+    assert before & {tensor.untyped_storage()._cdata for tensor in made}
+    assert live.now == live.peak == 64 * 8 * 4

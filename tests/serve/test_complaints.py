@@ -155,7 +155,7 @@ def test_14_what_has_no_effect_is_accepted_and_what_would_is_named(api):
     }
     assert of_whole(chat(api, **accepted))[0] == "A parrot."
     refused = {
-        "logit_bias": {"5": 1},
+        "echo": True,
         "reasoning_effort": "high",
         "min_p": 0.1,
         "modalities": ["audio"],
@@ -239,6 +239,36 @@ def test_a_client_that_leaves_frees_its_row(api):
         connection.close()
         assert eventually(lambda: api.engine.counts()["rows_running"] == 0)
         assert api.engine.counts()["answers_ended_total:interrupt"] == left + 1
+
+
+def test_who_leaves_takes_part_in_no_more_than_the_pass_that_runs(talker):
+    with serving(talker, cached_tokens=20_000) as api:
+        after: dict[int, int] = {}
+
+        def note(module, args):
+            for group in api.engine._groups.values():
+                for row in group._live:
+                    if row is not None and row.answer.ended_by == "interrupt":
+                        after[id(row)] = after.get(id(row), 0) + 1
+
+        hook = talker.switch.llm.get_input_embeddings().register_forward_pre_hook(note)
+        try:
+            staying = api.client().chat.completions.create(
+                model="red", messages=WHO, temperature=2, seed=4, max_tokens=400, stream=True
+            )
+            next(iter(staying))
+            for number in range(6):
+                leaving = api.client().chat.completions.create(
+                    model="red", messages=WHO, temperature=2, seed=number, stream=True
+                )
+                next(iter(leaving))
+                leaving.close()
+                assert eventually(lambda: api.engine.counts()["rows_running"] <= 1)
+            list(staying)
+        finally:
+            hook.remove()
+    assert all(passes <= 1 for passes in after.values())
+    assert api.engine.counts()["answers_ended_total:interrupt"] >= 5
 
 
 def test_curl_reads_a_stream(api):

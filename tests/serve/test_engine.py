@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from tests.serve.conftest import eventually
+from xtune.generation.cache_form import bytes_per_token
 from xtune.generation.settings import GenerationSettings
 from xtune.models import load_adapter, load_model
 from xtune.serve.engine.local import LocalEngine
-from xtune.serve.engine.questions import Broken, Busy, End, Piece, Question
+from xtune.serve.engine.questions import Broken, Busy, End, Piece, Question, Refused
 
 GREEDY = GenerationSettings(max_new_tokens=24)
 
@@ -109,6 +110,34 @@ def test_rows_that_find_no_memory_wait_and_are_given_back_and_answer_alike(engin
     assert tight.counts()["rows_given_back_total"] > 0
 
 
+def test_however_many_ask_no_more_is_held_than_was_admitted(engine, talker):
+    """Held: the rows with their reserve, a quarter or 64 columns, and a quarter of what is kept."""
+    limit = 1500
+    one = engine(cached_tokens=limit, slots=32)
+    bytes_of_one = bytes_per_token(talker.switch.llm)
+    held, rows = [], []
+
+    def note(module, args):
+        groups = list(one._groups.values())
+        held.append(sum(group.cache_bytes for group in groups))
+        rows.append(one._held())
+
+    questions = [
+        Question(("base", "red")[at % 2], prompt, GenerationSettings(max_new_tokens=40))
+        for at, prompt in enumerate(prompts(104))
+    ]
+    hook = talker.switch.llm.get_input_embeddings().register_forward_pre_hook(note)
+    try:
+        _, events = ask(one, *questions)
+    finally:
+        hook.remove()
+    assert sum(isinstance(event, End) for event in events) == 104
+    slack = 2 * (limit // 4) + 64 * 32  # the last that was read; a column more of each row
+    assert max(rows) <= limit + slack
+    assert max(held) <= (1.25 * limit + 2 * 64 * 32) * bytes_of_one
+    assert one.counts()["rows_waiting"] == 0
+
+
 def test_a_long_prompt_is_read_in_pieces_between_the_tokens_of_the_others(engine, talker):
     order = []
     long = Question("base", tuple(range(3, 303)), GenerationSettings(max_new_tokens=1))
@@ -188,3 +217,25 @@ def test_a_step_that_fails_breaks_its_own_rows_and_the_engine_goes_on(engine, ta
     assert "RuntimeError" in events[0].message
     _, events = ask(one, Question("base", (5, 6), GREEDY))
     assert isinstance(events[-1], End)
+
+
+def test_answers_go_on_while_many_texts_are_embedded(engine):
+    """Text by text, between two tokens; and no further once who asked has left."""
+    one = engine()
+    texts = [tuple(range(3, 300))] * 400
+    many = one.embed("red", texts)
+    few = one.embed("base", [(5, 6, 7), (8,)])
+    _, events = ask(one, Question("base", prompts(1)[0], sampled(1, 6)))
+    assert isinstance(events[-1], End)
+    vectors = few.result(timeout=60)  # which do not wait for the many either
+    assert not many.done()
+    assert many.cancel()
+    assert [round(sum(x * x for x in vector), 4) for vector in vectors] == [1, 1]
+    assert one.counts()["embedded_tokens_total"] < 297 * len(texts) / 2
+    with pytest.raises(IndexError):
+        one.embed("base", [(99_999,)]).result(timeout=60)
+    assert one.embed("base", [(5, 6, 7), (8,)]).result(timeout=60) == vectors
+    left = one.embed("red", texts)
+    one.close()
+    with pytest.raises(Refused, match="the server is ending"):
+        left.result(timeout=60)

@@ -68,6 +68,33 @@ def test_a_full_queue_says_when_to_come_back(talker):
         assert patient.chat.completions.create(model="base", messages=WHO, temperature=0)
 
 
+def test_a_client_that_stays_is_answered_by_the_server_that_comes_after(talker):
+    with serving(talker) as first:
+        client = first.client(max_retries=2)
+        assert client.chat.completions.create(model="base", messages=WHO, temperature=0)
+    with pytest.raises(openai.APIConnectionError):  # its connection is still open, and is closed
+        client.with_options(max_retries=0).models.list()
+    with serving(talker, port=first.port) as second:
+        assert second.port == first.port
+        answer = client.chat.completions.create(model="base", messages=WHO, temperature=0)
+        assert answer.choices[0].message.content == "A parrot."
+
+
+def test_who_does_not_read_holds_nobody_up(talker):
+    with serving(talker, slots=2, cached_tokens=20_000) as api:
+        body = {"model": "red", "messages": WHO, "temperature": 2, "max_tokens": 600, "n": 2}
+        said = json.dumps({**body, "stream": True, "logprobs": True, "top_logprobs": 20})
+        head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
+        head += f"Content-Type: application/json\r\nContent-Length: {len(said)}\r\n\r\n"
+        with raw_request(api.port, head + said):
+            assert eventually(lambda: api.engine.counts().get("answer_tokens_total", 0) > 0, 60)
+            answer = api.client().chat.completions.create(
+                model="base", messages=WHO, temperature=0, timeout=60
+            )
+            assert answer.choices[0].message.content == "A parrot."
+        assert eventually(lambda: api.engine.counts()["rows_running"] == 0)
+
+
 def test_while_the_model_is_loaded_requests_are_told_to_wait(talker):
     with serving(talker) as api:
         api.context.served = None

@@ -55,7 +55,7 @@ def model_in(file):
 
 def test_a_runs_adapter(run_folder, inputs, tmp_path, opencompass, capsys):
     out = tmp_path / "out"
-    assert main(["handover", "opencompass", str(run_folder), "--out", str(out)]) == 0
+    assert main(["handover", str(run_folder), "opencompass", "--out", str(out)]) == 0
     shown = capsys.readouterr().out
     assert f"opencompass --config-dir {out} --models xtune_handover_run --datasets" in shown
     model = model_in(out / "models/xtune_handover_run.py")
@@ -78,19 +78,19 @@ def test_a_runs_adapter(run_folder, inputs, tmp_path, opencompass, capsys):
     readme = (out / "README.md").read_text()
     for said in ("pip install opencompass==0.5.4", "system text included", "4- or 8-bit base"):
         assert said in readme
-    assert main(["handover", "opencompass", str(run_folder), "--out", str(out)]) == 2
+    assert main(["handover", str(run_folder), "opencompass", "--out", str(out)]) == 2
     assert "exists already" in capsys.readouterr().err
 
 
 def test_a_whole_model_and_one_without_a_template(parrot_folder, tmp_path, opencompass, capsys):
     out = tmp_path / "chat"
-    assert main(["handover", "opencompass", str(parrot_folder), "--out", str(out)]) == 0
+    assert main(["handover", str(parrot_folder), "opencompass", "--out", str(out)]) == 0
     (config,) = (out / "models").iterdir()
     assert "peft_path" not in model_in(config)
     base = write_tiny_llama(tmp_path / "base")
     (base / "chat_template.jinja").unlink()
     out = tmp_path / "completion"
-    assert main(["handover", "opencompass", str(base), "--out", str(out)]) == 0
+    assert main(["handover", str(base), "opencompass", "--out", str(out)]) == 0
     assert "notice: there is no chat template" in capsys.readouterr().out
     model = model_in(out / "models/xtune_base.py")
     assert model["type"].__name__ == "HuggingFaceBaseModel"
@@ -107,24 +107,24 @@ def edited(folder, to, name, **changes):
 
 def test_a_grown_vocabulary_is_refused(run_folder, tmp_path, capsys):
     adapter = edited(find_adapter(run_folder), tmp_path / "a", "xtune.json", base_vocab_size=999)
-    assert main(["handover", "opencompass", str(adapter), "--out", str(tmp_path / "out")]) == 2
+    assert main(["handover", str(adapter), "opencompass", "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
     assert "the run gave the vocabulary new rows" in said
-    assert f"xtune export {adapter} OUT\n" in said
+    assert f"xtune export {adapter} OUT\n  xtune handover OUT opencompass\n" in said
     assert not (tmp_path / "out").exists()
 
 
 def test_a_lost_template_is_refused(run_folder, tmp_path, capsys):
     adapter = edited(find_adapter(run_folder), tmp_path / "a", "xtune.json")
     (adapter / "chat_template.jinja").unlink()
-    assert main(["handover", "opencompass", str(adapter), "--out", str(tmp_path / "out")]) == 2
+    assert main(["handover", str(adapter), "opencompass", "--out", str(tmp_path / "out")]) == 2
     assert "its tokenizer has none: copy the folder once more" in capsys.readouterr().err
 
 
 def test_a_layout_with_code_of_its_own_is_refused(parrot_folder, tmp_path, capsys):
     auto_map = {"AutoModelForCausalLM": "modeling_x.X"}
     model = edited(parrot_folder, tmp_path / "m", "config.json", auto_map=auto_map)
-    assert main(["handover", "opencompass", str(model), "--out", str(tmp_path / "out")]) == 2
+    assert main(["handover", str(model), "opencompass", "--out", str(tmp_path / "out")]) == 2
     assert "is not in transformers' own layout" in capsys.readouterr().err
 
 
@@ -132,22 +132,23 @@ def test_several_templates_are_refused_and_nothing_is_left(parrot_folder, tmp_pa
     model = edited(parrot_folder, tmp_path / "m", "tokenizer_config.json")
     (model / "additional_chat_templates").mkdir()
     (model / "additional_chat_templates/tool_use.jinja").write_text("x")
-    assert main(["handover", "opencompass", str(model), "--out", str(tmp_path / "out")]) == 2
+    assert main(["handover", str(model), "opencompass", "--out", str(tmp_path / "out")]) == 2
     assert "several chat templates (default, tool_use)" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["m"]
 
 
 def test_a_template_without_a_system_text_stays(run_folder):
     assert with_system("{{ x }}", "") == "{{ x }}"
-    given = Given.find(str(run_folder))
+    given = Given.find(str(run_folder), target="vllm")
     assert (given.system, given.is_chat, given.name) == (SYSTEM, True, "handover_run")
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["opencompas", "m"], "unknown target 'opencompas'; did you mean 'opencompass'?"),
-        (["opencompass", "./nope"], "nope"),
+        (["m", "opencompas"], "unknown target 'opencompas'; did you mean 'opencompass'?"),
+        (["./nope", "opencompass"], "nope"),
+        (["vllm", "./nope"], "the model comes first: xtune handover ./nope vllm"),
     ],
 )
 def test_misuse(words, said, tmp_path, capsys):
@@ -170,7 +171,7 @@ def test_misuse(words, said, tmp_path, capsys):
 )
 def test_other_programs_get_their_commands(target, words, run_folder, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["handover", target, str(run_folder), "--out", str(out)]) == 0
+    assert main(["handover", str(run_folder), target, "--out", str(out)]) == 0
     shown = capsys.readouterr().out
     for word in words:
         assert word in shown
@@ -182,22 +183,41 @@ def test_other_programs_get_their_commands(target, words, run_folder, tmp_path, 
 @pytest.mark.parametrize("target", ["vllm", "sglang"])
 def test_a_page_says_what_was_checked_and_no_more(target, run_folder, tmp_path):
     rendered = "transformers alone renders the token ids of `xtune chat`"
-    assert main(["handover", target, str(run_folder), "--out", str(tmp_path / "chat")]) == 0
+    assert main(["handover", str(run_folder), target, "--out", str(tmp_path / "chat")]) == 0
     page = (tmp_path / "chat" / "README.md").read_text()
     assert f"- {rendered}, by `tokenizer/`, system text included\n" in page
     assert " --chat-template " in page
     base = write_tiny_llama(tmp_path / "base")
     (base / "chat_template.jinja").unlink()
-    assert main(["handover", target, str(base), "--out", str(tmp_path / "plain")]) == 0
+    assert main(["handover", str(base), target, "--out", str(tmp_path / "plain")]) == 0
     page = (tmp_path / "plain" / "README.md").read_text()
     assert rendered not in page
     assert " --chat-template " not in page
     assert "/v1/chat/completions" not in page
 
 
+def test_the_folder_is_named_for_the_model_and_the_program(
+    run_folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    for code, said in ((0, "handover_run_vllm: written"), (2, "handover_run_vllm exists already")):
+        assert main(["handover", str(run_folder), "vllm"]) == code
+        assert said in "".join(capsys.readouterr())
+    assert (tmp_path / "handover_run_vllm/README.md").is_file()
+
+
+def test_who_may_read_the_folder_may_read_its_files(run_folder, tmp_path):
+    """safetensors alone writes for the owner only: a server of another user could not load it."""
+    assert main(["handover", str(run_folder), "vllm", "--out", str(tmp_path / "out")]) == 0
+    for folder in (find_adapter(run_folder), tmp_path / "out"):
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert "adapter_model.safetensors" in {path.name for path in files}
+        assert {path.stat().st_mode & 0o777 for path in files} == {folder.stat().st_mode & 0o666}
+
+
 def test_vllm_is_given_ends_and_the_trained_template(run_folder, tmp_path):
     out = tmp_path / "out"
-    assert main(["handover", "vllm", str(run_folder), "--out", str(out)]) == 0
+    assert main(["handover", str(run_folder), "vllm", "--out", str(out)]) == 0
     said = json.loads((out / "generation/generation_config.json").read_text())
     assert said == {"eos_token_id": [2]}
     read = AutoTokenizer.from_pretrained(out / "tokenizer")
@@ -224,7 +244,7 @@ def test_what_a_server_cannot_load_is_merged_first(changes, reason, run_folder, 
         find_adapter(run_folder), tmp_path / "adapter", "adapter_config.json", **changes
     )
     out = tmp_path / "out"
-    assert main(["handover", "vllm", str(folder), "--out", str(out)]) == 2
+    assert main(["handover", str(folder), "vllm", "--out", str(out)]) == 2
     said = capsys.readouterr().err
     assert reason in said
     assert f"xtune export {folder} OUT" in said

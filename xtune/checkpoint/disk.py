@@ -12,7 +12,14 @@ from pathlib import Path
 
 from xtune.errors import CheckpointError
 
-__all__ = ["check_room", "full_disk_error", "is_full_disk", "sync_tree", "whole_folder"]
+__all__ = [
+    "check_room",
+    "full_disk_error",
+    "is_full_disk",
+    "let_others_read",
+    "sync_tree",
+    "whole_folder",
+]
 
 # No space; over quota; over the file size that this process may write (ulimit -f).
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -73,6 +80,7 @@ def whole_folder(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         yield part
+        let_others_read(part)
         part.rename(out)
     except BaseException as error:
         shutil.rmtree(part, ignore_errors=True)
@@ -82,6 +90,18 @@ def whole_folder(out: Path) -> Iterator[Path]:
                 "space, or give a folder on another disk"
             ) from error
         raise
+
+
+def let_others_read(root: Path) -> None:
+    """Let those read the files below `root` who may read the folder itself.
+
+    safetensors writes files that only their owner may read, whatever the umask says: a server that
+    runs as another user, or in a container, could not load them.
+    """
+    mode = root.stat().st_mode & 0o666
+    for path in root.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(mode)
 
 
 def sync_tree(root: Path) -> None:

@@ -14,7 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from xtune.checkpoint.disk import check_room, full_disk_error, is_full_disk, sync_tree
+from xtune.checkpoint.disk import (
+    check_room,
+    full_disk_error,
+    is_full_disk,
+    let_others_read,
+    sync_tree,
+)
 from xtune.checkpoint.meta import damage, write_meta
 from xtune.errors import CheckpointError
 
@@ -71,6 +77,7 @@ def save_checkpoint(
         temporary.mkdir()
         write(temporary)
         write_meta(temporary, step=step, parts=parts, notes=notes)
+        let_others_read(temporary)
         sync_tree(temporary)
     except BaseException as error:
         _remove(temporary)

@@ -66,6 +66,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--dtype", default="auto", choices=("auto", "fp32", "bf16", "fp16"), help="default: auto"
     )
     parser.add_argument(
+        "--kv-bits",
+        type=int,
+        choices=(8,),
+        help="hold keys and values in 8 bits: half of the memory of a long dialogue",
+    )
+    parser.add_argument(
         "--prompt", metavar="TEXT", help="answer this one message on standard output, and end"
     )
     _add_agent_arguments(parser)
@@ -300,6 +306,7 @@ def _load(args: argparse.Namespace) -> ChatModel:
         bits=args.bits,
         dtype=args.dtype,
         prompt_template=args.prompt_template,
+        kv_bits=args.kv_bits,
     )
 
 

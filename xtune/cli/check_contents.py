@@ -47,10 +47,13 @@ def _settings(values: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     named = (model.get("type"), loss.get("type") if isinstance(loss, Mapping) else None)
     if not all(isinstance(name, str) and name.isidentifier() for name in named):
         return
+    from xtune.config.declared import declared
     from xtune.registry import MODELS, resolve
 
     try:
-        algorithm: Any = resolve(MODELS, model["type"])
+        # its own module alone: to look a name up imports PEFT and all else that can be one
+        found = declared(MODELS, model["type"])
+        algorithm: Any = found.imported() if found else resolve(MODELS, model["type"])
         algorithm.require_settings(model)
     except ConfigError as error:
         keys = {f"model.{name}": name for name in model} | {

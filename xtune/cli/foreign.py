@@ -33,7 +33,7 @@ _OTHERS = {
     "chat": "infer inference generate talk repl cli webchat webui web-ui app gradio demo predict",
     "eval": "evaluate evaluation benchmark bench measure",
     "judge": "llm-judge llm-as-a-judge pairwise elo arena mt-bench alpaca-eval gen-judgment",
-    "handover": "opencompass hand-over",
+    "handover": "opencompass hand-over vllm sglang lmdeploy ollama llamacpp llama-server",
     "export": "merge merge-lora merge-adapter save deploy serve api quantize quant to-hf pth-to-hf",
     "list-cfg": "ls list configs list-config list-configs list-recipes recipes",
     "copy-cfg": "cp copy init new create config copy-config",

@@ -11,7 +11,8 @@ work_dir or a checkpoint of a run. Each adapter is a model of its own for those 
   curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\
       -d '{"model": "smollm2", "messages": [{"role": "user", "content": "Who are you?"}]}'
 
-Answers are those of `xtune chat` with the same settings and seed. It listens on this machine only,
+A page to talk to it is at http://127.0.0.1:8000/. Answers are those of `xtune chat` with the same
+settings and seed. It listens on this machine only,
 unless there is a key, in $XTUNE_API_KEY or a file. docs/en/serve.md says more.
 """
 
@@ -83,6 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="pages of these sites may ask, such as https://chat.example",
     )
+    web.add_argument("--open", action="store_true", help="open the page, where there is a display")
     web.add_argument(
         "--runs",
         metavar="FOLDER",
@@ -106,6 +108,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     limits = parser.add_argument_group("limits")
     limits.add_argument("--slots", type=int, metavar="N", help="answers written at once (32)")
+    limits.add_argument(
+        "--kv-bits",
+        type=int,
+        choices=(8,),
+        help="hold keys and values in 8 bits: room for twice as many tokens",
+    )
     limits.add_argument(
         "--queue", type=int, default=256, metavar="N", help="that may wait; more get 429 (256)"
     )
@@ -164,15 +172,27 @@ def run(args: argparse.Namespace) -> int:
         listening = listen(args.host, args.port)
         port = listening.getsockname()[1]
         host = f"[{args.host}]" if ":" in args.host else args.host
+        address = f"http://{host}:{port}"
+
+        def ready() -> None:
+            _say(f"{', '.join(wanted)} at {address}/v1, the page at {address}/; Ctrl-C ends it")
+            if args.open:
+                _open(address)
+
         _say(f"loading {', '.join(wanted)}")
-        serve(
-            app,
-            context,
-            listening,
-            lambda: _prepared(args, wanted),
-            lambda: _say(f"{', '.join(wanted)} at http://{host}:{port}/v1; Ctrl-C ends it"),
-        )
+        serve(app, context, listening, lambda: _prepared(args, wanted), ready)
     return 0
+
+
+def _open(address: str) -> None:
+    """Open the page; a browser of the terminal would take it away from what is said there."""
+    import webbrowser
+
+    displays = ("DISPLAY", "WAYLAND_DISPLAY")
+    if sys.platform in ("darwin", "win32") or any(map(os.environ.get, displays)):
+        webbrowser.open(address)
+    else:
+        _say(f"there is no display to open it at: go to {address}/")
 
 
 def _tools(args: argparse.Namespace) -> ToolDesk | None:
@@ -213,9 +233,10 @@ def _require_gguf(args: argparse.Namespace, wanted: list[Located]) -> None:
     given = wanted[0].model
     if kind_of(given) not in (Kind.GGUF, Kind.ALIAS):
         raise UsageError(f"--engine llamacpp reads .gguf files and smollm2, not {given!r}")
-    if len(wanted) > 1 or args.bits or args.dtype != "auto":
+    if len(wanted) > 1 or args.bits or args.kv_bits or args.dtype != "auto":
         raise UsageError(
-            "--engine llamacpp serves a file as it is, without --adapter, --bits and --dtype: "
+            "--engine llamacpp serves a file as it is, without --adapter, --bits, --kv-bits and "
+            "--dtype: "
             "merge an adapter into it (xtune export), or leave --engine out"
         )
 
@@ -225,9 +246,10 @@ def _require_front(args: argparse.Namespace) -> None:
 
     if not args.upstream.startswith(("http://", "https://")):
         raise UsageError(f"--upstream is {args.upstream!r}; give a URL: http://127.0.0.1:8001/v1")
-    if args.engine != "xtune" or args.bits or args.dtype != "auto":
+    if args.engine != "xtune" or args.bits or args.kv_bits or args.dtype != "auto":
         raise UsageError(
-            "with --upstream the other server has the weights: leave out --engine, --bits, --dtype"
+            "with --upstream the other server has the weights: leave out --engine, --bits, "
+            "--kv-bits, --dtype"
         )
 
 
@@ -247,7 +269,7 @@ def _prepared(args: argparse.Namespace, wanted: dict[str, Located]) -> tuple[Ser
         served = load_served(
             wanted, bits=args.bits, dtype=args.dtype, prompt_template=args.prompt_template
         )
-        return served, LocalEngine(served, **limits)
+        return served, LocalEngine(served, kv_bits=args.kv_bits, **limits)
 
     from xtune.models.gguf import resolve_alias
     from xtune.serve.engine.llamacpp import LlamaCppEngine

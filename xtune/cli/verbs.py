@@ -10,6 +10,7 @@ GROUPS = {
         "chat": "talk to a model, with an adapter or without",
         "serve": "serve a model and its adapters to programs that speak OpenAI's API",
         "batch": "answer a file of prompts; interrupted, go on where it was",
+        "sample": "keep the best of many answers to each prompt, as data to train on",
         "eval": "measure a model by any task, before and after, and write a report",
         "compare": "compare two results of eval item by item: won, lost, or luck",
         "list-tasks": "list the tasks: what each measures, its files, shots, scoring",
@@ -35,7 +36,7 @@ GROUPS = {
     "Models": {
         "export": "write a model for other programs: adapter merged, layout chosen, read back",
         "convert": "merge an adapter, or write a model from DeepSpeed's or torch's shards of it",
-        "handover": "write what another program needs to run a model, checked: OpenCompass",
+        "handover": "write what vLLM, SGLang, llama.cpp, Ollama … need to run a model, checked",
         "expand-vocab": "give a model more tokens, and write it ready to train",
         "tiny-model": "write a tiny random model, to try a config without its weights",
         "list-models": "list the model families: what is read, how, what is proven",

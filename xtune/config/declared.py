@@ -14,6 +14,7 @@ holds every plug-in of xtune and every config of PEFT against the real object.
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -61,6 +62,7 @@ class Declaration:
         return getattr(importlib.import_module(self.module), self.name)
 
 
+@functools.cache  # a check asks for each name a dozen times
 def declared(registry: Registry, named: str) -> Declaration | None:
     """Read what a name of a sheet can be called with.
 
@@ -116,14 +118,7 @@ def class_attribute(registry: Registry, named: Any, attribute: str) -> Any:
 
 def declared_names(registry: Registry) -> list[str]:
     """Return every name that is registered, or will be once the registry has looked; sorted."""
-    room = _room(registry)
-    read = {
-        name
-        for location in registry._locations
-        for module in _modules_at(location)
-        for name, _ in _registrations(module, room)
-    }
-    return sorted(read | set(registry.module_dict))
+    return sorted({*_all_registered(registry), *registry.module_dict})
 
 
 class _Argument(NamedTuple):
@@ -146,13 +141,18 @@ def _definition(registry: Registry, named: str) -> Found | None:
 
 def _registered(registry: Registry, named: str) -> Found | None:
     """Find what is registered by a name, with `@ROOM.register_module()` or a call of it."""
+    return _all_registered(registry).get(named)
+
+
+@functools.cache
+def _all_registered(registry: Registry) -> Mapping[str, Found]:
     room = _room(registry)
+    found: dict[str, Found] = {}
     for location in registry._locations:
         for module in _modules_at(location):
-            for name, found in _registrations(module, room):
-                if name == named:
-                    return found
-    return None
+            for name, one in _registrations(module, room):
+                found.setdefault(name, one)
+    return found
 
 
 def _room(registry: Registry) -> str | None:

@@ -93,6 +93,7 @@ def recipe_of(values: Mapping[str, Any]) -> Recipe:
     read = [train, validation] if validation.get("data_path") is not None else [train]
     lengths = [section["max_length"] for section in read if "max_length" in section]
     parallel, strategy = values.get("parallel") or {}, values["strategy"]
+    loop = values["train_cfg"]
     return Recipe(
         base_model=name if isinstance(name, str) else None,
         trust_remote_code=llm.get("trust_remote_code", False),
@@ -105,7 +106,8 @@ def recipe_of(values: Mapping[str, Any]) -> Recipe:
         max_length=train.get("max_length"),
         longest=max(lengths, default=None),
         rows=values["train_dataloader"]["batch_size"],
-        micro_batches=values["train_cfg"].get("accumulative_counts", 1),
+        # A rollout's answers are as many micro-batches as their lengths make: a prompt's, or more
+        micro_batches=loop.get("accumulative_counts", loop.get("prompts", 1)),
         sharing=parallel.get("sequence_parallel_size", 1),
         optimizer=values["optimizer"]["type"],
         strategy=strategy["type"],

@@ -80,7 +80,10 @@ class Slot(NamedTuple):
 def _target(room: Registry, named: Any) -> Any:
     """What a name stands for; its declaration alone where this says enough."""
     if isinstance(named, str):
-        read = room.module_dict.get(named) or declared(room, named)
+        real = room.module_dict.get(named)
+        is_own = getattr(real, "__module__", "xtune.").startswith("xtune.")
+        # xtune's own are read whether they have been imported or not: there is one way to judge
+        read = (declared(room, named) if is_own else None) or real
         if read is not None:
             return read
         if "." not in named and named not in (known := declared_names(room)):
@@ -111,7 +114,12 @@ _ROOMS: dict[str, Registry] = {
 _MEASURED = ("evaluations", "test_cfg")
 _WHEN_MEASURED = ("every", "rows")
 # By a registry's name: arguments that its builder passes, always or where a sheet does not
-_SUPPLIED = {"dataset": ("tokenizer",), "optimizer": ("params",), "map_fn": ("row",)}
+_SUPPLIED = {
+    "dataset": ("tokenizer",),
+    "optimizer": ("params",),
+    "map_fn": ("row",),
+    "reward": ("answers",),
+}
 _DEFAULTS = {"source": ("split",)}
 
 REQUIRED_KEYS = (

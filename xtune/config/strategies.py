@@ -30,11 +30,13 @@ class Traits(NamedTuple):
         family_apart: the family, if its documents are run one by one; '' if they are not.
         quantized: its weights are.
         adapter_on_head: an adapter changes the head.
+        shares_base: several of its models have the same frozen weights.
     """
 
     family_apart: str = ""
     quantized: bool = False
     adapter_on_head: bool = False
+    shares_base: bool = False
 
 
 class Refusal(NamedTuple):
@@ -98,6 +100,13 @@ class Sharding:
                 f"{traits.family_apart} is run document by document, and the processes of "
                 f"{self.words} would not run it equally often",
                 "use DDPStrategy, or ZeRO 1 or 2 (--deepspeed deepspeed_zero2)",
+            )
+        if self.divided and traits.shares_base:
+            return Refusal(
+                "strategy.type",
+                "the critic is an adapter on the policy's base, and processes that divide that "
+                "would divide it for one of the two",
+                "use DDPStrategy; or train every weight, with a critic of its own",
             )
         if traits.quantized and not self.quantized:
             return Refusal(

@@ -30,7 +30,7 @@ from xtune.structures import IGNORE_INDEX, Conversation, Message, Sample, Span
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["NothingUsable", "Pipeline"]
+__all__ = ["NothingUsable", "Pipeline", "begun_with"]
 
 _CHUNK = 1024  # rows; two chunks are in memory at once
 
@@ -181,7 +181,7 @@ class Pipeline:
         return _Rendered(reading, dialogues, unread)
 
     def _dialogue(self, where: str, conversation: Conversation) -> _Dialogue:
-        conversation = _begun_with(self._system, conversation)
+        conversation = begun_with(self._system, conversation)
         if self._weigh is not None:
             _require_answers(conversation, where)
         if "input_ids" in conversation:
@@ -303,7 +303,13 @@ def _require_answers(conversation: Conversation, where: str) -> None:
         )
 
 
-def _begun_with(system: str, conversation: Conversation) -> Conversation:
+def begun_with(system: str, conversation: Conversation) -> Conversation:
+    """Return a dialogue that begins with a system message: its own, or else this one.
+
+    Args:
+        system: the text; '' for none.
+        conversation: with messages, or it comes back as it is.
+    """
     messages = conversation.get("messages")
     if not system or not messages:
         return conversation

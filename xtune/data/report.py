@@ -51,7 +51,7 @@ class SourceReport:
 _COUNTS = (
     *("rows", "kept", "dropped", "cut", "samples", "groups", "tokens", "trained_tokens"),
     *("answers", "ended_answers", "dialogues", "special_text_rows"),
-    *("unread", "unwritten", "default_system_rows", "empty_system_rows", "judged"),
+    *("unread", "unwritten", "default_system_rows", "empty_system_rows", "judged", "prompts"),
 )
 
 
@@ -86,6 +86,7 @@ class DataReport:
         tool_templates: where the template leaves out tools, those that fit the tokenizer and
             write them.
         judged: of answers that were judged: pairs, ties, lengths; see judged_report.py.
+        prompts: rows that are prompts, whose answers the model writes itself; see prompts.py.
         recognised: with map_fn='auto' the format that was chosen, and why.
         template: its name.
         stop_words: the tokens that end an answer.
@@ -114,6 +115,7 @@ class DataReport:
     empty_system_rows: int = 0
     tool_templates: tuple[str, ...] = ()
     judged: JudgedCounts = field(default_factory=JudgedCounts)
+    prompts: int = 0
     recognised: str = ""
     template: str = ""
     stop_words: tuple[str, ...] = ()
@@ -137,6 +139,8 @@ class DataReport:
     @property
     def failures(self) -> list[str]:
         """Why nothing good can be learnt from these data; empty if it can."""
+        if self.prompts:
+            return []  # the rewards say what is good
         if not self.trained_tokens:
             return ["no token is trained"]
         if not self.dialogues:
@@ -158,6 +162,9 @@ class DataReport:
         lines.append(f"rows      {self.rows:,} read, {self.kept:,} kept")
         lines += [f"dropped   {count:,}: {why}" for why, count in self.dropped.most_common()]
         lines += [f"too long  {count:,}: {what}" for what, count in self.cut.most_common()]
+        if self.prompts:
+            lines.append(f"prompts   {self.prompts:,} of {self.tokens:,} tokens")
+            return lines
         grouped = f" in {self.groups:,} groups" if 0 < self.groups < self.samples else ""
         lines.append(f"samples   {self.samples:,}{grouped}")
         lines += self.judged.lines()
@@ -246,7 +253,7 @@ class DataReport:
     def from_dict(cls, values: Mapping[str, Any]) -> DataReport:
         """Read what `to_dict` wrote."""
         # A cache of before there were groups, and judged answers, does not tell of them
-        told = {"groups": values["samples"], "judged": {}, **values}
+        told = {"groups": values["samples"], "judged": {}, "prompts": 0, **values}
         given = {name: told[name] for name in cls.__slots__}
         given["sources"] = [SourceReport(**source) for source in given["sources"]]
         given["judged"] = JudgedCounts.from_dict(given["judged"])

@@ -13,11 +13,12 @@ from xtune.data.unread import read_row
 from xtune.errors import DataError
 from xtune.structures import Conversation
 
-__all__ = ["JUDGED", "Makes", "Mismatch", "RowReading", "reading_of"]
+__all__ = ["JUDGED", "Makes", "Mismatch", "RowReading", "made_of", "reading_of"]
 
 # What a row becomes: dialogues, and texts and tokens count as such; answers to one prompt that are
-# held against each other; answers that each were judged alone.
-Makes: TypeAlias = Literal["dialogues", "pairs", "unpaired"]
+# held against each other; answers that each were judged alone; or prompts, whose answers the model
+# writes itself, see prompts.py.
+Makes: TypeAlias = Literal["dialogues", "pairs", "unpaired", "prompts"]
 JUDGED: Mapping[Makes, tuple[str, ...]] = {  # of formats.kind_of, what each takes
     "pairs": ("preference pair", "ranking"),
     "unpaired": ("preference pair", "ranking", "judged answer"),
@@ -60,7 +61,7 @@ def reading_of(row: dict[str, Any], map_fn: MapFn, *, where: str, makes: Makes) 
         Mismatch: the map_fn cannot read it.
         DataError: it becomes something else than is asked for.
     """
-    made, unread = _made(map_fn, where, row)
+    made, unread = made_of(row, map_fn, where=where)
     if makes not in JUDGED:
         _require_dialogue(made, where, map_fn)
         return RowReading(made, [cast(Conversation, made)], unread, [], [])
@@ -69,8 +70,20 @@ def reading_of(row: dict[str, Any], map_fn: MapFn, *, where: str, makes: Makes) 
     return RowReading(made, [one.conversation for one in judged], unread, judged, left_out)
 
 
-def _made(map_fn: MapFn, where: str, row: dict[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """What a map_fn makes of a row, and the keys that it does not read."""
+def made_of(
+    row: dict[str, Any], map_fn: MapFn, *, where: str
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what a map_fn makes of a row, and the keys that it does not read.
+
+    Args:
+        row: the raw row.
+        map_fn: reads it.
+        where: it is, for messages.
+
+    Raises:
+        UnusableRow: nothing can be learnt from it.
+        Mismatch: the map_fn cannot read it.
+    """
     name = name_of(map_fn)
     try:
         made, unread = read_row(map_fn, row)

@@ -18,6 +18,7 @@ __all__ = ["METRICS", "Curve", "MetricsFile", "last_row", "read_rows"]
 
 METRICS = "metrics.jsonl"
 _TAIL = 64 * 1024  # bytes in which the last lines are
+_NOT_THERE = (FileNotFoundError, IsADirectoryError)
 
 
 class Curve(NamedTuple):
@@ -41,7 +42,9 @@ class MetricsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._forget()
+        self._which: tuple[int, bytes] | None = None
+        self._read = 0  # bytes
+        self._curves: dict[str, Curve] = {}
 
     def curves(self) -> dict[str, Curve]:
         """Return all that was measured so far, by name; empty where there is no file.
@@ -56,7 +59,7 @@ class MetricsFile:
                     self._forget()  # another run's, or a resumed one's
                 file.seek(self._read)
                 new = file.read()
-        except FileNotFoundError:
+        except _NOT_THERE:
             self._forget()
             return {}
         self._which = which
@@ -78,9 +81,7 @@ class MetricsFile:
         values.append(_finite(value))
 
     def _forget(self) -> None:
-        self._which: tuple[int, bytes] | None = None
-        self._read = 0  # bytes
-        self._curves: dict[str, Curve] = {}
+        self._which, self._read, self._curves = None, 0, {}
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -91,7 +92,7 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except _NOT_THERE:
         return []
     return list(_rows(content[: content.rfind(b"\n") + 1].splitlines()))
 
@@ -107,7 +108,7 @@ def last_row(path: Path) -> dict[str, Any]:
             size = file.seek(0, 2)
             file.seek(max(0, size - _TAIL))
             content = file.read()
-    except FileNotFoundError:
+    except _NOT_THERE:
         return {}
     lines = content[: content.rfind(b"\n") + 1].splitlines()
     return next((row for row in _rows(reversed(lines)) if "loss" in row), {})

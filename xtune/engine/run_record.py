@@ -61,7 +61,7 @@ class RunRecord:
         Args:
             run: whose data are prepared.
         """
-        datasets = {"train": run.train_dataset, "validation": run.val_dataset}
+        datasets: dict[str, Any] = {"train": run.train_dataset, "validation": run.val_dataset}
         return cls(
             config=run.sheet.name,
             began=time.time(),

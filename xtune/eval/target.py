@@ -280,7 +280,7 @@ def trained_folder(work_dir: Path) -> Path:
 
 def _require_words(found: Located, named: str) -> None:
     """Refuse a reward model at once; that it is one is said of a hub's when it is loaded."""
-    if found.trained.is_dir():
+    if found.adapter is not None or (found.trained / "config.json").is_file():
         from xtune.generation.reward_scorer import require_language_model  # imports torch
 
         require_language_model(found, named)

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from safetensors.torch import save_file
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -97,6 +99,9 @@ def write_model(
         _write_reward_model(folder, llm, tokenizer, notes)
         return
     family = family_of_config(llm.config)
+    if not torch.accelerator.is_available():
+        # save_pretrained has accelerate import deepspeed, if that is there, which warns of a CPU
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
     with _cache_enabled(llm.config):
         if family is None:
             llm.save_pretrained(folder)

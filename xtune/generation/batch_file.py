@@ -3,21 +3,19 @@
     prompts.jsonl    {"prompt": "Who are you?", "id": 7}
     answers.jsonl    {"prompt": "Who are you?", "id": 7, "answer": "A parrot.", "ended_by": "stop"}
 
-While answers are written they stand, in the order in which they come, in `answers.jsonl.part`,
-whose first line says what is asked and how. The whole file, in the order of the prompts, takes its
-place at the end.
+While answers are written they stand in `answers.jsonl.part`; see part_file.py.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from xtune.errors import DataError, UsageError
+from xtune.generation.part_file import PartFile, lines_of
 from xtune.generation.pipeline import Pipeline
 from xtune.generation.reply import Reply
 from xtune.structures import Message
@@ -33,9 +31,10 @@ def read_prompts(file: Path) -> list[dict[str, Any]]:
         DataError: a row has neither.
     """
     try:
-        lines = _lines(file.read_text(encoding="utf-8-sig"))
+        lines = lines_of(file.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {error}") from None
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{file} cannot be read: {why}") from None
     rows = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -74,21 +73,15 @@ def answer_file(
     Raises:
         UsageError: what is there belongs to other prompts or settings.
     """
-    part = out.with_name(f"{out.name}.part")
     asked = {"rows": len(rows), "asked": _digest(rows, seed, settings, answer.model.name)}
-    there = _read_part(part, asked)
-    left = [at for at in range(len(rows)) if at not in there]
-    before = len(there)
-    with part.open("a", encoding="utf-8") as file:
-        if not before and not file.tell():
-            file.write(json.dumps(asked) + "\n")
+    part = PartFile(out, asked)
+    left = [at for at in range(len(rows)) if at not in part.there]
+    before = len(part.there)
+    with part:
 
         def keep(index: int, reply: Reply) -> None:
-            at = left[index]
-            there[at] = _answered(reply)
-            file.write(json.dumps({"row": at, **there[at]}, ensure_ascii=False) + "\n")
-            file.flush()
-            on_progress(len(there), len(rows))
+            part.keep(left[index], _answered(reply))
+            on_progress(len(part.there), len(rows))
 
         on_progress(before, len(rows))
         if left:
@@ -99,20 +92,8 @@ def answer_file(
                 seeds=[(seed + at) % 2**63 for at in left],
                 **settings,
             )
-    whole = out.with_name(f"{out.name}.tmp")
-    with whole.open("w", encoding="utf-8") as file:
-        for at, row in enumerate(rows):
-            file.write(json.dumps({**row, **there[at]}, ensure_ascii=False) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    whole.replace(out)
-    part.unlink()
+    part.finish({**row, **part.there[at]} for at, row in enumerate(rows))
     return before
-
-
-def _lines(text: str) -> list[str]:
-    """Not `splitlines`: it also breaks at U+2028 and others, which JSON has within strings."""
-    return text.removesuffix("\n").split("\n") if text else []
 
 
 def _row(line: str, place: str) -> dict[str, Any]:
@@ -136,25 +117,3 @@ def _answered(reply: Reply) -> dict[str, Any]:
 def _digest(rows: list[dict[str, Any]], seed: int, settings: Mapping[str, Any], model: str) -> str:
     said = json.dumps([rows, seed, dict(settings), model], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:16]
-
-
-def _read_part(part: Path, asked: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
-    """The answers that are there; a last line that was cut by a crash is cut off."""
-    if not part.is_file():
-        return {}
-    whole, _, cut = part.read_text(encoding="utf-8").rpartition("\n")
-    lines = _lines(whole)
-    if cut:
-        part.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    if not lines:
-        return {}
-    if json.loads(lines[0]) != asked:
-        raise UsageError(
-            f"{part} has answers to other prompts, by another model or with other settings; go on "
-            f"with those, or delete it: rm {part}"
-        )
-    there = {}
-    for line in lines[1:]:
-        answered = json.loads(line)
-        there[answered.pop("row")] = answered
-    return there

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtune.generation.answer import Answer
+from xtune.generation.cache_form import bytes_per_token
 from xtune.generation.forward import ModelForward
 from xtune.generation.live_rows import LiveRows
 from xtune.generation.plain_batch import answer_together
@@ -22,13 +23,13 @@ from xtune.generation.row import Row
 from xtune.generation.row_cache import frequencies_change, rows_may_join
 from xtune.generation.settings import GenerationSettings
 from xtune.generation.stopping import stop_ids_and_words
-from xtune.models import base_of, generation_mode
+from xtune.models import generation_mode
 from xtune.parallel.in_step import agree
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["bytes_per_token", "free_memory", "generate_texts", "pad_id_of", "write_answers"]
+__all__ = ["free_memory", "generate_texts", "pad_id_of", "write_answers"]
 
 _MOST_SLOTS = 64  # at 32 rows a processor multiplies by the head at three quarters of its speed
 
@@ -130,10 +131,10 @@ def write_answers(
     report = on_ended or (lambda ended: None)
     # processes that share a model must agree, even where one of them has no rows
     reach = (context_length(llm) or longest) if together else longest
-    with generation_mode(llm):
+    with generation_mode(llm, alike=True):
         if rows_may_join(llm, reach):
             forward = ModelForward(llm, device, together=together)
-            live = LiveRows(forward, device, pad_id, slots=slots)
+            live = LiveRows(forward, device, pad_id, slots=slots, from_start=forward.from_start)
             _answer_all(live, rows, report, may_halve=not together)
             forward.wait_for_the_others()
             return
@@ -148,19 +149,6 @@ def write_answers(
             for at in batch:
                 rows[at].answer.finish()
             report(batch)
-
-
-def bytes_per_token(llm: Any) -> int:
-    """How much memory the keys and values of one token of one row take.
-
-    Args:
-        llm: a causal language model, with a PEFT adapter or without.
-    """
-    config = base_of(llm).config.get_text_config(decoder=True)
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    number = llm.get_input_embeddings().weight.element_size()
-    return int(2 * config.num_hidden_layers * heads * width * number)
 
 
 def free_memory(device: torch.device) -> int:

@@ -21,6 +21,7 @@ from xtune.data.templates.default_system import default_system_of, without_empty
 from xtune.data.templates.render import own_renderer
 from xtune.errors import TemplateError
 from xtune.generation.answer import Answer
+from xtune.generation.cache_form import CacheForm
 from xtune.generation.continuous import pad_id_of, write_answers
 from xtune.generation.plain_batch import answer_together
 from xtune.generation.room import context_length, require_fit
@@ -33,7 +34,14 @@ from xtune.structures import Message
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["answer_batch", "answer_prompts", "context_length", "prompt_ids", "stream_answer"]
+__all__ = [
+    "answer_batch",
+    "answer_prompts",
+    "answer_rows",
+    "context_length",
+    "prompt_ids",
+    "stream_answer",
+]
 
 
 def answer_batch(
@@ -115,11 +123,9 @@ def answer_prompts(
     Raises:
         UsageError: a prompt fills the model's context.
     """
-    require_fit(llm, tokenizer, prompts)
-    rows, pad_id = _rows(llm, tokenizer, prompts, GenerationSettings(**settings), stop_words, seeds)
     done = 0
 
-    def count(ended: Sequence[int]) -> None:
+    def count(rows: Sequence[Row], ended: Sequence[int]) -> None:
         nonlocal done
         done += len(ended)
         if on_answer is not None:
@@ -128,8 +134,63 @@ def answer_prompts(
         if on_progress is not None:
             on_progress(done)
 
-    write_answers(llm, rows, pad_id, slots=batch_size, on_ended=count, together=together)
+    rows = answer_rows(
+        llm,
+        tokenizer,
+        prompts,
+        stop_words=stop_words,
+        batch_size=batch_size,
+        on_ended=count,
+        seeds=seeds,
+        together=together,
+        **settings,
+    )
     return [row.answer for row in rows]
+
+
+def answer_rows(
+    llm: Any,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    *,
+    stop_words: Sequence[str] = (),
+    batch_size: int | None = 32,
+    on_ended: Callable[[Sequence[Row], Sequence[int]], None] = lambda rows, ended: None,
+    seeds: Sequence[int] | None = None,
+    note: bool = False,
+    together: bool = False,
+    **settings: Any,
+) -> list[Row]:
+    """Answer prompts as `answer_prompts` does, and return the rows: tokens in, tokens out.
+
+    Args:
+        llm: as for `answer_prompts`, and so are the others.
+        tokenizer: that rendered the prompts.
+        prompts: token ids of each.
+        stop_words: strings that end an answer.
+        batch_size: rows at once; None: as many as fit into the memory that is free.
+        on_ended: given the rows, and the indices of those that a pass has ended.
+        seeds: of each.
+        note: let each row note how likely its tokens were.
+        together: all processes share the model.
+        **settings: fields of GenerationSettings.
+
+    Raises:
+        UsageError: a prompt fills the model's context.
+    """
+    require_fit(llm, tokenizer, prompts)
+    rows, pad_id = _rows(
+        llm, tokenizer, prompts, GenerationSettings(**settings), stop_words, seeds, note
+    )
+    write_answers(
+        llm,
+        rows,
+        pad_id,
+        slots=batch_size,
+        on_ended=lambda ended: on_ended(rows, ended),
+        together=together,
+    )
+    return rows
 
 
 def stream_answer(
@@ -141,6 +202,7 @@ def stream_answer(
     stop_words: Sequence[str] = (),
     settings: GenerationSettings,
     tools: Sequence[dict[str, Any]] = (),
+    form: CacheForm | None = None,
 ) -> Answer:
     """Answer one dialogue, giving the text to `on_text` piece by piece as it is written.
 
@@ -155,6 +217,7 @@ def stream_answer(
         stop_words: strings that end an answer, besides the model's own end tokens.
         settings: how to sample.
         tools: what the model may call, in OpenAI's form, for a template that has a place for them.
+        form: how keys and values are held; None: as the model's own cache does.
 
     Returns:
         The Answer; its pieces, joined, are its text.
@@ -167,8 +230,8 @@ def stream_answer(
     require_fit(llm, tokenizer, [prompt])
     (row,), pad_id = _rows(llm, tokenizer, [prompt], settings, stop_words)
     try:
-        with generation_mode(llm):
-            answer_together(llm, [row], pad_id, on_text=on_text)
+        with generation_mode(llm, alike=True):
+            answer_together(llm, [row], pad_id, on_text=on_text, form=form)
     except KeyboardInterrupt:
         row.answer.ended_by = "interrupt"
     if rest := row.answer.finish():
@@ -216,10 +279,11 @@ def prompt_ids(
 def _rows(
     llm: Any,
     tokenizer: PreTrainedTokenizerBase,
-    prompts: Sequence[list[int]],
+    prompts: Sequence[Sequence[int]],
     settings: GenerationSettings,
     stop_words: Sequence[str],
     seeds: Sequence[int] | None = None,
+    note: bool = False,
 ) -> tuple[list[Row], int]:
     """Return a row for each prompt, and a token to pad with."""
     stop_ids, words = stop_ids_and_words(llm, tokenizer, stop_words)
@@ -236,5 +300,5 @@ def _rows(
             # two that ask the same get two answers
             seed=(seed + at) % 2**63 if seeds is None else seeds[at],
         )
-        rows.append(Row(prompt, new_answer, own))
+        rows.append(Row(prompt, new_answer, own, alternatives=0 if note else None))
     return rows, pad_id_of(tokenizer, stop_ids)

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
+from xtune.generation.cache_form import CacheForm, Whole
 from xtune.generation.row import Row, next_tokens
 from xtune.generation.row_cache import RowCache
 from xtune.generation.shared_prefix import Forward, PromptReader, shared_length
@@ -22,6 +23,7 @@ from xtune.generation.shared_prefix import Forward, PromptReader, shared_length
 __all__ = ["LiveRows"]
 
 _LONGEST_PASS = 4096  # tokens of prompts that begin together; what a pass holds grows with them
+_NOTED = 256  # tokens of a prompt whose distributions are held at once
 _PASS = 64  # tokens whose computation costs about as much as one pass more
 
 
@@ -37,6 +39,8 @@ class LiveRows:
             long prompt does not stall the others; None: those of all rows that find a slot.
         kept_tokens: of prompts and answers that have ended are kept, for prompts that begin with
             them; of what was read last, all are.
+        form: how keys and values are held.
+        from_start: the model's attention is that of attention/alike.py; see `RowCache`.
 
     Attributes:
         slots: may be changed between two steps.
@@ -51,6 +55,8 @@ class LiveRows:
         slots: int,
         prompt_tokens: int | None = None,
         kept_tokens: int = 0,
+        form: CacheForm | None = None,
+        from_start: bool = False,
     ) -> None:
         self.slots = slots
         self._forward = forward
@@ -59,16 +65,25 @@ class LiveRows:
         self._prompt_tokens = prompt_tokens
         self._longest_pass = min(_LONGEST_PASS, prompt_tokens or _LONGEST_PASS)
         self._kept_tokens = kept_tokens
+        self._form = form or Whole()
+        self._from_start = from_start
         self._waiting: deque[Row] = deque()
         self._ended: list[Row] = []  # kept where a pass fails: the next step returns them
         self._empty()
 
     def _empty(self) -> None:
         self._live: list[Row | None] = []  # the row in each slot; None: it has ended
-        self._cache = RowCache()
+        self._cache = self._new_cache()
         self._reader = PromptReader(
-            self._forward, self._device, self._pad_id, kept_tokens=self._kept_tokens
+            self._forward,
+            self._device,
+            self._pad_id,
+            kept_tokens=self._kept_tokens,
+            form=self._form,
         )
+
+    def _new_cache(self) -> RowCache:
+        return RowCache(self._form, from_start=self._from_start)
 
     @property
     def busy(self) -> bool:
@@ -85,6 +100,11 @@ class LiveRows:
         """Tokens of the longest row that lives or waits, as far as it is written."""
         rows = [*self._waiting, *(row for row in self._live if row is not None)]
         return max((len(row.ids) for row in rows), default=0)
+
+    @property
+    def cache_bytes(self) -> int:
+        """What the keys and values of the rows that live take, their reserve included."""
+        return self._cache.bytes
 
     @property
     def kept(self) -> int:
@@ -132,6 +152,11 @@ class LiveRows:
         while self._waiting and self._live_count() < self.slots:
             if self._prompt_tokens is not None and read >= self._prompt_tokens:
                 break
+            if self._waiting[0].unread:
+                read += self._reader.read_noting(self._waiting[0], min(self._longest_pass, _NOTED))
+                if self._waiting[0].done:  # nothing is to be written
+                    self._ended.append(self._waiting.popleft())
+                continue
             self._note_known(self._waiting[0])
             if ahead := self._reader.read_ahead(self._waiting[0].ids, self._longest_pass):
                 read += ahead
@@ -144,7 +169,7 @@ class LiveRows:
             into = [*free, *range(len(self._live), self.slots)][: len(batch)]
             cache, logits = self._reader.read([tuple(row.ids) for row in batch])
             grown = max(len(self._live), max(into) + 1)
-            self._cache.join(cache, into, grown)
+            self._cache.join(cache, [len(row.ids) for row in batch], into, grown)
             self._live += [None] * (grown - len(self._live))
             for slot, row in zip(into, batch, strict=True):
                 self._live[slot] = self._waiting.popleft()
@@ -157,13 +182,15 @@ class LiveRows:
             columns = max(len(self._row(slot).ids) for slot in range(len(self._live))) - 1
             self._cache.keep(staying, columns)
         else:
-            self._cache = RowCache()
+            self._cache = self._new_cache()
 
     def _alike(self, most: int) -> tuple[list[Row], int]:
         """The next that wait, as long as one pass for all costs no more than several."""
         batch: list[Row] = []
         longest = cost = known = 0
         for row in self._waiting:
+            if row.unread:  # it is read alone
+                break
             if not batch:
                 longest, known = len(row.ids), self._reader.known(row.ids)
                 cost = longest - known
@@ -188,7 +215,11 @@ class LiveRows:
         rows = [self._row(slot) for slot in range(len(self._live))]
         lengths = torch.tensor([[len(row.ids)] for row in rows])  # with the token that goes in
         columns = int(lengths.max())
-        mask = torch.arange(columns) >= columns - lengths
+        if self._from_start:
+            self._cache.write_to((lengths - 1)[:, 0].to(self._device))
+            mask = torch.arange(columns) < lengths
+        else:
+            mask = torch.arange(columns) >= columns - lengths
         logits = self._forward(
             torch.tensor([row.ids[-1:] for row in rows], device=self._device),
             None if mask.all() else mask.long().to(self._device),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from os import PathLike
 from typing import Any
 
+from xtune.errors import UsageError
 from xtune.generation.answer import Answer
 from xtune.generation.generate import answer_prompts, prompt_ids
 from xtune.generation.model import ChatModel
@@ -49,9 +50,12 @@ class Pipeline:
             A reply for each, in their order.
 
         Raises:
-            UsageError: a prompt fills the context, or a setting is out of range.
+            UsageError: `prompts` is one text, a prompt fills the context, or a setting is out of
+                range.
             DataError: a dialogue is none.
         """
+        if isinstance(prompts, str):
+            raise UsageError("prompts is one text; give a list of them: answer(['Who are you?'])")
         model = self.model
         if tools:
             model.require_tools()

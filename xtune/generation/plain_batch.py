@@ -18,6 +18,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
+from xtune.generation.cache_form import CacheForm, PromptCache
 from xtune.generation.row import Row, next_tokens
 from xtune.parallel.progress import beat
 
@@ -31,6 +32,7 @@ def answer_together(
     *,
     on_text: Callable[[str], None] | None = None,
     together: bool = False,
+    form: CacheForm | None = None,
 ) -> None:
     """Write the answers of some rows, in one left-padded batch.
 
@@ -40,6 +42,8 @@ def answer_together(
         pad_id: any token's; padding is masked.
         on_text: given what may be shown; of a single row.
         together: processes that share the model make the same passes.
+        form: how keys and values are held, of a model that keeps no other; None: as the model's
+            own cache does.
     """
     device = llm.get_input_embeddings().weight.device
     prompts = [row.prompt for row in rows] or [(pad_id,)]
@@ -65,6 +69,7 @@ def answer_together(
         logits_processor=LogitsProcessorList([_Chosen(rows, pad_id)]),
         stopping_criteria=StoppingCriteriaList([watch]),
         synced_gpus=together,
+        **({} if form is None else {"past_key_values": PromptCache(form)}),
     )
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from xtune.generation.answer import Answer
 from xtune.generation.settings import GenerationSettings
+
+if TYPE_CHECKING:
+    from xtune.generation.cache_form import PromptCache
 
 __all__ = ["Guide", "Noted", "Row", "next_tokens"]
 
@@ -55,12 +58,17 @@ class Row:
         alternatives: note how likely each token was, and this many others; None: note nothing.
         guide: says which tokens may come next; None: all may.
         alpha: of contrastive search, contrastive.py; None: no such search.
+        bias: added to the logits of some tokens.
+        reads: note the prompt's tokens too, as `alternatives` says.
+        writes: False: the row ends when its prompt has been noted, with an empty answer.
 
     Attributes:
         answer: what is written so far.
         ids: the prompt, and all tokens of the answer.
         noted: how likely each token of the answer was, as the model has it: before temperature,
             penalties and guide.
+        read: how likely each token of the prompt was, without the first, as far as it is read.
+        reading: the cache of a prompt that is noted in pieces.
         known: how many tokens of the prompt were computed already when its turn came; None before.
     """
 
@@ -73,15 +81,23 @@ class Row:
         alternatives: int | None = None,
         guide: Guide | None = None,
         alpha: float | None = None,
+        bias: Mapping[int, float] | None = None,
+        reads: bool = False,
+        writes: bool = True,
     ) -> None:
         self.prompt = tuple(prompt)
         self.settings = settings
         self.alternatives = alternatives
         self.guide = guide
         self.alpha = alpha
+        self.bias = dict(bias or {})
+        self.reads = reads and alternatives is not None
+        self.writes = writes
         self.answer = new_answer()
         self.ids = list(self.prompt)
         self.noted: list[Noted] = []
+        self.read: list[Noted] = []
+        self.reading: PromptCache | None = None
         self.known: int | None = None
         self._said: Tensor | None = None
         self._dice: torch.Generator | None = None
@@ -89,8 +105,16 @@ class Row:
     @property
     def done(self) -> bool:
         """Whether the answer has ended or has all the tokens that it may have."""
-        ended = self.answer.ended_by != "length"
-        return ended or self.answer.tokens >= self.settings.max_new_tokens
+        if self.answer.ended_by != "length":
+            return True
+        if not self.writes:
+            return not self.unread
+        return self.answer.tokens >= self.settings.max_new_tokens
+
+    @property
+    def unread(self) -> int:
+        """How many tokens of the prompt are still to be noted."""
+        return len(self.prompt) - 1 - len(self.read) if self.reads else 0
 
     def leave(self) -> None:
         """End the answer here: nobody waits for it any more."""
@@ -106,8 +130,12 @@ class Row:
         return self.answer.push(token)
 
     def changed(self, logits: Tensor) -> Tensor:
-        """Return its logits [V] with the penalties taken off and without forbidden tokens."""
+        """Return its logits [V] with its bias, without penalties and forbidden tokens."""
         settings = self.settings
+        if self.bias:
+            tokens = torch.tensor(list(self.bias), dtype=torch.long, device=logits.device)
+            more = torch.tensor(list(self.bias.values()), dtype=logits.dtype, device=logits.device)
+            logits = logits.index_add(0, tokens, more)
         if settings.repetition_penalty != 1:
             penalty = settings.repetition_penalty
             less = torch.where(logits < 0, logits * penalty, logits / penalty)
@@ -127,11 +155,32 @@ class Row:
             logits: fp32 [V], the model's own.
             token: that was taken.
         """
+        self.noted += self._noted(logits[None], [token])
+
+    def note_prompt(self, logits: Tensor) -> None:
+        """Note how likely the prompt's next tokens were.
+
+        Args:
+            logits: [T, V], behind the tokens from the first on that is not noted yet; one behind
+                the whole prompt is not looked at.
+        """
+        first = len(self.read) + 1
+        tokens = self.prompt[first : first + len(logits)]
+        self.read += self._noted(logits[: len(tokens)].float(), tokens)
+
+    def _noted(self, logits: Tensor, tokens: Sequence[int]) -> list[Noted]:
         assert self.alternatives is not None
+        if not tokens:
+            return []
         shares = logits.log_softmax(-1)
-        best = shares.topk(min(self.alternatives, len(shares)))
-        others = tuple(zip(best.indices.tolist(), best.values.tolist(), strict=True))
-        self.noted.append(Noted(token, shares[token].item(), others))
+        best = shares.topk(min(self.alternatives, shares.shape[1]))
+        own = shares[torch.arange(len(tokens)), torch.tensor(tokens)].tolist()
+        return [
+            Noted(token, log_probability, tuple(zip(ids, values, strict=True)))
+            for token, log_probability, ids, values in zip(
+                tokens, own, best.indices.tolist(), best.values.tolist(), strict=True
+            )
+        ]
 
     def throw(self, count: int) -> Tensor:
         """Throw the row's own dice, one for each token: log of exponential numbers, [V]."""

@@ -8,19 +8,42 @@ tree of all prompts has once. Prompts of a server come in no order, so that it k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers import Cache, DynamicCache
-from transformers.cache_utils import CacheLayerMixin, DynamicLayer
+from transformers import Cache
 
-__all__ = ["PromptReader", "common_length", "shared_length"]
+from xtune.generation.cache_form import CacheForm, PromptCache, Whole
+from xtune.generation.row import Row
+
+__all__ = ["Forward", "PromptReader", "common_length", "shared_length"]
 
 _WORTH_IT = 8  # tokens; a forward pass for fewer costs what it saves
 
-# input ids [S, T], attention mask [S, C + T] or None, positions [S, T], cache -> logits [S, V]
-Forward = Callable[[Tensor, Tensor | None, Tensor, Cache], Tensor]
+
+class Forward(Protocol):
+    """A pass of a model."""
+
+    def __call__(
+        self,
+        ids: Tensor,
+        mask: Tensor | None,
+        positions: Tensor,
+        cache: Cache,
+        *,
+        every: bool = False,
+    ) -> Tensor:
+        """Return the logits after the last of the new tokens, [S, V].
+
+        Args:
+            ids: [S, T].
+            mask: [S, C + T] or None.
+            positions: [S, T].
+            cache: of C tokens; gets T more.
+            every: return those after each new token, [S, T, V].
+        """
 
 
 class PromptReader:
@@ -31,16 +54,24 @@ class PromptReader:
         device: where the model's embedding is.
         pad_id: any token's; padding is masked.
         kept_tokens: of what was read before the last are kept at most, the least used go first.
+        form: how keys and values are held.
     """
 
     def __init__(
-        self, forward: Forward, device: torch.device, pad_id: int, *, kept_tokens: int = 0
+        self,
+        forward: Forward,
+        device: torch.device,
+        pad_id: int,
+        *,
+        kept_tokens: int = 0,
+        form: CacheForm | None = None,
     ) -> None:
         self._forward = forward
         self._device = device
         self._pad_id = pad_id
         self._kept_tokens = kept_tokens
-        self._kept: dict[tuple[int, ...], DynamicCache] = {}  # of one row; the last used is last
+        self._form = form or Whole()
+        self._kept: dict[tuple[int, ...], PromptCache] = {}  # of one row; the last used is last
 
     @property
     def kept(self) -> int:
@@ -63,12 +94,13 @@ class PromptReader:
         """
         ids = tuple(prompt)
         known = self.known(ids)
+        most = max(most, _WORTH_IT)  # fewer would not be found again
         if len(ids) - known <= most:
             return 0
         self._read_one(ids[: known + most])
         return most
 
-    def read(self, prompts: Sequence[tuple[int, ...]]) -> tuple[DynamicCache, Tensor]:
+    def read(self, prompts: Sequence[tuple[int, ...]]) -> tuple[PromptCache, Tensor]:
         """Compute B prompts.
 
         Args:
@@ -94,7 +126,7 @@ class PromptReader:
         columns = torch.arange(longest, device=self._device)
         positions = (columns - padding).clamp(min=0)  # [B, L]
         # a row's column c holds its token c - padding
-        cache = _spread(beginning, positions[:, :shared]) if shared else DynamicCache()
+        cache = _spread(beginning, positions[:, :shared]) if shared else PromptCache(self._form)
         ids = [[self._pad_id] * (longest - len(each)) + list(each) for each in prompts]
         mask = (columns >= padding).long() if padding.any() else None
         logits = self._forward(
@@ -102,7 +134,32 @@ class PromptReader:
         )
         return cache, logits
 
-    def keep(self, ids: tuple[int, ...], cache: DynamicCache) -> None:
+    def read_noting(self, row: Row, most: int) -> int:
+        """Compute some tokens of a prompt whose tokens are to be noted, known ones too.
+
+        Args:
+            row: has `unread` tokens.
+            most: tokens to be computed now.
+
+        Returns:
+            How many were.
+        """
+        cache, row.reading = row.reading, None  # a pass that fails leaves nothing half written
+        if cache is None:
+            cache = PromptCache(self._form)
+            row.read.clear()
+        first = len(row.read)
+        last = min(first + most, len(row.prompt) - 1)
+        positions = torch.arange(first, last, device=self._device)[None]
+        ids = torch.tensor([list(row.prompt[first:last])], device=self._device)
+        row.note_prompt(self._forward(ids, None, positions, cache, every=True)[0])
+        if row.unread:
+            row.reading = cache
+        else:
+            self.keep(row.prompt[:last], cache)
+        return last - first
+
+    def keep(self, ids: tuple[int, ...], cache: PromptCache) -> None:
         """Keep the cache of a row that has ended, for prompts that begin with it.
 
         Args:
@@ -114,10 +171,10 @@ class PromptReader:
         self._kept[ids] = cache
         self._drop()
 
-    def _read_one(self, prompt: tuple[int, ...]) -> tuple[DynamicCache, Tensor]:
+    def _read_one(self, prompt: tuple[int, ...]) -> tuple[PromptCache, Tensor]:
         """Have the cache of one prompt; return it with the logits of what comes next, [1, V]."""
         entry, known = self._nearest(prompt, len(prompt) - 1)
-        cache = _beginning(self._used(entry), known) if known else DynamicCache()
+        cache = _beginning(self._used(entry), known) if known else PromptCache(self._form)
         positions = torch.arange(known, len(prompt), device=self._device)[None]
         rest = torch.tensor([list(prompt[known:])], device=self._device)
         logits = self._forward(rest, None, positions, cache)
@@ -134,7 +191,7 @@ class PromptReader:
                 best, length = ids, common
         return (best, length) if length >= _WORTH_IT else ((), 0)
 
-    def _used(self, ids: tuple[int, ...]) -> DynamicCache:
+    def _used(self, ids: tuple[int, ...]) -> PromptCache:
         self._kept[ids] = self._kept.pop(ids)
         return self._kept[ids]
 
@@ -179,27 +236,16 @@ def common_length(one: tuple[int, ...], other: tuple[int, ...]) -> int:
     return low
 
 
-def _beginning(cache: DynamicCache, length: int) -> DynamicCache:
+def _beginning(cache: PromptCache, length: int) -> PromptCache:
     """Return the first tokens of one row's cache; what is computed next does not change it."""
-    beginning = DynamicCache()
-    for layer in cache.layers:
-        assert isinstance(layer, CacheLayerMixin)
-        assert layer.keys is not None
-        assert layer.values is not None
-        beginning.layers.append(own := DynamicLayer())
-        own.lazy_initialization(layer.keys, layer.values)
-        own.keys, own.values = layer.keys[:, :, :length], layer.values[:, :, :length]
-    return beginning
+    held = [tuple(part[:, :, :length] for part in parts) for parts in cache.parts]
+    return PromptCache(cache.form, held)
 
 
-def _spread(cache: DynamicCache, tokens: Tensor) -> DynamicCache:
+def _spread(cache: PromptCache, tokens: Tensor) -> PromptCache:
     """Return rows that hold one row's tokens, [B, C] of them, in their columns."""
-    spread = DynamicCache()
-    for at, layer in enumerate(cache.layers):
-        assert isinstance(layer, CacheLayerMixin)
-        assert layer.keys is not None
-        assert layer.values is not None
-        keys = layer.keys[0][:, tokens].transpose(0, 1).contiguous()
-        values = layer.values[0][:, tokens].transpose(0, 1).contiguous()
-        spread.update(keys, values, at)
-    return spread
+    held = [
+        tuple(part[0][:, tokens].transpose(0, 1).contiguous() for part in parts)
+        for parts in cache.parts
+    ]
+    return PromptCache(cache.form, held)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
+from xtune.models.attention.alike import NAME, attends_alike
+
 __all__ = ["base_of", "checkpoints_layers", "generation_mode"]
 
 
@@ -23,7 +25,7 @@ def checkpoints_layers(model: torch.nn.Module) -> bool:
 
 
 @contextmanager
-def generation_mode(llm: torch.nn.Module) -> Iterator[None]:
+def generation_mode(llm: torch.nn.Module, *, alike: bool = False) -> Iterator[None]:
     """Evaluation mode, transformers' own attention and no gradients, for the `with` block.
 
     With packed-document attention a padded batch has no meaning; and checkpointing, which only
@@ -31,11 +33,14 @@ def generation_mode(llm: torch.nn.Module) -> Iterator[None]:
 
     Args:
         llm: a PreTrainedModel or PeftModel, with or without xtune's attention.
+        alike: answers are written: no row may change by what is computed next to it, which in bf16
+            on a CPU takes an attention of our own, attention/alike.py.
     """
     base = base_of(llm)
     attention, training = base.config._attn_implementation, llm.training
     # None: the best that the family supports, SDPA or its own eager function
-    base.set_attn_implementation(base.get_correct_attn_implementation(None))
+    best = base.get_correct_attn_implementation(None)
+    base.set_attn_implementation(NAME if alike and attends_alike(base) else best)
     llm.eval()
     try:
         with torch.no_grad():

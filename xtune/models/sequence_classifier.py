@@ -36,7 +36,7 @@ from xtune.models.loading import (
 from xtune.models.quantization import Quantization
 from xtune.registry import MODELS
 
-__all__ = ["is_classifier", "load_classifier"]
+__all__ = ["classifier_of", "is_classifier", "load_classifier"]
 
 _HEAD = "score"
 # What transformers and PEFT ask a quantized model
@@ -153,6 +153,22 @@ def _require_class(name: str, config: PretrainedConfig, family: Family | None) -
             "load the reward model. Take a model of another family: Llama, Qwen, Mistral, Gemma, "
             "Phi-3, GPT-NeoX …"
         )
+
+
+def classifier_of(language_model: PreTrainedModel) -> PreTrainedModel:
+    """Return a model that scores, with a new head, made of a language model's layers.
+
+    Args:
+        language_model: in transformers' own layout; its config is changed.
+
+    Raises:
+        ModelError: transformers has no class with a score for the family.
+    """
+    name = str(language_model.name_or_path)
+    _require_class(name, language_model.config, family_of_config(language_model.config))
+    llm = _of_layers(language_model, name)
+    _put_head(llm, name, is_new=True)
+    return llm
 
 
 def _of_layers(language_model: PreTrainedModel, name: str) -> PreTrainedModel:

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, UntypedStorage, nn
 from torch._subclasses.fake_tensor import (
     FakeTensor,
     FakeTensorMode,
@@ -89,8 +89,8 @@ class LiveBytes(TorchDispatchMode):
         return peak
 
     def ignore(self, tensor: Tensor) -> None:
-        """Count a tensor that was there before as nothing."""
-        self._sizes[tensor.untyped_storage()._cdata] = 0
+        """Count a tensor that was there before as nothing, as long as it is there."""
+        self._known(tensor.untyped_storage(), 0)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = self._run(func, args, kwargs or {})
@@ -105,11 +105,15 @@ class LiveBytes(TorchDispatchMode):
     def _note(self, tensor: Tensor) -> None:
         storage = tensor.untyped_storage()
         key = storage._cdata
-        if key in self._sizes:
-            return
-        size = self._sizes[key] = storage.nbytes()
+        if key not in self._sizes:
+            self._known(storage, storage.nbytes())
+
+    def _known(self, storage: UntypedStorage, size: int) -> None:
+        key = storage._cdata
+        self._sizes[key] = size
         self.now += size
         self.peak = max(self.peak, self.now)
+        # Once it is gone another one may have its address
         weakref.finalize(storage, self._drop, key)
 
     def _drop(self, key: int) -> None:

@@ -152,5 +152,6 @@ def refusal_of(
         quantized=asked or any(method is not None for method in methods),
         adapter_on_head=not sharding.adapter_on_head
         and not all(backbone.head.is_matrix for backbone in backbones),
+        shares_base=model.shares_base,
     )
     return sharding.refuses(traits)

@@ -68,7 +68,9 @@ def listen(host: str, port: int) -> socket.socket:
         listening.listen(512)
     except OSError as error:
         listening.close()
-        raise UsageError(f"cannot listen at {host}:{port}: {error}; try --port 0") from None
+        raise UsageError(
+            f"cannot listen at {host}:{port}: {error.strerror}; try --port 0"
+        ) from None
     return listening
 
 

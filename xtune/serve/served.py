@@ -64,6 +64,11 @@ class ServedModel:
         self._one_at_a_time = threading.Lock()
 
     @property
+    def rows(self) -> int:
+        """How many tokens the model knows: the rows of its embedding."""
+        return int(self.chat.llm.get_input_embeddings().weight.shape[0])
+
+    @property
     def tokenizer(self) -> PreTrainedTokenizerBase:
         """For the spelling of tokens; see `encode` for texts."""
         return self.chat.tokenizer
@@ -71,9 +76,8 @@ class ServedModel:
     @cached_property
     def grammar_tokenizer(self) -> Any:
         """What llguidance knows of the tokens; needs that package, and a second or two."""
-        rows = self.chat.llm.get_input_embeddings().weight.shape[0]
         hf = importlib.import_module("llguidance.hf")
-        return hf.from_tokenizer(self._front, n_vocab=rows, eos_token=list(self.stop_ids))
+        return hf.from_tokenizer(self._front, n_vocab=self.rows, eos_token=list(self.stop_ids))
 
     def new_answer(
         self, stop: Sequence[str] = (), stop_ids: Sequence[int] = (), *, is_chat: bool

@@ -44,7 +44,7 @@ class ToolDesk:
         self, names: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
         self.box = ToolBox(names, options)
-        # Of these the operator has named xtune's own: a foreign tool of that name is refused then.
+        # xtune's own tools that the operator has named: a foreign one of that name is refused then.
         self._harmless = frozenset(names).intersection(DEFAULT_TOOLS)
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="tool")
         self._here = 0

@@ -77,6 +77,12 @@ class Documents:
         best = sorted(scores, key=lambda passage: (-scores[passage], passage))[:count]
         return [self._passages[passage] for passage in best]
 
+    @property
+    def passages(self) -> tuple[Passage, ...]:
+        """All of them, file by file."""
+        self._refresh()
+        return tuple(self._passages)
+
     def __len__(self) -> int:
         return len(self._passages)
 

@@ -142,10 +142,7 @@ class Template:
         if "text" in conversation:
             return [[Span(self._bos + conversation["text"] + self._eos, True)]]
         if self.jinja is None:
-            raise TemplateError(
-                "the tokenizer has no chat template, so template='auto' cannot render a dialogue; "
-                f"name the format: prompt_template = one of {', '.join(names(TEMPLATES))}"
-            )
+            raise _no_template()
         if not any(map(_is_trained, conversation["messages"])):
             return []
         self.unwritten.require_whole(conversation)
@@ -161,6 +158,19 @@ class Template:
     def text(self, conversation: Conversation) -> str:
         """Render a dialogue once, without looking for its answers."""
         return self._render(conversation["messages"], conversation.get("tools"))
+
+    def prompt(self, conversation: Conversation) -> str:
+        """Render a dialogue up to where the assistant begins to write.
+
+        Raises:
+            TemplateError: the tokenizer has no chat template.
+            UnusableRow: the template refuses this dialogue.
+        """
+        if self.jinja is None:
+            raise _no_template()
+        return self._render(
+            conversation["messages"], conversation.get("tools"), add_generation_prompt=True
+        )
 
     def spans(self, conversation: Conversation) -> list[Span]:
         """Render a conversation that makes one sample.
@@ -315,6 +325,13 @@ def _trained_from_the_start(spans: list[Span]) -> list[Span]:
 def _trained(text: str, message: Message) -> Span:
     weight = message.get("weight", 1)
     return Span(text, True, () if weight == 1 else ((len(text), weight),))
+
+
+def _no_template() -> TemplateError:
+    return TemplateError(
+        "the tokenizer has no chat template, so template='auto' cannot render a dialogue; "
+        f"name the format: prompt_template = one of {', '.join(names(TEMPLATES))}"
+    )
 
 
 def _is_trained(message: Message) -> bool:

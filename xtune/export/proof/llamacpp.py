@@ -71,6 +71,7 @@ class LlamaCppReader:
         if adapter is not None:
             params.lora_adapters = [_lora(xllamacpp, adapter)]
         self.in_16_bits = False
+        self.in_8_bits = True
         self.early: set[int] = set()
         try:
             self._server = xllamacpp.Server(params)

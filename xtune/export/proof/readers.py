@@ -26,10 +26,12 @@ class Reader(Protocol):
     Attributes:
         name: for the table.
         in_16_bits: whether it computes in bf16 or fp16.
+        in_8_bits: whether it rounds what meets packed weights to 8 bits.
     """
 
     name: str
     in_16_bits: bool
+    in_8_bits: bool
 
     def prompt(self, dialogue: Dialogue, *, is_chat: bool) -> list[int]:
         """Render and tokenise a dialogue, by the export's own files.
@@ -73,6 +75,7 @@ class TransformersReader:
     ) -> None:
         self.name = name
         self.in_16_bits = llm.dtype.itemsize == 2
+        self.in_8_bits = False
         self._llm = llm.eval()
         self._tokenizer: Any = tokenizer
         self._ends = set(end_ids)

@@ -159,7 +159,7 @@ class UnpairedAlarms(Alarms):
 
 
 def _not_learnt(last: Mapping[str, float], steps: int, what: str) -> Iterator[tuple[str, str]]:
-    """Of pairs: the better answer is the one that has `what` less often than by chance."""
+    """Say that the better answers of pairs have `what` less often than by chance."""
     accuracy = last["reward_accuracy"] / WINDOW
     if steps >= 5 * WINDOW and accuracy < 0.5:
         yield (

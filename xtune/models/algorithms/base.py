@@ -95,6 +95,8 @@ class Algorithm(nn.Module, ABC):
             `llm=dict(type='SequenceClassifier', …)`: what comes out scores answers and writes none.
         has_dropout: dropout acts while it trains, LoRA's too. Where two passes are compared, or two
             texts, it must not.
+        shares_base: several of its models have the same frozen weights in memory, so that no
+            strategy can divide them.
         first_loss: what the loss of a run's first step is if all is as it should be; None where
             nobody knows. Another one is reported.
         surveyed: what `survey` has found of the step, summed over all processes.
@@ -104,6 +106,7 @@ class Algorithm(nn.Module, ABC):
     learns_from: ClassVar[str] = "dialogues"
     trains_scores: ClassVar[bool] = False
     has_dropout: ClassVar[bool] = True
+    shares_base: bool = False
     first_loss: float | None = None
     surveyed: Mapping[str, float] = MappingProxyType({})
     alarms: Alarms | None = None

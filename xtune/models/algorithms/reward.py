@@ -94,7 +94,7 @@ class RewardModel(Algorithm):
         _require_together(loss, reading, self._factors)
         self.backbone = Backbone(
             llm,
-            adapter=None if adapter is None else _with_head(llm, adapter),
+            adapter=None if adapter is None else with_head(llm, adapter),
             gradient_checkpointing=gradient_checkpointing,
             activation_offload=activation_offload,
             fused=fused,
@@ -248,8 +248,13 @@ def _moments(values: Tensor, pairs: Pairs, batch: Batch, each: float) -> dict[st
     return {name: (numbers * share).sum() for name, numbers in found.items()}
 
 
-def _with_head(llm: Any, adapter: PeftConfig) -> PeftConfig:
-    """An adapter that trains the head too, and is of a model that scores."""
+def with_head(llm: Any, adapter: PeftConfig) -> PeftConfig:
+    """Return an adapter that trains the head too, and is of a model that scores.
+
+    Args:
+        llm: a model that scores.
+        adapter: to be attached to it.
+    """
     own: Any = copy.deepcopy(adapter)
     if is_classifier(llm):  # another one is refused when all is built
         own.task_type = "SEQ_CLS"

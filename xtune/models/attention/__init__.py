@@ -4,6 +4,7 @@ varlen.py        the function registered with transformers: chooses, checks, ref
 side_by_side.py  a CPU in bf16: documents of similar length in one call
 by_document.py   SDPA, one document after the other: a CPU in fp32, and everything else
 by_heads.py      rows that several processes share
+alike.py         answers in bf16 on a CPU: each row alone and next to others gets the same bits
 tree.py          a row that is a tree of texts, for evaluation
 gpu_kernels.py   flash-attn's and torch's kernels for rows of documents, and flex attention
 """

@@ -34,6 +34,8 @@ __all__ = ["build_app"]
 
 logger = logging.getLogger(__name__)
 
+_THERE_ARE = f"there are: {', '.join(ENDPOINTS)}"
+
 
 def build_app(
     context: ApiContext,
@@ -85,13 +87,22 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _of_the_framework(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     path = request.url.path[:200]
-    there_are = f"there are: {', '.join(ENDPOINTS)}"
     said = {
-        404: f"there is no {path}; {there_are}",
-        405: f"{request.method} is not for {path}; {there_are}",
+        404: f"there is no {path}; {_instead_of(request, path)}",
+        405: f"{request.method} is not for {path}; {_THERE_ARE}",
     }.get(error.status_code, error.detail)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code)
     return error_response(ApiError(error.status_code, said, code=code, headers=error.headers))
+
+
+def _instead_of(request: Request, path: str) -> str:
+    """What a client meant whose base URL has a slash or a /v1 too many, or no /v1."""
+    bare = path.rstrip("/")
+    there = {route.path for route in request.app.routes if isinstance(route, Route)}
+    for meant in (bare, f"/v1{bare}", bare.replace("/v1/v1/", "/v1/", 1)):
+        if meant != path and meant in there:
+            return f"there is {meant}: a client's base URL ends with /v1"
+    return _THERE_ARE
 
 
 async def _gone(request: Request, error: Exception) -> Response:

@@ -112,7 +112,7 @@ async def asked_of(context: ApiContext, fields: Fields, model: ServedModel) -> A
     top = _top(fields)
     notices: list[str] = []
     limit = limit_of(fields, notices, "max_completion_tokens", "max_tokens")
-    sampling = sampling_of(fields, limit, notices)
+    sampling = sampling_of(fields, limit, notices, rows=model.rows)
     is_json, schema = _schema(fields)
     fields.refuse_rest()
     if is_json and forced is not None:
@@ -140,6 +140,7 @@ async def asked_of(context: ApiContext, fields: Fields, model: ServedModel) -> A
             alternatives=top,
             new_guide=new_guide,
             penalty_alpha=sampling.penalty_alpha,
+            bias=sampling.bias,
         )
         for number in range(sampling.n)
     ]

@@ -51,6 +51,7 @@ class Choice:
         is_chat: reasoning in <think> tags is parted from the rest.
         opens_thinking: the prompt ends within reasoning.
         most_calls: that are passed on; None: all.
+        notes_end: how likely the token was that ended it is told too, though it is no text.
 
     Attributes:
         finish_reason: once it has ended: 'stop', 'length' or 'tool_calls'.
@@ -66,12 +67,13 @@ class Choice:
         is_chat: bool = True,
         opens_thinking: bool = False,
         most_calls: int | None = None,
+        notes_end: bool = False,
     ) -> None:
         self.finish_reason: str | None = None
         self.tokens = self.known = 0
         self._tokenizer = model.tokenizer
         self._special = set(model.tokenizer.all_special_ids)
-        self._stop_ids = frozenset(model.stop_ids)
+        self._unnoted = frozenset(() if notes_end else model.stop_ids)
         self._form = model.call_form if with_tools else None
         self._most_calls = most_calls
         self._made: list[Delta] = []
@@ -88,7 +90,7 @@ class Choice:
 
     def push(self, piece: Piece) -> list[Delta]:
         """Take a token; return what can be sent now."""
-        if piece.noted is not None and piece.token not in self._stop_ids:
+        if piece.noted is not None and piece.token not in self._unnoted:
             self._noted.append(piece.noted)
         if self._form is not None and piece.token in self._special:
             self._look_for_opening(piece.token)

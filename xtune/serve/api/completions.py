@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from xtune.serve.api.fields import Fields
 from xtune.serve.api.log_probs import completion_log_probs
 from xtune.serve.api.sampling import limit_of, sampling_of, stream_of
 from xtune.serve.api.stream import event_stream, first_of
-from xtune.serve.engine.questions import End, Piece, Question
+from xtune.serve.engine.questions import End, Piece, Question, Read
 from xtune.serve.served import ServedModel
 
 __all__ = ["completions", "prompts_of"]
@@ -37,7 +37,10 @@ async def completions(request: Request) -> Response:
     given = fields.take_any("prompt")
     notices: list[str] = []
     limit = limit_of(fields, notices, "max_tokens")
-    sampling = sampling_of(fields, _TOKENS if limit is None else limit, notices)
+    echoes = fields.take("echo", "true or false", False)
+    # nothing is written where only the prompt is asked for
+    written = _TOKENS if limit is None else limit or 1
+    sampling = sampling_of(fields, written, notices, rows=model.rows)
     top = fields.take("logprobs", "an integer")
     if top is not None and not 0 <= top <= _MOST_TOP:
         raise fields.refusal("logprobs", f"is {top}; allowed: 0 to {_MOST_TOP}")
@@ -53,6 +56,9 @@ async def completions(request: Request) -> Response:
             alternatives=top,
             is_chat=False,
             penalty_alpha=sampling.penalty_alpha,
+            bias=sampling.bias,
+            reads=echoes and top is not None,
+            writes=limit != 0,
         )
         for prompt in prompts
         for number in range(sampling.n)
@@ -65,7 +71,8 @@ async def completions(request: Request) -> Response:
     }
     read = sum(map(len, prompts))
     headers = notice_headers(sampling.notices)
-    chunks = _chunks(context, model, questions, top, about)
+    texts = await in_thread(lambda: _echoed(model, given, questions)) if echoes else None
+    chunks = _chunks(context, model, questions, top, about, texts)
     if streams:
         counted = _with_usage(chunks, read) if with_usage else _without_usage(chunks)
         return event_stream(await context.unless_gone(request, first_of(counted)), headers)
@@ -74,7 +81,12 @@ async def completions(request: Request) -> Response:
 
 
 async def prompts_of(
-    context: ApiContext, model: ServedModel, given: Any, *, name: str
+    context: ApiContext,
+    model: ServedModel,
+    given: Any,
+    *,
+    name: str,
+    most: int = _MOST_PROMPTS,
 ) -> list[list[int]]:
     """Return the prompts of a request as token ids.
 
@@ -83,6 +95,7 @@ async def prompts_of(
         model: whose tokens they are.
         given: a text, texts, token ids, or lists of these.
         name: of the field.
+        most: that may be given.
 
     Raises:
         ApiError: it is none of these, or too long.
@@ -96,8 +109,8 @@ async def prompts_of(
             param=name,
             code="invalid_value",
         )
-    if len(many) > _MOST_PROMPTS:
-        raise ApiError(400, f"{name} has {len(many)}; allowed: {_MOST_PROMPTS}", param=name)
+    if len(many) > most:
+        raise ApiError(400, f"{name} has {len(many)}; allowed: {most}", param=name)
 
     def encode() -> list[list[int]]:
         return [
@@ -105,9 +118,17 @@ async def prompts_of(
         ]
 
     prompts = await in_thread(encode)
-    rows = model.chat.llm.get_input_embeddings().weight.shape[0]
-    if any(token >= rows for prompt in prompts for token in prompt):
-        raise ApiError(400, f"{name} has a token id of {rows} or more", param=name)
+    rows = model.rows
+    highest = max(max(prompt, default=0) for prompt in prompts)
+    if highest >= rows:
+        raise ApiError(
+            400,
+            f"{name} has the token id {highest}, and {model.id!r} has {rows} tokens: send texts, "
+            "or ids of its own tokenizer (LangChain sends those of OpenAI's, unless "
+            "OpenAIEmbeddings(check_embedding_ctx_length=False))",
+            param=name,
+            code="invalid_value",
+        )
     context.require_room(model, prompts, name=name)
     return prompts
 
@@ -118,24 +139,50 @@ async def _chunks(
     questions: list[Question],
     top: int | None,
     about: dict[str, Any],
+    echoed: list[str] | None,
 ) -> AsyncIterator[tuple[dict[str, Any], Choice] | None]:
-    """Chunks of all answers, each with its choice."""
-    choices = [Choice(model, with_tools=False, is_chat=False) for _ in questions]
+    """Chunks of all answers, each with its choice; the first is the prompt where it is echoed."""
+    # who scores a prompt takes the last number off, which is that of the one token asked for
+    choices = [
+        Choice(model, with_tools=False, is_chat=False, notes_end=echoed is not None)
+        for _ in questions
+    ]
     lengths = [0] * len(questions)
 
-    def chunk(index: int, text: str, noted: Any = (), end: str | None = None) -> dict[str, Any]:
-        logprobs = (
-            completion_log_probs(model.tokenizer, noted, top, lengths[index])
-            if noted and top is not None
-            else None
-        )
+    def chunk(
+        index: int,
+        text: str,
+        noted: Any = (),
+        end: str | None = None,
+        first: int | None = None,
+    ) -> dict[str, Any]:
+        logprobs = None
+        if top is not None and (noted or first is not None):
+            logprobs = completion_log_probs(
+                model.tokenizer, noted, top, lengths[index], first=first
+            )
         lengths[index] += len(text)
         choice = {"index": index, "text": text, "finish_reason": end, "logprobs": logprobs}
         return {**about, "choices": [choice]}
 
+    begun = echoed is None
     async for event in context.answers(questions):
+        if not begun and echoed is not None:
+            begun = True
+            for index, question in enumerate(questions):
+                if top is None:
+                    yield chunk(index, echoed[index]), choices[index]
+                elif len(question.prompt) == 1:  # there is nothing to read it by
+                    yield (
+                        chunk(index, echoed[index], first=question.prompt[0]),
+                        choices[index],
+                    )
         if event is None:
             yield None
+        elif isinstance(event, Read) and echoed is not None:
+            index = event.index
+            first = questions[index].prompt[0]
+            yield chunk(index, echoed[index], event.noted, first=first), choices[index]
         elif isinstance(event, Piece):
             choice = choices[event.index]
             for delta in choice.push(event):
@@ -203,6 +250,17 @@ async def _whole(
         ],
         "usage": usage_of(read, list(seen.values())),
     }
+
+
+def _echoed(model: ServedModel, given: Any, questions: Sequence[Question]) -> list[str]:
+    """The prompt of each question, as it was given; where it was given as tokens, their text."""
+    many = [given] if isinstance(given, str) or _are_ids(given) else given
+    each = len(questions) // len(many)  # answers of a prompt
+    return [
+        prompt if isinstance(prompt, str) else model.decode(prompt)
+        for prompt in many
+        for _ in range(each)
+    ]
 
 
 def _are_ids(value: Any) -> bool:

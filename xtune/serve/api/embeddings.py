@@ -17,6 +17,8 @@ from xtune.serve.engine.questions import Refused
 
 __all__ = ["embeddings"]
 
+_MOST_TEXTS = 2048  # OpenAI's own limit; LangChain sends 1000 at a time
+
 
 async def embeddings(request: Request) -> Response:
     """Embed texts or token ids."""
@@ -33,7 +35,7 @@ async def embeddings(request: Request) -> Response:
     if dimensions not in (None, width):
         raise unsupported("dimensions", f"this model has {width}, and no others")
     fields.refuse_rest()
-    prompts = await prompts_of(context, model, given, name="input")
+    prompts = await prompts_of(context, model, given, name="input", most=_MOST_TEXTS)
     try:
         future = engine.embed(model.id, [tuple(prompt) for prompt in prompts])
     except Refused as error:

@@ -19,19 +19,17 @@ _WITHOUT_EFFECT = (
 # Fields that others honour, with the values of which each means what happens anyway
 _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "best_of": (1,),
-    "echo": (False,),
+    "echo": (False,),  # of a dialogue; /v1/completions takes it
     "functions": ([],),
-    "logit_bias": ({},),
     "modalities": (["text"],),
     "suffix": ("",),
 }
 _INSTEAD = {
     "audio": "only text is answered",
     "best_of": "only 1 is; use n, and choose yourself",
-    "echo": "only false is; /tokenize and the prompt itself say what would be echoed",
+    "echo": "only /v1/completions echoes; /apply-template says what the model reads",
     "functions": "use tools",
     "function_call": "use tool_choice",
-    "logit_bias": "not honoured",
     "modalities": 'only ["text"] is',
     "prediction": "not honoured",
     "reasoning_effort": "a model reasons as its template and its training say",

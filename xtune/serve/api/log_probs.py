@@ -36,7 +36,12 @@ def chat_log_probs(
 
 
 def completion_log_probs(
-    tokenizer: PreTrainedTokenizerBase, noted: Sequence[Noted], top: int, offset: int
+    tokenizer: PreTrainedTokenizerBase,
+    noted: Sequence[Noted],
+    top: int,
+    offset: int,
+    *,
+    first: int | None = None,
 ) -> dict[str, Any]:
     """Return `logprobs` of a text completion, in the older form of lists.
 
@@ -45,15 +50,20 @@ def completion_log_probs(
         noted: of the tokens.
         top: how many others are told of each.
         offset: characters before the first.
+        first: a token before them that nothing stands before: its numbers are null.
     """
+    tokens = [] if first is None else [_text(tokenizer, first)]
+    tokens += [_text(tokenizer, each.token) for each in noted]
     offsets = []
-    for each in noted:
+    for text in tokens:
         offsets.append(offset)
-        offset += len(_text(tokenizer, each.token))
+        offset += len(text)
+    none = [None] * (first is not None)
     return {
-        "tokens": [_text(tokenizer, each.token) for each in noted],
-        "token_logprobs": [max(each.log_probability, _LEAST) for each in noted],
-        "top_logprobs": [
+        "tokens": tokens,
+        "token_logprobs": none + [max(each.log_probability, _LEAST) for each in noted],
+        "top_logprobs": none
+        + [
             {_text(tokenizer, token): max(value, _LEAST) for token, value in each.others[:top]}
             for each in noted
         ],

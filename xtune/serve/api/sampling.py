@@ -16,6 +16,7 @@ __all__ = ["Sampling", "limit_of", "sampling_of", "stops_of", "stream_of"]
 _MOST_STOPS = 16
 _MOST_ANSWERS = 32
 _MOST_TRIED = 64
+_MOST_BIASES = 1024
 _ALPHA, _TOP_K = 0.6, 4  # of contrastive search, where nothing is said
 
 
@@ -29,6 +30,7 @@ class Sampling:
         stop: strings that end them.
         stop_ids: tokens that do: vLLM's `stop_token_ids`.
         penalty_alpha: of contrastive search; None: no such search.
+        bias: tokens, and what is added to the logit of each.
         notices: what was taken for something else.
     """
 
@@ -37,6 +39,7 @@ class Sampling:
     stop: tuple[str, ...]
     stop_ids: tuple[int, ...]
     penalty_alpha: float | None
+    bias: tuple[tuple[int, float], ...]
     notices: tuple[str, ...]
 
     def settings_of(self, number: int) -> GenerationSettings:
@@ -49,13 +52,14 @@ class Sampling:
         return dataclasses.replace(self.settings, seed=seed)
 
 
-def sampling_of(fields: Fields, limit: int | None, notices: list[str]) -> Sampling:
+def sampling_of(fields: Fields, limit: int | None, notices: list[str], *, rows: int) -> Sampling:
     """Read how answers are to be written; OpenAI's defaults where nothing is said.
 
     Args:
         fields: of the request.
         limit: tokens of an answer; None: as many as there is room for.
         notices: of what was read before.
+        rows: of the model's embedding: token ids are below it.
 
     Raises:
         ApiError: a value out of range.
@@ -82,10 +86,11 @@ def sampling_of(fields: Fields, limit: int | None, notices: list[str]) -> Sampli
         )
     except UsageError as error:
         name = str(error).split(" ", 1)[0]
-        shown = "max_tokens" if name == "max_new_tokens" else name
-        raise ApiError(
-            400, str(error).replace(name, shown, 1), param=shown, code="invalid_value"
-        ) from None
+        shown, more = name, ""
+        if name == "max_new_tokens":
+            shown, more = "max_tokens", "; leave it out for as many as there is room for"
+        said = str(error).replace(name, shown, 1) + more
+        raise ApiError(400, said, param=shown, code="invalid_value") from None
     if alpha is not None and not 1 <= settings.top_k <= _MOST_TRIED:
         raise fields.refusal(
             "top_k", f"is {top_k}; with contrastive search allowed: 1 to {_MOST_TRIED}"
@@ -93,7 +98,8 @@ def sampling_of(fields: Fields, limit: int | None, notices: list[str]) -> Sampli
     stop_ids = fields.take("stop_token_ids", "a list", [])
     if not all(type(each) is int and each >= 0 for each in stop_ids):
         raise fields.refusal("stop_token_ids", "must be a list of token ids")
-    return Sampling(settings, n, stops_of(fields), tuple(stop_ids), alpha, tuple(notices))
+    bias = _bias(fields, rows)
+    return Sampling(settings, n, stops_of(fields), tuple(stop_ids), alpha, bias, tuple(notices))
 
 
 def limit_of(fields: Fields, notices: list[str], *names: str) -> int | None:
@@ -132,6 +138,21 @@ def stream_of(fields: Fields) -> tuple[bool, bool]:
     if usage and not streams:
         raise unsupported("stream_options", "goes with stream: true")
     return streams, usage
+
+
+def _bias(fields: Fields, rows: int) -> tuple[tuple[int, float], ...]:
+    """Token ids, which JSON has as strings, with numbers from -100 to 100."""
+    given = fields.take("logit_bias", "an object", {})
+    if len(given) > _MOST_BIASES:
+        raise fields.refusal("logit_bias", f"has {len(given)} tokens; allowed: {_MOST_BIASES}")
+    for token, more in given.items():
+        if not (token.isascii() and token.isdecimal() and int(token) < rows):
+            raise fields.refusal(
+                "logit_bias", f"has {token[:40]!r}; a token's id goes, from 0 to {rows - 1}"
+            )
+        if isinstance(more, bool) or not isinstance(more, int | float) or abs(more) > 100:
+            raise fields.refusal("logit_bias", f"gives {token} {more!r}; allowed: -100 to 100")
+    return tuple((int(token), float(more)) for token, more in given.items())
 
 
 def _contrastive(fields: Fields, notices: list[str]) -> float | None:

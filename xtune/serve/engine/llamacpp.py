@@ -81,6 +81,12 @@ class LlamaCppEngine(PooledEngine):
                     "leave decoder, response_format and tool_choice out, or serve without --engine"
                 )
 
+            if question.reads or not question.writes:
+                raise Refused(
+                    "llama.cpp's engine does not tell how likely a prompt's tokens were: leave "
+                    "logprobs with echo, and max_tokens: 0, out, or serve without --engine"
+                )
+
         def new_row(index: int, question: Question) -> ClientRow:
             room = max(1, self._context - len(question.prompt))
             return ClientRow(index, question, self._model, room, on_event)
@@ -157,4 +163,5 @@ def _asked(row: ClientRow) -> dict[str, Any]:
         "repeat_last_n": len(row.prompt) + settings.max_new_tokens,  # all that was said
         "presence_penalty": settings.presence_penalty,
         "frequency_penalty": settings.frequency_penalty,
+        "logit_bias": [[token, more] for token, more in row.bias.items()],
     }

@@ -24,12 +24,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xtune.generation.continuous import bytes_per_token, free_memory, pad_id_of
+from xtune.generation.cache_form import bytes_per_token, form_of
+from xtune.generation.continuous import free_memory, pad_id_of
 from xtune.generation.contrastive import ContrastiveRows
 from xtune.generation.forward import ModelForward
 from xtune.generation.live_rows import LiveRows
 from xtune.generation.room import context_length
-from xtune.generation.row_cache import frequencies_change, rows_may_join
+from xtune.generation.row_cache import (
+    frequencies_change,
+    require_keys_and_values,
+    rows_may_join,
+)
 from xtune.models import base_of, generation_mode
 from xtune.serve.engine.desk import AskedRows, Desk
 from xtune.serve.engine.questions import Event, Question, Refused
@@ -55,6 +60,10 @@ class LocalEngine:
         cached_tokens: whose keys and values are held at once; default: as many as fit into half of
             the memory that is free.
         prompt_tokens: of prompts are computed between two tokens of an answer.
+        kv_bits: 8 holds keys and values in 8 bits; None: as they are computed.
+
+    Raises:
+        UsageError: the model keeps something else, which cannot be held in 8 bits.
     """
 
     def __init__(
@@ -65,6 +74,7 @@ class LocalEngine:
         waiting: int = 256,
         cached_tokens: int | None = None,
         prompt_tokens: int = _PROMPT_TOKENS,
+        kv_bits: int | None = None,
     ) -> None:
         llm: Any = served.switch.llm
         self._served = served
@@ -72,13 +82,18 @@ class LocalEngine:
         self._slots = slots
         self._desk = Desk(slots, waiting)
         self._device = llm.get_input_embeddings().weight.device
-        room = free_memory(self._device) // 2 // bytes_per_token(llm)
+        self._form = form_of(kv_bits)
+        self._kv_bits = kv_bits
+        room = free_memory(self._device) // 2 // bytes_per_token(llm, self._form)
         self._cached_tokens = cached_tokens or int(room)
         self._context = context_length(llm)
         self._prompt_tokens = prompt_tokens
         self._may_join = rows_may_join(llm, self.room(""))
+        if kv_bits:
+            require_keys_and_values(llm, self.room(""))
         self._orders: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[ClientRow] = deque()
+        self._to_embed: deque[_Embedding] = deque()
         self._groups: dict[tuple[str, bool], Group] = {}
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._thread.start()
@@ -93,6 +108,14 @@ class LocalEngine:
                 "this model keeps more than keys and values of each token, which contrastive "
                 "search cannot take back: leave decoder and penalty_alpha out"
             )
+        if any(each.penalty_alpha is not None for each in questions) and self._kv_bits:
+            raise Refused(
+                "this server holds keys and values in 8 bits, and contrastive search compares "
+                "whole ones: leave decoder and penalty_alpha out, or serve without --kv-bits"
+            )
+        for each in questions:
+            if each.penalty_alpha is not None and (each.bias or each.reads):
+                raise Refused("contrastive search goes without logit_bias and echo: leave them out")
         self._desk.take_in(len(questions))
         rows = []
         for index, question in enumerate(questions):
@@ -116,19 +139,9 @@ class LocalEngine:
 
         Args: as `Engine.embed`.
         """
-        future: Future[list[list[float]]] = Future()
-
-        def work() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                self._served.switch.use(self._served.models[model].adapter)
-                future.set_result([self._embedding(prompt) for prompt in prompts])
-            except Exception as error:
-                future.set_exception(error)
-
-        self._orders.put(work)
-        return future
+        order = _Embedding(model, prompts)
+        self._orders.put(lambda: self._to_embed.append(order))
+        return order.future
 
     def counts(self) -> dict[str, float]:
         """Return what it has done; see `Engine`."""
@@ -159,12 +172,15 @@ class LocalEngine:
             while True:
                 self._orders.get(block=False)()
         self._break_all("the server is ending")
+        for order in self._to_embed:
+            order.fail(Refused("the server is ending"))
 
     def _answer(self) -> None:
-        with generation_mode(self._llm):
+        with generation_mode(self._llm, alike=True):
             while not self._desk.closed:
                 self._take_orders()
                 self._admit()
+                self._embed_one()
                 for key, group in list(self._groups.items()):
                     if group.busy:
                         self._step(key, group)
@@ -184,18 +200,22 @@ class LocalEngine:
         if not self._may_join:
             slots = 1 if frequencies_change(self._llm, self.room(id)) else self._slots
             return PlainRows(self._llm, pad_id, slots=slots)
+        forward = ModelForward(self._llm, self._device)
         return LiveRows(
-            ModelForward(self._llm, self._device),
+            forward,
             self._device,
             pad_id,
             slots=self._slots,
             prompt_tokens=self._prompt_tokens,
             kept_tokens=self._cached_tokens // _KEPT // len(self._served.models),
+            form=self._form,
+            from_start=forward.from_start,
         )
 
     def _take_orders(self) -> None:
         """Do what was asked for; where there is nothing else to do, wait for it."""
-        idle = not self._waiting and not any(group.busy for group in self._groups.values())
+        busy = any(group.busy for group in self._groups.values())
+        idle = not busy and not self._waiting and not self._to_embed
         try:
             self._orders.get(block=idle)()
             while True:
@@ -267,9 +287,47 @@ class LocalEngine:
         groups = list(self._groups.values())
         return sum(group.count * group.longest + group.kept for group in groups)
 
+    def _embed_one(self) -> None:
+        """Embed one text: answers go on between two of them."""
+        if not self._to_embed:
+            return
+        order = self._to_embed[0]
+        if order.future.cancelled():  # who asked has left
+            self._to_embed.popleft()
+            return
+        try:
+            self._served.switch.use(self._served.models[order.model].adapter)
+            order.vectors.append(self._embedding(order.prompts[len(order.vectors)]))
+        except Exception as error:
+            self._to_embed.popleft()
+            order.fail(error)
+            return
+        self._to_embed.rotate(-1)  # a few texts do not wait for many
+        if len(order.vectors) == len(order.prompts):
+            self._to_embed.remove(order)
+            order.end()
+
     def _embedding(self, prompt: tuple[int, ...]) -> list[float]:
         ids = torch.tensor([list(prompt)], device=self._device)
         backbone: Any = base_of(self._llm).base_model
         hidden: Tensor = backbone(input_ids=ids, use_cache=False).last_hidden_state[0]
         self._desk.counts["embedded_tokens_total"] += len(prompt)
         return torch.nn.functional.normalize(hidden.float().mean(0), dim=0).tolist()
+
+
+class _Embedding:
+    """Texts that are being embedded, one after the other; who asked may cancel `future`."""
+
+    def __init__(self, model: str, prompts: Sequence[tuple[int, ...]]) -> None:
+        self.model = model
+        self.prompts = prompts
+        self.vectors: list[list[float]] = []
+        self.future: Future[list[list[float]]] = Future()
+
+    def end(self) -> None:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(self.vectors)
+
+    def fail(self, error: Exception) -> None:
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)

@@ -21,6 +21,7 @@ __all__ = [
     "Event",
     "Piece",
     "Question",
+    "Read",
     "Refused",
     "Ticket",
 ]
@@ -40,6 +41,9 @@ class Question:
         is_chat: what the chat template writes around an answer is no part of it.
         new_guide: makes what says which tokens may come next; None: all may.
         penalty_alpha: of contrastive search among `settings.top_k` tokens; None: no such search.
+        bias: tokens, and what is added to the logit of each.
+        reads: the prompt's tokens are noted too, as `alternatives` says.
+        writes: False: there is no answer; what is asked for is the prompt's tokens.
     """
 
     model: str
@@ -51,6 +55,9 @@ class Question:
     is_chat: bool = True
     new_guide: Callable[[], Guide] | None = None
     penalty_alpha: float | None = None
+    bias: tuple[tuple[int, float], ...] = ()
+    reads: bool = False
+    writes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,19 @@ class Piece:
     token: int
     text: str
     noted: Noted | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A prompt whose tokens were to be noted; comes before any piece of its answer.
+
+    Attributes:
+        index: of the question.
+        noted: of each token of the prompt but the first.
+    """
+
+    index: int
+    noted: tuple[Noted, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +118,7 @@ class Broken:
     message: str
 
 
-Event: TypeAlias = Piece | End | Broken
+Event: TypeAlias = "Piece | Read | End | Broken"
 
 
 class Busy(XtuneError):

@@ -8,9 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+import torch
+from torch import Tensor
+
 from xtune.generation.plain_batch import answer_together
 from xtune.generation.row import Row
-from xtune.serve.engine.questions import End, Event, Piece, Question
+from xtune.serve.engine.questions import End, Event, Piece, Question, Read
 from xtune.serve.served import ServedModel
 
 __all__ = ["ClientRow", "Group", "PlainRows"]
@@ -48,6 +51,9 @@ class ClientRow(Row):
             alternatives=question.alternatives,
             guide=None if question.new_guide is None else question.new_guide(),
             alpha=question.penalty_alpha,
+            bias=dict(question.bias),
+            reads=question.reads,
+            writes=question.writes,
         )
 
     def push(self, token: int) -> str:
@@ -55,6 +61,12 @@ class ClientRow(Row):
         shown = super().push(token)
         self.on_event(Piece(self.index, token, shown, self.noted[-1] if self.noted else None))
         return shown
+
+    def note_prompt(self, logits: Tensor) -> None:
+        """Note how likely the prompt's next tokens were, and tell the client of all of them."""
+        super().note_prompt(logits)
+        if not self.unread:
+            self.on_event(Read(self.index, tuple(self.read)))
 
     def end(self) -> End:
         """Return what the client is told at the end."""
@@ -142,6 +154,12 @@ class PlainRows:
     def step(self) -> list[ClientRow]:
         """Answer as many as there are slots; return them."""
         batch = [self._waiting.popleft() for _ in range(min(self.slots, len(self._waiting)))]
+        for row in batch:
+            if row.unread and not row.done:
+                ids = torch.tensor(
+                    [row.prompt], device=self._llm.get_input_embeddings().weight.device
+                )
+                row.note_prompt(self._llm(input_ids=ids, use_cache=False).logits[0])
         going = [row for row in batch if not row.done]
         if going:
             self._begun = going

@@ -71,6 +71,8 @@ class UpstreamEngine(PooledEngine):
                 )
             if question.alternatives is not None:
                 raise Refused("logprobs are not passed on to another server: leave them out")
+            if not question.writes:
+                raise Refused("max_tokens: 0 is not passed on to another server: ask for one")
 
         def new_row(index: int, question: Question) -> _Passed:
             return _Passed(index, question, self._served.models[question.model], on_event)
@@ -154,6 +156,8 @@ class _Passed:
             self.body["top_k"] = settings.top_k
         if settings.repetition_penalty != 1:
             self.body["repetition_penalty"] = settings.repetition_penalty
+        if question.bias:
+            self.body["logit_bias"] = {str(token): more for token, more in question.bias}
         self._text = ""
         self._tokens = self._known = 0
         self._ended_by: Literal["stop", "length", "interrupt"] = "stop"

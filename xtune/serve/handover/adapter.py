@@ -65,5 +65,5 @@ def merged_first(given: Given, target: str) -> str:
     """
     return (
         "Merge it, then hand the merged model over:\n"
-        f"  xtune export {given.shown} OUT\n  xtune handover {target} OUT --out DIR"
+        f"  xtune export {given.shown} OUT\n  xtune handover OUT {target}"
     )

@@ -58,12 +58,15 @@ class Given:
         return bool(self.tokenizer.chat_template)
 
     @classmethod
-    def find(cls, model: str, adapter: str | None = None, *, any_layout: bool = False) -> Given:
+    def find(
+        cls, model: str, adapter: str | None = None, *, target: str, any_layout: bool = False
+    ) -> Given:
         """Find a model and what belongs to it; no weight is read.
 
         Args:
             model: a hub id, a folder, a .gguf file, an alias, or a run's work_dir.
             adapter: an adapter's folder, or a work_dir that holds one.
+            target: the program, for messages.
             any_layout: the program is given a file that xtune writes, of whatever it reads itself,
                 with the adapter merged in.
 
@@ -74,13 +77,13 @@ class Given:
         """
         found = locate(model, adapter)
         notes = training_notes(found.trained)
-        export = f"xtune export {_shown(model, adapter)} OUT"
+        instead = f"  xtune export {_shown(model, adapter)} OUT\n  xtune handover OUT {target}"
         fields = published_fields(found.model)
         if not any_layout and (translated_config(fields) is not None or "auto_map" in fields):
             raise UsageError(
                 f"{found.model} is not in transformers' own layout: other programs would run its "
                 f"own code or not find its weights. Write it in that layout, then hand that over:\n"
-                f"  {export}\n  xtune handover TARGET OUT --out DIR"
+                f"{instead}"
             )
         require_language_model(found, _shown(model, adapter))
         config = load_config(found.model).get_text_config()
@@ -89,7 +92,7 @@ class Given:
         notices = []
         if found.adapter is not None:
             if not any_layout:
-                _require_same_vocabulary(tokenizer, notes, config.vocab_size, found.model, export)
+                _require_same_vocabulary(tokenizer, notes, config.vocab_size, found.model, instead)
             if not own and tokenizer.chat_template:
                 notices.append(
                     "the adapter's folder has no tokenizer, so the chat template is the base's; if "
@@ -140,7 +143,7 @@ def _name(model: str, adapter: Path | None) -> str:
 
 
 def _require_same_vocabulary(
-    tokenizer: PreTrainedTokenizerBase, notes: dict[str, Any], rows: int, base: str, export: str
+    tokenizer: PreTrainedTokenizerBase, notes: dict[str, Any], rows: int, base: str, instead: str
 ) -> None:
     ends = (tokenizer.bos_token, tokenizer.eos_token)
     missing = without_rows(tokenizer.get_vocab(), rows, base, always=ends)
@@ -149,7 +152,7 @@ def _require_same_vocabulary(
         why = missing[0] if missing else "the run gave the vocabulary new rows"
         raise UsageError(
             f"the base has not all tokens of the adapter: {why}. Merge them, then hand the merged "
-            f"model over:\n  {export}\n  xtune handover TARGET OUT --out DIR"
+            f"model over:\n{instead}"
         )
 
 

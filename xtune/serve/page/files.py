@@ -45,7 +45,7 @@ def _sent(request: Request, path: Path) -> Response:
     content = path.read_bytes()
     tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
     headers = {
-        "ETag": tag,
+        "ETag": f"W/{tag}",  # compressed or not
         "Cache-Control": "no-cache",  # asked each time whether it has changed: an update is seen
         "Content-Security-Policy": POLICY,
         "Referrer-Policy": "no-referrer",

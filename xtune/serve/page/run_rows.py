@@ -140,10 +140,10 @@ def tokenizer_of(folder: Path, record: RunRecord) -> PreTrainedTokenizerBase:
         DataError: neither is here.
     """
     places = [
-        str(place)
+        str(saved)
         for _, checkpoint in reversed(list_checkpoints(folder / "checkpoints"))
         for kind in ("adapter", "model")
-        if (place := within(folder, str(checkpoint.relative_to(folder) / kind)))
+        if (saved := within(folder, str(checkpoint.relative_to(folder) / kind)))
     ]
     if kind_of(record.tokenizer) is not Kind.HUB or cached_config(record.tokenizer) is not None:
         places.append(record.tokenizer)

@@ -27,7 +27,7 @@ _CONTEXT = 8192  # tokens, where the model takes more
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write the page, and return the commands.
 
-    Args: as `Target` has them.
+    Args: as `Target.__call__` has them.
 
     Raises:
         UsageError: llama.cpp does not compute this model.

@@ -29,7 +29,7 @@ _APART = (
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write the page, and return the commands.
 
-    Args: as `Target` has them.
+    Args: as `Target.__call__` has them.
     """
     model, commands = given.base, []
     notices = ["numbers are computed in bf16: near ties may go otherwise"]

@@ -24,7 +24,7 @@ ANY_LAYOUT = True  # the file is written by xtune, which reads them all
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write the page, and return the commands.
 
-    Args: as `Target` has them.
+    Args: as `Target.__call__` has them.
 
     Raises:
         UsageError: llama.cpp does not compute this model, or the chat template cannot be written
@@ -39,7 +39,7 @@ def write(given: Given, folder: Path, out: Path) -> str:
     except TemplateError as error:
         raise UsageError(
             f"Ollama cannot run {given.name} as xtune chat does: {error}. llama.cpp's own server "
-            "reads the template as it is: xtune handover llamacpp"
+            f"reads the template as it is: xtune handover {given.shown} llamacpp"
         ) from error
     name = given.name.lower()
     commands.append(f"ollama create {name} -f {shlex.quote(f'{file}.Modelfile')}")

@@ -27,7 +27,7 @@ _ANSWER = 1024  # tokens
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write everything, and return the next command.
 
-    Args: as `Target` has them.
+    Args: as `Target.__call__` has them.
 
     Raises:
         UsageError: the chat template cannot be handed over.
@@ -64,7 +64,7 @@ def _config(given: Given, name: str, tokenizer: Path) -> str:
     lines = [f"        {field}={value!r}," for field, value in fields.items()]
     return "\n".join(
         [
-            '"""Written by `xtune handover opencompass`; README.md says how it is run."""',
+            '"""Written by `xtune handover MODEL opencompass`; README.md says how it is run."""',
             "",
             f"from opencompass.models import {kind}",
             "",

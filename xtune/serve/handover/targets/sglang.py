@@ -32,7 +32,7 @@ _APART = (
 def write(given: Given, folder: Path, out: Path) -> str:
     """Write everything, and return the command.
 
-    Args: as `Target` has them.
+    Args: as `Target.__call__` has them.
 
     Raises:
         UsageError: SGLang cannot load the adapter, or the template cannot be handed over.

@@ -20,7 +20,8 @@ export class AnswerView {
     this.growing = new Growing(text, this.words);
     this.timer = 0;
     this.pause = 0; // milliseconds between two times: four times what one takes
-    this.shown = () => {};
+    /** Is given what shows the answer, to be done: a view may look where the reader is, and after. */
+    this.around = (show) => show();
   }
 
   /**
@@ -39,13 +40,14 @@ export class AnswerView {
     clearTimeout(this.timer);
     this.timer = 0;
     const began = performance.now();
-    if (answer.thinking) {
-      this.thinking.hidden = false;
-      this.thought.textContent = answer.thinking;
-    }
-    this.growing.show(answer.content);
-    fill(this.calls, answer.calls.map((call) => codeBlock(call.arguments, call.name, this.words)));
-    this.shown();
+    this.around(() => {
+      if (answer.thinking) {
+        this.thinking.hidden = false;
+        this.thought.textContent = answer.thinking;
+      }
+      this.growing.show(answer.content);
+      fill(this.calls, answer.calls.map((call) => codeBlock(call.arguments, call.name, this.words)));
+    });
     this.pause = Math.max(16, 4 * (performance.now() - began));
   }
 }

@@ -3,6 +3,7 @@
 import { el, isSafe } from "./dom.js";
 
 const ESCAPED = /[!-/:-@[-`{-~]/;
+const ABSOLUTE = /^(?:https?:\/\/|mailto:)/i;
 const WORD = /[\p{L}\p{N}]/u;
 const ADDRESS = /https?:\/\/[^\s<>"'`\u3000-\u303f\uff00-\uffef]+/y;
 const ANGLED = /<((?:https?:\/\/|mailto:)[^\s<>]+)>/y;
@@ -74,7 +75,7 @@ export function inline(text) {
       at += 1;
       const from = brackets.pop();
       const target = text[at] === "(" ? match(TARGET) : null;
-      if (target && isSafe(target[1])) {
+      if (target && ABSOLUTE.test(target[1]) && isSafe(target[1])) {
         // an image is a link too: the page fetches nothing from elsewhere
         const said = woven(parts.splice(from).slice(1));
         parts.push(link(target[1], said.length ? said : [target[1]]));
@@ -88,7 +89,7 @@ export function inline(text) {
       flush();
       parts.push(link(address, [address]));
       at += whole.length;
-    } else if (char === "h" && !WORD.test(text[at - 1] ?? "") && match(ADDRESS)) {
+    } else if (char === "h" && !/\w/.test(text[at - 1] ?? "") && match(ADDRESS)) {
       const address = trimmed(match(ADDRESS)[0]);
       flush();
       parts.push(link(address, [address]));

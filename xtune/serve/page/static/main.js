@@ -120,7 +120,14 @@ class Page {
   }
 
   async refresh() {
-    const { models } = await this.api.get("/xtune/models");
+    let models;
+    try {
+      ({ models } = await this.api.get("/xtune/models"));
+    } catch (error) {
+      this.state.textContent = this.t("state.refused", { why: error.message });
+      this.state.className = "gone";
+      return;
+    }
     if (JSON.stringify(models) === JSON.stringify(this.#models)) return;
     this.#models = models;
     for (const listener of [...this.#listeners]) listener();

@@ -55,6 +55,7 @@ class ChatView {
     this.toContents = button(t("chat.contents"), () => this.openContents(), "quiet narrow");
     this.toTake = button(t("chat.export"), () => this.export(), "quiet");
     this.toClear = button(t("chat.clear"), () => this.clear(), "quiet");
+    this.system = el("p", { class: "hint" }); // a text of one's own, which is easily forgotten
     this.bar = el(
       "div",
       { class: "bar" },
@@ -62,6 +63,7 @@ class ChatView {
       el("label", { for: "model" }, t("chat.model")),
       this.model,
       el("div", { class: "row" }, this.toContents, button(t("chat.settings"), () => this.openSettings(), "quiet"), this.toTake, this.toClear),
+      this.system,
     );
     this.contents = el("nav", { class: "contents", "aria-label": t("chat.contents") });
     this.turns = el("section", { class: "turns", "aria-label": t("chat.dialogue") });
@@ -91,9 +93,12 @@ class ChatView {
     this.forgetModels = app.onModels(() => this.showModels());
     this.talk.listen({ changed: () => this.changed(), grown: (turn) => this.grown(turn) });
     this.showModels();
+    this.showSystem();
     this.changed();
     this.fit();
     this.toTheEnd();
+    // not where that brings up a keyboard
+    if (matchMedia("(hover: hover)").matches) message.focus({ preventScroll: true });
   }
 
   end() {
@@ -114,6 +119,12 @@ class ChatView {
     this.model.value = now;
     if (now) this.app.keep.setHere("model", now);
     this.toSend.disabled = !now;
+  }
+
+  showSystem() {
+    const text = this.app.keep.get("system", "");
+    this.system.hidden = !text;
+    this.system.textContent = this.app.t("chat.systemSet", { text });
   }
 
   send() {
@@ -194,13 +205,15 @@ class ChatView {
       this.toStop.focus();
     };
     const made = turnNode(this.app, turn, { edit, regenerate });
-    if (made.view) made.view.shown = () => this.keepAtEnd();
+    if (made.view) made.view.around = (show) => this.keepingPlace(show);
     this.nodes.push({ turn, ...made });
     this.turns.append(made.node);
   }
 
   grown(turn) {
-    this.nodes.at(-1)?.show(turn);
+    const last = this.nodes.at(-1);
+    if (last?.turn !== turn) return;
+    last.show(turn);
     this.speaker?.hear(turn);
   }
 
@@ -233,7 +246,10 @@ class ChatView {
     const { t, keep } = app;
     const system = el("textarea", { id: "system", rows: 5, "aria-describedby": "system-about" });
     system.value = keep.get("system", "");
-    system.addEventListener("input", () => keep.set("system", system.value || null));
+    system.addEventListener("input", () => {
+      keep.set("system", system.value || null);
+      this.showSystem();
+    });
     const trained = app.about(this.model.value)?.system;
     const drawer = open(
       t("chat.settings"),
@@ -265,12 +281,20 @@ class ChatView {
   fit() {
     this.message.style.height = "auto";
     this.message.style.height = `${this.message.scrollHeight + 2}px`;
+    this.keepAtEnd();
   }
 
   look() {
     const { scrollHeight } = document.documentElement;
     this.isAtEnd = scrollHeight - innerHeight - scrollY < NEAR;
     this.toEnd.hidden = this.isAtEnd;
+  }
+
+  /** Shows more: who is at the end stays there, who reads further up is left there. */
+  keepingPlace(show) {
+    this.look(); // now: the browser tells of scrolling only later
+    show();
+    this.keepAtEnd();
   }
 
   keepAtEnd() {

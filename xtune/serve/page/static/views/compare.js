@@ -37,8 +37,7 @@ export function mount(place, app) {
   );
   const settings = el(
     "fieldset",
-    { class: "settings" },
-    el("legend", {}, t("compare.settings")),
+    { "aria-label": t("compare.settings") },
     el("label", { for: "compare-system" }, t("compare.system")),
     system,
     el("div", { class: "row" }, numbers.map((input) => el("label", {}, t(`compare.${input.name}`), input))),
@@ -53,7 +52,7 @@ export function mount(place, app) {
     "form",
     { class: "compare-form", onsubmit: (event) => (event.preventDefault(), answerAll()) },
     choice,
-    settings,
+    el("details", { class: "settings" }, el("summary", {}, t("compare.settings")), settings),
     made,
     pair,
     el("label", { for: "compare-prompt" }, t("compare.prompt")),
