@@ -20,7 +20,7 @@ import pytest
 
 __all__ = ["FORKED", "LIMITS", "Size", "over"]
 
-LIMITS = {"processes": 320, "trainings": 420}
+LIMITS = {"processes": 330, "trainings": 480}
 FORKED = "tests.forked"  # the audit event of a fork
 
 

@@ -21,8 +21,8 @@ SIGNATURES = {
     "list_templates": "() -> 'dict[str, str]'",
     "load": "(name_or_path: 'str | PathLike[str] | None' = None, *, "
     "adapter: 'str | PathLike[str] | None' = None, "
-    "bits: 'int | None' = None, dtype: 'str' = 'auto', prompt_template: 'str | None' = None)"
-    " -> 'ChatModel'",
+    "bits: 'int | None' = None, dtype: 'str' = 'auto', prompt_template: 'str | None' = None, "
+    "kv_bits: 'int | None' = None) -> 'ChatModel'",
     "pipeline": "(model: 'str | PathLike[str] | ChatModel | None' = None, *, "
     "adapter: 'str | PathLike[str] | None' = None, "
     "bits: 'int | None' = None, dtype: 'str' = 'auto', prompt_template: 'str | None' = None)"
@@ -38,7 +38,7 @@ SIGNATURES = {
 MEMBERS = {
     "ChatModel": [
         *("answer_batch", "call_form", "chat", "context", "count_tokens", "default_system"),
-        *("dialogue", "llm", "load", "name", "reply", "require_tools", "stop_words", "stream"),
+        *("dialogue", "kv_bits", "llm", "load", "name", "reply", "require_tools", "stop_words", "stream"),
         *("system", "tokenizer", "trained_on"),
     ],
     "Reply": ["ended_by", "malformed", "message", "text", "written"],

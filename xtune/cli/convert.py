@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> None:
         words = argparse.Namespace(model=args.first, out=Path(args.third), adapter=args.second)
         words.layout, words.dtype = None, "auto"
         words.format, words.quant, words.calibrate = "transformers", None, None
+        words.sparsity = None
         export.run(words)
         return
     _from_shards(kind, args.first, args.second, Path(args.third))

@@ -54,7 +54,9 @@ class Share:
         path = self.data_path
         if isinstance(path, Mapping):
             path = path.get("path", path.get("type", "?"))
-        return path if isinstance(path, str) else ", ".join(path)
+        if isinstance(path, str):
+            return path
+        return ", ".join(path) if isinstance(path, Sequence) else type(path).__name__
 
 
 def is_mixture(data_path: Any) -> bool:

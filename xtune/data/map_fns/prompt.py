@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtune.data.map_fns.base import UnusableRow, field
+from xtune.data.map_fns.base import UnusableRow, describe, field
 from xtune.data.map_fns.dialogue import checked_messages
 from xtune.data.map_fns.literal import messages_or_text
 from xtune.data.map_fns.tools import tools_of
+from xtune.errors import DataError
 from xtune.registry import MAP_FNS
 from xtune.structures import Prompt
 
@@ -20,7 +21,7 @@ def prompt_map_fn(row: dict[str, Any]) -> Prompt:
 
     An answer at the end of the messages is left out. What else a row has is for the rewards.
 
-    >>> prompt_map_fn({'prompt': 'Two and two?', 'sum': 4})
+    >>> prompt_map_fn({'prompt': 'Two and two?'})
     {'prompt': [{'role': 'user', 'content': 'Two and two?'}]}
 
     Raises:
@@ -30,6 +31,8 @@ def prompt_map_fn(row: dict[str, Any]) -> Prompt:
     said = messages_or_text(field(row, "prompt"), name="prompt")
     if isinstance(said, str):
         said = [{"role": "user", "content": said}]
+    if not isinstance(said, list):
+        raise DataError(f"'prompt' must be a text or a list of messages, not {describe(said)}")
     messages = checked_messages(said, of=" of the prompt")
     while messages and messages[-1]["role"] == "assistant":
         messages.pop()
