@@ -42,6 +42,19 @@ def logged(tmp_path):
     return tmp_path
 
 
+def check_tree_without(page, folder, name, selector="main"):
+    """Compare a tree without what is another folder each time."""
+    page.evaluate(
+        """(folder) => {
+          const walker = document.createTreeWalker(document.querySelector("main"), 4);
+          while (walker.nextNode())
+            walker.currentNode.data = walker.currentNode.data.replaceAll(folder, "FOLDER");
+        }""",
+        str(folder),
+    )
+    check_tree(page, name, selector)
+
+
 def test_two_runs_are_chosen_and_laid_over_each_other(serve, logged, new_visit):
     with serve(logged) as api:
         page = new_visit(timezone_id="UTC").open(api, "runs")
@@ -72,6 +85,7 @@ def test_two_runs_are_chosen_and_laid_over_each_other(serve, logged, new_visit):
         assert slider.get_attribute("aria-valuetext") == "step 6: first: 2.5 · second: not finite"
         assert loss.locator(".reading").inner_text() == slider.get_attribute("aria-valuetext")
         loss.get_by_text("Values").click()
+        loss.locator("tbody tr").first.wait_for()
         cells = loss.locator("tbody tr").all_inner_texts()
         assert [row.split("\t") for row in cells][:3] == [
             ["1", "3.75", "–"],
@@ -85,19 +99,6 @@ def test_two_runs_are_chosen_and_laid_over_each_other(serve, logged, new_visit):
         page.get_by_role("region", name="tokens", exact=True).wait_for()
         page.get_by_label("Laid over it").select_option("")
         page.get_by_role("heading", name="Curves of first", exact=True).wait_for()
-
-
-def check_tree_without(page, folder, name):
-    """Compare a tree without what is another folder each time."""
-    page.evaluate(
-        """(folder) => {
-          const walker = document.createTreeWalker(document.querySelector("main"), 4);
-          while (walker.nextNode())
-            walker.currentNode.data = walker.currentNode.data.replaceAll(folder, "FOLDER");
-        }""",
-        str(folder),
-    )
-    check_tree(page, name)
 
 
 def test_smoothing_is_the_mean_of_the_last_steps(serve, logged, visit):
@@ -142,7 +143,7 @@ def test_a_run_that_trains_is_asked_for_again_while_somebody_looks(serve, logged
         assert slider.evaluate("(node) => node === document.activeElement")
 
 
-def test_rows_show_what_is_trained_and_what_is_special(serve, runs, visit):
+def test_rows_show_what_is_trained_and_what_is_special(serve, runs, inputs, visit):
     with serve(runs) as api:
         page = visit.open(api, "data/sft")
         row = page.get_by_role("region", name="Row 0", exact=True).first
@@ -155,6 +156,7 @@ def test_rows_show_what_is_trained_and_what_is_special(serve, runs, visit):
         )
         special = row.locator(".tokens .token.special").all_inner_texts()
         assert special == ["<|im_start|>", "<|im_end|>", "<|im_start|>", "<|im_end|>"]
+        check_tree_without(page, inputs.data.parent, "data", ".rows > section >> nth=0")
         page.get_by_role("button", name="Further rows").click()
         page.get_by_text("6 to 10 of 60 rows").wait_for()
         assert page.evaluate("document.activeElement.id") == "data-on"
@@ -178,6 +180,7 @@ def test_rows_show_what_is_trained_and_what_is_special(serve, runs, visit):
         page.get_by_label("Rows", exact=True).select_option("false")
         page.get_by_text("1 to 5 of 6 rows").wait_for()
         page.get_by_text("Lengths as a table").click()
+        page.locator(".histogram tbody td").first.wait_for()
         counts = page.locator(".histogram tbody td").all_inner_texts()
         assert sum(map(int, counts)) == 6
 
@@ -249,9 +252,11 @@ def test_a_run_that_is_gone_says_so(serve, logged, visit):
         page.get_by_role("alert").get_by_text("xtune log-dataset").wait_for()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_all_of_it_can_be_read_and_nothing_is_wider_than_a_phone(serve, runs, new_visit, scheme):
-    visit = new_visit(color_scheme=scheme, viewport={"width": 320, "height": 640})
+@pytest.mark.parametrize(("scheme", "locale"), [("light", "en-US"), ("dark", "zh-CN")])
+def test_all_of_it_can_be_read_and_nothing_is_wider_than_a_phone(
+    serve, runs, new_visit, scheme, locale
+):
+    visit = new_visit(color_scheme=scheme, locale=locale, viewport={"width": 320, "height": 640})
     with serve(runs) as api:
         for view, ready in (
             ("runs", "row"),
