@@ -18,12 +18,14 @@ import torch
 from safetensors.torch import load_file
 
 from tests.once import once
+from tests.packed_checkpoint import write_packed
 from xtune.config import list_configs, render
 from xtune.config.find import config_root
 from xtune.data.examples import write_examples
 from xtune.engine.runner import Runner
 from xtune.export.tiny import layers_named, write_tiny
 from xtune.models.loading import published_fields
+from xtune.models.packed.packing import published_packing
 
 CONFIGS = list_configs()
 LEAVES = sorted(CONFIGS)
@@ -126,9 +128,16 @@ def tiny(shared_folder):
 
     def of(published: str, layers: int) -> Path:
         name = f"{published.replace('/', '--')}_{layers}"
-        return once(
+        plain = once(
             shared_folder / "tiny" / name,
             lambda folder: write_tiny(folder, published, layers=layers),
+        )
+        packing = published_packing(published_fields(published).get("quantization_config") or {})
+        if packing is None:
+            return plain
+        return once(
+            shared_folder / "tiny" / f"{name}_packed",
+            lambda folder: write_packed(folder, plain, packing.method, bits=packing.bits),
         )
 
     return of

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from tests.tiny import write_tiny_llama
 from xtune.errors import ModelError, UsageError
 from xtune.export import int4_folder
-from xtune.export.int4.calibrate import group_of, linears_of, round_by_rows, round_to_nearest
+from xtune.export.int4.calibrate import change_alone, change_by_rows, group_of, linears_of
 from xtune.export.int4.compressed import packed, write_packed
 from xtune.export.int4.gptq import gptq, nearest
 from xtune.models import load_model
@@ -68,12 +68,18 @@ def test_a_calibrated_model_comes_nearer_than_a_rounded_one(base):
             return llm(input_ids=held_out, use_cache=False).logits
 
     whole = logits()
-    before = round_to_nearest(linears, group)
+    before = change_alone(linears, lambda weight: nearest(weight, group).weight)
     by_nearest = float((logits() - whole).norm())
     for name, weight in before.items():
         linears[name].weight.data = weight
     assert torch.equal(logits(), whole)
-    rounded = round_by_rows(llm, linears, rows(), group)
+    rounded = {}
+
+    def to_codes(name, weight, hessian):
+        rounded[name] = gptq(weight, hessian, group)
+        return rounded[name].weight
+
+    change_by_rows(llm, linears, rows(), to_codes)
     assert float((logits() - whole).norm()) < by_nearest
     name = "model.layers.1.mlp.down_proj"
     assert torch.equal(linears[name].weight, rounded[name].weight)
@@ -107,7 +113,7 @@ def test_transformers_reads_what_we_rounded(base, tmp_path):
     linears = linears_of(llm)
     made = {name: nearest(linear.weight, 64) for name, linear in linears.items()}
     write_packed(tmp_path / "out", llm.state_dict(), made, group=64, ignored=["lm_head"])
-    round_to_nearest(linears, 64)
+    change_alone(linears, lambda weight: nearest(weight, 64).weight)
     read = AutoModelForCausalLM.from_pretrained(tmp_path / "out", dtype="auto")
     ids = torch.tensor(rows(2))
     with torch.no_grad():

@@ -16,7 +16,7 @@ from xtune.registry import MODELS
 
 PACKAGE = Path(__file__).parents[2] / "xtune"
 # What they call `.llm` is a plain model's, and no algorithm's
-TALKING = {"agents", "chat", "cli", "eval", "export", "generation", "serve"}
+TALKING = {"rewards", "agents", "chat", "cli", "eval", "export", "generation", "serve"}
 
 
 class Compared(Algorithm):

@@ -265,8 +265,10 @@ def test_a_key_is_asked_for_and_kept_for_this_tab(scripted, visit):
         window.get_by_text("That key is not accepted.").wait_for()
         window.get_by_label("Key").fill("séc-ret")
         window.get_by_role("button", name="Enter").click()
+        page.wait_for_selector("#model option", state="attached")
         say(page, "Hi")
         page.reload()
+        page.wait_for_selector("#model option", state="attached")
         say(page, "Bye")
         assert texts(page)[-1] == "So long."
         assert "séc-ret" in page.evaluate("sessionStorage.getItem('xtune.key')")

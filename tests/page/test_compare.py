@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from tests.page.golden import check_tree
 from tests.page.scripted import Broke, ScriptedEngine
+from tests.page.test_access import CONTRAST, same_as_golden
 from tests.serve.conftest import eventually, serving
 from tests.serve.test_chat_completions import chat
 from xtune.data.map_fns.preference import preference_map_fn
@@ -272,7 +272,16 @@ def test_the_tree_that_a_screen_reader_is_given(told, visit):
     with told({"base": ["It is a dog."], "red": ["It is a cat."], "blue": ["It is"]}) as (api, _):
         page = visit.open(api, "compare")
         begin(page)
-        check_tree(page, "compare")
+        same_as_golden("compare.en", page.locator("main").aria_snapshot())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(api, new_visit, scheme):
+    page = new_visit(color_scheme=scheme).open(api, "compare")
+    begin(page, max_tokens=6)
+    column(page, "red").get_by_role("table").wait_for()
+    ratio, text = page.evaluate(CONTRAST)
+    assert ratio >= 4.5, text
 
 
 PARTING = """async () => {

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.page.golden import check_tree
+from tests.page.test_access import CONTRAST, same_as_golden
 from tests.serve.test_chat_completions import WHO, post
 
 DIALOGUE = [*WHO, {"role": "assistant", "content": "A parrot."}]
@@ -120,4 +120,13 @@ def test_a_row_stays_text(page):
 def test_the_tree_that_a_screen_reader_is_given(page):
     show(page, {"messages": DIALOGUE})
     page.locator(".tokens").wait_for()
-    check_tree(page, "prompt")
+    same_as_golden("prompt.en", page.locator("main").aria_snapshot())
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(api, new_visit, scheme):
+    page = new_visit(color_scheme=scheme).open(api, "prompt")
+    show(page, {"messages": [{**WHO[0], "mood": "glad"}, DIALOGUE[1]]})
+    page.locator(".tokens").wait_for()
+    ratio, text = page.evaluate(CONTRAST)
+    assert ratio >= 4.5, text

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.page.golden import check_tree
-from tests.page.test_access import CONTRAST
+from tests.page.test_access import CONTRAST, same_as_golden
 from tests.serve.conftest import serving
 from tests.serve.runs_server import REPORT, run_with
 from xtune.serve.api.context import ApiContext
@@ -42,17 +41,9 @@ def logged(tmp_path):
     return tmp_path
 
 
-def check_tree_without(page, folder, name, selector="main"):
-    """Compare a tree without what is another folder each time."""
-    page.evaluate(
-        """(folder) => {
-          const walker = document.createTreeWalker(document.querySelector("main"), 4);
-          while (walker.nextNode())
-            walker.currentNode.data = walker.currentNode.data.replaceAll(folder, "FOLDER");
-        }""",
-        str(folder),
-    )
-    check_tree(page, name, selector)
+def tree(page, folder, selector="main"):
+    """A tree, without the name of a folder that is another one each time."""
+    return page.locator(selector).aria_snapshot().replace(str(folder), "FOLDER")
 
 
 def test_two_runs_are_chosen_and_laid_over_each_other(serve, logged, new_visit):
@@ -60,7 +51,7 @@ def test_two_runs_are_chosen_and_laid_over_each_other(serve, logged, new_visit):
         page = new_visit(timezone_id="UTC").open(api, "runs")
         compare = page.get_by_role("button", name="Lay curves over each other")
         page.get_by_role("row", name="second").wait_for()
-        check_tree_without(page, logged, "runs")
+        same_as_golden("runs.en", tree(page, logged))
         assert compare.is_disabled()
         page.get_by_label("Choose first").check()
         page.get_by_label("Choose second").check()
@@ -92,7 +83,7 @@ def test_two_runs_are_chosen_and_laid_over_each_other(serve, logged, new_visit):
             ["2", "3.5", "2.75"],
             ["3", "3.25", "–"],
         ]
-        check_tree(page, "curves")
+        same_as_golden("curves.en", tree(page, logged))
         # what is not shown at first can be
         assert page.get_by_role("region", name="tokens", exact=True).count() == 0
         page.get_by_label("tokens", exact=True).check()
@@ -156,7 +147,8 @@ def test_rows_show_what_is_trained_and_what_is_special(serve, runs, inputs, visi
         )
         special = row.locator(".tokens .token.special").all_inner_texts()
         assert special == ["<|im_start|>", "<|im_end|>", "<|im_start|>", "<|im_end|>"]
-        check_tree_without(page, inputs.data.parent, "data", ".rows > section >> nth=0")
+        row_tree = tree(page, inputs.data.parent, ".rows > section >> nth=0")
+        same_as_golden("data.en", row_tree)
         page.get_by_role("button", name="Further rows").click()
         page.get_by_text("6 to 10 of 60 rows").wait_for()
         assert page.evaluate("document.activeElement.id") == "data-on"
@@ -201,7 +193,7 @@ def test_evaluations_have_their_scores_and_reports_that_can_do_nothing(serve, ru
     with serve(runs) as api:
         page = visit.open(api, "evaluations")
         page.get_by_role("heading", name="sft, before and after").wait_for()
-        check_tree(page, "evaluations")
+        same_as_golden("evaluations.en", tree(page, runs))
         page.goto(f"{api.url}/#evaluations/sft")
         page.get_by_role("heading", name="Evaluations of sft").wait_for()
         with page.expect_popup() as opened:

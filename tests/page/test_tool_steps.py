@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.page.golden import check_tree
 from tests.page.scripted import ScriptedEngine
+from tests.page.test_access import same_as_golden
 from tests.serve.conftest import eventually, serving
 from xtune.serve.tool_desk import ToolDesk
 
@@ -106,7 +106,7 @@ def check_tree_without_times(page):
           node.textContent = node.textContent.replace(/[\\d.]+/g, "1");
         })"""
     )
-    check_tree(page, "tool_steps", "main .turns")
+    same_as_golden("tool_steps.en", page.locator("main .turns").aria_snapshot())
 
 
 def test_what_a_tool_gives_stays_text_for_the_reader_and_the_model(calling):

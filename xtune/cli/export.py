@@ -6,9 +6,11 @@
   xtune export smollm2 OUT.gguf --adapter work_dirs/my_run --format gguf --quant q8_0
 
   xtune export work_dirs/my_run OUT --format int4
+  xtune export work_dirs/my_run OUT --format pruned --sparsity 2:4
 
 Formats: a folder for transformers; one GGUF file for llama.cpp, Ollama and LM Studio, or of the
-adapter alone; a folder in int4 for vLLM and SGLang, calibrated on the run's own rows.
+adapter alone; a folder in int4 for vLLM and SGLang, or with half of the weights zero, either
+calibrated on the run's own rows.
 
 Layouts: 'transformers' is read by AutoModelForCausalLM with no further code; 'original' has the
 names, shapes and config.json of the published checkpoint, for whatever served that.
@@ -41,9 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("transformers", "gguf", "gguf-lora", "int4"),
+        choices=("transformers", "gguf", "gguf-lora", "int4", "pruned"),
         default="transformers",
-        help="gguf-lora: the adapter alone; int4: for vLLM and SGLang; default: transformers",
+        help="gguf-lora: the adapter alone; int4: for vLLM and SGLang; pruned: weights that are "
+        "missed least become zero; default: transformers",
     )
     parser.add_argument(
         "--quant",
@@ -51,7 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how a GGUF file packs its matrices; default: q8_0",
     )
     parser.add_argument(
-        "--calibrate", metavar="RUN", help="int4: the run whose rows it is calibrated on"
+        "--calibrate", metavar="RUN", help="int4, pruned: the run whose rows it is calibrated on"
+    )
+    parser.add_argument(
+        "--sparsity",
+        metavar="SHARE",
+        help="pruned: the share of zeros, as 0.5, or 2:4 for two of each four; default: 0.5",
     )
     parser.add_argument(
         "--layout",
@@ -106,6 +114,8 @@ def run(args: argparse.Namespace) -> None:
         lines = _write_lora(args, out, found, notes, own)
     elif args.format == "int4":
         lines = _write_int4(args, out, found, notes, own)
+    elif args.format == "pruned":
+        lines = _write_pruned(args, out, found, notes, own)
     else:
         lines = _write_folder(args, out, found, notes, own)
     print("\n".join(lines))
@@ -152,6 +162,33 @@ def _write_int4(args: Any, out: Path, found: Any, notes: Any, own: Any) -> list[
     ]
 
 
+def _write_pruned(args: Any, out: Path, found: Any, notes: Any, own: Any) -> list[str]:
+    from xtune.export.int4.rows import rows_of_run
+    from xtune.export.int4.sparse import parse_sparsity
+    from xtune.export.proof.report import lines_of
+    from xtune.export.pruned_folder import export_pruned
+
+    written = export_pruned(
+        found.model,
+        out,
+        adapter=found.adapter,
+        notes=notes,
+        rows=rows_of_run(args.calibrate or str(found.trained)),
+        sparsity=parse_sparsity(args.sparsity or "0.5"),
+        own=own,
+        dtype=args.dtype,
+    )
+    ours, smallest = written.calibrated, written.by_size
+    return [
+        f"{out}: {written.layers} layers with {written.sparsity} of their weights zero, by "
+        f"SparseGPT on {written.rows} rows of the run",
+        f"on held-out rows: KL {ours.kl_mean:.1e}, loss {ours.nll_rise:+.1e}; with the smallest "
+        f"weights left out: KL {smallest.kl_mean:.1e}, loss {smallest.nll_rise:+.1e}",
+        *lines_of([written.outcome]),
+        f"the density of each layer: {out}/PARITY.md",
+    ]
+
+
 def _write_folder(args: Any, out: Path, found: Any, notes: Any, own: Any) -> list[str]:
     from xtune.checkpoint.meta import weights_apart
     from xtune.export.merge import export_model
@@ -195,9 +232,12 @@ def _require_fitting(args: argparse.Namespace) -> None:
         raise UsageError(f"{args.out} names a GGUF file: add --format gguf, or name a folder")
     if args.format != "gguf" and args.quant:
         raise UsageError("--quant belongs to --format gguf; elsewhere numbers are as --dtype says")
-    if args.calibrate and args.format != "int4":
-        raise UsageError("--calibrate belongs to --format int4")
-    if args.format == "int4" and args.layout:
-        raise UsageError("--layout: int4 is written in transformers' own layout alone")
+    calibrated = args.format in ("int4", "pruned")
+    if args.calibrate and not calibrated:
+        raise UsageError("--calibrate belongs to --format int4 and --format pruned")
+    if args.sparsity and args.format != "pruned":
+        raise UsageError("--sparsity belongs to --format pruned")
+    if calibrated and args.layout:
+        raise UsageError(f"--layout: {args.format} is written in transformers' own layout alone")
     if writes_file and args.layout:
         raise UsageError("--layout belongs to a folder; a GGUF file has the one of llama.cpp")

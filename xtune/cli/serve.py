@@ -5,7 +5,7 @@ work_dir or a checkpoint of a run. Each adapter is a model of its own for those 
 
   xtune serve smollm2
   xtune serve smollm2 --adapter tools=work_dirs/smollm2_135m_lora_toolcall
-  xtune serve smollm2 --tools calculator date
+  xtune serve work_dirs/mine --tools calculator date
   XTUNE_API_KEY=... xtune serve work_dirs/mine --host 0.0.0.0
 
   curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' \\

@@ -24,6 +24,7 @@ from xtune.engine.own_parts import require_both, require_called
 from xtune.errors import ConfigError, DataError
 from xtune.models import load_config
 from xtune.models.attention import why_not_slices
+from xtune.models.packed.linear import dense_sizes
 from xtune.parallel.world import ALONE, World
 from xtune.registry import (
     DATASETS,
@@ -320,10 +321,12 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     Four-bit weights are counted as what they stand for, where the model knows.
     """
     trainable = total = 0
+    published = {id(tensor): size for tensor, size in dense_sizes(model)}
     for parameter in model.parameters():
         # bitsandbytes packs two 4-bit weights into a byte and keeps the shape they had.
         packed = getattr(parameter, "quant_state", None)
         size = packed.shape.numel() if packed is not None else parameter.numel()
+        size = published.get(id(parameter), size)
         total += size
         trainable += size if parameter.requires_grad else 0
     return trainable, total

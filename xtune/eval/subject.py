@@ -13,6 +13,7 @@ from xtune.data.fingerprint import fingerprint_tokenizer
 from xtune.generation.model import ChatModel
 from xtune.generation.room import context_length
 from xtune.models import base_of
+from xtune.models.packed.packing import published_packing
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -81,6 +82,8 @@ class Subject:
         values = config if isinstance(config, dict) else config.to_dict()
         if values.get("load_in_4bit"):
             return f"4 bits ({values.get('bnb_4bit_quant_type', 'nf4')})"
+        if (packing := published_packing(values.get("published") or {})) is not None:
+            return packing.title
         return "8 bits" if values.get("load_in_8bit") else str(values.get("quant_method"))
 
     @cached_property

@@ -16,6 +16,7 @@ from xtune.export.merge import published_dtype
 from xtune.models import load_config, load_model, load_tokenizer
 from xtune.models.families import CheckpointFiles, family_of_config
 from xtune.models.gguf import is_gguf
+from xtune.models.packed.quantizer import unpack_linears
 from xtune.models.sentencepiece_merge import Merged, merge_sentencepiece, read_sentencepiece
 from xtune.models.vocabulary import add_tokens, grow_vocabulary, rows_needed, token_pieces
 
@@ -207,6 +208,7 @@ def _write(
     config = load_config(base)
     pieces = token_pieces(before, after)
     llm = load_model(base, dtype=published_dtype(config) if dtype == "auto" else dtype)
+    unpack_linears(llm)
     rows_before = llm.config.get_text_config().vocab_size
     grow_vocabulary(llm, pieces, init=init, pad_to_multiple_of=pad_to_multiple_of)
     family = family_of_config(llm.config)

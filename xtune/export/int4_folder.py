@@ -8,20 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from xtune.checkpoint.disk import whole_folder
 from xtune.errors import ModelError, UsageError
+from xtune.export.calibrated import held_out, opened_for, proved
 from xtune.export.export import write_model
-from xtune.export.int4.calibrate import group_of, linears_of, round_by_rows, round_to_nearest
+from xtune.export.int4.calibrate import change_alone, change_by_rows, group_of, linears_of
 from xtune.export.int4.compressed import write_packed
-from xtune.export.merge import require_rows, require_writes_text
-from xtune.export.prepared import Prepared, prepared
+from xtune.export.int4.gptq import Rounded, gptq, nearest
 from xtune.export.proof.dialogues import Dialogue
-from xtune.export.proof.prove import Outcome, prove, require_passed
-from xtune.export.proof.readers import TransformersReader, end_ids_of
-from xtune.export.proof.reference import log_probs
-from xtune.export.proof.report import REPORT, report_of
-from xtune.export.proof.scores import Given, scores_of
-from xtune.models import load_config
+from xtune.export.proof.prove import Outcome
 from xtune.models.families import family_of_config
 
 __all__ = ["Int4Exported", "export_int4"]
@@ -78,29 +75,28 @@ def export_int4(
         raise UsageError(
             "int4 is read back by compressed-tensors, which is not installed: pip install '.[int4]'"
         )
-    require_writes_text(name, adapter)
-    config = load_config(name)
-    family = family_of_config(config)
-    if family is not None and "transformers" not in family.layouts(config):
-        raise ModelError(
-            f"no architecture of transformers computes {name}, and int4 is written for one: write "
-            "GGUF (--format gguf --quant q4_0)"
-        )
-    ready = prepared(name, adapter, notes, own, dtype="fp32" if dtype == "auto" else dtype)
-    require_rows(ready.llm, ready.tokenizer, name)
+    number = "fp32" if dtype == "auto" else dtype
+    ready = opened_for("int4", name, adapter, notes, own, dtype=number)
     llm = ready.llm
+    family = family_of_config(llm.config)
     linears = linears_of(llm)
     group = group_of(linears)
-    before = round_to_nearest(linears, group)
-    nearest = _kl(ready)
+    before = change_alone(linears, lambda weight: nearest(weight, group).weight)
+    by_nearest = held_out(ready).kl_mean
     for layer, weight in before.items():
         linears[layer].weight.data = weight
-    rounded = round_by_rows(llm, linears, rows, group)
-    calibrated = _kl(ready)
-    if not calibrated < nearest:
+    rounded: dict[str, Rounded] = {}
+
+    def to_codes(layer: str, weight: Tensor, hessian: Tensor) -> Tensor:
+        rounded[layer] = gptq(weight, hessian, group)
+        return rounded[layer].weight
+
+    change_by_rows(llm, linears, rows, to_codes)
+    calibrated = held_out(ready).kl_mean
+    if not calibrated < by_nearest:
         raise ModelError(
             f"calibrated on {len(rows)} rows, int4 comes no nearer on held-out ones than rounding "
-            f"to the nearest (KL {calibrated:.1e} and {nearest:.1e}): calibrate on more rows"
+            f"to the nearest (KL {calibrated:.1e} and {by_nearest:.1e}): calibrate on more rows"
         )
     with whole_folder(out) as part:
         write_model(part, llm, ready.tokenizer, notes, layout="transformers")
@@ -109,40 +105,16 @@ def export_int4(
         kept = {n: w for n, w in weights.items() if not (tied and n == "lm_head.weight")}
         write_packed(part, kept, rounded, group=group, ignored=["lm_head"])
         ready.llm = llm = None  # two of them may not fit
-        outcome = _proved(part, ready)
-        notices = [
-            f"calibrated by GPTQ on {len(rows)} rows of the run, groups of {group}",
-            f"KL on held-out rows: {calibrated:.1e}, and {nearest:.1e} rounded to the nearest",
-        ]
-        text = report_of(
+        outcome = proved(
+            part,
             out.name,
-            ready.reference,
-            [outcome],
-            compared_with=ready.compared_with,
-            unchecked=["vLLM: not run here", "SGLang: not run here"],
-            notices=notices,
+            ready,
+            reader="transformers (compressed-tensors)",
+            weights="int4",
+            notices=[
+                f"calibrated by GPTQ on {len(rows)} rows of the run, groups of {group}",
+                f"KL on held-out rows: {calibrated:.1e}, and {by_nearest:.1e} rounded to the "
+                "nearest",
+            ],
         )
-        (part / REPORT).write_text(text, encoding="utf-8")
-    return Int4Exported(len(rounded), group, len(rows), nearest, calibrated, outcome)
-
-
-def _kl(ready: Prepared) -> float:
-    """The mean KL of the model as it stands, at the reference's places, in nats."""
-    scored = ready.reference.scored
-    given = [
-        [Given(None, row) for row in log_probs(ready.llm, text.ids, text.places)] for text in scored
-    ]
-    return scores_of(scored, given).kl_mean
-
-
-def _proved(part: Path, ready: Prepared) -> Outcome:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    llm: Any = AutoModelForCausalLM.from_pretrained(part, dtype="auto")
-    tokenizer: Any = AutoTokenizer.from_pretrained(part)
-    reader = TransformersReader(
-        "transformers (compressed-tensors)", llm, tokenizer, end_ids_of(part)
-    )
-    outcome = prove(ready.reference, reader, "int4", ready.plain)
-    require_passed([outcome])
-    return outcome
+    return Int4Exported(len(rounded), group, len(rows), by_nearest, calibrated, outcome)

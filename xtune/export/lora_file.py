@@ -24,6 +24,7 @@ from xtune.export.proof.prove import Outcome, prove, require_passed
 from xtune.export.proof.report import report_of
 from xtune.export.provenance import said_of
 from xtune.models import load_model
+from xtune.models.packed.quantizer import unpack_linears
 
 __all__ = ["LoraExported", "export_lora"]
 
@@ -77,6 +78,7 @@ def export_lora(
         reference, plain = asked(session, own, session.loaded("fp32"))
         if is_installed():
             whole: Any = load_model(name, dtype="fp32")
+            unpack_linears(whole)
             if whole.get_input_embeddings().weight.shape[0] < len(session.tokenizer):
                 raise ModelError(
                     "the run has given the vocabulary new rows, and LoRA alone does not hold them: "

@@ -139,7 +139,7 @@ def _rows(embedding: Any) -> Tensor:
 
 def _outputs(linear: Any) -> Tensor:
     """The outputs for some random inputs: [4, outputs]."""
-    weight = linear.weight
+    weight = getattr(linear, "base_layer", linear).weight  # PEFT's own gives GPTQ's codes
     return linear(_directions(weight.shape[1]).to(weight.dtype)).float()
 
 

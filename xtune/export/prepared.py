@@ -16,6 +16,7 @@ from xtune.export.proof.dialogues import Dialogue
 from xtune.export.proof.reference import Reference, reference_of
 from xtune.export.system_text import write_system_into
 from xtune.models import load_adapter, load_model, load_tokenizer, merge_adapter
+from xtune.models.packed.quantizer import unpack_linears
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -167,7 +168,9 @@ def merged(llm: Any, adapter: Path | None) -> tuple[Any, Tensor]:
         ModelError: the plain model computes something else.
     """
     if adapter is None:
-        return llm, logits_of(llm)
+        logits = logits_of(llm)
+        unpack_linears(llm)
+        return llm, logits
     before: Answers = answers_of(llm.eval())
     plain = merge_adapter(llm)
     if problem := parity_problem(before, answers_of(plain, list(before.layers))):

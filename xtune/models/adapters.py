@@ -33,6 +33,7 @@ from xtune.models.adapter_names import linear_names, misnamed, taken_by_their_en
 from xtune.models.adapter_shapes import difference, fitting_shapes, stored_shapes
 from xtune.models.fingerprint import base_fingerprint, same_base
 from xtune.models.fp32_weights import train_in_fp32
+from xtune.models.packed.quantizer import unpack_linears
 from xtune.models.reward_adapters import name_what_is_saved, require_same_task
 from xtune.models.tied import is_tied, join_equal, part_adapted, share_trained, with_both_whole
 from xtune.models.tokenizer import load_tokenizer
@@ -267,6 +268,8 @@ def load_adapter(
 def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
     """Add the adapter to its base's weights and return the plain model; logits stay the same.
 
+    Weights that were published packed (GPTQ, AWQ) are unpacked, and added to in the model's dtype.
+
     A head that is the embedding gets a weight of its own if the adapter changes only one of them;
     the config then says that they are not tied.
 
@@ -275,6 +278,7 @@ def merge_adapter(peft_model: PeftModel) -> PreTrainedModel:
             whose change is none of weights.
     """
     base: Any = peft_model.get_base_model()
+    unpack_linears(base)
     if getattr(base, "quantization_method", None) is not None:
         raise AdapterError(
             "an adapter cannot be merged into a quantized base without losing precision; load "

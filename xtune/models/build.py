@@ -14,6 +14,7 @@ from xtune.models.algorithms.base import Algorithm
 from xtune.models.algorithms.saved import require_saved
 from xtune.models.generation import base_of
 from xtune.models.loading import load_model
+from xtune.models.packed.quantizer import is_packed
 from xtune.models.precision import Precision, choose_precision
 from xtune.models.self_test import check_packed_logits, check_slices
 from xtune.models.sequence_classifier import is_classifier, load_classifier
@@ -90,6 +91,11 @@ def build_model(
         as_stored=as_stored,
     )
     llm = load(llm_settings)
+    if adapter is folder is None and is_packed(llm):
+        raise ConfigError(
+            f"model.llm: the weights of {llm.name_or_path!r} are packed in a few bits, and cannot "
+            "be trained: train an adapter on them (model.adapter)"
+        )
     rooms = {one.argument: one.registry for one in Form(resolve(MODELS, cfg["type"])).placed(cfg)}
     for name, further in settings.items():
         if not isinstance(further, Mapping) or "type" not in further:

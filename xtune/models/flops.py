@@ -30,6 +30,7 @@ from torch import nn
 
 from xtune.models.algorithms.backbone import Backbone
 from xtune.models.algorithms.base import Algorithm
+from xtune.models.packed.linear import PackedLinear
 
 __all__ = ["Work", "count_work"]
 
@@ -106,7 +107,7 @@ def _work_of(backbone: Backbone) -> Work:
     for name, weight, module in _matrices(backbone.model):
         number = re.search(r"\.(\d+)\.", name)
         layer = int(number[1]) if number else None
-        size = _size(weight) * (_active_share(config) if ".experts." in name else 1.0)
+        size = _size(weight, module) * (_active_share(config) if ".experts." in name else 1.0)
         # What comes before the lowest trained weight in the forward pass has no gradient.
         has_gradient = lowest is not None
         if weight.requires_grad and lowest is None:
@@ -127,11 +128,15 @@ def _matrices(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, nn.Module]]
     """Every weight of a product with its name and module; one that is shared, wherever it is."""
     for path, module in model.named_modules():
         for name, weight in module.named_parameters(recurse=False):
+            if isinstance(module, PackedLinear) and name != module.packing.key:
+                continue  # scales and zeros
             if weight.ndim >= 2 and not name.endswith("bias"):
                 yield f"{path}.{name}", weight, module
 
 
-def _size(weight: Any) -> int:
+def _size(weight: Any, module: nn.Module) -> int:
+    if isinstance(module, PackedLinear):
+        return module.in_features * module.out_features
     packed = getattr(weight, "quant_state", None)  # bitsandbytes: two 4-bit weights in a byte
     shape = packed.shape if packed is not None else getattr(weight, "ds_shape", weight.shape)
     return int(shape.numel())

@@ -24,12 +24,14 @@ from transformers import (
     PreTrainedModel,
 )
 
-from xtune.errors import ModelError
+from xtune.errors import ConfigError, ModelError
 from xtune.models.families import (
     family_of_config,
     translated_config,
 )
 from xtune.models.gguf import no_progress_in_logs
+from xtune.models.packed.packing import packing_of
+from xtune.models.packed.quantizer import pack_linears, read_packed
 from xtune.models.precision import choose_precision, parse_dtype
 from xtune.models.quantization import (
     Quantization,
@@ -191,6 +193,10 @@ def load_as(
     if dtype != "auto":
         number = "auto" if dtype == "stored" else parse_dtype(dtype)  # transformers' word for it
     bnb = quantization_config(quantization, precision) if quantization else None
+    if (packing := packing_of(config)) is not None:
+        _require_readable(name, config, packing.title, is_asked=bnb is not None)
+        config = copy.deepcopy(config)
+        read_packed(config)
     if bnb and kept is not None:
         bnb.llm_int8_skip_modules = list(kept)  # of 4 bits too
     if on_meta:
@@ -200,6 +206,8 @@ def load_as(
             llm = make(config, dtype=number, **further)
         if bnb:
             pack_shapes(llm, bnb)
+        if packing is not None:
+            pack_linears(llm, packing, llm.dtype)
     else:
         llm = _with_weights(
             model_class,
@@ -217,6 +225,20 @@ def load_as(
     # What the user wrote, not the cache folder behind it: PEFT records this as the adapter's base.
     llm.name_or_path = llm.config.name_or_path = name
     return llm
+
+
+def _require_readable(name: str, config: PretrainedConfig, packed: str, *, is_asked: bool) -> None:
+    if is_asked:
+        raise ConfigError(
+            f"{name!r} is packed already ({packed}), and cannot be quantized once more: leave "
+            "quantization out (on the command line --bits)"
+        )
+    if family_of_config(config) is not None:
+        raise ModelError(
+            f"{name!r} is packed ({packed}), and weights of a {config.model_type!r} model that "
+            "was published in another layout cannot be turned into it packed: take the unpacked "
+            "checkpoint with quantization=dict(bits=4)"
+        )
 
 
 def _is_meta(device: torch.device | str) -> bool:

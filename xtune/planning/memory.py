@@ -2,7 +2,8 @@
 
 Symbols: P parameters, V vocabulary, D width, b bytes of a number in the compute format.
 
-    frozen weights   P b; a linear layer in NF4 4.127 bits a weight with double quantization
+    frozen weights   P b; a linear layer in NF4 4.127 bits a weight with double quantization, one
+                     of GPTQ or AWQ as its tensors are
     trained weights  4 P: fp32
     gradients        4 P trained
     optimizer        its state; Adam's two moments are 8 P trained
@@ -31,6 +32,7 @@ from xtune.models.algorithms.base import Algorithm
 from xtune.models.cards import fits, largest_card, smallest_card
 from xtune.models.generation import base_of
 from xtune.models.head import score_head
+from xtune.models.packed.linear import dense_sizes
 from xtune.models.precision import Precision
 from xtune.models.vocabulary import Pieces
 from xtune.planning.drafts import Drafts
@@ -161,6 +163,7 @@ def memory_of(
     """
     lengths = [lengths] if isinstance(lengths, int) else lengths
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    published = {id(tensor): size for tensor, size in dense_sizes(model)}
     note = ""
     try:
         parts = drafts.trace(
@@ -190,7 +193,7 @@ def memory_of(
             for moment, held in _moments(parts, 4 * trainable, accumulates)
         },
         trainable=trainable,
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=sum(published.get(id(p), p.numel()) for p in model.parameters()),
         note=note,
         offloaded=offloaded,
     )

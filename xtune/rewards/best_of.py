@@ -63,7 +63,7 @@ class BestOf:
     """Samples and chooses.
 
     Attributes:
-        model: that answers.
+        chat: the model that answers.
         rewards: that judge.
         count: answers to each prompt.
         keep: of them, at most.
@@ -71,7 +71,7 @@ class BestOf:
         temperature, max_new_tokens, seed: of the answers.
     """
 
-    model: ChatModel
+    chat: ChatModel
     rewards: Rewards
     count: int
     keep: int = 1
@@ -119,17 +119,17 @@ class BestOf:
         asked = [(at, number) for at in some for number in range(self.count)]
         seeds = [seed_of(self.seed, at, number) for at, number in asked]
         rows = answer_rows(
-            self.model.llm,
-            self.model.tokenizer,
+            self.chat.llm,
+            self.chat.tokenizer,
             [prompts[at].ids for at, _ in asked],
-            stop_words=self.model.stop_words,
+            stop_words=self.chat.stop_words,
             batch_size=None,
             seeds=seeds,
             max_new_tokens=self.max_new_tokens,
             temperature=self.temperature,
         )
         has_tools = any(prompts[at].tools for at in some)
-        form = call_form(build_template("auto", self.model.tokenizer)) if has_tools else None
+        form = call_form(build_template("auto", self.chat.tokenizer)) if has_tools else None
         answers = []
         for (at, _), row in zip(asked, rows, strict=True):
             said = row.answer
@@ -192,7 +192,7 @@ class BestOf:
             "reward": total,
             "rewards": {name: None if math.isnan(score) else score for name, score in each},
             "sampled": {
-                "by": self.model.name,
+                "by": self.chat.name,
                 "of": self.count,
                 "temperature": self.temperature,
                 "seed": seed,
@@ -203,7 +203,7 @@ class BestOf:
     def _digest(self, prompts: Sequence[PromptRow]) -> str:
         settings = (self.count, self.keep, self.floor, self.temperature, self.max_new_tokens)
         said = [[row.ids for row in prompts], settings, self.seed, self.rewards.names]
-        text = json.dumps([said, self.model.name, self.rewards.weights.tolist()])
+        text = json.dumps([said, self.chat.name, self.rewards.weights.tolist()])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

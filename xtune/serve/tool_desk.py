@@ -1,6 +1,6 @@
 """Tools that the operator of a server has named, called for whoever may ask it.
 
-    xtune serve smollm2 --tools calculator python
+    xtune serve work_dirs/mine --tools calculator python
 
 A call runs where those of `xtune chat --lagent` run: in the tool box's own processes, each within
 its time. What runs code, reads files or reaches out is asked for first: see `ToolDesk.asks`.
@@ -44,7 +44,7 @@ class ToolDesk:
         self, names: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None = None
     ) -> None:
         self.box = ToolBox(names, options)
-        # xtune's own tools that the operator has named: a foreign one of that name is refused then.
+        # xtune's own, named by the operator: a foreign tool of that name is refused then.
         self._harmless = frozenset(names).intersection(DEFAULT_TOOLS)
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="tool")
         self._here = 0

@@ -1,37 +1,35 @@
-"""Round a model layer by layer, each by what it is given behind the rounded ones before it."""
+"""Change a model layer by layer, each by what it is given behind the changed ones before it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from xtune.errors import ModelError
-from xtune.export.int4.gptq import Rounded, gptq, nearest
 
-__all__ = ["group_of", "linears_of", "round_by_rows", "round_to_nearest"]
+__all__ = ["change_alone", "change_by_rows", "group_of", "linears_of"]
 
 _GROUPS = (128, 64, 32)
 
 
 class _Call(NamedTuple):
-    """What a layer is given for one text."""
+    """What a layer is given for one text, besides the hidden states."""
 
-    hidden: Tensor
     more: tuple[Any, ...]
     named: dict[str, Any]
 
-    def of(self, layer: nn.Module) -> Tensor:
+    def of(self, layer: nn.Module, hidden: Tensor) -> Tensor:
         """The layer's output."""
-        output = layer(self.hidden, *self.more, **self.named)
-        hidden: Tensor = output[0] if isinstance(output, tuple) else output
-        return hidden
+        output = layer(hidden, *self.more, **self.named)
+        new: Tensor = output[0] if isinstance(output, tuple) else output
+        return new
 
 
 def linears_of(llm: Any) -> dict[str, nn.Linear]:
-    """Return the linear layers that are rounded, by name: all within the decoder's layers.
+    """Return the linear layers that are changed, by name: all within the decoder's layers.
 
     Args:
         llm: a transformers model without an adapter.
@@ -42,7 +40,7 @@ def linears_of(llm: Any) -> dict[str, nn.Linear]:
     prefix, layers = _layers(llm)
     if joined := [name for name, weight in layers.named_parameters() if weight.ndim == 3]:
         raise ModelError(
-            f"int4 is written of linear layers, and {prefix}.{joined[0]} has all experts in one "
+            f"calibrating changes linear layers, and {prefix}.{joined[0]} has all experts in one "
             "tensor: write GGUF (--format gguf --quant q4_0)"
         )
     return {
@@ -72,50 +70,57 @@ def group_of(linears: dict[str, nn.Linear]) -> int:
 
 
 @torch.no_grad()
-def round_to_nearest(linears: dict[str, nn.Linear], group: int) -> dict[str, Tensor]:
-    """Round every layer in place, by itself; return the weights that were there.
+def change_alone(
+    linears: Mapping[str, nn.Linear], change: Callable[[Tensor], Tensor]
+) -> dict[str, Tensor]:
+    """Change every layer in place, by itself; return the weights that were there.
 
     Args:
         linears: changed.
-        group: columns that share a scale.
+        change: what a weight becomes.
     """
     before = {}
     for name, linear in linears.items():
         before[name] = linear.weight.detach().clone()
-        linear.weight.copy_(nearest(linear.weight, group).weight)
+        linear.weight.copy_(change(linear.weight))
     return before
 
 
 @torch.no_grad()
-def round_by_rows(
-    llm: Any, linears: dict[str, nn.Linear], rows: Sequence[Sequence[int]], group: int
-) -> dict[str, Rounded]:
-    """Round every layer in place, by what the rows put into it.
+def change_by_rows(
+    llm: Any,
+    linears: Mapping[str, nn.Linear],
+    rows: Sequence[Sequence[int]],
+    change: Callable[[str, Tensor, Tensor], Tensor],
+) -> None:
+    """Change every layer in place, by what the rows put into it behind the changed ones before.
+
+    Held are the hidden states of the rows once, and the Hessians of one layer.
 
     Args:
         llm: changed.
         linears: of it.
         rows: ids of texts that the model was trained on.
-        group: columns that share a scale.
+        change: of a layer's name, weight and Hessian: what the weight becomes.
     """
     prefix, layers = _layers(llm)
-    texts = [_given(llm, layers, row) for row in rows]
-    hidden = [given[0].hidden for given in texts]
-    made: dict[str, Rounded] = {}
+    hidden, calls = [], []
+    for row in rows:
+        first, given = _given(llm, layers, row)
+        hidden.append(first)
+        calls.append(given)
     for number, layer in enumerate(layers):
         own = {
             name: linear
             for name, linear in linears.items()
             if name.startswith(f"{prefix}.{number}.")
         }
-        calls = [given[number]._replace(hidden=x) for given, x in zip(texts, hidden, strict=True)]
-        hessians = _hessians(layer, own, calls)
+        texts = [given[number] for given in calls]
+        hessians = _hessians(layer, own, texts, hidden)
         for name, linear in own.items():
-            rounded = gptq(linear.weight, hessians.pop(name), group)
-            linear.weight.copy_(rounded.weight)
-            made[name] = rounded
-        hidden = [call.of(layer) for call in calls]
-    return made
+            linear.weight.copy_(change(name, linear.weight, hessians.pop(name)))
+        for place, call in enumerate(texts):
+            hidden[place] = call.of(layer, hidden[place])
 
 
 def _layers(llm: Any) -> tuple[str, nn.ModuleList]:
@@ -129,13 +134,18 @@ def _layers(llm: Any) -> tuple[str, nn.ModuleList]:
     return found[0]
 
 
-def _given(llm: Any, layers: nn.ModuleList, row: Sequence[int]) -> list[_Call]:
-    """What each layer is given for a text: masks and positions are not alike for all kinds."""
+def _given(llm: Any, layers: nn.ModuleList, row: Sequence[int]) -> tuple[Tensor, list[_Call]]:
+    """What the first layer is given for a text, and with what each is called.
+
+    Masks and positions are not alike for all kinds of layers.
+    """
     seen: list[_Call] = []
+    first: list[Tensor] = []
 
     def keep(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        first = seen[:1]  # of the others the hidden states are not kept
-        seen.append(_Call(first[0].hidden if first else args[0], args[1:], kwargs))
+        if not seen:
+            first.append(args[0])
+        seen.append(_Call(args[1:], kwargs))
 
     hooks = [layer.register_forward_pre_hook(keep, with_kwargs=True) for layer in layers]
     try:
@@ -143,11 +153,14 @@ def _given(llm: Any, layers: nn.ModuleList, row: Sequence[int]) -> list[_Call]:
     finally:
         for hook in hooks:
             hook.remove()
-    return seen
+    return first[0], seen
 
 
 def _hessians(
-    layer: nn.Module, linears: dict[str, nn.Linear], calls: Sequence[_Call]
+    layer: nn.Module,
+    linears: dict[str, nn.Linear],
+    calls: Sequence[_Call],
+    hidden: Sequence[Tensor],
 ) -> dict[str, Tensor]:
     """2 X^T X of each linear layer, over all texts."""
     sums = {name: torch.zeros(one.in_features, one.in_features) for name, one in linears.items()}
@@ -161,8 +174,8 @@ def _hessians(
 
     hooks = [one.register_forward_pre_hook(adder(name)) for name, one in linears.items()]
     try:
-        for call in calls:
-            call.of(layer)
+        for call, states in zip(calls, hidden, strict=True):
+            call.of(layer, states)
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,11 +1,7 @@
 """One matrix in 4 bits: GPTQ (Frantar et al. 2022), with scales that are searched (as AWQ does).
 
-    H     2 X^T X of a layer's inputs, damped
-    W     columns from left to right: each is rounded, and its error, as H says, is taken off those
-          that are still to come
-
 Scales are symmetric, one for each group of columns of a row: the one of twelve that loses least,
-each column's loss weighted by the diagonal of H.
+each column's loss weighted by the diagonal of H; see columns.py.
 
 Shapes: O outputs, I inputs, G groups of a row.
 """
@@ -15,10 +11,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from xtune.export.int4.columns import changed_by
+
 __all__ = ["Rounded", "gptq", "nearest"]
 
 _LEAST, _MOST = -8, 7
-_DAMPING = 0.01  # of the mean of H's diagonal
 _SHARES = [1.0 - 0.04 * step for step in range(12)]  # of the largest number of a group
 
 
@@ -41,6 +38,25 @@ class Rounded:
         return self.codes.to(self.scales.dtype) * self.scales.repeat_interleave(group, dim=1)
 
 
+class _ToCodes:
+    """The rule: the nearest multiple of the group's scale."""
+
+    def __init__(self, group: int, dtype: torch.dtype) -> None:
+        self.block = group
+        self.codes: list[Tensor] = []
+        self.scales: list[Tensor] = []
+        self._dtype = dtype
+
+    def enter(self, columns: Tensor, importance: Tensor, spread: Tensor) -> None:
+        self.scales.append(_scale(columns, importance).to(self._dtype))
+
+    def become(self, columns: Tensor, at: int) -> Tensor:
+        scale = self.scales[-1].float()
+        code = (columns[:, 0] / scale).round().clamp(_LEAST, _MOST)
+        self.codes.append(code.to(torch.int8))
+        return code * scale
+
+
 def nearest(weight: Tensor, group: int) -> Rounded:
     """Round each number to the nearest: what calibrating has to beat.
 
@@ -54,7 +70,6 @@ def nearest(weight: Tensor, group: int) -> Rounded:
     return Rounded(codes.reshape(weight.shape).to(torch.int8), scales)
 
 
-@torch.no_grad()
 def gptq(weight: Tensor, hessian: Tensor, group: int) -> Rounded:
     """Round a matrix so that its outputs change least.
 
@@ -63,28 +78,9 @@ def gptq(weight: Tensor, hessian: Tensor, group: int) -> Rounded:
         hessian: [I, I], fp32; changed.
         group: columns that share a scale.
     """
-    left = weight.float().clone()
-    unused = hessian.diagonal() == 0
-    hessian[unused, unused] = 1
-    hessian.diagonal().add_(_DAMPING * hessian.diagonal().mean())
-    lower = torch.linalg.cholesky(hessian)
-    inverse = torch.linalg.cholesky(torch.cholesky_inverse(lower), upper=True)
-    importance = hessian.diagonal()
-    codes = torch.empty_like(left, dtype=torch.int8)
-    scales = []
-    for begin in range(0, left.shape[1], group):
-        end = begin + group
-        scale = _scale(left[:, begin:end], importance[begin:end]).to(weight.dtype)
-        scales.append(scale)
-        errors = torch.empty(left.shape[0], group)
-        for at in range(begin, end):
-            code = (left[:, at] / scale.float()).round().clamp(_LEAST, _MOST)
-            codes[:, at] = code.to(torch.int8)
-            error = (left[:, at] - code * scale.float()) / inverse[at, at]
-            left[:, at:end] -= error[:, None] * inverse[at, at:end]
-            errors[:, at - begin] = error
-        left[:, end:] -= errors @ inverse[begin:end, end:]
-    return Rounded(codes, torch.stack(scales, dim=1))
+    rule = _ToCodes(group, weight.dtype)
+    changed_by(rule, weight, hessian)
+    return Rounded(torch.stack(rule.codes, dim=1), torch.stack(rule.scales, dim=1))
 
 
 def _scale(columns: Tensor, importance: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Texts that a run was trained on, as it has tokenised them: what int4 is calibrated on."""
+"""Texts that a run was trained on, as it has tokenised them: what is calibrated on."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rows_of_run(run: str) -> list[list[int]]:
     work_dir = next((p for p in (folder, *folder.parents) if (p / "config.py").is_file()), None)
     if work_dir is None:
         raise UsageError(
-            f"{run!r} is no run's folder, and int4 is calibrated on the rows of a run: "
+            f"{run!r} is no run's folder, and int4 and pruning are calibrated on the rows of one: "
             "--calibrate work_dirs/RUN"
         )
     found = locate(str(folder))

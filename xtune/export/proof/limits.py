@@ -50,6 +50,7 @@ LIMITS = {
     "q5_0": Limit(88.0, 0.12, 3.0),
     "q4_0": Limit(75.0, 0.5, None),
     "int4": Limit(75.0, 0.5, None),
+    "pruned": Limit(75.0, 0.5, None),
 }
 
 
