@@ -38,7 +38,17 @@ SIGNATURES = {
 MEMBERS = {
     "ChatModel": [
         *("answer_batch", "call_form", "chat", "context", "count_tokens", "default_system"),
-        *("dialogue", "kv_bits", "llm", "load", "name", "reply", "require_tools", "stop_words", "stream"),
+        *(
+            "dialogue",
+            "kv_bits",
+            "llm",
+            "load",
+            "name",
+            "reply",
+            "require_tools",
+            "stop_words",
+            "stream",
+        ),
         *("system", "tokenizer", "trained_on"),
     ],
     "Reply": ["ended_by", "malformed", "message", "text", "written"],
